@@ -1,0 +1,1 @@
+"""The nouns: references, nodes, edges, events, digests. Pure: msgspec, blake3 and the standard library only."""

@@ -1,0 +1,135 @@
+"""The closed set of state changes. An event says what happened; its changes say what that does to the graph.
+
+The ledger writes an event and applies its changes in one transaction, and stores the changes beside the event. So the tables can be rebuilt
+from the ledger by any release, whatever became of the event's class, and a plug-in's event needs no change in the ledger.
+Compare-and-set changes (MoveAlias, SetState, FinishStep) raise StaleState when the present value is not `before`, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sampan.core.graph import NodeId
+from sampan.core.times import Millis
+
+
+class Change(msgspec.Struct, frozen=True, tag_field="do"):
+    """Base of all changes."""
+
+
+class EnsureAsset(Change, tag="ensure_asset"):
+    """Make the asset if it is not there; `facts` are kept only when it is new."""
+
+    kind: str
+    name: str
+    facts: dict[str, Any] = {}
+
+
+class DescribeAsset(Change, tag="describe_asset"):
+    """Replace what is said of an asset (owner, description, key …)."""
+
+    kind: str
+    name: str
+    facts: dict[str, Any]
+
+
+class AddNode(Change, tag="add_node"):
+    """Add a node. With `name`, it belongs to that asset (made if needed); `numbered` gives it the asset's next version number."""
+
+    id: NodeId
+    kind: str
+    name: str = ""
+    digest: str = ""
+    state: str = "active"
+    size: int = 0
+    facts: dict[str, Any] = {}
+    numbered: bool = True
+
+
+class AddEdge(Change, tag="add_edge"):
+    """Say that `src` was needed for `dst`. Adding it again changes nothing."""
+
+    dst: NodeId
+    src: NodeId
+    role: str
+
+
+class MoveAlias(Change, tag="move_alias"):
+    """Point an asset's alias from `before` to `after`; None = no such alias (before) or remove it (after)."""
+
+    kind: str
+    name: str
+    alias: str
+    before: NodeId | None
+    after: NodeId | None
+
+
+class SetState(Change, tag="set_state"):
+    """Move a node from one state to another."""
+
+    node: NodeId
+    before: str
+    after: str
+
+
+class SetTag(Change, tag="set_tag"):
+    """Set or, with value None, remove a tag."""
+
+    node: NodeId
+    key: str
+    value: str | None
+
+
+class StartRun(Change, tag="start_run"):
+    """Add the run's own row beside its node: where its points go and which process writes them."""
+
+    node: NodeId
+    experiment: str
+    title: str
+    started: Millis
+    parent: NodeId | None = None
+    source: str = ""
+    host: str = ""
+    pid: int = 0
+
+
+class EndRun(Change, tag="end_run"):
+    """Finish a run: its node's state goes from running to `state`."""
+
+    node: NodeId
+    state: str  # finished | failed | killed
+    ended: Millis
+
+
+class AddParams(Change, tag="add_params"):
+    """Add parameters to a run; a parameter once set never changes (Immutable)."""
+
+    node: NodeId
+    params: dict[str, str]
+
+
+class AddArtifact(Change, tag="add_artifact"):
+    """Attach stored bytes to a node under a path. A path once used never changes (Immutable)."""
+
+    node: NodeId
+    path: str
+    digest: str
+    size: int
+
+
+class AddObservations(Change, tag="add_observations"):
+    """Add points of a monitored series: (moment, key, value, rows behind it)."""
+
+    node: NodeId
+    points: list[tuple[Millis, str, float, int]]
+
+
+class FinishStep(Change, tag="finish_step"):
+    """Commit a step's outcome under its cache key, if `token` is still the key's newest attempt (fencing)."""
+
+    key: str
+    token: int
+    step: str
+    outcome: dict[str, Any]

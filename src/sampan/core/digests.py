@@ -1,0 +1,52 @@
+"""Content addresses. A digest is the text `b3:` and 64 hex digits of BLAKE3; it names bytes everywhere in Sampan."""
+
+from __future__ import annotations
+
+import re
+from typing import IO, Final
+
+import msgspec
+
+Digest = str  # "b3:" + 64 lower-case hex digits
+
+PREFIX: Final = "b3:"
+_FULL = re.compile(r"b3:[0-9a-f]{64}\Z")
+_BLOCK = 1 << 20
+
+
+def is_digest(text: str) -> bool:
+    """Say whether `text` is a whole digest."""
+    return bool(_FULL.match(text))
+
+
+def digest_bytes(data: bytes | memoryview) -> Digest:
+    """Digest bytes in memory."""
+    from blake3 import blake3
+
+    return PREFIX + blake3(data).hexdigest()
+
+
+def digest_stream(stream: IO[bytes]) -> tuple[Digest, int]:
+    """Digest a stream from where it stands to its end; also return how many bytes that were."""
+    from blake3 import blake3
+
+    hasher, size = blake3(), 0
+    while block := stream.read(_BLOCK):
+        hasher.update(block)
+        size += len(block)
+    return PREFIX + hasher.hexdigest(), size
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode as JSON with sorted keys: equal values give equal bytes."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest_value(value: object) -> Digest:
+    """Digest a JSON-able value or msgspec Struct by its canonical JSON."""
+    return digest_bytes(canonical_json(value))
+
+
+def short(digest: Digest, n_digits: int = 12) -> Digest:
+    """Shorten a digest for people: `b3:` and its first hex digits."""
+    return digest[: len(PREFIX) + n_digits]

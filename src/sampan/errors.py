@@ -1,0 +1,258 @@
+"""Every error Sampan raises on purpose. Anything else that escapes is a bug.
+
+SampanError(message, hint)                                                            exit  HTTP
+├ UsageError ─ ProjectFileError · ParameterError · DataFormatError · NotFound · AmbiguousRef    2   400/404
+├ Rejected ── ContractViolated · GateRejected · PolicyRefused · StoryFailed          3   422
+├ StepFailed                                 user code raised                         4   500
+├ Conflict ── AlreadyExists · StaleState · Immutable                                  5   409
+├ AccessDenied                                                                        6   403
+├ Unavailable ─ StoreUnavailable · BlobUnavailable · ExecutorLost                     7   503
+├ IntegrityError                             bytes do not match their digest          8   500
+└ MissingDependency · Unsupported                                                     9   501
+
+A message says what is wrong with which value; the hint says what to do. `code` is stable and documented in docs/reference/errors.md.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SampanError(Exception):
+    """Base of all errors a user can act on."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (pool workers, servers); keyword-only arguments would be lost by the default.
+        return _rebuild, (type(self), dict(self.__dict__))
+
+    def details(self) -> dict[str, object]:
+        """Return the fields a program may want, as JSON-able values, beside code, message and hint."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("message", "hint") and not k.startswith("_")}
+
+
+def _rebuild(kind: type[SampanError], fields: dict[str, object]) -> SampanError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, fields.get("message", ""))
+    error.__dict__.update(fields)
+    return error
+
+
+class UsageError(SampanError):
+    """The request cannot be understood or names something that does not exist."""
+
+    code = "usage"
+    exit_code = 2
+    http_status = 400
+
+
+class ProjectFileError(UsageError):
+    """A fault in `sampan.toml`, a contract or another file a person wrote. Several faults of one file come in one error."""
+
+    code = "project_file"
+
+    def __init__(self, message: str, *, file: str, line: int | None = None, key: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+        self.key = key
+
+
+class ParameterError(UsageError):
+    """An argument has a value that cannot be used."""
+
+    code = "parameter"
+
+
+class DataFormatError(UsageError):
+    """A source cannot be read as a table. `source` and, where known, `line` say where."""
+
+    code = "data_format"
+
+    def __init__(self, message: str, *, source: str, line: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.source = source
+        self.line = line
+
+
+class NotFound(UsageError):
+    """Nothing has that name. `did_you_mean` lists the nearest names."""
+
+    code = "not_found"
+    http_status = 404
+
+    def __init__(self, message: str, *, did_you_mean: tuple[str, ...] = (), hint: str = "") -> None:
+        if did_you_mean and not hint:
+            hint = "did you mean " + " or ".join(did_you_mean) + "?"
+        super().__init__(message, hint=hint)
+        self.did_you_mean = did_you_mean
+
+
+class AmbiguousRef(UsageError):
+    """A reference fits several things; `candidates` are the references that fit one each."""
+
+    code = "ambiguous_ref"
+
+    def __init__(self, message: str, *, candidates: tuple[str, ...], hint: str = "") -> None:
+        super().__init__(message, hint=hint or "say which: " + ", ".join(candidates))
+        self.candidates = candidates
+
+
+class Rejected(SampanError):
+    """Sampan works; your data or your model was said no to, with reasons."""
+
+    code = "rejected"
+    exit_code = 3
+    http_status = 422
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reasons = reasons
+
+
+class ContractViolated(Rejected):
+    """Data broke a blocking rule of its contract."""
+
+    code = "contract_violated"
+
+
+class GateRejected(Rejected):
+    """A model did not pass its gate."""
+
+    code = "gate_rejected"
+
+
+class PolicyRefused(Rejected):
+    """A rule forbids this use. `rule` and `owner` say which rule and who may change it."""
+
+    code = "policy_refused"
+
+    def __init__(self, message: str, *, rule: str, owner: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint or f"ask {owner}")
+        self.rule = rule
+        self.owner = owner
+
+
+class StoryFailed(Rejected):
+    """An example's own truth did not hold on this run."""
+
+    code = "story_failed"
+
+
+class StepFailed(SampanError):
+    """A step's own code raised. `trace` is the part of the traceback inside the user's code."""
+
+    code = "step_failed"
+    exit_code = 4
+
+    def __init__(self, message: str, *, step: str, trace: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.trace = trace
+
+
+class Conflict(SampanError):
+    """Someone else changed the same thing first, or it may not change."""
+
+    code = "conflict"
+    exit_code = 5
+    http_status = 409
+
+
+class AlreadyExists(Conflict):
+    """A new thing has a name that is taken."""
+
+    code = "already_exists"
+
+
+class StaleState(Conflict):
+    """A compare-and-set found another value than expected."""
+
+    code = "stale_state"
+
+    def __init__(self, message: str, *, expected: str = "", actual: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.actual = actual
+
+
+class Immutable(Conflict):
+    """A version's content was about to be changed."""
+
+    code = "immutable"
+
+
+class AccessDenied(SampanError):
+    """The caller has no right to do this."""
+
+    code = "access_denied"
+    exit_code = 6
+    http_status = 403
+
+
+class Unavailable(SampanError):
+    """Something outside the program does not answer now."""
+
+    code = "unavailable"
+    exit_code = 7
+    http_status = 503
+    retryable: ClassVar[bool] = True
+
+
+class StoreUnavailable(Unavailable):
+    """The database or the store's folder cannot be used: full, read-only, locked, unreachable or of a newer program."""
+
+    code = "store_unavailable"
+
+
+class BlobUnavailable(Unavailable):
+    """An object that should be in the store is not there."""
+
+    code = "blob_unavailable"
+
+
+class ExecutorLost(Unavailable):
+    """A worker died before it returned a step's outcome."""
+
+    code = "executor_lost"
+
+
+class IntegrityError(SampanError):
+    """Bytes do not match their digest, or a chain of records is broken."""
+
+    code = "integrity"
+    exit_code = 8
+
+    def __init__(self, message: str, *, expected: str = "", actual: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.actual = actual
+
+
+class MissingDependency(SampanError):
+    """An optional package is needed and not installed."""
+
+    code = "missing_dependency"
+    exit_code = 9
+    http_status = 501
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(f"{package} is not installed", hint=f"pip install 'sampan[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class Unsupported(SampanError):
+    """This kind of thing cannot do that."""
+
+    code = "unsupported"
+    exit_code = 9
+    http_status = 501

@@ -1,0 +1,161 @@
+"""The Protocols a plug-in implements. Everything replaceable in Sampan is one of these; `plugins.py` finds the implementations.
+
+Conformance suites for plug-in authors are in `sampan.testing`; our own implementations pass the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from sampan.core.digests import Digest
+
+
+@runtime_checkable
+class Blobs(Protocol):
+    """Content-addressed bytes. Immutable, idempotent puts; a put that returned survives a crash of the process and of the machine."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes; storing them again changes nothing."""
+        ...
+
+    def put_file(self, path: Path) -> tuple[Digest, int]:
+        """Store a copy of a file; return its digest and size in bytes."""
+        ...
+
+    def open(self, digest: Digest) -> IO[bytes]:
+        """Open for reading. Raises BlobUnavailable if it is not there."""
+        ...
+
+    def read(self, digest: Digest) -> bytes:
+        """Return all bytes, checked against the digest. Raises IntegrityError naming the digest if they differ."""
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Return a local read-only file with these bytes (a remote store fetches it into its cache)."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether the bytes are there."""
+        ...
+
+    def size(self, digest: Digest) -> int:
+        """Return the size in bytes."""
+        ...
+
+    def digests(self) -> Iterator[Digest]:
+        """Iterate over everything stored, in no order."""
+        ...
+
+    def verify(self, digest: Digest) -> None:
+        """Re-read and re-hash. Raises IntegrityError or BlobUnavailable."""
+        ...
+
+    def delete(self, digest: Digest) -> int:
+        """Free the bytes (only `gc` calls this); return how many were freed, 0 if it was not there."""
+        ...
+
+
+class Task(Protocol):
+    """A unit of work an executor can carry to another process: `call(*args)` of an importable function."""
+
+    key: str
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs tasks somewhere. An executor reports outcomes and never records them."""
+
+    def map(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Any | BaseException]]:
+        """Run tasks, in any order and in parallel if it can; yield (key, result or exception) as each ends."""
+        ...
+
+    def close(self) -> None:
+        """Stop the workers."""
+        ...
+
+
+@runtime_checkable
+class Check(Protocol):
+    """A kind of contract rule. The rule's parameters come from the contract file; `violations` marks the rows that break it."""
+
+    name: str
+    level: str  # block | warn, when the contract does not say
+
+    def describe(self, column: str, parameters: Mapping[str, Any]) -> str:
+        """Say the rule in words a person who owns the data would use."""
+        ...
+
+    def violations(self, column: str, parameters: Mapping[str, Any]) -> pl.Expr:
+        """Return a Boolean expression over the table's columns, true where the row breaks the rule, never null."""
+        ...
+
+
+@runtime_checkable
+class Flavor(Protocol):
+    """A kind of fitted model that can be saved safely, loaded, and turned into an ONNX graph."""
+
+    name: str
+
+    def matches(self, model: object) -> bool:
+        """Say whether this flavor is responsible for `model`."""
+        ...
+
+    def save(self, model: object, folder: Path) -> None:
+        """Write files that `load` reads. No pickle."""
+        ...
+
+    def load(self, folder: Path) -> object:
+        """Read what `save` wrote."""
+        ...
+
+    def predict(self, model: object, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the probability of the positive class (or the value, for a regression), shape (n,), from float32 features (n, k)."""
+        ...
+
+    def to_onnx(self, model: object, n_features: int) -> bytes:
+        """Return an ONNX graph: float32 (n, k) `features` in, float32 (n,) `score` out. Raises Unsupported."""
+        ...
+
+
+class Predictor(Protocol):
+    """A loaded package: raw request rows in, probabilities out. What a server serves."""
+
+    name: str
+    version: str
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+        """Return one score per row, shape (n,) float64. Raises ParameterError naming field, value and expectation for a bad row."""
+        ...
+
+    def features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+        """Return the feature matrix the model sees, shape (n, k) float32, for the prediction log and drift."""
+        ...
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to an online feature table (labels that arrived, new weather)."""
+        ...
+
+
+class Stage(Protocol):
+    """One piece of long work, shown to the person who waits."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Say that `n` more units are done."""
+        ...
+
+
+class Progress(Protocol):
+    """Where long work reports. The CLI draws it on stderr; a server keeps it for the page; a library call is silent."""
+
+    def stage(self, title: str, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Stage]:
+        """Open a stage; leaving it ends it."""
+        ...
