@@ -251,7 +251,7 @@ class MissingDependency(SampanError):
 
 
 class Unsupported(SampanError):
-    """This kind of thing cannot do that."""
+    """A kind of thing cannot do what was asked of it."""
 
     code = "unsupported"
     exit_code = 9

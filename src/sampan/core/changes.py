@@ -19,7 +19,7 @@ class Change(msgspec.Struct, frozen=True, tag_field="do"):
     """Base of all changes."""
 
 
-class EnsureAsset(Change, tag="ensure_asset"):
+class EnsureAsset(Change, frozen=True, tag="ensure_asset"):
     """Make the asset if it is not there; `facts` are kept only when it is new."""
 
     kind: str
@@ -27,7 +27,7 @@ class EnsureAsset(Change, tag="ensure_asset"):
     facts: dict[str, Any] = {}
 
 
-class DescribeAsset(Change, tag="describe_asset"):
+class DescribeAsset(Change, frozen=True, tag="describe_asset"):
     """Replace what is said of an asset (owner, description, key …)."""
 
     kind: str
@@ -35,7 +35,7 @@ class DescribeAsset(Change, tag="describe_asset"):
     facts: dict[str, Any]
 
 
-class AddNode(Change, tag="add_node"):
+class AddNode(Change, frozen=True, tag="add_node"):
     """Add a node. With `name`, it belongs to that asset (made if needed); `numbered` gives it the asset's next version number."""
 
     id: NodeId
@@ -48,7 +48,7 @@ class AddNode(Change, tag="add_node"):
     numbered: bool = True
 
 
-class AddEdge(Change, tag="add_edge"):
+class AddEdge(Change, frozen=True, tag="add_edge"):
     """Say that `src` was needed for `dst`. Adding it again changes nothing."""
 
     dst: NodeId
@@ -56,7 +56,7 @@ class AddEdge(Change, tag="add_edge"):
     role: str
 
 
-class MoveAlias(Change, tag="move_alias"):
+class MoveAlias(Change, frozen=True, tag="move_alias"):
     """Point an asset's alias from `before` to `after`; None = no such alias (before) or remove it (after)."""
 
     kind: str
@@ -66,7 +66,7 @@ class MoveAlias(Change, tag="move_alias"):
     after: NodeId | None
 
 
-class SetState(Change, tag="set_state"):
+class SetState(Change, frozen=True, tag="set_state"):
     """Move a node from one state to another."""
 
     node: NodeId
@@ -74,7 +74,7 @@ class SetState(Change, tag="set_state"):
     after: str
 
 
-class SetTag(Change, tag="set_tag"):
+class SetTag(Change, frozen=True, tag="set_tag"):
     """Set or, with value None, remove a tag."""
 
     node: NodeId
@@ -82,7 +82,7 @@ class SetTag(Change, tag="set_tag"):
     value: str | None
 
 
-class StartRun(Change, tag="start_run"):
+class StartRun(Change, frozen=True, tag="start_run"):
     """Add the run's own row beside its node: where its points go and which process writes them."""
 
     node: NodeId
@@ -95,7 +95,7 @@ class StartRun(Change, tag="start_run"):
     pid: int = 0
 
 
-class EndRun(Change, tag="end_run"):
+class EndRun(Change, frozen=True, tag="end_run"):
     """Finish a run: its node's state goes from running to `state`."""
 
     node: NodeId
@@ -103,14 +103,14 @@ class EndRun(Change, tag="end_run"):
     ended: Millis
 
 
-class AddParams(Change, tag="add_params"):
+class AddParams(Change, frozen=True, tag="add_params"):
     """Add parameters to a run; a parameter once set never changes (Immutable)."""
 
     node: NodeId
     params: dict[str, str]
 
 
-class AddArtifact(Change, tag="add_artifact"):
+class AddArtifact(Change, frozen=True, tag="add_artifact"):
     """Attach stored bytes to a node under a path. A path once used never changes (Immutable)."""
 
     node: NodeId
@@ -119,14 +119,14 @@ class AddArtifact(Change, tag="add_artifact"):
     size: int
 
 
-class AddObservations(Change, tag="add_observations"):
+class AddObservations(Change, frozen=True, tag="add_observations"):
     """Add points of a monitored series: (moment, key, value, rows behind it)."""
 
     node: NodeId
     points: list[tuple[Millis, str, float, int]]
 
 
-class FinishStep(Change, tag="finish_step"):
+class FinishStep(Change, frozen=True, tag="finish_step"):
     """Commit a step's outcome under its cache key, if `token` is still the key's newest attempt (fencing)."""
 
     key: str

@@ -66,9 +66,7 @@ class VersionCommitted(Event, frozen=True, kw_only=True):
 
     def changes(self) -> tuple[Change, ...]:
         """Add the version and its edges."""
-        add = AddNode(
-            id=self.node, kind=self.kind, name=self.name, digest=self.digest, state=self.state, size=self.size, facts=self.facts
-        )
+        add = AddNode(id=self.node, kind=self.kind, name=self.name, digest=self.digest, state=self.state, size=self.size, facts=self.facts)
         return (add, *(AddEdge(dst=self.node, src=i.node, role=i.role) for i in self.inputs))
 
 

@@ -1,11 +1,11 @@
 """References: how people and programs name a thing in the graph.
 
-    flights                 the newest version of the asset called flights
-    flights@v12             version 12
-    flights@champion        whatever the alias champion points to now
-    dataset:flights@v12     the same with its kind, needed only where two kinds share a name
-    b3:1f00ab…              a node by (the beginning of) its content digest
-    8f3c…                   a node by (the beginning of) its id, at least 8 hex digits
+flights                 the newest version of the asset called flights
+flights@v12             version 12
+flights@champion        whatever the alias champion points to now
+dataset:flights@v12     the same with its kind, needed only where two kinds share a name
+b3:1f00ab…              a node by (the beginning of) its content digest
+8f3c…                   a node by (the beginning of) its id, at least 8 hex digits
 """
 
 from __future__ import annotations

@@ -1,0 +1,104 @@
+"""How implementations are found: ours by the table below, others by entry points of the same group names.
+
+Finding must cost next to nothing, since `sampan --help` lists plug-in rooms too: `importlib.metadata` takes longer than bare Python starts,
+so the entry points files beside installed packages are read directly, and nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from sampan.errors import MissingDependency, NotFound
+
+# group -> name -> "module:attribute"
+BUILT_IN: dict[str, dict[str, str]] = {
+    # A room is a noun with operations; see workspace/operation.py. "" holds the top-level verbs.
+    "sampan.rooms": {
+        "": "sampan.workspace.home:Home",
+        "audit": "sampan.workspace.audit:Audit",
+        "data": "sampan.workspace.data:Data",
+        "incident": "sampan.workspace.incidents:Incidents",
+        "model": "sampan.workspace.models:Models",
+        "monitor": "sampan.workspace.monitors:Monitors",
+        "run": "sampan.workspace.runs:Runs",
+        "service": "sampan.workspace.services:Services",
+    },
+    "sampan.pages": {},
+    "sampan.checks": {},
+    "sampan.flavors": {},
+    "sampan.executors": {},
+    "sampan.sources": {},
+}
+
+
+def names(group: str) -> dict[str, str]:
+    """Return every name of a group with its "module:attribute", ours first. Nothing is imported."""
+    return {**BUILT_IN.get(group, {}), **_installed().get(group, {})}
+
+
+def find(group: str, name: str) -> Any:
+    """Import and return one implementation.
+
+    Raises
+    ------
+    NotFound : the group has no such name.
+    """
+    known = names(group)
+    if name not in known:
+        import difflib
+
+        close = tuple(difflib.get_close_matches(name, known, n=3))
+        raise NotFound(f"no {group.removeprefix('sampan.').removesuffix('s')} called {name!r}", did_you_mean=close)
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def require(module: str, *, extra: str) -> Any:
+    """Import an optional dependency, or say which extra brings it."""
+    try:
+        return import_module(module)
+    except ImportError as cause:
+        raise MissingDependency(module.partition(".")[0], extra=extra) from cause
+
+
+_CACHE: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+
+
+def _installed() -> dict[str, dict[str, str]]:
+    """Read the sampan.* groups of every entry_points.txt on the import path."""
+    path = tuple(sys.path)
+    if path not in _CACHE:
+        found: dict[str, dict[str, str]] = {}
+        for folder in path:
+            for file in _entry_point_files(folder):
+                _read_entry_points(file, found)
+        _CACHE[path] = found
+    return _CACHE[path]
+
+
+def _entry_point_files(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return sorted(os.path.join(e.path, "entry_points.txt") for e in entries if e.name.endswith((".dist-info", ".egg-info")))
+    except OSError:
+        return []
+
+
+def _read_entry_points(file: str, found: dict[str, dict[str, str]]) -> None:
+    try:
+        with open(file, encoding="utf-8") as lines:
+            text = lines.read()
+    except OSError:
+        return
+    if "[sampan." not in text:
+        return
+    group = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            group = line.strip("[]")
+        elif group.startswith("sampan.") and "=" in line:
+            name, _, target = line.partition("=")
+            found.setdefault(group, {})[name.strip()] = target.strip()
