@@ -50,7 +50,8 @@ class Edge(msgspec.Struct, frozen=True):
 
     dst: NodeId
     src: NodeId
-    # input | output | trained_on | evaluated_on | derived_from | checked_by | packaged_as | deployed_as | observed_by | raised | caused | gated_by
+    # input | output | trained_on | evaluated_on | derived_from | checked_by | packaged_as | deployed_as | observed_by | raised |
+    # caused | gated_by; a plug-in may bring others
     role: str
 
 
