@@ -127,17 +127,29 @@ class Flavor(Protocol):
 
 
 class Predictor(Protocol):
-    """A loaded package: raw request rows in, probabilities out. What a server serves."""
+    """A loaded package: raw request rows in, probabilities out. What a server serves.
+
+    `predict(rows)` equals `score(features(rows))`; a server calls the two halves, since it logs what lies between.
+    """
 
     name: str
     version: str
+    feature_names: Sequence[str]  # the columns of `features`, in their order
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
         """Return one score per row, shape (n,) float64. Raises ParameterError naming field, value and expectation for a bad row."""
         ...
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
-        """Return the feature matrix the model sees, shape (n, k) float32, for the prediction log and drift."""
+        """Return the feature matrix the model sees, shape (n, k) float32, for the prediction log and drift. Raises as `predict` does."""
+        ...
+
+    def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return one score per row of a feature matrix, shape (n,) float64."""
+        ...
+
+    def moments(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any] | None:
+        """Return the moment each row speaks of, shape (n,) int64 Millis; None where the rows carry no event time."""
         ...
 
     def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
