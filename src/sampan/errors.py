@@ -67,9 +67,13 @@ class ProjectFileError(UsageError):
 
 
 class ParameterError(UsageError):
-    """An argument has a value that cannot be used."""
+    """An argument has a value that cannot be used. `parameter` names it where that is known."""
 
     code = "parameter"
+
+    def __init__(self, message: str, *, parameter: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.parameter = parameter
 
 
 class DataFormatError(UsageError):

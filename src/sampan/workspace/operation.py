@@ -7,20 +7,32 @@
         def show(self, ref: str, *, rows: int = 5) -> DatasetShown:
             '''Show a dataset: its versions, columns and newest checks.'''
 
+A numpy-style Parameters section in the docstring gives each parameter its help text on every surface.
 Parameters before `*` are positional on the command line, the rest are options. A parameter's type is one of: str, int, float, bool, Path,
-Literal of strings, T | None, list[T], dict[str, str]. The result is an Answer.
+Literal of strings, T | None, list[T], dict[str, str]. The result is an Answer. A Python caller just calls the method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from sampan import plugins
+from sampan.core.answers import Answer
+from sampan.core.refs import nearest
+from sampan.errors import NotFound
+from sampan.workspace.parameters import REQUIRED, Parameter, read_form
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+ROOMS = "sampan.rooms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +55,154 @@ def operation(*, reads: bool = False, verb: str = "", local: bool = False) -> Ca
 
 
 class Room:
-    """One noun and its operations. A room holds no state of its own; the workspace it is in does."""
+    """One noun and its operations. A room holds no state of its own; the workspace it is in does.
+
+    `default_verb` is taken where the word after the noun is no verb: `sampan run train.py` is `sampan run script train.py`.
+    """
 
     noun: ClassVar[str] = ""
+    default_verb: ClassVar[str] = ""
 
     def __init__(self, workspace: Workspace) -> None:
         self.ws = workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation as a surface sees it."""
+
+    noun: str
+    verb: str
+    method: str
+    summary: str  # the docstring's first line
+    description: str  # the docstring's prose, without its sections
+    parameters: tuple[Parameter, ...]
+    result: type[Answer]
+    reads: bool
+    local: bool
+
+    @property
+    def name(self) -> str:
+        """Noun and verb as they are typed."""
+        return f"{self.noun} {self.verb}".strip()
+
+    def call(self, room: Room, arguments: Mapping[str, Any]) -> Answer:
+        """Call it with converted arguments; parameters left out take their defaults."""
+        answer: Answer = getattr(room, self.method)(**arguments)
+        return answer
+
+
+def nouns() -> tuple[str, ...]:
+    """Return the nouns of all rooms, ours and plug-ins', in the order a person reads them; "" (the top level) first."""
+    return tuple(sorted(plugins.names(ROOMS)))
+
+
+@functools.cache
+def describe(room: type[Room], noun: str | None = None) -> Mapping[str, Operation]:
+    """Describe a room's operations by verb, in the order they are written in the class, inherited ones first."""
+    found: dict[str, Operation] = {}
+    for kind in reversed(room.__mro__):
+        for method_name, method in vars(kind).items():
+            declared = getattr(method, "__operation__", None)
+            if isinstance(declared, Declared):
+                described = _describe(room.noun if noun is None else noun, room, method_name, declared)
+                found[described.verb] = described
+    return found
+
+
+def operations(noun: str) -> Mapping[str, Operation]:
+    """Describe the operations of the room a noun names.
+
+    Raises
+    ------
+    NotFound : no room has this noun.
+    """
+    return describe(plugins.find(ROOMS, noun), noun)
+
+
+def find_operation(noun: str, verb: str) -> Operation:
+    """Return one operation, or raise NotFound with the nearest verbs."""
+    known = operations(noun)
+    if verb in known:
+        return known[verb]
+    owner = f"{noun!r}" if noun else "sampan"
+    close = nearest(verb, known)
+    raise NotFound(f"{owner} has no verb {verb!r}", did_you_mean=close, hint="" if close else "verbs: " + ", ".join(known))
+
+
+def _describe(noun: str, room: type[Room], method_name: str, declared: Declared) -> Operation:
+    method = getattr(room, method_name)
+    where = f"{room.__module__}.{room.__qualname__}.{method_name}"
+    hints = _hints(method, where)
+    summary, description, helps = read_docstring(inspect.getdoc(method) or "")
+    result = hints.get("return")
+    if not (isinstance(result, type) and issubclass(result, Answer)):
+        raise TypeError(f"{where} is an operation and must return an Answer, not {result}")
+    return Operation(
+        noun=noun,
+        verb=declared.verb,
+        method=method_name,
+        summary=summary,
+        description=description,
+        parameters=tuple(_parameters(method, hints, helps, where)),
+        result=result,
+        reads=declared.reads,
+        local=declared.local,
+    )
+
+
+def _hints(method: Callable[..., Any], where: str) -> dict[str, Any]:
+    # Rooms may import Path and Literal for type checking only; the types an operation may use are known, so they resolve anyway.
+    known = {"Path": Path, "Literal": typing.Literal, "Any": Any}
+    try:
+        return typing.get_type_hints(method, localns=known)
+    except NameError as cause:
+        raise TypeError(f"{where} is an operation and names a type that is not imported at run time: {cause}") from cause
+
+
+def _parameters(method: Callable[..., Any], hints: Mapping[str, Any], helps: Mapping[str, str], where: str) -> list[Parameter]:
+    found = []
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"{where} is an operation; parameter {parameter.name} must be an ordinary one with a name and a type")
+        try:
+            form = read_form(hints.get(parameter.name, "no type"))
+        except TypeError as cause:
+            raise TypeError(f"{where}: parameter {parameter.name}: {cause}") from cause
+        found.append(
+            Parameter(
+                name=parameter.name,
+                form=form,
+                default=REQUIRED if parameter.default is parameter.empty else parameter.default,
+                help=helps.get(parameter.name, ""),
+                positional=parameter.kind is not parameter.KEYWORD_ONLY,
+            )
+        )
+    return found
+
+
+def read_docstring(text: str) -> tuple[str, str, dict[str, str]]:
+    """Split a numpy-style docstring into its first line, its prose, and the text of each parameter."""
+    lines = text.splitlines()
+    heads = [i for i, line in enumerate(lines[1:]) if line.strip() and set(line.strip()) == {"-"}]
+    prose = lines[: heads[0]] if heads else lines
+    prose = prose[: next((i for i, line in enumerate(prose) if line.startswith(">>>")), len(prose))]
+    helps: dict[str, str] = {}
+    for head in heads:
+        if lines[head].strip() == "Parameters":
+            end = next((h for h in heads if h > head), len(lines))
+            helps = _read_parameter_lines(lines[head + 2 : end])
+    return (lines[0].strip() if lines else ""), "\n".join(prose).strip(), helps
+
+
+def _read_parameter_lines(lines: list[str]) -> dict[str, str]:
+    helps: dict[str, str] = {}
+    current: list[str] = []
+    for line in lines:
+        names, colon, text = line.partition(" : ")
+        if colon and not line.startswith(" "):
+            current = [name.strip() for name in names.split(",")]
+            helps.update(dict.fromkeys(current, text.strip()))
+        elif line.startswith(" "):
+            helps.update({name: f"{helps[name]} {line.strip()}".strip() for name in current})
+    return helps

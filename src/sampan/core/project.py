@@ -1,0 +1,248 @@
+"""The project file `sampan.toml`: what an auditor reads of a project. Optional; Python holds what computes.
+
+Not here: any meaning of the values (rooms give them one), interpolation, conditionals, class paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from sampan.core.refs import check_name, nearest
+from sampan.errors import ProjectFileError, UsageError
+
+FILE_NAME = "sampan.toml"
+
+
+class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[project]`: whose it is."""
+
+    name: str = ""
+    owner: str = ""
+    description: str = ""
+
+
+class StorePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store]`: where state is kept. An empty `database` is SQLite inside `folder`."""
+
+    folder: str = ".sampan"
+    database: str = ""
+
+
+class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[datasets.NAME]`: where a dataset comes from and how its rows are told apart."""
+
+    source: str
+    key: tuple[str, ...] = ()
+    time: str = ""
+    contract: str = ""
+    owner: str = ""
+    description: str = ""
+
+
+class ServicePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[services.NAME]`: which model a service answers with, and where it listens."""
+
+    model: str
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+class GateRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gates.NAME]`: what a model of this name must reach before it is promoted."""
+
+    metric: str = "auc"
+    at_least: float | None = None
+    largest_gap: float | None = None
+    across: tuple[str, ...] = ()
+    p95_ms: float | None = None
+    cost_of_miss: float | None = None
+    cost_of_false_alarm: float | None = None
+
+
+class MonitorRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[monitors.NAME]`: how a service of this name is watched."""
+
+    window: Literal["day", "week", "month"] = "month"
+    columns: tuple[str, ...] = ()
+    drift: float | None = None
+    retrain: bool = True
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A whole project file; all defaults where there is no file."""
+
+    project: About = About()
+    store: StorePlace = StorePlace()
+    datasets: dict[str, DatasetSource] = {}
+    services: dict[str, ServicePlace] = {}
+    gates: dict[str, GateRules] = {}
+    monitors: dict[str, MonitorRules] = {}
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong in a project file."""
+
+    key: str
+    what: str
+    line: int | None = None
+
+
+_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace}
+_NAMED: dict[str, type[msgspec.Struct]] = {
+    "datasets": DatasetSource,
+    "services": ServicePlace,
+    "gates": GateRules,
+    "monitors": MonitorRules,
+}
+
+
+def load_project(folder: Path) -> Project:
+    """Read a folder's project file; without one, return the defaults.
+
+    Raises
+    ------
+    ProjectFileError : every fault of the file in one message, each with line, key, value and the nearest valid key.
+    """
+    file = folder / FILE_NAME
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return Project()
+    except OSError as cause:
+        raise ProjectFileError(f"{file} cannot be read: {cause.strerror}", file=str(file)) from cause
+    try:
+        return parse_project(data.decode("utf-8"), file=str(file))
+    except UnicodeDecodeError as cause:
+        line = data[: cause.start].count(b"\n") + 1
+        raise ProjectFileError(f"{file}:{line}: not UTF-8", file=str(file), line=line, hint="save the file as UTF-8") from cause
+
+
+def parse_project(text: str, *, file: str = FILE_NAME) -> Project:
+    """Parse a project file's text."""
+    import tomllib
+
+    try:
+        tables = tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as cause:
+        raise _syntax_fault(text, file, str(cause)) from cause
+    faults: list[Fault] = []
+    sections: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name in _SINGLE:
+            sections[name] = _read_table(_SINGLE[name], table, (name,), faults)
+        elif name in _NAMED:
+            sections[name] = dict(_read_named(name, table, faults))
+        else:
+            faults.append(_unknown(name, (name,), (*_SINGLE, *_NAMED), "sampan.toml"))
+    if faults:
+        raise _all_faults(faults, text, file)
+    return Project(**sections)
+
+
+def _read_named(section: str, table: Any, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
+    if not isinstance(table, dict):
+        faults.append(Fault(section, f"{section} = {table!r}: expected tables like [{section}.NAME]"))
+        return
+    for name, entry in table.items():
+        try:
+            check_name(name)
+        except UsageError as fault:
+            faults.append(Fault(f"{section}.{name}", f"{fault.message}: {fault.hint}"))
+        yield name, _read_table(_NAMED[section], entry, (section, name), faults)
+
+
+def _read_table(kind: type[msgspec.Struct], table: Any, path: tuple[str, ...], faults: list[Fault]) -> Any:
+    where = ".".join(path)
+    if not isinstance(table, dict):
+        faults.append(Fault(where, f"{where} = {table!r}: expected a table [{where}]"))
+        return None
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    faults.extend(_unknown(key, (*path, key), tuple(fields), f"[{where}]") for key in table.keys() - fields.keys())
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in table:
+            values[name] = _read_value(field.type, table[name], (*path, name), faults)
+        elif field.required:
+            faults.append(Fault(where, f"[{where}] has no {name!r}"))
+    return kind(**values) if values.keys() >= {f.name for f in fields.values() if f.required} else None
+
+
+def _read_value(kind: Any, value: Any, path: tuple[str, ...], faults: list[Fault]) -> Any:
+    if kind == tuple[str, ...] and isinstance(value, str):
+        value = [value]
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as cause:
+        expected = _expected(kind, value, str(cause))
+        faults.append(Fault(".".join(path), f"{path[-1]} = {_shown(value)}: {expected}"))
+        return None
+
+
+def _expected(kind: Any, value: Any, otherwise: str) -> str:
+    choices = getattr(kind, "__args__", ()) if getattr(kind, "__origin__", None) is Literal else ()
+    if choices:
+        close = nearest(value, choices, n=1) if isinstance(value, str) else ()
+        return f"expected one of {', '.join(choices)}" + (f"; did you mean {close[0]!r}?" if close else "")
+    words = {str: "text in quotes", int: "a whole number", bool: "true or false", tuple[str, ...]: "a list of texts"}
+    if kind == float | None:
+        return "expected a number"
+    return f"expected {words[kind]}" if kind in words else otherwise
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _unknown(key: str, path: tuple[str, ...], known: tuple[str, ...], where: str) -> Fault:
+    close = nearest(key, known, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
+    return Fault(".".join(path), f"unknown key {key!r} in {where}; {remedy}")
+
+
+def _all_faults(faults: list[Fault], text: str, file: str) -> ProjectFileError:
+    lines = dict(_lines_of_keys(text))
+    placed = [Fault(fault.key, fault.what, lines.get(fault.key)) for fault in faults]
+    placed.sort(key=lambda fault: fault.line or 0)
+    said = [f"{file}:{fault.line}: {fault.what}" if fault.line else f"{file}: {fault.what}" for fault in placed]
+    return ProjectFileError("\n".join(said), file=file, line=placed[0].line, key=placed[0].key, hint=f"mend {file} and try again")
+
+
+def _syntax_fault(text: str, file: str, message: str) -> ProjectFileError:
+    import re
+
+    what, _, place = message.rpartition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    line = int(found[1]) if found else text.count("\n") + 1
+    source = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
+    shown = f": {source!r}" if source else ""
+    return ProjectFileError(f"{file}:{line}: {what or message}{shown}", file=file, line=line, hint="this is not valid TOML")
+
+
+def _lines_of_keys(text: str) -> Iterator[tuple[str, int]]:
+    """Yield (dotted key, line) for every table header and key; tomllib itself keeps no lines."""
+    import re
+
+    header = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
+    entry = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+    table, quotes = "", ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if quotes:  # inside a multi-line string
+            quotes = "" if quotes in line else quotes
+            continue
+        if found := header.match(line):
+            table = _bare(found[1])
+            yield table, number
+        elif found := entry.match(line):
+            yield f"{table}.{_bare(found[1])}".lstrip("."), number
+            quotes = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
+
+
+def _bare(dotted: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in dotted.split("."))
