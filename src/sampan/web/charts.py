@@ -1,0 +1,280 @@
+"""Charts as SVG text, drawn on the server: readable without JavaScript, sharp in print, small. Aggregates only, never rows.
+
+Colors are classes (`c1` … `c6`, Okabe-Ito order in the stylesheet), so that light, dark and high-contrast themes apply, and the content
+security policy needs no inline styles. Every chart has a title for screen readers; pages put a table with the same numbers beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: y per x position; None leaves a gap. `low`/`high` draw a band (an interval) around it."""
+
+    name: str
+    y: Sequence[float | None]
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A vertical mark at an x position, such as a promotion."""
+
+    x: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One horizontal bar or point with an interval."""
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Outer size and margins in CSS pixels; charts scale to their container."""
+
+    width: int = 640
+    height: int = 220
+    left: int = 52
+    right: int = 16
+    top: int = 14
+    bottom: int = 30
+
+    @property
+    def inner_width(self) -> int:
+        """Width of the plotting area."""
+        return self.width - self.left - self.right
+
+    @property
+    def inner_height(self) -> int:
+        """Height of the plotting area."""
+        return self.height - self.top - self.bottom
+
+
+@dataclass(slots=True)
+class _Canvas:
+    frame: Frame
+    title: str
+    parts: list[str] = field(default_factory=list)
+
+    def add(self, tag: str, text: str = "", /, **attributes: object) -> None:
+        written = " ".join(f'{k.rstrip("_").replace("_", "-")}="{escape(v)}"' for k, v in attributes.items())
+        self.parts.append(f"<{tag} {written}>{escape(text)}</{tag}>" if text else f"<{tag} {written}/>")
+
+    def done(self) -> Markup:
+        f = self.frame
+        head = f'<svg class="chart" viewBox="0 0 {f.width} {f.height}" role="img" aria-label="{escape(self.title)}">'
+        return Markup(head + f"<title>{escape(self.title)}</title>" + "".join(self.parts) + "</svg>")  # noqa: S704 -- every text above is escaped
+
+
+def ticks(low: float, high: float, n: int = 4) -> list[float]:
+    """Return about `n` round numbers covering [low, high].
+
+    >>> ticks(0.0, 1.0)
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return [low] if math.isfinite(low) else [0.0]
+    raw = (high - low) / n
+    magnitude = 10 ** math.floor(math.log10(raw))
+    step = next((m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999), 10 * magnitude)
+    first = math.floor(low / step + 1e-9)
+    last = math.ceil(high / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number for people: few digits, thousands with a thin space, – for missing.
+
+    >>> number(0.65432), number(336776), number(None)
+    ('0.654', '336\u202f776', '–')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", "\u202f")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.{digits}g}" if abs(value) < 1 and digits < 3 else f"{value:.{digits}f}"
+
+
+def lines(title: str, labels: Sequence[str], series: Sequence[Series], *, marks: Sequence[Mark] = (), frame: Frame | None = None) -> Markup:
+    """Draw one or more lines over ordered labels (months, steps), with interval bands and vertical marks."""
+    frame = frame or Frame()
+    canvas = _Canvas(frame, title)
+    seen = [v for s in series for v in (*s.y, *s.low, *s.high) if v is not None and math.isfinite(v)]
+    if not seen:
+        canvas.add("text", "no data yet", x=frame.width / 2, y=frame.height / 2, class_="axis", text_anchor="middle")
+        return canvas.done()
+    marked = ticks(min(seen), max(seen)) if max(seen) > min(seen) else ticks(min(seen) - 0.5, max(seen) + 0.5)
+    bottom, top = marked[0], marked[-1]
+
+    def x_of(i: int) -> float:
+        return round(frame.left + frame.inner_width * (i + 0.5) / max(len(labels), 1), 1)
+
+    def y_of(v: float) -> float:
+        return round(frame.top + frame.inner_height * (1 - (v - bottom) / ((top - bottom) or 1)), 1)
+
+    for value in marked:
+        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y_of(value), y2=y_of(value), class_="grid")
+        canvas.add("text", _tick_text(value), x=frame.left - 8, y=y_of(value) + 4, class_="axis", text_anchor="end")
+    every = max(1, math.ceil(len(labels) * 46 / max(frame.inner_width, 1)))
+    for i, label in enumerate(labels):
+        if i % every == 0:
+            canvas.add("text", label, x=x_of(i), y=frame.height - 8, class_="axis", text_anchor="middle")
+    for mark in marks:
+        canvas.add("line", x1=x_of(mark.x), x2=x_of(mark.x), y1=frame.top, y2=frame.top + frame.inner_height, class_="mark")
+        canvas.add("text", mark.label, x=x_of(mark.x) + 5, y=frame.top + 10, class_="axis strong")
+    for k, one in enumerate(series, 1):
+        _draw_series(canvas, one, k, x_of, y_of)
+    return canvas.done()
+
+
+def _draw_series(canvas: _Canvas, one: Series, k: int, x_of, y_of) -> None:  # type: ignore[no-untyped-def]  # two local closures
+    band = [(i, lo, hi) for i, (lo, hi) in enumerate(zip(one.low, one.high, strict=False)) if lo is not None and hi is not None]
+    if len(band) > 1:
+        upper = " ".join(f"{x_of(i)},{y_of(hi)}" for i, _, hi in band)
+        lower = " ".join(f"{x_of(i)},{y_of(lo)}" for i, lo, _ in reversed(band))
+        canvas.add("polygon", points=f"{upper} {lower}", class_=f"band c{k}")
+    elif band:
+        i, lo, hi = band[0]
+        canvas.add("line", x1=x_of(i), x2=x_of(i), y1=y_of(lo), y2=y_of(hi), class_=f"whisker c{k}")
+    points = [(x_of(i), y_of(v)) for i, v in enumerate(one.y) if v is not None and math.isfinite(v)]
+    if len(points) > 1:
+        canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_=f"line c{k}" + (" dashed" if one.dashed else ""))
+    for x, y in points if len(points) <= 40 else ():
+        canvas.add("circle", cx=x, cy=y, r=3, class_=f"dot c{k}")
+
+
+def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None, width: int = 640) -> Markup:
+    """Draw values with their intervals as points on horizontal rows (metrics by slice), worst alarm in color."""
+    frame = Frame(width=width, height=34 + 22 * max(len(bars), 1), left=130, right=90, top=6, bottom=24)
+    canvas = _Canvas(frame, title)
+    seen = [v for b in bars for v in (b.value, b.low, b.high) if v is not None and math.isfinite(v)]
+    if reference is not None:
+        seen.append(reference)
+    if not seen:
+        return canvas.done()
+    low, high = min(seen), max(seen)
+    marked = ticks(low, high) if high > low else ticks(low - 0.5, high + 0.5)
+    low, high = marked[0], marked[-1]
+
+    def x_of(v: float) -> float:
+        return round(frame.left + frame.inner_width * (v - low) / ((high - low) or 1), 1)
+
+    for value in marked:
+        canvas.add("line", x1=x_of(value), x2=x_of(value), y1=frame.top, y2=frame.height - frame.bottom, class_="grid")
+        canvas.add("text", _tick_text(value), x=x_of(value), y=frame.height - 8, class_="axis", text_anchor="middle")
+    if reference is not None:
+        canvas.add("line", x1=x_of(reference), x2=x_of(reference), y1=frame.top, y2=frame.height - frame.bottom, class_="mark")
+    for i, bar in enumerate(bars):
+        y = frame.top + 16 + 22 * i
+        canvas.add("text", bar.label, x=frame.left - 10, y=y + 4, class_="axis strong", text_anchor="end")
+        if bar.value is None:
+            canvas.add("text", bar.note or "too few rows", x=frame.left + 4, y=y + 4, class_="axis")
+            continue
+        color = "alarm" if bar.alarm else "c1"
+        if bar.low is not None and bar.high is not None:
+            canvas.add("line", x1=x_of(bar.low), x2=x_of(bar.high), y1=y, y2=y, class_=f"whisker {color}")
+        canvas.add("circle", cx=x_of(bar.value), cy=y, r=4, class_=f"dot {color}")
+        canvas.add("text", bar.note or number(bar.value), x=frame.width - frame.right + 8, y=y + 4, class_="axis")
+    return canvas.done()
+
+
+def calibration(title: str, predicted: Sequence[float], observed: Sequence[float], *, size: int = 260) -> Markup:
+    """Draw observed share against mean predicted probability; the diagonal is perfect calibration."""
+    frame = Frame(width=size, height=size, left=44, right=12, top=12, bottom=34)
+    canvas = _Canvas(frame, title)
+    top = max([0.1, *predicted, *observed])
+    marked = ticks(0.0, top)
+    top = marked[-1]
+
+    def at(v: float, span: int) -> float:
+        return round(span * v / top, 1)
+
+    for value in marked:
+        y = frame.top + frame.inner_height - at(value, frame.inner_height)
+        x = frame.left + at(value, frame.inner_width)
+        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y, y2=y, class_="grid")
+        canvas.add("text", _tick_text(value), x=frame.left - 6, y=y + 4, class_="axis", text_anchor="end")
+        canvas.add("text", _tick_text(value), x=x, y=frame.height - 18, class_="axis", text_anchor="middle")
+    floor = frame.top + frame.inner_height
+    canvas.add("line", x1=frame.left, y1=floor, x2=frame.width - frame.right, y2=frame.top, class_="mark")
+    points = [(frame.left + at(p, frame.inner_width), floor - at(o, frame.inner_height)) for p, o in zip(predicted, observed, strict=True)]
+    canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_="line c1")
+    for x, y in points:
+        canvas.add("circle", cx=x, cy=y, r=3, class_="dot c1")
+    canvas.add("text", "predicted →", x=frame.width - frame.right, y=frame.height - 4, class_="axis", text_anchor="end")
+    return canvas.done()
+
+
+def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, frame: Frame | None = None) -> Markup:
+    """Draw counts over bin edges (one more edge than counts)."""
+    frame = frame or Frame(width=220, height=56, left=2, right=2, top=2, bottom=14)
+    canvas = _Canvas(frame, title)
+    most = max([*counts, 1])
+    step = frame.inner_width / max(len(counts), 1)
+    for i, count in enumerate(counts):
+        height = round(frame.inner_height * count / most, 1)
+        canvas.add(
+            "rect",
+            x=round(frame.left + i * step, 1),
+            y=round(frame.top + frame.inner_height - height, 1),
+            width=round(max(step - 1, 0.5), 1),
+            height=height,
+            class_="bar c1",
+        )
+    if edges:
+        canvas.add("text", _tick_text(edges[0]), x=frame.left, y=frame.height - 2, class_="axis")
+        canvas.add("text", _tick_text(edges[-1]), x=frame.width - frame.right, y=frame.height - 2, class_="axis", text_anchor="end")
+    return canvas.done()
+
+
+def shares(title: str, items: Sequence[tuple[str, float]], *, width: int = 220) -> Markup:
+    """Draw the most frequent values as bars of their share (0 to 1)."""
+    frame = Frame(width=width, height=4 + 17 * max(len(items), 1), left=2, right=2, top=2, bottom=2)
+    canvas = _Canvas(frame, title)
+    most = max([share for _, share in items] + [1e-9])
+    for i, (label, share) in enumerate(items):
+        canvas.add("rect", x=0, y=2 + 17 * i, width=round(frame.width * 0.98 * share / most, 1), height=14, class_="bar c1 soft")
+        canvas.add("text", f"{label[:22]}  {share:.0%}", x=5, y=13 + 17 * i, class_="axis strong")
+    return canvas.done()
+
+
+def sparkline(title: str, values: Sequence[float | None], *, width: int = 120, height: int = 28) -> Markup:
+    """Draw a line without axes, for a table cell or a card."""
+    canvas = _Canvas(Frame(width=width, height=height), title)
+    seen = [v for v in values if v is not None and math.isfinite(v)]
+    if len(seen) < 2:
+        return canvas.done()
+    low, span = min(seen), (max(seen) - min(seen)) or 1.0
+    step = (width - 6) / (len(values) - 1)
+    points = [
+        (round(3 + i * step, 1), round(height - 4 - (height - 8) * (v - low) / span, 1)) for i, v in enumerate(values) if v is not None
+    ]
+    canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_="line c1")
+    canvas.add("circle", cx=points[-1][0], cy=points[-1][1], r=2.5, class_="dot c1")
+    return canvas.done()
+
+
+def _tick_text(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) >= 10_000:
+        return f"{value / 1000:g}k"
+    return f"{value:.4g}"
