@@ -1,0 +1,1 @@
+"""Monitoring: drift verdicts, performance without labels, alarm rules. Pure functions of arrays and tables."""

@@ -1,0 +1,99 @@
+"""What became true later: labels joined to predictions by id or by key fields, and rows fed to online feature tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from sampan.core.times import Millis
+from sampan.errors import ParameterError
+from sampan.serving.requests import check_rows, decode_json, json_kind
+
+_FORM = '[{"id": "…", "label": 1, "at": 1380585600000}], or key fields in place of id'
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A true label and when it became known. Either `id` or `key` is set."""
+
+    label: float
+    at: Millis
+    id: str = ""
+    key: str = ""
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """Rows for an online feature table, and when they became known."""
+
+    rows: list[dict[str, Any]]
+    at: Millis
+
+
+def decode_outcomes(body: bytes, *, keys: Sequence[str], now: Millis, max_rows: int) -> list[Outcome]:
+    """Decode true labels: a list, or {"outcomes": [...]}.
+
+    Raises
+    ------
+    ParameterError : naming row, field and value; nothing of the body is kept then.
+    """
+    value = decode_json(body)
+    rows = value.get("outcomes") if isinstance(value, dict) else value
+    if not isinstance(rows, list):
+        raise ParameterError(f"the body is {json_kind(value)}, expected an array of outcomes", hint=_FORM)
+    check_rows(rows, max_rows=max_rows)
+    return [_outcome(row, index, keys, now) for index, row in enumerate(rows)]
+
+
+def decode_feed(body: bytes, *, now: Millis, max_rows: int) -> Feed:
+    """Decode rows for an online feature table: a list, or {"rows": [...], "at": ms}."""
+    value = decode_json(body)
+    at: object = now
+    rows = value
+    if isinstance(value, dict):
+        rows, at = value.get("rows"), value.get("at", now)
+        if extra := sorted(set(value) - {"rows", "at"}):
+            raise ParameterError(f"unknown field {extra[0]!r}", hint='send {"rows": [{…}, …], "at": ms}')
+    if not isinstance(rows, list):
+        raise ParameterError(f"rows is {json_kind(rows)}, expected an array of objects", hint='send {"rows": [{…}, …], "at": ms}')
+    check_rows(rows, max_rows=max_rows)
+    return Feed(rows=rows, at=_moment(at, "at"))
+
+
+def row_key(row: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Write the key fields' values as one text, the same for 5, 5.0 and "5"; "" where the row lacks one or there are no keys."""
+    parts: list[str] = []
+    for name in keys:
+        value = row.get(name)
+        if value is None:
+            return ""
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        parts.append(str(value).replace("\\", "\\\\").replace("|", "\\|"))
+    return "|".join(parts)
+
+
+def _outcome(row: Mapping[str, Any], index: int, keys: Sequence[str], now: Millis) -> Outcome:
+    label = row.get("label")
+    if isinstance(label, bool):
+        label = int(label)
+    if label not in (0, 1):
+        raise ParameterError(f"outcome {index}: label is {json_kind(row.get('label'))}, expected 0 or 1", hint=_FORM)
+    at = _moment(row.get("at", now), f"outcome {index}: at")
+    name = row.get("id")
+    if name is not None:
+        if not isinstance(name, str) or not name:
+            raise ParameterError(f"outcome {index}: id is {json_kind(name)}, expected a non-empty string", hint=_FORM)
+        return Outcome(label=float(label), at=at, id=name)
+    key = row_key(row, keys)
+    if not key:
+        missing = [k for k in keys if row.get(k) is None]
+        wanted = f"id, or {', '.join(missing)}" if missing else "id"
+        raise ParameterError(f"outcome {index} does not say of which prediction: it lacks {wanted}", hint=_FORM)
+    return Outcome(label=float(label), at=at, key=key)
+
+
+def _moment(value: object, name: str) -> Millis:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ParameterError(f"{name} is {json_kind(value)}, expected whole milliseconds since 1970 UTC")
+    return value
