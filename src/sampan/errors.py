@@ -15,7 +15,9 @@ A message says what is wrong with which value; the hint says what to do. `code` 
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False  # as in typing, whose import would cost a start of the command as much as Python itself
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class SampanError(Exception):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from typing import Any
 
-from sampan.errors import MissingDependency, NotFound
+TYPE_CHECKING = False  # importing typing takes as long as starting Python
+if TYPE_CHECKING:
+    from typing import Any
 
 # group -> name -> "module:attribute"
 BUILT_IN: dict[str, dict[str, str]] = {
@@ -26,11 +26,26 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "run": "sampan.workspace.runs:Runs",
         "service": "sampan.workspace.services:Services",
     },
+    # A shortcut is a word at the top level that stands for a noun and a verb.
+    "sampan.shortcuts": {
+        "ship": "model ship",
+    },
     "sampan.pages": {},
     "sampan.checks": {},
     "sampan.flavors": {},
     "sampan.executors": {},
     "sampan.sources": {},
+}
+
+# What a person reads beside each noun in `sampan --help`; a plug-in's is its package's summary.
+SUMMARIES: dict[str, str] = {
+    "audit": "The ledger: verify its chain, read what happened",
+    "data": "Datasets: add, check against a contract, compare versions",
+    "incident": "Incidents: what went wrong, and what was done about it",
+    "model": "Models: train, judge, promote, package, ship",
+    "monitor": "Monitors: drift and live quality, window by window",
+    "run": "Runs: record a script or a training, list and compare",
+    "service": "Services: what is live, its traffic and latency",
 }
 
 
@@ -50,21 +65,35 @@ def find(group: str, name: str) -> Any:
     if name not in known:
         import difflib
 
+        from sampan.errors import NotFound
+
         close = tuple(difflib.get_close_matches(name, known, n=3))
         raise NotFound(f"no {group.removeprefix('sampan.').removesuffix('s')} called {name!r}", did_you_mean=close)
+    from importlib import import_module
+
     module, _, attribute = known[name].partition(":")
     return getattr(import_module(module), attribute)
 
 
+def summary(noun: str) -> str:
+    """Return the line that `sampan --help` shows beside a room's noun."""
+    return SUMMARIES.get(noun) or _SUMMARIES_INSTALLED.get(noun, "")
+
+
 def require(module: str, *, extra: str) -> Any:
     """Import an optional dependency, or say which extra brings it."""
+    from importlib import import_module
+
     try:
         return import_module(module)
     except ImportError as cause:
+        from sampan.errors import MissingDependency
+
         raise MissingDependency(module.partition(".")[0], extra=extra) from cause
 
 
 _CACHE: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
+_SUMMARIES_INSTALLED: dict[str, str] = {}  # noun -> the summary of the package that brings it
 
 
 def _installed() -> dict[str, dict[str, str]]:
@@ -102,3 +131,13 @@ def _read_entry_points(file: str, found: dict[str, dict[str, str]]) -> None:
         elif group.startswith("sampan.") and "=" in line:
             name, _, target = line.partition("=")
             found.setdefault(group, {})[name.strip()] = target.strip()
+            if group == "sampan.rooms":
+                _SUMMARIES_INSTALLED[name.strip()] = _package_summary(os.path.dirname(file))
+
+
+def _package_summary(folder: str) -> str:
+    try:
+        with open(os.path.join(folder, "METADATA"), encoding="utf-8") as lines:
+            return next((line.partition(":")[2].strip() for line in lines if line.startswith("Summary:")), "")
+    except OSError:
+        return ""

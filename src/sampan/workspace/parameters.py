@@ -63,16 +63,17 @@ class Parameter:
     default: Any = field(default=REQUIRED)
     help: str = ""
     positional: bool = False
+    spelled: str = ""  # how a surface writes its name, where that is another; for messages
+
+    @property
+    def label(self) -> str:
+        """The name as the user of the surface knows it."""
+        return self.spelled or self.name
 
     @property
     def required(self) -> bool:
         """Say whether it must be given."""
         return self.default is REQUIRED
-
-    @property
-    def option(self) -> str:
-        """The name as a command-line option has it, without dashes in front."""
-        return self.name.replace("_", "-")
 
 
 def read_form(hint: object) -> Form:
@@ -134,8 +135,6 @@ def bind(
     parameters: Sequence[Parameter],
     given: Mapping[str, Any],
     convert: Callable[[Parameter, Any], Any],
-    *,
-    spell: Callable[[Parameter], str] = lambda parameter: parameter.name,
 ) -> dict[str, Any]:
     """Convert the given values to arguments; all faults come in one ParameterError.
 
@@ -143,7 +142,6 @@ def bind(
     ----------
     given : raw values by parameter name
     convert : `from_text` or `from_json`
-    spell : how a surface writes a parameter's name, for the messages
     """
     faults: list[ParameterError] = []
     arguments: dict[str, Any] = {}
@@ -159,7 +157,7 @@ def bind(
             except ParameterError as fault:
                 faults.append(fault)
         elif parameter.required:
-            text = f"{spell(parameter)} is missing" + (f": {parameter.help}" if parameter.help else "")
+            text = f"{parameter.label} is missing" + (f": {parameter.help}" if parameter.help else "")
             faults.append(ParameterError(text, parameter=name, hint=f"expected {parameter.form.expected()}"))
     if faults:
         raise _together(faults)
@@ -251,7 +249,7 @@ def _checked_text(parameter: Parameter, text: str) -> Any:
 
 
 def _refusal(parameter: Parameter, what: str, expected: str) -> ParameterError:
-    return ParameterError(f"{parameter.name}: {what}", parameter=parameter.name, hint=f"expected {expected}")
+    return ParameterError(f"{parameter.label}: {what}", parameter=parameter.name, hint=f"expected {expected}")
 
 
 def _in_words(value: Any) -> str:

@@ -1,0 +1,286 @@
+"""Commands built from operations, for the noun that was asked for and no other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import click
+
+from sampan import plugins
+from sampan.cli import output, start
+from sampan.cli.progress import progress_for
+from sampan.core.answers import to_json
+from sampan.core.refs import nearest
+from sampan.errors import NotFound, SampanError, UsageError
+from sampan.workspace.operation import ROOMS, Operation, describe, operations
+from sampan.workspace.parameters import Parameter, bind, from_text
+from sampan.workspace.workspace import Workspace
+
+# word -> "module:attribute" of a function taking the arguments after the word and the settings, and returning the exit code
+PROCESSES: dict[str, str] = {
+    "demo": "sampan.cli.demo:main",
+    "ui": "sampan.cli.serving:ui",
+    "server": "sampan.cli.serving:server",
+    "serve": "sampan.cli.serving:serve",
+}
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options that every command takes were set to."""
+
+    project: str = "."
+    as_json: bool = False
+
+    def open_workspace(self) -> Workspace:
+        """Open the project; progress goes to stderr."""
+        return Workspace.open(self.project, progress=progress_for())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit code. Errors are printed, not raised."""
+    settings = Settings(as_json="--json" in arguments)
+    try:
+        words, settings = split_settings(arguments)
+        code = Root(settings).main(args=words, prog_name="sampan", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        return output.show_error(_usage_error(error), as_json=settings.as_json)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted\n")
+        return start.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        start.discard_stdout()
+        return 0
+    except SampanError as error:
+        return output.show_error(error, as_json=settings.as_json)
+    except Exception as error:  # noqa: BLE001  # the process edge: a bug becomes one clear line
+        return output.show_error(error, as_json=settings.as_json)
+
+
+def split_settings(arguments: Sequence[str]) -> tuple[list[str], Settings]:
+    """Take `--json` and `--project DIR` out of the arguments, wherever they stand before `--`."""
+    words: list[str] = []
+    project, as_json = ".", False
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--":
+            words += [word, *rest]
+        elif word == "--json":
+            as_json = True
+        elif word == "--project":
+            project = next(rest, "")
+            if not project:
+                raise UsageError("--project needs a folder", hint="sampan --project DIR …")
+        elif word.startswith("--project="):
+            project = word.partition("=")[2]
+        else:
+            words.append(word)
+    return words, Settings(project, as_json)
+
+
+class Root(click.Group):
+    """`sampan`: nouns, top-level verbs, shortcuts and processes, each built when asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("sampan", context_settings=_SETTINGS)
+        self.settings = settings
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Name everything that may follow `sampan`."""
+        return [*start.nouns(), *start.VERBS, *start.shortcuts(), *PROCESSES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Build what a word stands for."""
+        if cmd_name in PROCESSES:
+            return process_command(cmd_name, self.settings)
+        if cmd_name in start.VERBS:
+            return operation_command(operations("")[cmd_name], self.settings)
+        if cmd_name in start.nouns():
+            return Noun(cmd_name, self.settings)
+        if target := start.shortcuts().get(cmd_name):
+            noun, _, verb = target.partition(" ")
+            return Noun(noun, self.settings).get_command(ctx, verb)
+        return None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the word's command, or say what it may have meant."""
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            raise _unknown(args[0], "sampan", self.list_commands(ctx))
+        return args[0], command, args[1:]
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        """Show the same help as the fast path."""
+        formatter.write(start.help_text() + "\n")
+
+
+class Noun(click.Group):
+    """`sampan NOUN`: a room's verbs."""
+
+    def __init__(self, noun: str, settings: Settings) -> None:
+        room = plugins.find(ROOMS, noun)
+        self.verbs: Mapping[str, Operation] = describe(room, noun)
+        self.default_verb: str = room.default_verb
+        self.settings = settings
+        super().__init__(noun, help=plugins.summary(noun), context_settings=_SETTINGS, callback=self._list, invoke_without_command=True)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Name the verbs."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        """Build a verb's command."""
+        found = self.verbs.get(cmd_name)
+        return operation_command(found, self.settings) if found else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; a word that is none goes to the room's default verb, if it has one and the word is no slip of the pen."""
+        if args[0] in self.verbs:
+            return args[0], self.get_command(ctx, args[0]), args[1:]
+        if self.default_verb and (not nearest(args[0], self.verbs) or not args[0].isidentifier()):
+            return self.default_verb, self.get_command(ctx, self.default_verb), args
+        raise _unknown(args[0], f"sampan {self.name}", list(self.verbs))
+
+    def _list(self) -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is not None:
+            return
+        if self.settings.as_json:
+            verbs = [{"verb": v, "summary": o.summary, "reads": o.reads, "local": o.local} for v, o in self.verbs.items()]
+            sys.stdout.write(to_json({"noun": self.name, "verbs": verbs}).decode() + "\n")
+        else:
+            click.echo(context.get_help())
+
+
+class OperationCommand(click.Command):
+    """An operation's command; its help also explains the positional parameters."""
+
+    def __init__(self, operation: Operation, parameters: Sequence[Parameter], **settings: Any) -> None:
+        super().__init__(operation.verb, **settings)
+        self.positional = [parameter for parameter in parameters if parameter.positional]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the positional parameters, then the options."""
+        if self.positional:
+            with formatter.section("Arguments"):
+                formatter.write_dl([(_metavar(parameter), _help_of(parameter)) for parameter in self.positional])
+        super().format_options(ctx, formatter)
+        with formatter.section("Every command"):
+            formatter.write_dl([("--json", "answer as JSON"), ("--project DIR", "the project's folder, by default the one you are in")])
+
+
+def operation_command(operation: Operation, settings: Settings) -> click.Command:
+    """Build the command of one operation."""
+    parameters = [replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
+
+    def call(**texts: Any) -> int:
+        given = {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items() if text not in (None, ())}
+        arguments = bind(parameters, given, from_text)
+        with settings.open_workspace() as workspace:
+            answer = operation.call(workspace.room(operation.noun), arguments)
+            output.show(answer, as_json=settings.as_json)
+        return answer.exit_code()
+
+    return OperationCommand(
+        operation,
+        parameters,
+        params=[_click_parameter(parameter) for parameter in parameters],
+        callback=call,
+        help=operation.description,
+        short_help=operation.summary,
+        context_settings=_SETTINGS,
+    )
+
+
+def process_command(word: str, settings: Settings) -> click.Command:
+    """Build the command of a process: it gets the arguments as they are, also `--help`."""
+
+    def call(arguments: tuple[str, ...]) -> int:
+        module, _, attribute = PROCESSES[word].partition(":")
+        main: Callable[[list[str], Settings], int] = getattr(import_module(module), attribute)
+        return main(list(arguments), settings)
+
+    return click.Command(
+        word,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        callback=call,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+    )
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    form = parameter.form
+    # Nothing is required or converted for click: `bind` names every fault at once, in the words all surfaces share.
+    if parameter.positional:
+        many = -1 if form.many != "one" else 1
+        return click.Argument([parameter.name], nargs=many, required=False, metavar=_metavar(parameter), type=click.UNPROCESSED)
+    option = parameter.spelled
+    if form.base == "flag" and form.many == "one":
+        spelling = f"{option}/--no-{option.removeprefix('--')}"
+        return click.Option([parameter.name, spelling], default=None, callback=_flag_text, help=_help_of(parameter))
+    return click.Option(
+        [parameter.name, option],
+        multiple=form.many != "one",
+        metavar=_metavar(parameter),
+        type=click.UNPROCESSED,
+        help=_help_of(parameter),
+    )
+
+
+def _flag_text(_context: click.Context, _parameter: click.Parameter, value: bool | None) -> str | None:
+    return None if value is None else str(value).lower()
+
+
+def _spelled(parameter: Parameter) -> str:
+    return parameter.name.upper() if parameter.positional else "--" + parameter.name.replace("_", "-")
+
+
+def _metavar(parameter: Parameter) -> str:
+    form = parameter.form
+    if parameter.positional:
+        shown = parameter.name.upper() + ("…" if form.many != "one" else "")
+        return shown if parameter.required else f"[{shown}]"
+    if form.many == "mapping":
+        return "KEY=VALUE"
+    words = {"text": "TEXT", "integer": "N", "number": "NUMBER", "flag": "BOOL", "path": "PATH", "choice": "|".join(form.choices)}
+    return words[form.base] + ("…" if form.many == "list" else "")
+
+
+def _help_of(parameter: Parameter) -> str:
+    default = parameter.default
+    if parameter.required:
+        return f"{parameter.help} (required)".strip() if not parameter.positional else parameter.help
+    silent = default is None or default is False or default in ("", [], {}, ())
+    return parameter.help if silent else f"{parameter.help} (default: {_shown_default(default)})".strip()
+
+
+def _shown_default(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+
+
+def _unknown(word: str, after: str, known: Sequence[str]) -> SampanError:
+    close = nearest(word, known)
+    hint = "" if close else f"{after} --help lists what there is"
+    if word.startswith("-"):
+        return UsageError(f"{after} has no option {word}", hint=f"{after} --help lists what there is")
+    return NotFound(f"{after} has no {'verb' if ' ' in after else 'command'} {word!r}", did_you_mean=close, hint=hint)
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Turn click's complaint (an unknown option, a missing value) into ours."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "sampan"
+    possibilities = getattr(error, "possibilities", None) or ()
+    message = getattr(error, "message", "") or error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        message = f"{command} has no option {error.option_name}"
+    hint = f"did you mean {' or '.join(possibilities)}?" if possibilities else f"{command} --help"
+    return UsageError(message.rstrip("."), hint=hint)

@@ -1,0 +1,104 @@
+"""What the command line prints: answers on stdout, errors on stderr, as text for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import IO, Any
+
+import msgspec
+
+from sampan.core.answers import Answer, to_json
+from sampan.errors import SampanError
+
+DEBUG = "SAMPAN_DEBUG"
+_BOLD, _DIM, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[0m"
+
+
+def show(answer: Answer, *, as_json: bool) -> None:
+    """Print an answer on stdout."""
+    if as_json:
+        encoded = to_json(answer)
+        text = (msgspec.json.format(encoded, indent=2) if sys.stdout.isatty() else encoded).decode()
+    else:
+        text = "\n\n".join(part for part in (answer.text() or lay_out(answer), _next_lines(answer.next)) if part)
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def show_error(error: BaseException, *, as_json: bool) -> int:
+    """Print an error on stderr; return the exit code."""
+    if debugging():
+        traceback.print_exception(error)
+    told = describe(error)
+    if as_json:
+        sys.stderr.write(to_json({"error": told}).decode() + "\n")
+    else:
+        sys.stderr.write(paint(_RED, "error", sys.stderr) + f": {told['message']}\n")
+        if told["hint"]:
+            sys.stderr.write(paint(_BOLD, "hint", sys.stderr) + f": {told['hint']}\n")
+    return error.exit_code if isinstance(error, SampanError) else 1
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return an error as JSON-able fields: code, message, hint, and what else its class knows."""
+    if isinstance(error, SampanError):
+        return {"code": error.code, "message": error.message, "hint": error.hint, **error.details()}
+    hint = f"this is a bug in Sampan or in a plug-in; {DEBUG}=1 shows where it came from"
+    return {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": hint}
+
+
+def debugging() -> bool:
+    """Say whether the user asked for tracebacks."""
+    return os.environ.get(DEBUG, "") not in ("", "0")
+
+
+def paint(color: str, text: str, stream: IO[str]) -> str:
+    """Color text where the stream is a terminal and the user did not object (NO_COLOR)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
+    return text if plain else f"{color}{text}{_PLAIN}"
+
+
+def lay_out(answer: Answer) -> str:
+    """Lay an answer's fields out: single values as lines, lists of structs as tables."""
+    fields = {name: getattr(answer, name) for name in answer.__struct_fields__ if name != "next"}
+    lines = [f"{name.replace('_', ' ')}: {_cell(value)}" for name, value in fields.items() if not _is_table(value)]
+    tables = [f"{name.replace('_', ' ')}:\n{table(value)}" for name, value in fields.items() if _is_table(value)]
+    return "\n\n".join(["\n".join(lines), *tables] if lines else tables)
+
+
+def table(rows: Sequence[msgspec.Struct]) -> str:
+    """Write structs of one class as an aligned table; numbers to the right."""
+    names = rows[0].__struct_fields__
+    cells = [[_cell(getattr(row, name)) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    right = [all(isinstance(getattr(row, name), (int, float)) for row in rows) for name in names]
+    return "\n".join(
+        "  " + "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right, strict=True)).rstrip()
+        for line in [list(names), *cells]
+    )
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(row, msgspec.Struct) for row in value)
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "" or value == () or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, (dict, msgspec.Struct)):
+        pairs = value.items() if isinstance(value, dict) else msgspec.structs.asdict(value).items()
+        return ", ".join(f"{key}={_cell(item)}" for key, item in pairs) or "-"
+    return str(value)
+
+
+def _next_lines(commands: Sequence[str]) -> str:
+    return "\n".join(paint(_DIM, "next:", sys.stdout) + f" {command}" for command in commands)

@@ -1,0 +1,1 @@
+"""HTTP: the operations as an API, the pages, and the inference server."""
