@@ -120,10 +120,13 @@ class AddArtifact(Change, frozen=True, tag="add_artifact"):
 
 
 class AddObservations(Change, frozen=True, tag="add_observations"):
-    """Add points of a monitored series: (moment, key, value, rows behind it)."""
+    """Add points of a monitored series: (moment, key, value, rows behind it). A value that is no finite number means "not defined then".
+
+    A point measured again, since later labels arrived, replaces the one before.
+    """
 
     node: NodeId
-    points: list[tuple[Millis, str, float, int]]
+    points: list[tuple[Millis, str, float | None, int]]
 
 
 class FinishStep(Change, frozen=True, tag="finish_step"):
@@ -133,3 +136,20 @@ class FinishStep(Change, frozen=True, tag="finish_step"):
     token: int
     step: str
     outcome: dict[str, Any]
+
+
+AnyChange = (
+    EnsureAsset
+    | DescribeAsset
+    | AddNode
+    | AddEdge
+    | MoveAlias
+    | SetState
+    | SetTag
+    | StartRun
+    | EndRun
+    | AddParams
+    | AddArtifact
+    | AddObservations
+    | FinishStep
+)

@@ -36,6 +36,7 @@ class Node(msgspec.Struct, frozen=True):
     size: int = 0  # bytes
     facts: dict[str, Any] = {}  # what the room that made it knows; typed by that room
     aliases: tuple[str, ...] = ()
+    seq: int = 0  # nodes are numbered in the order in which they came to be; lists are paged by it
 
     @property
     def ref(self) -> str:
@@ -73,6 +74,7 @@ class Recorded(msgspec.Struct, frozen=True):
     body: dict[str, Any]
     prev: str
     hash: str
+    reason: str = ""
 
 
 class MetricSummary(msgspec.Struct, frozen=True):
@@ -94,3 +96,35 @@ class MetricPoints(msgspec.Struct, frozen=True):
     steps: list[int]
     at: list[Millis]
     values: list[float]
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """A run as a table of runs shows it."""
+
+    node: Node
+    experiment: str
+    title: str
+    state: str  # running | finished | failed | killed
+    started: Millis
+    ended: Millis | None
+    parent: NodeId | None
+    source: str
+    host: str = ""
+    pid: int = 0
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """Stored bytes attached to a node under a path."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """One point of a monitored series; `value` is NaN where nothing was defined, `n` the rows behind it."""
+
+    at: Millis
+    key: str
+    value: float
+    n: int

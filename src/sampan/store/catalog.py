@@ -1,0 +1,178 @@
+"""The read side: everything the tables know, as the nouns of `core.graph`. Nothing here writes.
+
+Finding the node that a reference means is in `resolving.py`, runs and their metrics in `tracking.py`; `Catalog` is all three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from sampan.core.digests import Digest
+from sampan.core.graph import Artifact, Asset, Edge, Graph, Node, NodeId, Observation, Recorded
+from sampan.core.refs import Ref
+from sampan.errors import NotFound
+from sampan.store import listing
+from sampan.store.database import Database, Row, Session
+from sampan.store.resolving import missing_asset, resolve
+from sampan.store.tracking import Tracking
+
+_DIGEST = re.compile(r"b3:[0-9a-f]{64}")
+_BATCH = 5000
+
+
+class Catalog(Tracking):
+    """Answers questions about one store; safe to use from several threads."""
+
+    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int]) -> None:
+        super().__init__(database, fold=fold)
+
+    def asset(self, kind: str, name: str) -> Asset:
+        """Return one asset. Raises NotFound with the nearest names."""
+        with self._database.read() as session:
+            found = session.one(f"{listing.ASSET} where kind = ? and name = ?", kind, name)
+            if found is None:
+                raise missing_asset(session, name, kind)
+            return listing.asset(found)
+
+    def assets(self, kind: str = "") -> list[Asset]:
+        """Return all assets, of one kind if given, by kind and name."""
+        with self._database.read() as session:
+            rows = session.all(f"{listing.ASSET} where kind = ?", kind) if kind else session.all(listing.ASSET)
+        return sorted((listing.asset(row) for row in rows), key=lambda a: (a.kind, a.name))
+
+    def node(self, id: NodeId) -> Node:  # noqa: A002  # the field's word
+        """Return the node with this whole id. Raises NotFound."""
+        with self._database.read() as session:
+            found = listing.nodes(session, "where n.id = ?", id)
+        if not found:
+            raise NotFound(f"no node {id}")
+        return found[0]
+
+    def resolve(self, ref: str | Ref, *, kind: str = "") -> Node:
+        """Return the node a reference means; `kind` restricts what it may be.
+
+        Raises
+        ------
+        NotFound : nothing is called so; the nearest names come along.
+        AmbiguousRef : several nodes are; the references that name one each come along.
+        """
+        with self._database.read() as session:
+            return resolve(session, ref, kind)
+
+    def find_version(self, kind: str, name: str, digest: Digest) -> Node | None:
+        """Return the newest version of an asset that has this content, if any."""
+        where = "where a.kind = ? and a.name = ? and n.digest = ? order by n.pk desc limit 1"
+        with self._database.read() as session:
+            found = listing.nodes(session, where, kind, name, digest)
+        return found[0] if found else None
+
+    def nodes(self, *, kind: str = "", name: str = "", state: str = "", limit: int = 100, before: int | None = None) -> list[Node]:
+        """Return nodes, newest first; `before` is the `seq` of the last node of the page before."""
+        where, values = listing.conditions({"n.kind = ?": kind, "a.name = ?": name, "n.state = ?": state, "n.pk < ?": before})
+        with self._database.read() as session:
+            return listing.nodes(session, f"{where} order by n.pk desc limit ?", *values, limit)
+
+    def aliases(self, kind: str, name: str) -> dict[str, NodeId]:
+        """Return where an asset's aliases point, by alias."""
+        sql = "select l.name, n.id from alias l join node n on n.pk = l.node join asset a on a.pk = l.asset where a.kind = ? and a.name = ?"
+        with self._database.read() as session:
+            return dict(sorted(session.all(sql, kind, name)))  # type: ignore[arg-type]  # rows of two columns
+
+    def edges_to(self, dst: NodeId) -> list[Edge]:
+        """Return what a node needed."""
+        with self._database.read() as session:
+            return listing.edges(session, "where d.id = ? order by e.src, e.role", dst)
+
+    def edges_from(self, src: NodeId) -> list[Edge]:
+        """Return what needed a node."""
+        with self._database.read() as session:
+            return listing.edges(session, "where s.id = ? order by e.dst, e.role", src)
+
+    def lineage(self, node_id: NodeId, *, up: bool = True, depth: int = 50) -> Graph:
+        """Return all a node came from (`up`), or all that came from it, at most `depth` edges away, itself included."""
+        here, there = ("dst", "src") if up else ("src", "dst")
+        reached = (
+            "with recursive reached(pk, away) as (select pk, 0 from node where id = ?"
+            f" union select e.{there}, r.away + 1 from reached r join edge e on e.{here} = r.pk where r.away < ?) "  # literals
+        )
+        with self._database.read() as session:
+            nodes = listing.nodes(session, "where n.pk in (select pk from reached) order by n.pk", node_id, depth, first=reached)
+            within = "where e.dst in (select pk from reached) and e.src in (select pk from reached) order by e.dst, e.src, e.role"
+            edges = listing.edges(session, within, node_id, depth, first=reached)
+        if not nodes:
+            raise NotFound(f"no node {node_id}")
+        return Graph(tuple(nodes), tuple(edges))
+
+    def events(
+        self,
+        *,
+        after: int = 0,
+        subject: str = "",
+        type: str = "",
+        limit: int = 1000,
+        newest_first: bool = False,  # the field's word
+    ) -> list[Recorded]:
+        """Return rows of the ledger after number `after`, about one node or of one type if given."""
+        where, values = listing.conditions({"seq > ?": after, "subject = ?": subject, "type = ?": type})
+        order = "desc" if newest_first else "asc"
+        sql = f"select seq, at, actor, type, subject, body, prev, hash, reason from event {where} order by seq {order} limit ?"  # noqa: S608  # literals
+        with self._database.read() as session:
+            return [_recorded(row) for row in session.all(sql, *values, limit)]
+
+    def artifacts(self, node_id: NodeId) -> list[Artifact]:
+        """Return the files attached to a node, by path."""
+        sql = "select f.path, f.digest, f.size from artifact f join node n on n.pk = f.node where n.id = ?"
+        with self._database.read() as session:
+            return sorted((Artifact(*row) for row in session.all(sql, node_id)), key=lambda a: a.path)
+
+    def observations(self, node_id: NodeId, *, key: str = "") -> list[Observation]:
+        """Return a node's observed series, or one of them, in time."""
+        where, values = listing.conditions({"n.id = ?": node_id, "k.name = ?": key})
+        sql = f"select o.at, k.name, o.value, o.n from observation o join node n on n.pk = o.node join key k on k.pk = o.key {where}"  # noqa: S608  # literals
+        with self._database.read() as session:
+            rows = session.all(f"{sql} order by o.at, o.key", *values)
+        return [Observation(at, name, listing.number(value), n) for at, name, value, n in rows]
+
+    def tags(self, node_id: NodeId) -> dict[str, str]:
+        """Return a node's tags, by key."""
+        sql = "select k.name, t.value from tag t join node n on n.pk = t.node join key k on k.pk = t.key where n.id = ?"
+        with self._database.read() as session:
+            return dict(sorted(session.all(sql, node_id)))  # type: ignore[arg-type]  # rows of two columns
+
+    def referenced_digests(self) -> Iterator[Digest]:
+        """Iterate, each once, over every digest the graph names: contents, artifacts, step outcomes, and those inside facts.
+
+        These are the roots of what must be kept.
+        """
+        seen: set[Digest] = set()
+        for text in self._texts():
+            for digest in _DIGEST.findall(text):
+                if digest not in seen:
+                    seen.add(digest)
+                    yield digest
+
+    def _texts(self) -> Iterator[str]:
+        with self._database.read() as session:
+            for sql in (
+                "select pk, digest || ' ' || facts from node where pk > ? order by pk limit ?",
+                "select pk, facts from asset where pk > ? order by pk limit ?",
+            ):
+                yield from _paged(session, sql)
+            yield from (row[0] for row in session.all("select digest from artifact"))
+            yield from (row[0] for row in session.all("select outcome from step"))
+
+
+def _paged(session: Session, sql: str) -> Iterator[str]:
+    rows: list[Row] = [(0, "")]
+    while rows:
+        rows = session.all(sql, rows[-1][0], _BATCH)
+        yield from (row[1] for row in rows)
+
+
+def _recorded(row: Row) -> Recorded:
+    seq, at, actor, kind, subject, body, prev, sealed, reason = row
+    return Recorded(seq, at, actor, kind, subject, msgspec.json.decode(body, type=dict[str, Any]), prev, sealed, reason)

@@ -1,0 +1,178 @@
+"""Journals into tables: column chunks, and one row a metric that says what it came to.
+
+How far a journal is folded is advanced in the transaction that writes its points. So a fold may die at any moment and be repeated by
+anyone, and two at once fold nothing twice. A journal whose writer is dead is deleted once all of it is in the tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from sampan.core.graph import NodeId
+from sampan.errors import IntegrityError, NotFound, StoreUnavailable
+from sampan.store import points
+from sampan.store.database import Database, Session
+from sampan.store.journals import BLOCK, Journals, check_header, parse, parse_keys
+from sampan.store.points import CHUNK_POINTS, CODEC, Point
+
+_PIECE_BYTES = 8 << 20  # read at once: 262,144 points, so memory and the time others wait stay small
+
+
+class Folding:
+    """Folds the journals of one store."""
+
+    def __init__(self, database: Database[Any], journals: Journals) -> None:
+        self._database = database
+        self._journals = journals
+        self._known: dict[str, tuple[int, dict[int, str]]] = {}  # journal -> (bytes known to be folded, keys defined in them)
+
+    def fold(self, run: NodeId) -> int:
+        """Fold all journals of a run, of living writers as far as they are; return how many points were new."""
+        return sum(self._fold_journal(run, path) for path in self._journals.of(run))
+
+    def fold_all(self) -> int:
+        """Fold every journal there is; return how many points were new."""
+        return sum(self.fold(run) for run in sorted(self._journals.runs()))
+
+    def _fold_journal(self, run: NodeId, path: Path) -> int:
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return 0  # another reader was faster
+        try:
+            # Asked before reading: a writer that is dead now has written all it ever will.
+            is_dead = _lock_shared(fd)
+            n_points = self._fold_open(run, path, fd)
+            if is_dead:
+                path.unlink(missing_ok=True)
+                self._known.pop(path.name, None)
+        except OSError as cause:
+            raise StoreUnavailable(f"the journal {path} cannot be folded: {cause.strerror}", hint="check the store's folder") from cause
+        finally:
+            os.close(fd)
+        return n_points
+
+    def _fold_open(self, run: NodeId, path: Path, fd: int) -> int:
+        header = os.pread(fd, BLOCK, 0)
+        if len(header) < BLOCK:
+            return 0
+        if not check_header(header, run):
+            raise IntegrityError(f"{path} is no journal of run {run}", hint="move the file out of the store")
+        with self._database.read() as session:
+            folded = _folded(session, path.name)
+        n_points = 0
+        while os.fstat(fd).st_size >= folded + BLOCK:
+            with self._database.write() as session:
+                n_new, now = self._fold_piece(session, run, path.name, fd)
+            if now == folded:
+                break  # a torn end
+            n_points, folded = n_points + n_new, now
+        return n_points
+
+    def _fold_piece(self, session: Session, run: NodeId, name: str, fd: int) -> tuple[int, int]:
+        """Fold the next piece of a journal; return how many points it held and up to which byte all is folded."""
+        folded = _folded(session, name)
+        keys = self._keys(name, fd, folded)
+        found, n_bytes = parse(os.pread(fd, _PIECE_BYTES, folded), keys)
+        node = _run_node(session, run)
+        for key, new in found.items():
+            _add(session, node, _key(session, key), new)
+        if n_bytes:
+            session.run(
+                "insert into journal(name, run, folded) values (?, ?, ?) on conflict (name) do update set folded = excluded.folded",
+                *(name, node, folded + n_bytes),
+            )
+        return sum(map(len, found.values())), folded + n_bytes
+
+    def _keys(self, name: str, fd: int, stop: int) -> dict[int, str]:
+        """Return the keys a journal defines before byte `stop`."""
+        start, keys = self._known.get(name, (BLOCK, {}))
+        if start > stop:  # a transaction of ours was rolled back
+            start, keys = BLOCK, {}
+        while start < stop:
+            start += parse_keys(os.pread(fd, min(_PIECE_BYTES, stop - start), start), keys)
+        self._known[name] = (stop, dict(keys))
+        return keys
+
+
+def _lock_shared(fd: int) -> bool:
+    """Lock a journal if no writer holds it; the lock goes with the descriptor."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _folded(session: Session, name: str) -> int:
+    row = session.one("select folded from journal where name = ?", name)
+    return row[0] if row else BLOCK
+
+
+def _run_node(session: Session, run: NodeId) -> int:
+    row = session.one("select pk from node where id = ?", run)
+    if row is None:
+        raise NotFound(f"no run {run}, though it has a journal", hint="append RunStarted before logging points")
+    pk: int = row[0]
+    return pk
+
+
+def _key(session: Session, name: str) -> int:
+    row = session.one("select pk from metric_key where name = ?", name)
+    if row is None:
+        row = session.one("select coalesce(max(pk), 0) + 1 from metric_key")
+        assert row is not None
+        session.run("insert into metric_key(pk, name) values (?, ?)", row[0], name)
+    pk: int = row[0]
+    return pk
+
+
+def _add(session: Session, run: int, key: int, new: list[Point]) -> None:
+    _add_chunks(session, run, key, new)
+    _add_summary(session, run, key, new)
+
+
+def _add_chunks(session: Session, run: int, key: int, new: list[Point]) -> None:
+    """Fill the last chunk up, then start further ones."""
+    row = session.one("select seq, n from metric_chunk where run = ? and key = ? order by seq desc limit 1", run, key)
+    seq, n_last = row if row else (0, CHUNK_POINTS)
+    if n_last < CHUNK_POINTS:
+        data = session.one("select data from metric_chunk where run = ? and key = ? and seq = ?", run, key, seq)
+        assert data is not None
+        new = points.unpack(data[0]) + new
+        session.run("delete from metric_chunk where run = ? and key = ? and seq = ?", run, key, seq)
+    else:
+        seq += 1
+    chunks = [new[i : i + CHUNK_POINTS] for i in range(0, len(new), CHUNK_POINTS)]
+    session.many(
+        "insert into metric_chunk(run, key, seq, n, codec, data) values (?, ?, ?, ?, ?, ?)",
+        [(run, key, seq + i, len(chunk), CODEC, points.pack(chunk)) for i, chunk in enumerate(chunks)],
+    )
+
+
+def _add_summary(session: Session, run: int, key: int, new: list[Point]) -> None:
+    last_step, last_at, last = max(reversed(new), key=lambda point: point[:2])  # of equals, the one logged last
+    values = [value for _, _, value in new if value == value]  # NaN alone differs from itself
+    low, high, n = min(values, default=None), max(values, default=None), len(new)
+    old = session.one("select last, last_step, last_at, min, max, n from run_metric where run = ? and key = ?", run, key)
+    if old:
+        if (old[1], old[2]) > (last_step, last_at):
+            last, last_step, last_at = old[0], old[1], old[2]
+        low = min((v for v in (low, old[3]) if v is not None), default=None)
+        high = max((v for v in (high, old[4]) if v is not None), default=None)
+        n += old[5]
+    session.run(
+        "insert into run_metric(key, run, last, last_step, last_at, min, max, n) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (run, key) do update set last = excluded.last, last_step = excluded.last_step, last_at = excluded.last_at,"
+        " min = excluded.min, max = excluded.max, n = excluded.n",
+        *(key, run, _number(last), last_step, last_at, low, high, n),
+    )
+
+
+def _number(value: float | None) -> float | None:
+    """Write NaN as null: SQLite would do it anyhow, and both databases should hold the same."""
+    return None if value is None or math.isnan(value) else value

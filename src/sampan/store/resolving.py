@@ -1,0 +1,120 @@
+"""Which node a reference means: by name and version, alias, digest or id; helpful when it is none or several."""
+
+from __future__ import annotations
+
+from sampan.core.graph import Node
+from sampan.core.refs import Ref, nearest, parse_ref
+from sampan.errors import AmbiguousRef, NotFound
+from sampan.store import listing
+from sampan.store.database import Session
+
+_ID_DIGITS = set("0123456789abcdef")
+_MIN_ID_DIGITS = 8
+_SHOWN = 8
+
+
+def resolve(session: Session, ref: str | Ref, kind: str) -> Node:
+    """Return the node `ref` means; see `Catalog.resolve`."""
+    wanted = parse_ref(ref) if isinstance(ref, str) else ref
+    if kind and wanted.kind and wanted.kind != kind:
+        raise NotFound(f"{wanted} is a {wanted.kind}, and here a {kind} is needed", hint=f"name a {kind}")
+    kind = kind or wanted.kind
+    if wanted.digest:
+        return _only(_by_prefix(session, "digest", wanted.digest, kind), wanted, kind)
+    if wanted.node_id:
+        # Eight digits, like 20130101, may as well be a name; a name someone gave comes first.
+        return _by_name(session, Ref(name=wanted.node_id), kind) or _only(_by_prefix(session, "id", wanted.node_id, kind), wanted, kind)
+    if found := _by_name(session, wanted, kind):
+        return found
+    if _may_be_id(wanted) and (nodes := _by_prefix(session, "id", wanted.name, kind)):
+        return _only(nodes, wanted, kind)
+    raise missing_asset(session, wanted.name, kind)
+
+
+def missing_asset(session: Session, name: str, kind: str) -> NotFound:
+    """Say that nothing is called so, and what is."""
+    rows = session.all("select kind, name from asset")
+    elsewhere = tuple(f"{k}:{n}" for k, n in sorted(rows) if n == name)
+    if kind and elsewhere:
+        return NotFound(f"no {kind} called {name!r}", did_you_mean=elsewhere)
+    known = {n for k, n in rows if not kind or k == kind}
+    hint = "" if known else f"there is no {kind or 'asset'} in this store yet"
+    return NotFound(f"no {kind or 'asset'} called {name!r}", did_you_mean=nearest(name, sorted(known)), hint=hint)
+
+
+def _by_name(session: Session, wanted: Ref, kind: str) -> Node | None:
+    """Return the node; None if there is no asset of the name at all."""
+    where, values = listing.conditions({"name = ?": wanted.name, "kind = ?": kind})
+    kinds = sorted(row[0] for row in session.all(f"select kind from asset {where}", *values))  # noqa: S608  # literals
+    if not kinds:
+        return None
+    found = [node for k in kinds if (node := _selected(session, wanted, k))]
+    if not found:
+        raise _missing_selection(session, wanted, kinds)
+    if len(found) > 1:
+        candidates = tuple(str(Ref(name=wanted.name, kind=n.kind, version=wanted.version, alias=wanted.alias)) for n in found)
+        raise AmbiguousRef(f"{wanted} may mean a {' or a '.join(n.kind for n in found)}", candidates=candidates)
+    return found[0]
+
+
+def _selected(session: Session, wanted: Ref, kind: str) -> Node | None:
+    of_asset = "where a.kind = ? and a.name = ?"
+    if wanted.version is not None:
+        found = listing.nodes(session, f"{of_asset} and n.version = ?", kind, wanted.name, wanted.version)
+    elif wanted.alias:
+        target = "n.pk = (select l.node from alias l join asset o on o.pk = l.asset where o.kind = ? and o.name = ? and l.name = ?)"
+        found = listing.nodes(session, f"where {target}", kind, wanted.name, wanted.alias)
+    else:
+        found = listing.nodes(session, f"{of_asset} and n.state <> 'deleted' order by n.pk desc limit 1", kind, wanted.name)
+    return found[0] if found else None
+
+
+def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFound:
+    newest = next((node for kind in kinds if (node := _selected(session, Ref(name=wanted.name), kind))), None)
+    if newest is None:
+        return NotFound(f"{kinds[0]} {wanted.name!r} has no version yet")
+    if wanted.alias:
+        aliases = {
+            row[0]
+            for kind in kinds
+            for row in session.all(
+                "select l.name from alias l join asset a on a.pk = l.asset where a.kind = ? and a.name = ?", kind, wanted.name
+            )
+        }
+        close = tuple(f"{wanted.name}@{a}" for a in nearest(wanted.alias, sorted(aliases)) or sorted(aliases)[:_SHOWN])
+        return NotFound(
+            f"{kinds[0]} {wanted.name!r} has no alias {wanted.alias!r}",
+            did_you_mean=close,
+            hint=f"the newest is {newest.ref}" * (not close),
+        )
+    return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))
+
+
+def _by_prefix(session: Session, column: str, prefix: str, kind: str) -> list[Node]:
+    # A range, not `like`: it uses the index. 'g' follows every hex digit.
+    where, values = listing.conditions({f"n.{column} >= ?": prefix, f"n.{column} < ?": prefix + "g", "n.kind = ?": kind})
+    found = listing.nodes(session, f"{where} order by n.pk desc limit 1000", *values)
+    return [node for node in found if getattr(node, column).startswith(prefix)]
+
+
+def _only(found: list[Node], wanted: Ref, kind: str) -> Node:
+    """Return the newest of nodes that are versions of one asset with one content; newest first in `found`."""
+    if not found:
+        raise NotFound(f"no {kind or 'node'} has the {'digest' if wanted.digest else 'id'} {wanted}")
+    same = {(n.kind, n.name, n.digest) if wanted.digest else (n.id,) for n in found}
+    if len(same) > 1:
+        names = tuple(_full_ref(n) for n in found[:_SHOWN])
+        raise AmbiguousRef(f"{wanted} fits {len(found)} nodes", candidates=names)
+    return found[0]
+
+
+def _full_ref(node: Node) -> str:
+    if node.name and node.version is not None:
+        return f"{node.kind}:{node.name}@v{node.version}"
+    return node.id
+
+
+def _may_be_id(wanted: Ref) -> bool:
+    """Say whether a bare name may be the beginning of an id, as in `window:8f3c12ab90cd`."""
+    bare = wanted.version is None and not wanted.alias
+    return bare and _MIN_ID_DIGITS <= len(wanted.name) <= 32 and set(wanted.name) <= _ID_DIGITS

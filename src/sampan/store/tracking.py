@@ -1,0 +1,77 @@
+"""The read side of runs: rows, parameters, metric summaries and histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sampan.core.graph import MetricPoints, MetricSummary, NodeId, RunRow
+from sampan.errors import NotFound
+from sampan.store import listing
+from sampan.store.database import Database, Row, Session
+from sampan.store.points import unpack
+
+_RUN_COLUMNS = "r.experiment, r.title, n.state, r.started, r.ended, p.id, r.source, r.host, r.pid"
+_N_NODE_COLUMNS = 11
+
+
+class Tracking:
+    """Answers questions about runs. Metric questions first fold what the run's journals hold."""
+
+    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int]) -> None:
+        self._database = database
+        self._fold = fold
+
+    def run(self, node_id: NodeId) -> RunRow:
+        """Return one run. Raises NotFound."""
+        with self._database.read() as session:
+            found = _runs(session, "where n.id = ?", node_id)
+        if not found:
+            raise NotFound(f"no run {node_id}")
+        return found[0]
+
+    def runs(self, *, experiment: str = "", state: str = "", limit: int = 100, before: int | None = None) -> list[RunRow]:
+        """Return runs, newest first; `before` is the `node.seq` of the last run of the page before."""
+        where, values = listing.conditions({"r.experiment = ?": experiment, "n.state = ?": state, "r.node < ?": before})
+        with self._database.read() as session:
+            return _runs(session, f"{where} order by r.node desc limit ?", *values, limit)
+
+    def params(self, run: NodeId) -> dict[str, str]:
+        """Return a run's parameters, by name."""
+        sql = "select k.name, p.value from run_param p join key k on k.pk = p.key join node n on n.pk = p.run where n.id = ?"
+        with self._database.read() as session:
+            return dict(sorted(session.all(sql, run)))  # type: ignore[arg-type]  # rows of two columns
+
+    def metrics(self, run: NodeId) -> list[MetricSummary]:
+        """Return what each metric of a run came to, by key."""
+        self._fold(run)
+        sql = (
+            "select k.name, m.last, m.last_step, m.last_at, m.min, m.max, m.n"
+            " from run_metric m join metric_key k on k.pk = m.key join node n on n.pk = m.run where n.id = ?"
+        )
+        with self._database.read() as session:
+            rows = sorted(session.all(sql, run), key=lambda row: row[0])
+        return [
+            MetricSummary(k, listing.number(last), step, at, listing.number(lo), listing.number(hi), n)
+            for k, last, step, at, lo, hi, n in rows
+        ]
+
+    def metric_history(self, run: NodeId, key: str) -> MetricPoints:
+        """Return every point of a metric in the order of (step, time); empty if there is none."""
+        self._fold(run)
+        sql = (
+            "select c.data from metric_chunk c join metric_key k on k.pk = c.key join node n on n.pk = c.run"
+            " where n.id = ? and k.name = ? order by c.seq"
+        )
+        with self._database.read() as session:
+            points = [point for row in session.all(sql, run, key) for point in unpack(row[0])]
+        # By step and time only, so that points of the same moment stay in the order in which they were logged.
+        points.sort(key=lambda point: point[:2])
+        return MetricPoints(key, [p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
+
+
+def _runs(session: Session, tail: str, *values: Any) -> list[RunRow]:
+    tables = "run r join node n on n.pk = r.node left join asset a on a.pk = n.asset left join node p on p.pk = r.parent"
+    rows: list[Row] = session.all(f"select {listing.NODE_COLUMNS}, {_RUN_COLUMNS} from {tables} {tail}", *values)  # noqa: S608  # literals
+    nodes = listing.as_nodes(session, [row[:_N_NODE_COLUMNS] for row in rows])
+    return [RunRow(node, *row[_N_NODE_COLUMNS:]) for node, row in zip(nodes, rows, strict=True)]
