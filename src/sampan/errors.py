@@ -2,10 +2,11 @@
 
 SampanError(message, hint)                                                            exit  HTTP
 ├ UsageError ─ ProjectFileError · ParameterError · DataFormatError · NotFound · AmbiguousRef    2   400/404
+│              MethodRefused · TooLarge                                               2   405/413
 ├ Rejected ── ContractViolated · GateRejected · PolicyRefused · StoryFailed          3   422
 ├ StepFailed                                 user code raised                         4   500
 ├ Conflict ── AlreadyExists · StaleState · Immutable                                  5   409
-├ AccessDenied                                                                        6   403
+├ AccessDenied ─ NotSignedIn                                                          6   403/401
 ├ Unavailable ─ StoreUnavailable · BlobUnavailable · ExecutorLost                     7   503
 ├ IntegrityError                             bytes do not match their digest          8   500
 └ MissingDependency · Unsupported                                                     9   501
@@ -112,6 +113,20 @@ class AmbiguousRef(UsageError):
         self.candidates = candidates
 
 
+class MethodRefused(UsageError):
+    """A path exists, but not for this HTTP method."""
+
+    code = "method"
+    http_status = 405
+
+
+class TooLarge(UsageError):
+    """A request's body is over the limit."""
+
+    code = "too_large"
+    http_status = 413
+
+
 class Rejected(SampanError):
     """Sampan works; your data or your model was said no to, with reasons."""
 
@@ -202,6 +217,13 @@ class AccessDenied(SampanError):
     code = "access_denied"
     exit_code = 6
     http_status = 403
+
+
+class NotSignedIn(AccessDenied):
+    """The caller has not said who they are."""
+
+    code = "not_signed_in"
+    http_status = 401
 
 
 class Unavailable(SampanError):

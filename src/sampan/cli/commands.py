@@ -278,7 +278,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     """Turn click's complaint (an unknown option, a missing value) into ours."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "sampan"
-    possibilities = getattr(error, "possibilities", None) or ()
+    possibilities = [word for word in getattr(error, "possibilities", None) or () if word != "--help"]
     message = getattr(error, "message", "") or error.format_message()
     if isinstance(error, click.NoSuchOption):
         message = f"{command} has no option {error.option_name}"

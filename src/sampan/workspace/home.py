@@ -1,0 +1,359 @@
+"""The top-level verbs: what is live and what to do next, where a thing came from, what happened, and the store's upkeep.
+
+They read the graph by kind and state alone, so that what a plug-in stores is shown as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.core.graph import Edge, Node, NodeId, Recorded
+from sampan.core.times import iso
+from sampan.errors import NotFound, ParameterError
+from sampan.workspace.diagnosis import Finding, examine
+from sampan.workspace.operation import Room, operation
+from sampan.workspace.trees import Branch, draw
+
+DAY_MS = 86_400_000
+FIRST_COMMANDS = ("sampan demo", "sampan data add FILE")
+
+
+class Live(msgspec.Struct, frozen=True):
+    """A service, the model it answers with, and how its newest window went."""
+
+    service: str
+    state: str
+    model: str
+    since: str
+    window: str = ""
+    verdict: str = ""
+    n_incidents: int = 0
+
+
+class Open(msgspec.Struct, frozen=True):
+    """An incident nobody has closed."""
+
+    incident: str
+    about: str
+    what: str
+    since: str
+
+
+class Status(Answer, frozen=True, kw_only=True):
+    """What is live, how it is doing, and how much there is."""
+
+    project: str
+    owner: str = ""
+    counts: dict[str, int] = {}
+    live: tuple[Live, ...] = ()
+    incidents: tuple[Open, ...] = ()
+
+    def text(self) -> str:
+        """Show services first, then incidents, then what is stored."""
+        if not self.counts:
+            return f"{self.project}: nothing here yet."
+        parts = [self.project + (f" (owner: {self.owner})" if self.owner else "")]
+        if self.live:
+            parts.append("\n".join(["live:", *(f"  {_live_line(one)}" for one in self.live)]))
+        else:
+            parts.append("live: nothing yet")
+        if self.incidents:
+            lines = [f"  {one.incident}  {one.about}  {one.what}  (since {one.since})" for one in self.incidents]
+            parts.append("\n".join(["open incidents:", *lines]))
+        parts.append("stored: " + ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in self.counts.items()))
+        return "\n\n".join(parts)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """One node of a lineage, as a reader knows it."""
+
+    id: NodeId
+    ref: str
+    kind: str
+    state: str
+    created: str
+    aliases: tuple[str, ...] = ()
+    source: str = ""  # the file or address a raw thing was read from
+
+
+class Lineage(Answer, frozen=True, kw_only=True):
+    """The part of the graph a thing came from (up), or that came from it (down)."""
+
+    root: Origin
+    up: bool
+    nodes: tuple[Origin, ...]
+    edges: tuple[Edge, ...]
+
+    def text(self) -> str:
+        """Draw the tree; a node met again is not repeated."""
+        branches: dict[NodeId, list[Branch]] = {}
+        for edge in self.edges:
+            here, there = (edge.dst, edge.src) if self.up else (edge.src, edge.dst)
+            branches.setdefault(here, []).append(Branch(there, edge.role.replace("_", " ")))
+        return draw(self.root.id, branches, {node.id: _origin_line(node) for node in self.nodes})
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One event, in a line."""
+
+    seq: int
+    at: str
+    actor: str
+    type: str
+    subject: str
+    what: str
+    reason: str = ""
+
+
+class Log(Answer, frozen=True, kw_only=True):
+    """What happened, newest first."""
+
+    events: tuple[Happened, ...]
+
+    def text(self) -> str:
+        """One line an event."""
+        if not self.events:
+            return "nothing happened yet"
+        lines = [f"{one.seq:>6}  {one.at}  {one.actor}  {one.what}" + (f"  ({one.reason})" if one.reason else "") for one in self.events]
+        return "\n".join(lines)
+
+
+class Freed(Answer, frozen=True, kw_only=True):
+    """What `gc` freed, or would free."""
+
+    n_objects: int
+    n_bytes: int
+    dry_run: bool
+
+    def text(self) -> str:
+        """Say how much."""
+        verb = "would free" if self.dry_run else "freed"
+        return f"{verb} {self.n_objects:,} objects, {self.n_bytes:,} bytes" if self.n_objects else "nothing to free"
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """One stored object that is missing or not what its digest says."""
+
+    digest: str
+    what: str
+    needed_by: str
+
+
+class Checked(Answer, frozen=True, kw_only=True):
+    """What `fsck` found."""
+
+    clean: bool
+    faults: tuple[Damage, ...] = ()
+
+    def text(self) -> str:
+        """Name each fault and what needs the damaged bytes."""
+        if self.clean:
+            return "the store is clean"
+        return "\n".join(f"{fault.digest}: {fault.what}; needed by {fault.needed_by or 'nothing named'}" for fault in self.faults)
+
+    def exit_code(self) -> int:
+        """Exit as IntegrityError does where bytes are damaged."""
+        return 0 if self.clean else 8
+
+
+class Diagnosis(Answer, frozen=True, kw_only=True):
+    """What the doctor saw."""
+
+    findings: tuple[Finding, ...]
+
+    def text(self) -> str:
+        """One line a finding; what needs attention is marked."""
+        width = max(len(one.about) for one in self.findings)
+        return "\n".join(
+            f"{'!' if one.trouble else ' '} {one.about:<{width}}  {one.value}" + (f"\n    {one.trouble}" if one.trouble else "")
+            for one in self.findings
+        )
+
+
+class Home(Room):
+    """The top-level verbs."""
+
+    noun = ""
+
+    @operation(reads=True)
+    def status(self) -> Status:
+        """Show what is live, how it is doing, and what to do next."""
+        about = self.ws.project.project
+        name = about.name or self.ws.root.name
+        if not self.ws.has_store:
+            return Status(project=name, owner=about.owner, next=FIRST_COMMANDS)
+        assets = [asset for asset in self.ws.catalog.assets() if asset.state == "active"]
+        counts: dict[str, int] = {}
+        for asset in assets:
+            counts[asset.kind] = counts.get(asset.kind, 0) + 1
+        incidents = tuple(self._open_incidents())
+        live = tuple(self._live(asset.name, incidents) for asset in assets if asset.kind == "service")
+        return Status(
+            project=name, owner=about.owner, counts=counts, live=live, incidents=incidents, next=self._next(counts, live, incidents)
+        )
+
+    @operation(reads=True)
+    def lineage(self, ref: str, *, down: bool = False, depth: int = 50) -> Lineage:
+        """Show what a version was made from, up to the raw files; or, downward, everything that was made from it.
+
+        Parameters
+        ----------
+        ref : what to trace, like flights-late@champion or flights@v3
+        down : follow the arrows the other way: what would be touched if this were wrong
+        depth : how many steps to follow
+        """
+        if depth < 1:
+            raise ParameterError(f"depth: {depth} is less than 1", parameter="depth", hint="expected a whole number from 1")
+        node = self.ws.catalog.resolve(ref)
+        graph = self.ws.catalog.lineage(node.id, up=not down, depth=depth)
+        nodes = {one.id: _origin(one) for one in (node, *graph.nodes)}
+        other_way = f"sampan lineage {ref}" + ("" if down else " --down")
+        return Lineage(root=nodes[node.id], up=not down, nodes=tuple(nodes.values()), edges=graph.edges, next=(other_way,))
+
+    @operation(reads=True)
+    def log(self, ref: str = "", *, type: str = "", limit: int = 20, after: int = 0) -> Log:  # noqa: A002  # the ledger's word
+        """Show what happened, newest first.
+
+        Parameters
+        ----------
+        ref : only what happened to this node, like flights@v3
+        type : only events of this type, like alias_moved
+        limit : at most so many
+        after : only events after this number
+        """
+        if not self.ws.has_store:
+            return Log(events=(), next=FIRST_COMMANDS)
+        subject = self.ws.catalog.resolve(ref).id if ref else ""
+        found = self.ws.catalog.events(after=after, subject=subject, type=type, limit=limit, newest_first=True)
+        return Log(events=tuple(self._happened(one) for one in found), next=("sampan audit verify",))
+
+    @operation()
+    def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0) -> Freed:
+        """Free stored bytes that nothing needs any more.
+
+        Parameters
+        ----------
+        dry_run : only say what would be freed
+        grace_minutes : leave what is younger than this; someone may be about to commit it
+        """
+        if grace_minutes < 0:
+            raise ParameterError(
+                f"grace_minutes: {grace_minutes:g} is negative", parameter="grace_minutes", hint="expected a number from 0"
+            )
+        if not self.ws.has_store:
+            return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
+        from sampan.store.upkeep import gc
+
+        swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
+        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run)
+
+    @operation(reads=True)
+    def fsck(self) -> Checked:
+        """Re-read everything stored and name what is damaged and who needs it."""
+        if not self.ws.has_store:
+            return Checked(clean=True)
+        from sampan.store.upkeep import fsck
+
+        found = fsck(self.ws.store)
+        faults = tuple(Damage(digest=f.digest, what=f.what, needed_by=f.needed_by) for f in found)
+        return Checked(clean=not faults, faults=faults, next=() if faults else ("sampan audit verify",))
+
+    @operation(reads=True, local=True)
+    def doctor(self) -> Diagnosis:
+        """Look at this machine and this project for likely trouble."""
+        found = tuple(examine(self.ws))
+        return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
+
+    def _open_incidents(self) -> Iterator[Open]:
+        for node in self.ws.catalog.nodes(kind="incident", state="open"):
+            about = str(node.facts.get("service") or node.name)
+            what = str(node.facts.get("title") or node.facts.get("what") or node.facts.get("cause") or "")
+            yield Open(incident=node.ref, about=about, what=what, since=iso(node.created))
+
+    def _live(self, name: str, incidents: tuple[Open, ...]) -> Live:
+        catalog = self.ws.catalog
+        newest = catalog.nodes(kind="deployment", name=name, limit=1) or catalog.nodes(kind="service", name=name, limit=1)
+        windows = catalog.nodes(kind="window", name=name, limit=1)
+        node = newest[0] if newest else None
+        return Live(
+            service=name,
+            state=node.state if node else "declared",
+            model=self._model_behind(node) if node else "",
+            since=iso(node.created) if node else "",
+            window=str(windows[0].facts.get("label") or windows[0].ref) if windows else "",
+            verdict=str(windows[0].facts.get("verdict") or windows[0].state) if windows else "",
+            n_incidents=sum(one.about == name for one in incidents),
+        )
+
+    def _model_behind(self, node: Node) -> str:
+        above = self.ws.catalog.lineage(node.id, up=True, depth=3).nodes
+        return next((one.ref for one in above if one.kind == "model"), "")
+
+    def _happened(self, event: Recorded) -> Happened:
+        subject = self._ref_of(event.subject) if event.subject else ""
+        details = [f"{k}={v}" for k, v in event.body.items() if isinstance(v, (str, int, float)) and v != "" and k not in _PLAIN_FIELDS]
+        words = [event.type.replace("_", " "), subject, *details[:3]]
+        return Happened(
+            seq=event.seq,
+            at=iso(event.at),
+            actor=event.actor,
+            type=event.type,
+            subject=subject,
+            what=" ".join(word for word in words if word),
+            reason=event.reason,
+        )
+
+    def _ref_of(self, node_id: NodeId) -> str:
+        try:
+            return self.ws.catalog.node(node_id).ref
+        except NotFound:
+            return node_id[:12]
+
+    @staticmethod
+    def _next(counts: dict[str, int], live: tuple[Live, ...], incidents: tuple[Open, ...]) -> tuple[str, ...]:
+        """Name the one or two commands a person in this state most likely needs."""
+        if not counts:
+            return FIRST_COMMANDS
+        if incidents:
+            return (f"sampan incident show {incidents[0].incident}", "sampan ui")
+        if live:
+            return (f"sampan monitor show {live[0].service}", "sampan ui")
+        if "model" in counts:
+            return ("sampan model list", "sampan ui")
+        return ("sampan data list", "sampan ui")
+
+
+# Fields of an event's body that its subject, time or reason already tell.
+_PLAIN_FIELDS = frozenset({"node", "kind", "name", "digest", "size", "reason", "before", "after", "key", "token"})
+
+
+def _origin(node: Node) -> Origin:
+    source = node.facts.get("source", "")
+    return Origin(
+        id=node.id,
+        ref=node.ref,
+        kind=node.kind,
+        state=node.state,
+        created=iso(node.created),
+        aliases=node.aliases,
+        source=source if isinstance(source, str) else "",
+    )
+
+
+def _origin_line(one: Origin) -> str:
+    named = one.ref if one.kind in one.ref else f"{one.kind} {one.ref}"
+    aliases = f" [{', '.join(one.aliases)}]" if one.aliases else ""
+    state = "" if one.state in ("active", "finished") else f" ({one.state})"
+    return f"{named}{aliases}{state}" + (f"  from {one.source}" if one.source else "")
+
+
+def _live_line(one: Live) -> str:
+    parts = [f"{one.service}: {one.model or 'no model'}, {one.state}" + (f" since {one.since}" if one.since else "")]
+    if one.window:
+        parts.append(f"newest window {one.window}: {one.verdict}")
+    if one.n_incidents:
+        parts.append(f"{one.n_incidents} open incident{'s' if one.n_incidents > 1 else ''}")
+    return "; ".join(parts)
