@@ -1,0 +1,219 @@
+"""Durable files: written beside their place under a temporary name, flushed, renamed, and the folder flushed too.
+
+Everything the store keeps on a disk goes through a `Batch`. Nothing here knows what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+
+from sampan.errors import StoreUnavailable
+
+READ_ONLY = 0o444
+_COPY_BLOCK = 64 << 20
+_HINTS = {
+    errno.ENOSPC: "free some space, or let `sampan gc` remove what nothing needs",
+    errno.EDQUOT: "the disk quota is used up; free some space, or run `sampan gc`",
+    errno.EFBIG: "the system limits the size of a file (ulimit -f); raise the limit",
+    errno.EROFS: "the file system is mounted read-only; choose a store on one that can be written",
+    errno.EACCES: "give this user the right to write there, or choose another store",
+    errno.EPERM: "give this user the right to write there, or choose another store",
+    errno.ENOTDIR: "a file stands where the store needs a folder; move it away",
+    errno.EIO: "the disk reports a fault; check it, then run `sampan fsck`",
+}
+
+
+class Signature(NamedTuple):
+    """What one `stat` tells of a file. Writing to it changes at least one of these."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+def signature(path: Path) -> Signature:
+    """Read a file's signature. Raises OSError as `stat` does."""
+    found = path.stat()
+    return Signature(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@contextmanager
+def store_errors(where: Path) -> Iterator[None]:
+    """Turn an OSError raised inside into a StoreUnavailable that names the place and says what to do."""
+    try:
+        yield
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise StoreUnavailable(f"cannot write to the store at {where}: {reason}", hint=_HINTS.get(cause.errno or 0, "")) from cause
+
+
+@contextmanager
+def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold a lock between processes and threads, shared or exclusive, until the block is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power failure."""
+    _fsync(folder)
+
+
+def hash_file(path: Path) -> str:
+    """Digest a file with as many threads as the machine has; the interpreter is free meanwhile."""
+    from blake3 import blake3
+
+    return "b3:" + str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+
+
+class Batch:
+    """New files that get their names together. Leaving the block by an error leaves nothing behind but what was there before.
+
+    All files are flushed before the first gets its name, so a crash at any moment shows either a whole file or none. Names are given
+    in the order of the calls.
+    """
+
+    def __init__(self, temporary: Path) -> None:
+        self._temporary = temporary
+        self._staged: list[tuple[Path, Path]] = []
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                with store_errors(self._temporary.parent):
+                    self._commit()
+        finally:
+            for path in self._made:
+                with suppress(OSError):
+                    path.unlink()
+
+    def write(self, data: bytes | memoryview, target: Path) -> None:
+        """Stage bytes that shall stand at `target`."""
+        with self.create() as (path, file):
+            file.write(data)
+        self.place(path, target)
+
+    @contextmanager
+    def create(self) -> Iterator[tuple[Path, IO[bytes]]]:
+        """Open a new temporary file. It vanishes with the batch unless `place` gives it a target."""
+        with store_errors(self._temporary.parent):
+            path = self._new_name()
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+            with os.fdopen(handle, "wb") as file:
+                yield path, file
+
+    def copy(self, source: Path) -> Path:
+        """Copy a file inside the kernel and start flushing the copy; return its temporary path."""
+        with source.open("rb") as origin, self.create() as (path, file):
+            _copy_bytes(origin.fileno(), file.fileno())
+        return path
+
+    def hardlink(self, source: Path) -> Path:
+        """Give a file a second, temporary name. Raises OSError where the file system cannot."""
+        path = self._new_name()
+        path.hardlink_to(source)
+        path.chmod(READ_ONLY)
+        return path
+
+    def reflink(self, source: Path) -> Path:
+        """Clone a file without copying its bytes. Raises OSError where the file system cannot."""
+        path = self._new_name()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+        with os.fdopen(handle, "wb") as file, source.open("rb") as origin:
+            fcntl.ioctl(file.fileno(), _FICLONE, origin.fileno())
+        return path
+
+    def place(self, temporary: Path, target: Path) -> None:
+        """Say where a temporary file shall stand once the batch is left."""
+        self._staged.append((temporary, target))
+
+    def _new_name(self) -> Path:
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._made.append(path)
+        return path
+
+    def _commit(self) -> None:
+        for temporary, _ in self._staged:
+            _fsync(temporary)
+        folders: dict[Path, None] = {}
+        for temporary, target in self._staged:
+            for made in _make_folder(target.parent):
+                folders[made.parent] = None
+            temporary.replace(target)
+            folders[target.parent] = None
+        for folder in folders:
+            sync_folder(folder)
+
+
+_FICLONE = 0x40049409
+
+
+def flush_in_background(path: Path) -> threading.Thread:
+    """Start flushing a file while the caller does something else with it; the batch's own flush then finds nothing left to do."""
+
+    def flush() -> None:
+        with suppress(OSError):  # the batch flushes again and reports
+            _fsync(path)
+
+    thread = threading.Thread(target=flush, daemon=True)
+    thread.start()
+    return thread
+
+
+def is_regular(path: Path) -> bool:
+    """Say whether `path` is a plain file (after following links)."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    made: list[Path] = []
+    missing = folder
+    while not missing.is_dir():
+        made.append(missing)
+        missing = missing.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _copy_bytes(source: int, target: int) -> None:
+    try:
+        while os.copy_file_range(source, target, _COPY_BLOCK):
+            pass
+    except OSError as error:
+        # Older kernels and some pairs of file systems refuse; sendfile works everywhere and continues where the offsets stand.
+        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        while os.sendfile(target, source, None, _COPY_BLOCK):  # None: the file's own offset
+            pass

@@ -1,0 +1,281 @@
+"""The difference of two table versions, by key.
+
+Parts that both versions have are the same rows, known without reading them. What is left is read: rows that died or were added are
+matched by key; columns laid over a shared part are compared row for row, no join needed. Two tables that share nothing are simply all
+left over. The answer equals a full join of both tables always.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sampan.core.digests import Digest
+from sampan.errors import ParameterError
+from sampan.store.tables import edits, parts
+from sampan.store.tables.deletions import Positions
+from sampan.store.tables.manifest import Part
+from sampan.store.tables.parts import Reader, free_name
+from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
+
+N_EXAMPLES = 5
+_MAX_ROWS_IN_MEMORY = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two versions."""
+
+    version: Digest
+    parts: list[Part]
+    schema: pl.Schema
+
+    @property
+    def n_rows(self) -> int:
+        """Rows a reader sees."""
+        return sum(part.n_live for part in self.parts)
+
+
+@dataclass(slots=True)
+class _Left:
+    """Rows of one side that the structure says nothing about."""
+
+    frames: list[pl.LazyFrame] = field(default_factory=list)
+    n_rows: int = 0
+
+    def add(self, frame: pl.LazyFrame, n_rows: int) -> None:
+        if n_rows:
+            self.frames.append(frame)
+            self.n_rows += n_rows
+
+    def frame(self, schema: pl.Schema) -> pl.LazyFrame:
+        if not self.frames:
+            return pl.LazyFrame(schema=schema)
+        whole = pl.concat([frame.select(schema.names()) for frame in self.frames], how="vertical")
+        return whole.collect(engine="streaming").lazy() if self.n_rows <= _MAX_ROWS_IN_MEMORY else whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """Pairs of rows with the same key: key column i as `key i`, and of column i of `columns` the values `before i` and `after i`."""
+
+    frame: pl.LazyFrame
+    columns: list[str]
+    n_rows: int = 0
+
+
+@dataclass(slots=True)
+class _Changes:
+    """Changed rows, counted over several sources."""
+
+    n_rows: int = 0
+    columns: Counter[str] = field(default_factory=Counter)
+    _keys: list[pl.DataFrame] = field(default_factory=list)
+    _rows: list[ChangedRow] = field(default_factory=list)
+
+    def add(self, matched: _Matched, key: Sequence[str]) -> None:
+        """Count the pairs that differ, and keep the first few."""
+        if not matched.columns:
+            return
+        numbers = range(len(matched.columns))
+        differs = [pl.col(_before(i)).ne_missing(pl.col(_after(i))).alias(_differs(i)) for i in numbers]
+        changed = matched.frame.with_columns(differs).filter(pl.any_horizontal(_differs(i) for i in numbers))
+        counts = changed.select(pl.len().alias("rows"), *(pl.col(_differs(i)).sum() for i in numbers)).collect(engine="streaming")
+        self.n_rows += int(counts["rows"].item())
+        self.columns.update({name: int(counts[_differs(i)].item()) for i, name in enumerate(matched.columns)})
+        if counts["rows"].item():
+            self._keep_examples(changed, matched.columns, key)
+
+    def smallest(self) -> list[ChangedRow]:
+        """Return the examples with the smallest keys."""
+        if not self._keys:
+            return []
+        keys = pl.concat(self._keys)
+        order = keys.with_row_index("row").sort(keys.columns)["row"].head(N_EXAMPLES)
+        return [self._rows[row] for row in order]
+
+    def _keep_examples(self, changed: pl.LazyFrame, columns: Sequence[str], key: Sequence[str]) -> None:
+        names = [_key(i) for i in range(len(key))]
+        first = changed.sort(names).head(N_EXAMPLES).collect(engine="streaming")
+        self._keys.append(first.select(names))
+        for row in first.iter_rows(named=True):
+            touched = [i for i in range(len(columns)) if row[_differs(i)]]
+            self._rows.append(
+                ChangedRow(
+                    key={name: row[_key(i)] for i, name in enumerate(key)},
+                    before={columns[i]: row[_before(i)] for i in touched},
+                    after={columns[i]: row[_after(i)] for i in touched},
+                )
+            )
+
+
+def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> TableDiff:
+    """Compare two versions. Raises ParameterError for a key that does not name each row of both."""
+    _check_keys(before, after, key)
+    common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
+    for side, which in ((before, "the version before"), (after, "the version after")):
+        _check_unique(side, key, blobs, f"{which}, {side.version}")
+    values = [name for name in common if name not in key]
+    left_before, left_after, laid_over = _split(before, after, key, values, blobs)
+    old, new = left_before.frame(before.schema), left_after.frame(after.schema)
+    changes = _Changes()
+    for matched in (*laid_over, _join(old, new, key, values)):
+        changes.add(matched, key)
+    n_added, n_removed = _count_without_partner(new, old, key), _count_without_partner(old, new, key)
+    return TableDiff(
+        before=before.version,
+        after=after.version,
+        key=tuple(key),
+        n_added=n_added,
+        n_removed=n_removed,
+        n_changed=changes.n_rows,
+        n_same=after.n_rows - n_added - changes.n_rows,
+        changed_columns={name: changes.columns[name] for name in values if changes.columns[name]},
+        columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
+        columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
+        columns_retyped=_retyped(before.schema, after.schema),
+        examples_added=_examples_without_partner(new, old, key) if n_added else [],
+        examples_removed=_examples_without_partner(old, new, key) if n_removed else [],
+        examples_changed=changes.smallest(),
+        n_compared=left_before.n_rows + left_after.n_rows + sum(matched.n_rows for matched in laid_over),
+    )
+
+
+def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
+    edits.check_key(key, before.schema)
+    edits.check_key(key, after.schema)
+    for name in key:
+        if before.schema[name] != after.schema[name]:
+            raise ParameterError(
+                f"the key column {name} is {before.schema[name]} in one version and {after.schema[name]} in the other",
+                hint="cast it to one type in a new version first",
+            )
+
+
+def _check_unique(side: Side, key: Sequence[str], blobs: Reader, whose: str) -> None:
+    keys = parts.scan(side.parts, side.schema, blobs).select(key).collect(engine="streaming")
+    first = keys.to_series()
+    # Ascending numbers, the usual key, are seen to be unique without a hash table.
+    if first.dtype.is_integer() and first.null_count() == 0 and (first.len() < 2 or bool((first.shift(-1) > first).all())):
+        return
+    edits.check_unique(keys, key, whose)
+
+
+# -- what the structure tells
+
+
+def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader) -> tuple[_Left, _Left, list[_Matched]]:
+    left_before, left_after, laid_over = _Left(), _Left(), []
+    partners = _pair(before.parts, after.parts, key)
+    for position, part in enumerate(before.parts):
+        if position not in partners:
+            left_before.add(parts.scan([part], before.schema, blobs), part.n_live)
+    for position, part in enumerate(after.parts):
+        if position not in partners.values():
+            left_after.add(parts.scan([part], after.schema, blobs), part.n_live)
+    for one, other in partners.items():
+        old, new = before.parts[one], after.parts[other]
+        dead_before, dead_after = parts.dead_rows(old, blobs), parts.dead_rows(new, blobs)
+        died = np.setdiff1d(dead_after, dead_before, assume_unique=True)
+        revived = np.setdiff1d(dead_before, dead_after, assume_unique=True)
+        left_before.add(_rows_at(old, died, before.schema, blobs), len(died))
+        left_after.add(_rows_at(new, revived, after.schema, blobs), len(revived))
+        columns = [name for name in values if _source(old, name) != _source(new, name)]
+        if columns:
+            laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
+    return left_before, left_after, laid_over
+
+
+def _pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
+    """Pair positions of parts with the same file and key columns. Those alike in everything come first."""
+    partners: dict[int, int] = {}
+    for alike in (_identity, lambda part: (part.base, tuple(_source(part, name) for name in key))):
+        waiting: dict[object, list[int]] = {}
+        taken = set(partners.values())
+        for position, part in enumerate(after):
+            if position not in taken:
+                waiting.setdefault(alike(part), []).append(position)
+        for position, part in enumerate(before):
+            if position not in partners and (found := waiting.get(alike(part))):
+                partners[position] = found.pop(0)
+    return partners
+
+
+def _identity(part: Part) -> object:
+    return part.base, part.dead, part.overlays
+
+
+def _source(part: Part, column: str) -> Digest:
+    """Return the object a part's column is read from."""
+    for overlay in reversed(part.overlays):
+        if column in overlay.columns:
+            return overlay.data
+    return part.base
+
+
+def _rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
+    row = free_name(schema.names(), "row")
+    wanted = pl.Series(positions).cast(pl.UInt32).implode()
+    frame = parts.scan_with_dead(part, blobs).select(schema.names())
+    return frame.with_row_index(row).filter(pl.col(row).is_in(wanted)).drop(row)
+
+
+def _laid_over(old: Part, new: Part, dead: Positions, key: Sequence[str], columns: Sequence[str], blobs: Reader) -> _Matched:
+    one = parts.scan_with_dead(old, blobs).select(_renamed(key, _key) + _renamed(columns, _before))
+    other = parts.scan_with_dead(new, blobs).select(_renamed(columns, _after))
+    frame = pl.concat([one, other], how="horizontal")
+    if len(dead):
+        frame = frame.with_row_index("row").filter(~pl.col("row").is_in(pl.Series(dead).cast(pl.UInt32).implode())).drop("row")
+    return _Matched(frame, list(columns), old.n_rows - len(dead))
+
+
+# -- what has to be read
+
+
+def _key(column: int) -> str:
+    return f"key {column}"
+
+
+def _before(column: int) -> str:
+    return f"before {column}"
+
+
+def _after(column: int) -> str:
+    return f"after {column}"
+
+
+def _differs(column: int) -> str:
+    return f"differs {column}"
+
+
+def _renamed(columns: Sequence[str], name_of: Callable[[int], str]) -> list[pl.Expr]:
+    return [pl.col(name).alias(name_of(i)) for i, name in enumerate(columns)]
+
+
+def _join(before: pl.LazyFrame, after: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> _Matched:
+    one = before.select(_renamed(key, _key) + _renamed(values, _before))
+    other = after.select(_renamed(key, _key) + _renamed(values, _after))
+    on = [_key(i) for i in range(len(key))]
+    return _Matched(one.join(other, on=on, how="inner", nulls_equal=True), list(values))
+
+
+def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    return rows.join(others.select(key), on=list(key), how="anti", nulls_equal=True)
+
+
+def _count_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> int:
+    return int(_without_partner(rows.select(key), others, key).select(pl.len()).collect(engine="streaming").item())
+
+
+def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
+    return _without_partner(rows, others, key).sort(key).head(N_EXAMPLES).collect(engine="streaming").to_dicts()
+
+
+def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
+    both = {name: (dtype, after[name]) for name, dtype in before.items() if name in after}
+    return {name: Retyped(str(old), str(new)) for name, (old, new) in both.items() if old != new}

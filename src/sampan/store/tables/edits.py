@@ -1,0 +1,163 @@
+"""Edits of a table's parts: which rows die, which columns are laid over, what is worth compacting. Parts in, parts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from sampan.core.digests import Digest
+from sampan.errors import ParameterError
+from sampan.store.tables import deletions
+from sampan.store.tables.deletions import Positions
+from sampan.store.tables.manifest import Overlay, Part
+from sampan.store.tables.parts import Reader, dead_rows, encode, free_name
+
+Put = Callable[[bytes], Digest]
+
+
+def numbers_of(rows: pl.Expr | Sequence[int], table: pl.LazyFrame, n_rows: int) -> Positions:
+    """Turn what a caller says of rows into row numbers, ascending and distinct."""
+    if isinstance(rows, pl.Expr):
+        return _numbers_where(rows, table)
+    numbers = np.unique(np.asarray(rows, dtype=np.int64)) if len(rows) else deletions.NONE
+    outside = numbers[(numbers < 0) | (numbers >= n_rows)]
+    if len(outside):
+        raise ParameterError(f"row {outside[0]} is not in a table of {n_rows} rows", hint="rows are numbered from 0")
+    return numbers
+
+
+def _numbers_where(condition: pl.Expr, table: pl.LazyFrame) -> Positions:
+    names = table.collect_schema().names()
+    row = free_name(names, "row")
+    try:
+        found = table.with_row_index(row).filter(condition).select(pl.col(row).cast(pl.Int64)).collect(engine="streaming")
+    except pl.exceptions.PolarsError as cause:
+        raise ParameterError(f"cannot compute which rows to delete: {cause}", hint="columns: " + ", ".join(names[:20])) from cause
+    return np.sort(found[row].to_numpy())
+
+
+def without_rows(parts: Sequence[Part], numbers: Positions, blobs: Reader, put: Put) -> list[Part]:
+    """Let rows die, by their number in the table, ascending. Parts without a living row are dropped."""
+    left: list[Part] = []
+    start = 0
+    for part in parts:
+        first, last = np.searchsorted(numbers, (start, start + part.n_live))
+        dying = numbers[first:last] - start
+        start += part.n_live
+        if len(dying) == 0:
+            left.append(part)
+        elif len(dying) < part.n_live:
+            left.append(_bury(part, dying, blobs, put))
+    return left
+
+
+def _bury(part: Part, dying: Positions, blobs: Reader, put: Put) -> Part:
+    dead = dead_rows(part, blobs)
+    dead = np.union1d(dead, living_rows(part, dead)[dying])
+    data = deletions.encode(dead)
+    return msgspec.structs.replace(part, dead=put(data), n_dead=len(dead), dead_bytes=len(data))
+
+
+def living_rows(part: Part, dead: Positions) -> Positions:
+    """Return the positions of a part's living rows in its file."""
+    alive = np.ones(part.n_rows, dtype=bool)
+    alive[dead] = False
+    return np.flatnonzero(alive)
+
+
+def with_columns(parts: Sequence[Part], columns: pl.DataFrame, blobs: Reader, put: Put) -> list[Part]:
+    """Lay columns over parts; `columns` has a row for each living one. Overlays hidden altogether are dropped."""
+    if not columns.width:
+        return list(parts)
+    laid: list[Part] = []
+    start = 0
+    for part in parts:
+        rows = columns.slice(start, part.n_live)
+        start += part.n_live
+        data = encode(_spread(rows, part, dead_rows(part, blobs)))
+        new = Overlay(put(data), tuple(columns.columns), len(data))
+        kept = _visible(part.overlays, set(columns.columns))
+        laid.append(msgspec.structs.replace(part, overlays=(*kept, new)))
+    return laid
+
+
+def _spread(rows: pl.DataFrame, part: Part, dead: Positions) -> pl.DataFrame:
+    """Give each row of the file its value; dead ones get null."""
+    if len(dead) == 0:
+        return rows
+    source = np.full(part.n_rows, -1, dtype=np.int64)
+    source[living_rows(part, dead)] = np.arange(part.n_live)
+    index = pl.Series(source)
+    return rows.select(pl.all().gather(index.set(index < 0, None)))
+
+
+def _visible(overlays: Sequence[Overlay], hidden: set[str]) -> list[Overlay]:
+    kept: list[Overlay] = []
+    for overlay in reversed(overlays):
+        if not hidden.issuperset(overlay.columns):
+            kept.append(overlay)
+        hidden = hidden | set(overlay.columns)
+    return kept[::-1]
+
+
+def groups_to_compact(parts: Sequence[Part], n_rows: int) -> Iterator[tuple[list[Part], bool]]:
+    """Group neighbors; the flag says whether rewriting the group as parts of `n_rows` is worth it."""
+    group: list[Part] = []
+    for part in parts:
+        if part.is_clean and part.n_rows * 2 >= n_rows:
+            if group:
+                yield group, _is_worth_it(group)
+            yield [part], False
+            group = []
+        else:
+            group.append(part)
+    if group:
+        yield group, _is_worth_it(group)
+
+
+def _is_worth_it(group: Sequence[Part]) -> bool:
+    return len(group) > 1 or not group[0].is_clean
+
+
+def check_key(key: Sequence[str], schema: pl.Schema) -> None:
+    """Refuse a key that is not made of the table's columns. Raises ParameterError."""
+    if not key or isinstance(key, str):
+        raise ParameterError(f"key={key!r} names no columns", hint="give a list of column names")
+    unknown = [name for name in key if name not in schema]
+    if unknown:
+        raise ParameterError(
+            f"the key names no column of the table: {', '.join(unknown)}", hint="columns: " + ", ".join(schema.names()[:20])
+        )
+    nested = [f"{name} ({schema[name]})" for name in key if schema[name].is_nested()]
+    if nested:
+        raise ParameterError(f"nested columns cannot be a key: {', '.join(nested)}")
+
+
+def check_unique(rows: pl.DataFrame, key: Sequence[str], whose: str) -> None:
+    """Refuse rows that share a key. Raises ParameterError naming the key and a value."""
+    twice = rows.select(key).filter(rows.select(key).is_duplicated())
+    if twice.height:
+        raise not_unique(key, twice.row(0), whose)
+
+
+def not_unique(key: Sequence[str], value: Sequence[object], whose: str) -> ParameterError:
+    """Build the error for a key that several rows share."""
+    example = ", ".join(f"{name}={part!r}" for name, part in zip(key, value, strict=True))
+    return ParameterError(f"the key {', '.join(key)} is not unique in {whose}: several rows have {example}", hint="add columns to the key")
+
+
+def rows_with_keys(table: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str]) -> Positions:
+    """Return the numbers of the rows that have one of the keys. Raises ParameterError if two rows have the same."""
+    row = free_name(key, "row")
+    found = (
+        table.select(key)
+        .with_row_index(row)
+        .join(keys.lazy(), on=list(key), how="semi", nulls_equal=True)
+        .collect(engine="streaming")
+        .sort(row)
+    )
+    check_unique(found, key, "the table")
+    return found[row].cast(pl.Int64).to_numpy()

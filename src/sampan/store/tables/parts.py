@@ -1,0 +1,166 @@
+"""Parts: cutting rows into Parquet files, and reading them back with dead rows left out and overlays laid over.
+
+The bytes of a part depend on its rows alone, not on how they were chunked in memory: the same rows give the same digest.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from sampan.core.digests import Digest
+from sampan.errors import DataFormatError, IntegrityError, ParameterError
+from sampan.store.tables import deletions
+from sampan.store.tables.deletions import Positions
+from sampan.store.tables.manifest import Part
+
+MAX_PART_ROWS = 1_000_000
+MAX_PART_CELLS = 32_000_000  # a table of 5,000 columns has parts of 6,400 rows
+_ROW_GROUP_ROWS = 128 * 1024
+
+
+class Reader(Protocol):
+    """What reading parts needs of a blob store."""
+
+    def read(self, digest: Digest) -> bytes:
+        """Return all bytes, checked."""
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Return a local file with these bytes."""
+        ...
+
+
+def part_rows(n_columns: int) -> int:
+    """Return how many rows a full part has."""
+    return max(1, min(MAX_PART_ROWS, MAX_PART_CELLS // max(1, n_columns)))
+
+
+def encode(frame: pl.DataFrame) -> bytes:
+    """Write rows as Parquet: zstd level 1, statistics, row groups of 128 Ki rows."""
+    file = io.BytesIO()
+    try:
+        frame.rechunk().write_parquet(file, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)
+    except (pl.exceptions.PolarsError, NotImplementedError) as cause:
+        raise ParameterError(f"these columns cannot be stored as Parquet: {cause}", hint="cast them to a plain type") from cause
+    return file.getvalue()
+
+
+def check_storable(schema: pl.Schema) -> None:
+    """Refuse column types that have no Parquet form. Raises ParameterError naming them."""
+    bad = [f"{name} ({dtype})" for name, dtype in schema.items() if isinstance(dtype, (pl.Object, pl.Unknown))]
+    if bad:
+        raise ParameterError("these columns hold Python objects: " + ", ".join(bad), hint="cast them to a plain type first")
+
+
+def cut(frame: pl.DataFrame | pl.LazyFrame, n_rows: int) -> Iterator[pl.DataFrame]:
+    """Cut rows into frames of `n_rows`, the last one shorter; a lazy frame is computed piece by piece. No rows, no frames."""
+    if isinstance(frame, pl.DataFrame):
+        yield from (frame.slice(start, n_rows) for start in range(0, frame.height, n_rows))
+        return
+    waiting: list[pl.DataFrame] = []
+    n_waiting = 0
+    for batch in frame.collect_batches(maintain_order=True, engine="streaming"):
+        waiting.append(batch)
+        n_waiting += batch.height
+        while n_waiting >= n_rows:
+            joined = pl.concat(waiting)
+            yield joined.head(n_rows)
+            waiting, n_waiting = [joined.slice(n_rows)], n_waiting - n_rows
+    if n_waiting:
+        yield pl.concat(waiting)
+
+
+def read_schema(path: Path, *, source: str) -> pl.Schema:
+    """Read a Parquet file's columns. Raises DataFormatError naming `source` if it is no Parquet file that Polars reads."""
+    try:
+        return pl.scan_parquet(path, glob=False).collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as cause:
+        raise DataFormatError(f"{source} is not a readable Parquet file: {cause}", source=source) from cause
+
+
+def decode_schema(data: bytes) -> pl.Schema:
+    """Read the columns of a Parquet file without rows."""
+    return pl.Schema(pl.read_parquet_schema(io.BytesIO(data)))
+
+
+def count_rows(path: Path) -> int:
+    """Count a Parquet file's rows, from its footer."""
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+
+
+def scan(parts: Sequence[Part], schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
+    """Read parts lazily, in row order. Neighboring clean parts are one plain Parquet scan."""
+    frames: list[pl.LazyFrame] = []
+    clean: list[Part] = []
+    for number, part in enumerate(parts):
+        if part.is_clean:
+            clean.append(part)
+            continue
+        frames += [_scan_clean(clean, blobs, number - len(clean))] if clean else []
+        clean = []
+        frames.append(_scan_edited(part, blobs, number))
+    frames += [_scan_clean(clean, blobs, len(parts) - len(clean))] if clean else []
+    if not frames:
+        return pl.LazyFrame(schema=schema)
+    names = schema.names()
+    frames = [frame.select(names) for frame in frames]
+    return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical")
+
+
+def scan_with_dead(part: Part, blobs: Reader, number: int = 0) -> pl.LazyFrame:
+    """Read all rows of a part, dead ones too, overlays applied. Columns are in no particular order."""
+    frame = pl.scan_parquet(_path(blobs, part.base, number), glob=False)
+    if not part.overlays:
+        return frame
+    hidden: set[str] = set()
+    pieces: list[pl.LazyFrame] = []
+    for overlay in reversed(part.overlays):
+        shown = [name for name in overlay.columns if name not in hidden]
+        pieces.append(pl.scan_parquet(_path(blobs, overlay.data, number), glob=False).select(shown))
+        hidden.update(shown)
+    own = [name for name in frame.collect_schema().names() if name not in hidden]
+    return pl.concat([frame.select(own), *pieces] if own else pieces, how="horizontal")
+
+
+def dead_rows(part: Part, blobs: Reader) -> Positions:
+    """Return a part's dead rows, ascending."""
+    return deletions.decode(blobs.read(part.dead)) if part.dead else deletions.NONE
+
+
+def free_name(taken: Sequence[str], wanted: str) -> str:
+    """Return a column name that is not taken."""
+    while wanted in taken:
+        wanted += "_"
+    return wanted
+
+
+def _scan_clean(parts: Sequence[Part], blobs: Reader, first_number: int) -> pl.LazyFrame:
+    paths = [_path(blobs, part.base, first_number + offset) for offset, part in enumerate(parts)]
+    return pl.scan_parquet(paths, glob=False)
+
+
+def _scan_edited(part: Part, blobs: Reader, number: int) -> pl.LazyFrame:
+    if not part.dead:
+        return scan_with_dead(part, blobs, number)
+    dead = pl.Series(dead_rows(part, blobs)).cast(pl.UInt32).implode()
+    if part.overlays:
+        frame = scan_with_dead(part, blobs, number)
+        row = free_name(frame.collect_schema().names(), "row")
+        return frame.with_row_index(row).filter(~pl.col(row).is_in(dead)).drop(row)
+    path = _path(blobs, part.base, number)
+    row = free_name(list(pl.read_parquet_schema(path)), "row")
+    # The row number comes from the reader itself, so a predicate still skips row groups.
+    return pl.scan_parquet(path, glob=False, row_index_name=row).filter(~pl.col(row).is_in(dead)).drop(row)
+
+
+def _path(blobs: Reader, digest: Digest, number: int) -> Path:
+    try:
+        return blobs.path(digest)
+    except IntegrityError as error:
+        message = f"part {number} of a table is damaged: {error.message}"
+        raise IntegrityError(message, expected=error.expected, actual=error.actual, hint=error.hint) from error

@@ -1,0 +1,271 @@
+"""Tables: every change makes a new version and writes only what changed; every version stays readable.
+
+A version is the digest of its manifest (`manifest.py`), a manifest lists parts (`parts.py`). Nothing here knows names or histories:
+which version is the newest of a dataset is the catalog's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from sampan.core.digests import Digest
+from sampan.errors import BlobUnavailable, ParameterError
+from sampan.ports import Blobs
+from sampan.store.files import is_regular
+from sampan.store.tables import diff, edits, manifest, parts
+from sampan.store.tables.manifest import Manifest, Part
+from sampan.store.tables.versions import TableDiff, TableVersion
+
+Frame = pl.DataFrame | pl.LazyFrame
+
+
+class Writes(Protocol):
+    """Puts that become durable together."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store bytes as an object of their own."""
+        ...
+
+    def put_small(self, data: bytes) -> Digest:
+        """Store bytes that may share a file with others."""
+        ...
+
+
+class TableBlobs(Blobs, Protocol):
+    """What tables ask of a blob store beyond the port: batches, and taking a file in without copying it."""
+
+    def batch(self) -> AbstractContextManager[Writes]:
+        """Open a batch of puts."""
+        ...
+
+    def adopt_file(self, path: Path, *, link: str = "copy") -> tuple[Digest, int]:
+        """Take a file into the store."""
+        ...
+
+    def head(self, digest: Digest, n_bytes: int) -> bytes:
+        """Return the first bytes, unchecked."""
+        ...
+
+
+class Tables:
+    """Versioned tables over a blob store."""
+
+    def __init__(self, blobs: TableBlobs) -> None:
+        self._blobs = blobs
+
+    # -- making versions
+
+    def create(self, frame: Frame) -> TableVersion:
+        """Store a table. The same rows and columns always give the same version; a lazy frame is never in memory as a whole.
+
+        Raises
+        ------
+        ParameterError : a column's type cannot be stored.
+        """
+        schema = frame.collect_schema()
+        parts.check_storable(schema)
+        with self._blobs.batch() as batch:
+            written = [self._write_part(batch, piece) for piece in parts.cut(frame, parts.part_rows(len(schema)))]
+            return self._commit(batch, manifest.build(self._put_schema(batch, schema), written, batch.put_small), schema)
+
+    def adopt(self, path: Path, *, link: str = "copy") -> TableVersion:
+        """Take an existing Parquet file as a table, its bytes unchanged. See `LocalBlobs.adopt_file` for `link` and errors.
+
+        Raises
+        ------
+        DataFormatError : it is no Parquet file.
+        """
+        if is_regular(path):
+            parts.read_schema(path, source=str(path))
+        base, size = self._blobs.adopt_file(path, link=link)
+        schema = parts.read_schema(self._blobs.path(base), source=str(path))
+        parts.check_storable(schema)
+        part = Part(base, parts.count_rows(self._blobs.path(base)), size)
+        with self._blobs.batch() as batch:
+            return self._commit(batch, manifest.build(self._put_schema(batch, schema), [part], batch.put_small), schema)
+
+    def append(self, base: Digest, frame: Frame) -> TableVersion:
+        """Add rows at the end; only they are written. Columns may come in any order.
+
+        Raises
+        ------
+        ParameterError : columns are missing, unknown or of another type; all are named.
+        """
+        before, schema = self._manifest(base), self._schema(base)
+        added = _conform(frame, schema)
+        with self._blobs.batch() as batch:
+            new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
+            after = manifest.extend(before, new, self._blobs.read, batch.put_small)
+            return self._commit(batch, after, schema)
+
+    def delete(self, base: Digest, rows: pl.Expr | Sequence[int]) -> TableVersion:
+        """Leave rows out of a new version, writing only which ones.
+
+        Parameters
+        ----------
+        rows : a Boolean expression over the table's columns (null keeps the row), or row numbers, in any order.
+
+        Raises
+        ------
+        ParameterError : a row number is not in the table, or the expression cannot be computed.
+        """
+        before, schema = self._manifest(base), self._schema(base)
+        numbers = edits.numbers_of(rows, self.scan(base), before.n_rows)
+        with self._blobs.batch() as batch:
+            left = edits.without_rows(self._parts(before), numbers, self._blobs, batch.put_small)
+            return self._commit(batch, manifest.build(before.schema, left, batch.put_small), schema)
+
+    def overlay(self, base: Digest, columns: pl.DataFrame) -> TableVersion:
+        """Add or replace columns, row for row; only these columns are written.
+
+        Parameters
+        ----------
+        columns : as many rows as the table, in its order. New columns come last.
+
+        Raises
+        ------
+        ParameterError : the number of rows differs.
+        """
+        before, schema = self._manifest(base), self._schema(base)
+        parts.check_storable(columns.schema)
+        if columns.height != before.n_rows:
+            raise ParameterError(
+                f"{columns.height} rows of new columns for a table of {before.n_rows} rows",
+                hint="give one value for each row, in the table's order (join on the key first)",
+            )
+        after = pl.Schema({**schema, **columns.schema})
+        with self._blobs.batch() as batch:
+            laid = edits.with_columns(self._parts(before), columns, self._blobs, batch.put)
+            return self._commit(batch, manifest.build(self._put_schema(batch, after), laid, batch.put_small), after)
+
+    def upsert(self, base: Digest, frame: pl.DataFrame, *, key: Sequence[str]) -> TableVersion:
+        """Replace the rows that have the same key, add the others. Replaced and added rows stand at the end.
+
+        Raises
+        ------
+        ParameterError : the columns differ, the key is no column, or several rows have the same key.
+        """
+        before, schema = self._manifest(base), self._schema(base)
+        edits.check_key(key, schema)
+        added = _conform(frame, schema).collect()
+        edits.check_unique(added, key, "the new rows")
+        replaced = edits.rows_with_keys(self.scan(base), added.select(key), key)
+        with self._blobs.batch() as batch:
+            left = edits.without_rows(self._parts(before), replaced, self._blobs, batch.put_small)
+            new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
+            return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), schema)
+
+    def compact(self, base: Digest) -> TableVersion:
+        """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
+        before, schema = self._manifest(base), self._schema(base)
+        n_rows = parts.part_rows(len(schema))
+        with self._blobs.batch() as batch:
+            after: list[Part] = []
+            for group, is_worth_it in edits.groups_to_compact(self._parts(before), n_rows):
+                if is_worth_it:
+                    rows = parts.scan(group, schema, self._blobs)
+                    after += [self._write_part(batch, piece) for piece in parts.cut(rows, n_rows)]
+                else:
+                    after += group
+            return self._commit(batch, manifest.build(before.schema, after, batch.put_small), schema)
+
+    # -- reading
+
+    def scan(self, version: Digest) -> pl.LazyFrame:
+        """Read a version lazily. Raises BlobUnavailable or IntegrityError, naming the part, before any row is read."""
+        return parts.scan(self._parts(self._manifest(version)), self._schema(version), self._blobs)
+
+    def read(self, version: Digest) -> pl.DataFrame:
+        """Read a version whole."""
+        return self.scan(version).collect(engine="streaming")
+
+    def info(self, version: Digest) -> TableVersion:
+        """Say what a version is, from its manifest alone."""
+        return _describe(version, self._manifest(version), self._schema(version))
+
+    def schema(self, version: Digest) -> pl.Schema:
+        """Return a version's columns with their exact types."""
+        return self._schema(version)
+
+    def diff(self, before: Digest, after: Digest, *, key: Sequence[str]) -> TableDiff:
+        """Say which rows and columns differ. What both versions share is never read beyond its key.
+
+        Raises
+        ------
+        ParameterError : the key is no column of both, changed its type, or several rows of a version have the same key.
+        """
+        old = diff.Side(before, self._parts(self._manifest(before)), self._schema(before))
+        new = diff.Side(after, self._parts(self._manifest(after)), self._schema(after))
+        return diff.compare(old, new, key=key, blobs=self._blobs)
+
+    def objects(self, version: Digest) -> Iterator[Digest]:
+        """Iterate over everything a version needs, itself included."""
+        found = self._manifest(version)
+        yield version
+        yield found.schema
+        yield from (entry.digest for entry in found.lists)
+        for part in self._parts(found):
+            yield from part.objects()
+
+    def parts(self, version: Digest) -> list[Part]:
+        """Return the parts of a version, in row order."""
+        return self._parts(self._manifest(version))
+
+    def is_version(self, digest: Digest) -> bool:
+        """Say whether an object is a table version. False if it is not there."""
+        try:
+            return self._blobs.head(digest, len(manifest.MAGIC)) == manifest.MAGIC
+        except BlobUnavailable:
+            return False
+
+    # -- inside
+
+    def _manifest(self, version: Digest) -> Manifest:
+        return manifest.decode(self._blobs.read(version), version)
+
+    def _parts(self, found: Manifest) -> list[Part]:
+        return manifest.all_parts(found, self._blobs.read)
+
+    def _schema(self, version: Digest) -> pl.Schema:
+        return parts.decode_schema(self._blobs.read(self._manifest(version).schema))
+
+    def _put_schema(self, batch: Writes, schema: pl.Schema) -> Digest:
+        return batch.put(parts.encode(pl.DataFrame(schema=schema)))
+
+    def _write_part(self, batch: Writes, rows: pl.DataFrame) -> Part:
+        data = parts.encode(rows)
+        return Part(batch.put(data), rows.height, len(data))
+
+    def _commit(self, batch: Writes, found: Manifest, schema: pl.Schema) -> TableVersion:
+        return _describe(batch.put(manifest.encode(found)), found, schema)
+
+
+def _describe(version: Digest, found: Manifest, schema: pl.Schema) -> TableVersion:
+    columns = {name: str(dtype) for name, dtype in schema.items()}
+    return TableVersion(version, found.n_rows, columns, found.n_parts, found.size_bytes)
+
+
+def _conform(frame: Frame, schema: pl.Schema) -> pl.LazyFrame:
+    """Bring new rows into the table's columns, or say everything in which they differ."""
+    given = frame.collect_schema()
+    faults = [f"{name}: missing (the table has {dtype})" for name, dtype in schema.items() if name not in given]
+    faults += [f"{name}: not in the table" for name in given if name not in schema]
+    faults += [
+        f"{name}: {dtype} instead of {schema[name]}"
+        for name, dtype in given.items()
+        if name in schema and dtype != schema[name] and not isinstance(dtype, pl.Null)
+    ]
+    if faults:
+        raise ParameterError(
+            "the new rows do not have the table's columns: " + "; ".join(faults),
+            hint="cast or rename the columns, or create a new table",
+        )
+    # A column without any value has no type of its own; it takes the table's.
+    return frame.lazy().select(
+        pl.col(name).cast(dtype) if isinstance(given[name], pl.Null) else pl.col(name) for name, dtype in schema.items()
+    )
