@@ -1,0 +1,114 @@
+"""The shadow: a model that scores what others answered, after they answered, in a thread of its own, and is heard by the log alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+
+from sampan.core.times import Millis
+from sampan.serving.records import Scored
+from sampan.serving.routing import Variant
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+_Job = Callable[[], None]
+
+
+class Shadow:
+    """Scores offered rows in order. Rows fed to online tables pass through the same queue, so it sees the state the live model saw."""
+
+    def __init__(self, service: str, record: Callable[[Variant, Scored], None], *, capacity_rows: int) -> None:
+        self.variant: Variant | None = None
+        self.queued_rows = 0
+        self.scored_rows = 0
+        self.dropped_rows = 0
+        self._service = service
+        self._record = record
+        self._capacity = capacity_rows
+        self._draining = False
+        self._ailing = False
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="shadow", daemon=True)
+        self._thread.start()
+
+    def offer(self, rows: Sequence[Row], ids: Sequence[str], *, at: Millis) -> None:
+        """Queue answered rows, or drop and count them when the queue is full."""
+        variant = self.variant
+        if variant is None:
+            return
+        if self._draining or self.queued_rows + len(rows) > self._capacity:
+            self.dropped_rows += len(rows)
+            return
+        self.queued_rows += len(rows)
+        self._jobs.put(lambda: self._score(variant, rows, ids, at))
+
+    def feed(self, table: str, rows: Sequence[Row]) -> None:
+        """Queue rows for the shadow's online table. These are never dropped: every later score would be wrong."""
+        if (variant := self.variant) is not None:
+            self._jobs.put(lambda: variant.predictor.feed(table, rows))
+
+    async def become(self, variant: Variant | None) -> None:
+        """Finish what is queued, then listen as another variant (or as none)."""
+        if self.variant is not None and (variant is None or variant.package != self.variant.package):
+            self._draining = True
+            done: Future[None] = Future()
+            self._jobs.put(lambda: done.set_result(None))
+            await asyncio.wrap_future(done)
+        self.variant = variant
+        self._draining = False
+
+    def close(self) -> None:
+        """Score what is queued and stop the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+                self._ailing = False
+            except Exception:  # a broken candidate must not silence the queue; it is counted and logged once
+                if not self._ailing:
+                    logger.warning("the shadow failed; its rows are dropped and counted", exc_info=True)
+                self._ailing = True
+
+    def _score(self, variant: Variant, rows: Sequence[Row], ids: Sequence[str], at: Millis) -> None:
+        started = time.perf_counter_ns()
+        try:
+            scored = measure(self._service, variant, rows, ids, at=at, started_ns=started)
+        except Exception:
+            self.dropped_rows += len(rows)
+            raise
+        finally:
+            self.queued_rows -= len(rows)
+        self.scored_rows += len(rows)
+        self._record(variant, scored)
+
+
+def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[str], *, at: Millis, started_ns: int) -> Scored:
+    """Let one variant score rows; return everything the log wants to know of it."""
+    predictor = variant.predictor
+    features = predictor.features(rows)
+    scores = predictor.score(features)
+    moments = predictor.moments(rows)
+    return Scored(
+        service=service,
+        version=variant.version,
+        role=variant.role,
+        at=at,
+        latency_us=(time.perf_counter_ns() - started_ns) // 1000,
+        ids=ids,
+        rows=rows,
+        moments=np.full(len(rows), at, dtype=np.int64) if moments is None else moments,
+        features=features,
+        scores=scores,
+    )
