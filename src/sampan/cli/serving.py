@@ -1,0 +1,101 @@
+"""Commands that stay in the foreground and answer HTTP: `ui`, `server` and `serve`."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from sampan.errors import ParameterError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from sampan.cli.commands import Settings
+    from sampan.web.security import Access
+
+PORT = 4140
+
+
+def ui(arguments: list[str], settings: Settings) -> int:
+    """Open the pages on this machine."""
+
+    @click.command("ui", help="Open the pages on this machine. Nobody else can reach them; see `sampan server` for that.")
+    @click.option("--port", type=int, default=None, help=f"port to listen on (default: {PORT}, or a free one)")
+    def command(port: int | None) -> None:
+        from sampan.web.security import Access
+
+        _serve_pages(settings, "127.0.0.1", port, Access())
+
+    return _run(command, arguments, "sampan ui")
+
+
+def server(arguments: list[str], settings: Settings) -> int:
+    """Serve pages and API to others, behind a sign-in token."""
+
+    @click.command("server", help="Serve pages and API to others. Everyone signs in with the token printed at the start.")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 is every one")
+    @click.option("--port", type=int, default=None, help=f"port to listen on (default: {PORT}, or a free one)")
+    @click.option("--allow-host", multiple=True, metavar="NAME", help="a host name people reach this server by; repeat for more")
+    @click.option("--token", envvar="SAMPAN_TOKEN", default="", help="the sign-in token (default: $SAMPAN_TOKEN, or a new random one)")
+    def command(host: str, port: int | None, allow_host: tuple[str, ...], token: str) -> None:
+        from sampan.web.security import Access, is_loopback, new_token
+
+        names = {socket.gethostname().lower(), *(name.lower() for name in allow_host)}
+        access = Access(token=token or new_token(), names=frozenset(names), any_address=not is_loopback(host))
+        _serve_pages(settings, host, port, access)
+
+    return _run(command, arguments, "sampan server")
+
+
+def _run(command: click.Command, arguments: list[str], name: str) -> int:
+    code = command.main(args=arguments, prog_name=name, standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _serve_pages(settings: Settings, host: str, port: int | None, access: Access) -> None:
+    import uvicorn
+
+    from sampan.core.answers import to_json
+    from sampan.web.app import create_app
+    from sampan.web.progress import KeptProgress
+    from sampan.workspace.workspace import Workspace
+
+    with Workspace.open(settings.project, progress=KeptProgress()) as workspace, listen(host, port) as listening:
+        bound = listening.getsockname()[1]
+        shown = host if host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104  # compared, not bound
+        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/" + (f"?token={access.token}" if access.token else "")
+        app = create_app(workspace, access=access)
+        if settings.as_json:
+            sys.stdout.write(to_json({"url": url, "project": workspace.root, "port": bound}).decode() + "\n")
+        else:
+            sys.stdout.write(f"{workspace.root.name} is at {url}\nCtrl-C stops it.\n")
+        sys.stdout.flush()
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=5)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """Bind and listen. Without a port, take the customary one, or a free one where that is taken.
+
+    Raises
+    ------
+    ParameterError : `host` is no address of this machine, or `port` none that exists.
+    StoreUnavailable : the port is taken.
+    """
+    if port is not None and not 0 <= port <= 65535:
+        raise ParameterError(f"--port: {port} is no port", parameter="port", hint="expected a number from 0 to 65535")
+    try:
+        return _bound(host, PORT if port is None else port)
+    except OSError as cause:
+        if port is None:
+            return _bound(host, 0)
+        raise StoreUnavailable(f"cannot listen on {host}:{port}: {cause.strerror}", hint="give another --port") from cause
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except socket.gaierror as cause:
+        raise ParameterError(f"--host: {host!r} is no address of this machine", parameter="host", hint=str(cause.strerror)) from cause
+    return socket.create_server((host, port), family=family, backlog=128)

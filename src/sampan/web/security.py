@@ -1,0 +1,211 @@
+"""Who may talk to the server, and what their browser may do with its answers.
+
+Checked on every request before any route: the Host header (a page elsewhere must not reach us through a name it controls), same origin for
+writes, the sign-in token where there is one, and the body's size. Every answer carries the headers below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from sampan.errors import AccessDenied, NotSignedIn, SampanError, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refuse = Callable[[SampanError, Scope], App]
+
+COOKIE = "sampan_session"
+TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES = frozenset({"localhost"})
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may reach a server.
+
+    `token` "" asks nobody to sign in: only for a server on loopback. `names` are the host names it answers to, beside loopback's; with
+    `any_address`, IP addresses as well (an address in the Host header cannot come from a rebound name).
+    """
+
+    token: str = ""
+    names: Collection[str] = field(default_factory=frozenset)
+    any_address: bool = False
+    body_bytes: int = 1 << 20
+
+
+def new_token() -> str:
+    """Draw a sign-in token."""
+    return secrets.token_urlsafe(32)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address never leaves this machine."""
+    if host.lower() in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Wraps an application; what it refuses never reaches it."""
+
+    def __init__(self, app: App, *, access: Access, refuse: Refuse) -> None:
+        self.app = app
+        self.access = access
+        self._refuse = refuse
+        # The cookie is not the token: who reads one from a browser's disk learns nothing to sign in with elsewhere.
+        self._cookie = hmac.new(access.token.encode(), b"sampan session", hashlib.sha256).hexdigest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, then answer or refuse."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        send = _with_headers(send)
+        try:
+            check_host(headers.get(b"host", ""), self.access)
+            check_origin(scope, headers)
+            if self.access.token and (offered := _offered_token(scope)) is not None:
+                self._check_token(offered)
+                return await self._welcome(scope, send)
+            if self.access.token and not self._signed_in(headers):
+                raise NotSignedIn("this server asks you to sign in", hint="open the address with ?token=… that the server printed")
+            length = headers.get(b"content-length", "0")
+            if length.isdigit() and int(length) > self.access.body_bytes:
+                raise _too_large(self.access.body_bytes)
+            limited = _Limited(receive, self.access.body_bytes)
+            await self.app(scope, limited, send)
+        except SampanError as refusal:
+            await self._refuse(refusal, scope)(scope, receive, send)
+
+    def _signed_in(self, headers: dict[bytes, str]) -> bool:
+        scheme, _, token = headers.get(b"authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            self._check_token(token.strip())
+            return True
+        cookies = dict(part.strip().partition("=")[::2] for part in headers.get(b"cookie", "").split(";"))
+        return hmac.compare_digest(cookies.get(COOKIE, "").encode(), self._cookie.encode())
+
+    def _check_token(self, token: str) -> None:
+        if not hmac.compare_digest(token.encode(), self.access.token.encode()):
+            raise NotSignedIn("this token is not the server's", hint="the server printed its token when it started")
+
+    async def _welcome(self, scope: Scope, send: Send) -> None:
+        """Exchange the token in the address for a cookie, and take it out of the address."""
+        rest = [(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != TOKEN_PARAMETER]
+        # One slash only: "//elsewhere.example" would be another host.
+        place = "/" + quote(scope["path"].lstrip("/")) + ("?" + urlencode(rest) if rest else "")
+        secure = "; Secure" if scope.get("scheme") == "https" else ""
+        cookie = f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        # Not a redirect: a browser that came from a link elsewhere would not send a Strict cookie along with it.
+        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={_escaped(place)}"><p><a href="{_escaped(place)}">Signed in</a>'
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"set-cookie", cookie.encode()),
+            (b"cache-control", b"no-store"),
+            (b"refresh", f"0; url={place}".encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": page.encode()})
+
+
+def check_host(host: str, access: Access) -> None:
+    """Refuse a Host header that names neither this machine nor one of the names the server answers to."""
+    name = _host_name(host)
+    if is_loopback(name) or name in access.names:
+        return
+    if access.any_address and _is_address(name):
+        return
+    raise AccessDenied(f"this server does not answer to the host name {name!r}", hint=f"start it with --allow-host {name or 'NAME'}")
+
+
+def check_origin(scope: Scope, headers: dict[bytes, str]) -> None:
+    """Refuse a write that another site's page makes a browser send."""
+    if scope["method"] in SAFE_METHODS:
+        return
+    site = headers.get(b"sec-fetch-site", "")
+    if site not in ("", "same-origin", "none"):
+        raise AccessDenied(f"a page of another site ({site}) may not change anything here", hint="use the pages of this server")
+    origin = headers.get(b"origin", "")
+    if origin and origin != f"{scope.get('scheme', 'http')}://{headers.get(b'host', '')}":
+        raise AccessDenied(f"a page of {origin} may not change anything here", hint="use the pages of this server")
+
+
+def _host_name(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    bare = name if name and port.isdigit() and (name.endswith("]") or ":" not in name) else host
+    return bare.strip("[]").lower().rstrip(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _offered_token(scope: Scope) -> str | None:
+    if scope["method"] not in ("GET", "HEAD"):
+        return None
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN_PARAMETER)
+
+
+def _escaped(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=True)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is over {limit:,} bytes", hint="send less, or put the data in a file of the project")
+
+
+class _Limited:
+    """Receives a body and stops at the limit, whatever its headers promised."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name for name, _ in message.get("headers", ())}
+            message = {**message, "headers": [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in present)]}
+        await send(message)
+
+    return sending
