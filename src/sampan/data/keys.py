@@ -1,0 +1,108 @@
+"""Which columns name a row: the smallest sets of columns in which no two rows agree."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_PROBE_ROWS = 5_000
+_MAX_COLUMNS = 16  # of the table that may be part of a key
+_MAX_SIZE = 4
+_MAX_TESTS = 40  # sets tested on all rows, a size
+_NAME_HINTS = ("id", "key", "code", "no", "nr", "num", "number", "uuid")
+
+Codes = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def find_keys(frame: pl.DataFrame, *, max_size: int = _MAX_SIZE) -> list[tuple[str, ...]]:
+    """Find the minimal keys of the smallest size that has any, the most natural first; [] if there is none.
+
+    Only columns without missing values that are not floating-point can be part of a key. Sets are first tried on rows chosen to hold
+    duplicates (neighbors, and rows that share a value), then on all rows.
+    """
+    if frame.height < 2:
+        return []
+    candidates = _candidates(frame)
+    if not candidates:
+        return []
+    codes = _Codes(frame)
+    order = {name: (_naturalness(frame, name), i) for i, name in enumerate(frame.columns)}
+    probes = _probes(frame, candidates, codes)
+    for size in range(1, min(max_size, len(candidates)) + 1):
+        promising = [
+            names
+            for names in itertools.combinations(candidates, size)
+            if math.prod(codes.n_distinct(name) for name in names) >= frame.height and _unique_in_probes(names, probes)
+        ]
+        promising.sort(key=lambda names: (sum(order[n][0] for n in names), [order[n][1] for n in names]))
+        found = [names for names in promising[:_MAX_TESTS] if is_unique(frame, names)]
+        if found:
+            return found
+    return []
+
+
+def is_unique(frame: pl.DataFrame, columns: Sequence[str]) -> bool:
+    """Say whether no two rows agree in all of `columns`."""
+    return bool(frame.select(pl.struct(list(columns)).n_unique())[0, 0] == frame.height)
+
+
+class _Codes:
+    """Each column as whole numbers, equal where values are equal; made when first needed."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+        self._counts: dict[str, int] = {}
+
+    def n_distinct(self, name: str) -> int:
+        if name not in self._counts:
+            self._counts[name] = self._frame[name].n_unique()
+        return self._counts[name]
+
+
+def _candidates(frame: pl.DataFrame) -> list[str]:
+    nulls = frame.null_count().row(0)
+    usable = [
+        name
+        for (name, dtype), n_null in zip(frame.schema.items(), nulls, strict=True)
+        if n_null == 0 and not dtype.is_float() and not dtype.is_nested() and dtype != pl.Boolean
+    ]
+    varying = [name for name in usable[: 4 * _MAX_COLUMNS] if frame[name].n_unique() > 1]
+    return varying[:_MAX_COLUMNS]
+
+
+def _naturalness(frame: pl.DataFrame, name: str) -> int:
+    """Rank how natural a column is in a key; 0 is best."""
+    dtype = frame.schema[name]
+    words = name.lower().replace("-", "_").split("_")
+    if dtype.is_temporal() or any(word in _NAME_HINTS for word in words):
+        return 0
+    return 1 if dtype == pl.String else 2
+
+
+def _probes(frame: pl.DataFrame, candidates: list[str], codes: _Codes) -> list[dict[str, Codes]]:
+    neighbors = frame.head(_PROBE_ROWS)
+    widest = max(candidates, key=lambda name: codes.n_distinct(name) if codes.n_distinct(name) < frame.height else 0)
+    # Rows that share a value of a column with many values are where a near-key shows its duplicates.
+    share = max(1, math.ceil(codes.n_distinct(widest) * _PROBE_ROWS / frame.height))
+    some = frame[widest].unique().sort().gather_every(max(1, codes.n_distinct(widest) // share))
+    sharing = frame.filter(pl.col(widest).is_in(some.implode())).head(_PROBE_ROWS)
+    return [{name: _encode(part[name]) for name in candidates} for part in (neighbors, sharing)]
+
+
+def _encode(values: pl.Series) -> Codes:
+    return values.rank("dense").to_numpy().astype(np.int64)
+
+
+def _unique_in_probes(names: tuple[str, ...], probes: list[dict[str, Codes]]) -> bool:
+    for probe in probes:
+        combined = probe[names[0]]
+        for name in names[1:]:
+            combined = combined * (int(probe[name].max(initial=0)) + 1) + probe[name]
+        if len(np.unique(combined)) < len(combined):
+            return False
+    return True
