@@ -50,7 +50,7 @@ def find_example(name: str) -> Path:
 
 
 def copy_example(source: Path, folder: Path) -> None:
-    """Copy the example's files, so that the user may edit them. A file the user edited is kept, one that came from an older release is not."""
+    """Copy the example's files. One the user edited is kept; one that came unedited from an older release is replaced."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", hint="give another folder with --into")
     folder.mkdir(parents=True, exist_ok=True)
