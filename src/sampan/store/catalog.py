@@ -80,7 +80,7 @@ class Catalog(Tracking):
         """Return where an asset's aliases point, by alias."""
         sql = "select l.name, n.id from alias l join node n on n.pk = l.node join asset a on a.pk = l.asset where a.kind = ? and a.name = ?"
         with self._database.read() as session:
-            return dict(sorted(session.all(sql, kind, name)))  # type: ignore[arg-type]  # rows of two columns
+            return dict(sorted(session.all(sql, kind, name)))
 
     def edges_to(self, dst: NodeId) -> list[Edge]:
         """Return what a node needed."""
@@ -95,10 +95,8 @@ class Catalog(Tracking):
     def lineage(self, node_id: NodeId, *, up: bool = True, depth: int = 50) -> Graph:
         """Return all a node came from (`up`), or all that came from it, at most `depth` edges away, itself included."""
         here, there = ("dst", "src") if up else ("src", "dst")
-        reached = (
-            "with recursive reached(pk, away) as (select pk, 0 from node where id = ?"
-            f" union select e.{there}, r.away + 1 from reached r join edge e on e.{here} = r.pk where r.away < ?) "  # literals
-        )
+        start = "with recursive reached(pk, away) as (select pk, 0 from node where id = ?"
+        reached = f"{start} union select e.{there}, r.away + 1 from reached r join edge e on e.{here} = r.pk where r.away < ?) "  # noqa: S608  # literals
         with self._database.read() as session:
             nodes = listing.nodes(session, "where n.pk in (select pk from reached) order by n.pk", node_id, depth, first=reached)
             within = "where e.dst in (select pk from reached) and e.src in (select pk from reached) order by e.dst, e.src, e.role"
@@ -112,9 +110,9 @@ class Catalog(Tracking):
         *,
         after: int = 0,
         subject: str = "",
-        type: str = "",
+        type: str = "",  # noqa: A002  # the field's word
         limit: int = 1000,
-        newest_first: bool = False,  # the field's word
+        newest_first: bool = False,
     ) -> list[Recorded]:
         """Return rows of the ledger after number `after`, about one node or of one type if given."""
         where, values = listing.conditions({"seq > ?": after, "subject = ?": subject, "type = ?": type})
@@ -141,7 +139,7 @@ class Catalog(Tracking):
         """Return a node's tags, by key."""
         sql = "select k.name, t.value from tag t join node n on n.pk = t.node join key k on k.pk = t.key where n.id = ?"
         with self._database.read() as session:
-            return dict(sorted(session.all(sql, node_id)))  # type: ignore[arg-type]  # rows of two columns
+            return dict(sorted(session.all(sql, node_id)))
 
     def referenced_digests(self) -> Iterator[Digest]:
         """Iterate, each once, over every digest the graph names: contents, artifacts, step outcomes, and those inside facts.

@@ -55,12 +55,10 @@ def extend(session: Session, links: list[Link]) -> None:
 
 def batches(session: Session) -> Iterator[list[Link]]:
     """Iterate over all rows in order, some at a time."""
-    after, rows = 0, [()]
-    while rows:
-        rows = session.all(f"select {_COLUMNS} from event where seq > ? order by seq limit ?", after, _BATCH)  # noqa: S608  # a constant
-        if rows:
-            yield [Link(*row) for row in rows]
-            after = rows[-1][0]
+    after = 0
+    while rows := session.all(f"select {_COLUMNS} from event where seq > ? order by seq limit ?", after, _BATCH):  # noqa: S608  # a constant
+        yield [Link(*row) for row in rows]
+        after = rows[-1][0]
 
 
 def links(session: Session) -> Iterator[Link]:

@@ -44,8 +44,10 @@ Connected = TypeVar("Connected", bound=Session)
 
 
 class Database(ABC, Generic[Connected]):
-    """Invariants: a write is atomic, durable once `write` is left, and never runs beside another write of the same database,
-    whichever process it comes from; a read sees only whole writes. Whatever goes wrong outside the program is StoreUnavailable.
+    """A pool of connections to one database.
+
+    Invariants: a write is atomic, durable once `write` is left, and never runs beside another write of the same database, whichever process
+    it comes from; a read sees only whole writes. What goes wrong outside the program is StoreUnavailable, damage is IntegrityError.
     """
 
     dialect: ClassVar[str]

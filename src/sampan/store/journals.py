@@ -172,22 +172,15 @@ class Journals:
 
     def of(self, run_id: NodeId) -> list[Path]:
         """Return the journals of a run that are not folded away yet."""
-        return [path for path in self._paths() if path.name.startswith(f"{run_id}.")]
+        return sorted(self._folder.glob(f"{run_id}.*.journal"))
 
     def runs(self) -> set[NodeId]:
         """Return the runs that have a journal."""
-        return {path.name.partition(".")[0] for path in self._paths()}
+        return {path.name.partition(".")[0] for path in self._folder.glob("*.journal")}
 
     def is_alive(self, run_id: NodeId) -> bool:
         """Say whether a process of this machine holds a journal of the run open."""
         return any(writer_lives(path) for path in self.of(run_id))
-
-    def _paths(self) -> Iterator[Path]:
-        try:
-            names = sorted(os.listdir(self._folder))
-        except FileNotFoundError:
-            return
-        yield from (self._folder / name for name in names if name.endswith(".journal"))
 
 
 def writer_lives(path: Path) -> bool:
@@ -218,7 +211,8 @@ def parse(data: bytes, keys: dict[int, str]) -> tuple[dict[str, list[Point]], in
     """
     found: dict[str, list[Point]] = {}
     n_read = 0
-    for start, stop, n_read in _stretches(data, keys):
+    for start, stop, read in _stretches(data, keys):
+        n_read = read
         appenders = {number: found.setdefault(name, []).append for number, name in keys.items()}
         for _mark, _zero, number, step, at, value in _RECORD.iter_unpack(data[start:stop]):
             appenders[number]((step, at, value))
@@ -227,10 +221,7 @@ def parse(data: bytes, keys: dict[int, str]) -> tuple[dict[str, list[Point]], in
 
 def parse_keys(data: bytes, keys: dict[int, str]) -> int:
     """Read only the names of keys, from records already folded; return how many bytes were read."""
-    n_read = 0
-    for _start, _stop, n_read in _stretches(data, keys):
-        pass
-    return n_read
+    return max((read for _start, _stop, read in _stretches(data, keys)), default=0)
 
 
 def _stretches(data: bytes, keys: dict[int, str]) -> Iterator[tuple[int, int, int]]:

@@ -21,7 +21,8 @@ _decode_facts = msgspec.json.Decoder(dict[str, Any]).decode
 
 def asset(row: Row) -> Asset:
     """Turn a row of `ASSET` into an asset."""
-    return Asset(*row[:5], facts=_decode_facts(row[5]))
+    kind, name, state, created, n_versions, facts = row
+    return Asset(kind, name, state, created, n_versions, _decode_facts(facts))
 
 
 def nodes(session: Session, tail: str, *values: Any, first: str = "") -> list[Node]:

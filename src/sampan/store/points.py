@@ -1,6 +1,6 @@
 """Metric points in memory and as a chunk: step, time and value columns, differences of the integers, zlib.
 
-A chunk holds at most `CHUNK_POINTS` points in the order in which they were logged. Every float64 is kept bit for bit, NaN and ±inf included.
+A chunk holds at most `CHUNK_POINTS` points in the order in which they were logged. Every float64 is kept bit for bit, also NaN and ±inf.
 """
 
 from __future__ import annotations

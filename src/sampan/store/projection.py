@@ -201,7 +201,7 @@ class Projection:
     def _add_params(self, change: AddParams, _at: Millis, _actor: str) -> None:
         run = self.node(change.node)
         rows = self.session.all("select k.name, p.value from run_param p join key k on k.pk = p.key where p.run = ?", run)
-        present: dict[str, str] = dict(rows)  # type: ignore[arg-type]  # rows of two columns
+        present: dict[str, str] = dict(rows)
         for name, value in change.params.items():
             if present.get(name, value) != value:
                 raise Immutable(f"parameter {name} of run {change.node} is {present[name]!r} and cannot become {value!r}")
@@ -270,7 +270,7 @@ def _check_alias(alias: str) -> None:
         taken_as = parse_ref(f"a@{alias}").alias
     except UsageError:
         taken_as = ""
-    if taken_as != alias:
+    if not alias or taken_as != alias:
         raise ParameterError(f"{alias!r} cannot be an alias", hint="a letter, then letters, digits, '_', '.', ':', '-'; not like v12")
 
 

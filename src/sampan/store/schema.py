@@ -77,9 +77,10 @@ def _missing(session: Session, steps: tuple[Migration, ...]) -> list[Migration]:
     applied = {number: (checksum, program) for number, checksum, program in session.all("select number, checksum, program from migration")}
     newest = max(applied, default=0)
     if newest > len(steps):
+        maker = applied[newest][1]
         raise StoreUnavailable(
-            f"the database has schema {newest}, made by sampan {applied[newest][1]}; this is sampan {__version__}, which knows schema {len(steps)}",
-            hint=f"upgrade sampan to {applied[newest][1]} or newer",
+            f"the database has schema {newest}, made by sampan {maker}; this is sampan {__version__}, which knows schema {len(steps)}",
+            hint=f"upgrade sampan to {maker} or newer",
         )
     for step in steps:
         if step.number in applied and applied[step.number][0] != step.checksum:

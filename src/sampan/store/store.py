@@ -138,7 +138,8 @@ def _read_format(root: Path) -> StoreFormat | None:
         raise IntegrityError(f"{root / FORMAT_FILE} is damaged: {cause}", hint="restore it from a backup") from cause
     if found.format > FORMAT:
         raise StoreUnavailable(
-            f"the store in {root} has format {found.format}, made by sampan {found.program}; this is sampan {__version__}, which knows format {FORMAT}",
+            f"the store in {root} has format {found.format}, made by sampan {found.program};"
+            f" this is sampan {__version__}, which knows format {FORMAT}",
             hint=f"upgrade sampan to {found.program} or newer",
         )
     return found

@@ -40,7 +40,7 @@ class Tracking:
         """Return a run's parameters, by name."""
         sql = "select k.name, p.value from run_param p join key k on k.pk = p.key join node n on n.pk = p.run where n.id = ?"
         with self._database.read() as session:
-            return dict(sorted(session.all(sql, run)))  # type: ignore[arg-type]  # rows of two columns
+            return dict(sorted(session.all(sql, run)))
 
     def metrics(self, run: NodeId) -> list[MetricSummary]:
         """Return what each metric of a run came to, by key."""
