@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,7 @@ def ui(arguments: list[str], settings: Settings) -> int:
     """Open the pages on this machine."""
 
     @click.command("ui", help="Open the pages on this machine. Nobody else can reach them; see `sampan server` for that.")
-    @click.option("--port", type=int, default=None, help=f"port to listen on (default: {PORT}, or a free one)")
+    @click.option("--port", type=click.IntRange(0, 65535), default=None, help=f"port to listen on (default: {PORT}, or a free one)")
     def command(port: int | None) -> None:
         from sampan.web.security import Access
 
@@ -35,7 +36,7 @@ def server(arguments: list[str], settings: Settings) -> int:
 
     @click.command("server", help="Serve pages and API to others. Everyone signs in with the token printed at the start.")
     @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; 0.0.0.0 is every one")
-    @click.option("--port", type=int, default=None, help=f"port to listen on (default: {PORT}, or a free one)")
+    @click.option("--port", type=click.IntRange(0, 65535), default=None, help=f"port to listen on (default: {PORT}, or a free one)")
     @click.option("--allow-host", multiple=True, metavar="NAME", help="a host name people reach this server by; repeat for more")
     @click.option("--token", envvar="SAMPAN_TOKEN", default="", help="the sign-in token (default: $SAMPAN_TOKEN, or a new random one)")
     def command(host: str, port: int | None, allow_host: tuple[str, ...], token: str) -> None:
@@ -46,6 +47,21 @@ def server(arguments: list[str], settings: Settings) -> int:
         _serve_pages(settings, host, port, access)
 
     return _run(command, arguments, "sampan server")
+
+
+def serve(arguments: list[str], settings: Settings) -> int:
+    """Answer prediction requests with a service's deployed model."""
+
+    @click.command("serve", help="Answer prediction requests for a service in the foreground, with the model deployed to it.")
+    @click.argument("service")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+    @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on (default: a free one)")
+    def command(service: str, host: str, port: int) -> None:
+        from sampan.web.inference_server import serve as serve_service
+
+        serve_service(Path(settings.project), service, host=host, port=port)
+
+    return _run(command, arguments, "sampan serve")
 
 
 def _run(command: click.Command, arguments: list[str], name: str) -> int:
@@ -80,11 +96,9 @@ def listen(host: str, port: int | None) -> socket.socket:
 
     Raises
     ------
-    ParameterError : `host` is no address of this machine, or `port` none that exists.
+    ParameterError : `host` is no address of this machine.
     StoreUnavailable : the port is taken.
     """
-    if port is not None and not 0 <= port <= 65535:
-        raise ParameterError(f"--port: {port} is no port", parameter="port", hint="expected a number from 0 to 65535")
     try:
         return _bound(host, PORT if port is None else port)
     except OSError as cause:

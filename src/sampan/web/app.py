@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
@@ -23,7 +22,7 @@ from sampan.workspace.workspace import Workspace
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(workspace: Workspace, *, access: Access | None = None) -> Starlette:
+def create_app(workspace: Workspace, *, access: Access | None = None) -> Guard:
     """Build the application for a workspace. Without `access` it answers on loopback and asks nobody to sign in."""
     shell = {"navigation": [one for one in page.all_pages() if one.in_navigation], "section": "", "project": workspace.root.name}
 
@@ -51,11 +50,8 @@ def create_app(workspace: Workspace, *, access: Access | None = None) -> Starlet
         return answer
 
     handlers: Mapping[Any, Any] = {HTTPException: on_http_error, Exception: on_bug}
-    return Starlette(
-        routes=_routes(workspace),
-        middleware=[Middleware(Guard, access=access or Access(), refuse=refuse)],
-        exception_handlers=handlers,
-    )
+    # Around everything, so that also an answer to a bug carries the headers.
+    return Guard(Starlette(routes=_routes(workspace), exception_handlers=handlers), access=access or Access(), refuse=refuse)
 
 
 def _routes(workspace: Workspace) -> list[BaseRoute]:

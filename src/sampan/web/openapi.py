@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from sampan import __version__
 from sampan.errors import SampanError
 from sampan.workspace.operation import Operation, nouns, operations
 from sampan.workspace.parameters import Parameter
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 _REF = "#/components/schemas/{name}"
@@ -35,7 +38,13 @@ class ErrorBody(msgspec.Struct, frozen=True):
 def offered() -> Iterator[Operation]:
     """Yield the operations of all rooms, plug-ins' included, that are offered over HTTP."""
     for noun in nouns():
-        yield from (operation for operation in operations(noun).values() if not operation.local)
+        try:
+            found = operations(noun)
+        except Exception:
+            # One broken plug-in must not take everyone's API away; calling its operations says what is wrong.
+            logger.exception("the room %r cannot be loaded and is left out of the API's description", noun)
+            continue
+        yield from (operation for operation in found.values() if not operation.local)
 
 
 def path_of(operation: Operation) -> str:

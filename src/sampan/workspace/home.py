@@ -5,6 +5,7 @@ They read the graph by kind and state alone, so that what a plug-in stores is sh
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import msgspec
@@ -210,7 +211,7 @@ class Home(Room):
         node = self.ws.catalog.resolve(ref)
         graph = self.ws.catalog.lineage(node.id, up=not down, depth=depth)
         nodes = {one.id: _origin(one) for one in (node, *graph.nodes)}
-        other_way = f"sampan lineage {ref}" + ("" if down else " --down")
+        other_way = f"sampan lineage {shlex.quote(ref)}" + ("" if down else " --down")
         return Lineage(root=nodes[node.id], up=not down, nodes=tuple(nodes.values()), edges=graph.edges, next=(other_way,))
 
     @operation(reads=True)

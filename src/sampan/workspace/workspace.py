@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from sampan import plugins
 from sampan.core.project import FILE_NAME, Project, load_project
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sampan.workspace.runs import Runs
     from sampan.workspace.services import Services
 
+SomeRoom = TypeVar("SomeRoom", bound=Room)
 STORE_FOLDER = ".sampan"
 
 
@@ -108,7 +109,7 @@ class Workspace:
     @property
     def has_store(self) -> bool:
         """Say whether anything was ever stored here. Asking creates nothing."""
-        return "store" in self._parts or self.store_folder.is_dir()
+        return "store" in self._parts or bool(self.project.store.database) or self.store_folder.is_dir()
 
     @property
     def store(self) -> Store:
@@ -145,17 +146,24 @@ class Workspace:
                 self._parts["engine"] = Engine(self.store, self.ledger, progress=self.progress)
             return cast("Engine", self._parts["engine"])
 
-    def room(self, noun: str) -> Room:
-        """Return a room by its noun, ours or a plug-in's; "" is the top level.
+    @overload
+    def room(self, noun: str) -> Room: ...
+
+    @overload
+    def room(self, noun: type[SomeRoom]) -> SomeRoom: ...
+
+    def room(self, noun: str | type[SomeRoom]) -> Room | SomeRoom:
+        """Return a room by its noun, ours or a plug-in's ("" is the top level), or by its class.
 
         Raises
         ------
         NotFound : no room has this noun.
         """
+        name = noun if isinstance(noun, str) else noun.noun
         with self._lock:
-            if noun not in self._rooms:
-                self._rooms[noun] = plugins.find(ROOMS, noun)(self)
-            return self._rooms[noun]
+            if name not in self._rooms:
+                self._rooms[name] = plugins.find(ROOMS, name)(self)
+            return self._rooms[name]
 
     @property
     def home(self) -> Home:
