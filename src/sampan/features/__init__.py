@@ -1,0 +1,62 @@
+"""Features defined once: captured as expressions, computed in batch, as of a past moment, and online, to the same bits."""
+
+from sampan.features.encoding import Codes, Means
+from sampan.features.expressions import (
+    Columns,
+    Expr,
+    FieldSpec,
+    as_of,
+    col,
+    concat,
+    constant,
+    flag,
+    lookup,
+    maximum,
+    minimum,
+    moment,
+    number,
+    past,
+    planned,
+    prediction_moment,
+    text,
+    where,
+)
+from sampan.features.fitted import FittedView
+from sampan.features.moments import DAY, HOUR, MINUTE, SECOND
+from sampan.features.online import OnlineView
+from sampan.features.view import Feature, Label, View, feature, features, view
+
+__all__ = [
+    "DAY",
+    "HOUR",
+    "MINUTE",
+    "SECOND",
+    "Codes",
+    "Columns",
+    "Expr",
+    "Feature",
+    "FieldSpec",
+    "FittedView",
+    "Label",
+    "Means",
+    "OnlineView",
+    "View",
+    "as_of",
+    "col",
+    "concat",
+    "constant",
+    "feature",
+    "features",
+    "flag",
+    "lookup",
+    "maximum",
+    "minimum",
+    "moment",
+    "number",
+    "past",
+    "planned",
+    "prediction_moment",
+    "text",
+    "view",
+    "where",
+]

@@ -1,0 +1,112 @@
+"""A fitted view for requests: a few rows in, the model's matrix out, in well under a millisecond; it learns by `feed`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sampan.features.expressions import FieldSpec
+from sampan.features.fitted import FittedView, finite32
+from sampan.features.nodes import Column, Lookup, walk
+from sampan.features.program import Program
+from sampan.features.requests import Reader
+from sampan.features.sources import OnlineSources
+
+
+class OnlineView:
+    """Serves one fitted view. `matrix` may be called from many threads; `feed` from one at a time."""
+
+    def __init__(self, fitted: FittedView, tables: Mapping[str, pl.DataFrame]) -> None:
+        self.fitted = fitted
+        view = fitted.view
+        self.schema: dict[str, FieldSpec] = view.request_schema()
+        self._sources = OnlineSources(view, tables)
+        nodes = [view.moment, *(f.value for f in view.features)]
+        self._program = Program(nodes, self._sources)
+        self._encoders = [fitted.encoders.get(f.name) for f in view.features]
+        used = view.request_columns()
+        self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
+        self._moment = Program([view.moment], self._sources)
+
+    def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """Compute the model's input for raw request rows, shape (n, k).
+
+        Raises
+        ------
+        ParameterError : as `check`.
+        """
+        n = len(rows)
+        found = np.empty((n, len(self._encoders)), np.float32)
+        values = self._program.run(self._reader.read(rows), n)
+        with np.errstate(all="ignore"):
+            for i, encoder in enumerate(self._encoders):
+                value = values[i + 1]
+                found[:, i] = encoder.apply(value) if encoder is not None else value
+        return finite32(found)
+
+    def moments(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+        """Return each row's moment of prediction in milliseconds.
+
+        Raises
+        ------
+        ParameterError : a row has no moment, or as `check`.
+        """
+        found = np.broadcast_to(self._moment.run(self._reader.read(rows), len(rows))[0], len(rows))
+        return _whole(found)
+
+    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look at every field of every row.
+
+        Raises
+        ------
+        ParameterError : a missing, unexpected or wrongly typed field; names row, field, value and expectation, all faults up to ten.
+        """
+        self._reader.check(rows)
+
+    def flags(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+        """Say per row what the training data never showed: unseen categories, keys no reference table has."""
+        values = self._program.run(self._reader.read(rows), len(rows))
+        found: list[list[str]] = [[] for _ in rows]
+        for item, encoder, column in zip(self.fitted.view.features, self._encoders, values[1:], strict=True):
+            if encoder is None:
+                continue
+            for i, value in enumerate(column):
+                if value is not None and value not in encoder.values:
+                    found[i].append(f"{item.name}: category {value!r} was not seen in training")
+        for node in self._plain_lookups():
+            key = node.keys[0].value
+            assert isinstance(key, Column)
+            known = self._sources.references(node).rows
+            for i, row in enumerate(rows):
+                if row[key.name] is not None and row[key.name] not in known:
+                    found[i].append(f"{key.name}: {row[key.name]!r} is not in {node.table}")
+        return [tuple(dict.fromkeys(notes)) for notes in found]
+
+    def _plain_lookups(self) -> list[Lookup]:
+        nodes = {n for f in self.fitted.view.features for n in walk(f.value) if isinstance(n, Lookup)}
+        plain = {self._sources.group(n) for n in nodes if len(n.keys) == 1 and isinstance(n.keys[0].value, Column)}
+        return sorted((n for n in plain if isinstance(n, Lookup) and n.keys[0].value.kind == "text"), key=lambda n: n.table)  # type: ignore[union-attr]  # columns have a kind
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to what is known: outcomes under the view's own table, new rows of others, planned rows under `<table>.planned`.
+
+        An outcome is seen by requests from its `known_at` on. The same outcome fed twice counts twice; a reference row or an as-of row
+        of the same key (and time) replaces the one before.
+
+        Raises
+        ------
+        ParameterError : the view uses no such table, or a row lacks a column or has a wrong value in it.
+        """
+        self._sources.feed(table, rows)
+
+
+def _whole(found: NDArray[np.float64]) -> NDArray[np.int64]:
+    from sampan.errors import ParameterError
+
+    if np.isnan(found).any():
+        raise ParameterError(f"row {int(np.isnan(found).argmax())} has no moment of prediction", hint="give the fields it is computed from")
+    return np.floor(found).astype(np.int64)

@@ -1,0 +1,162 @@
+"""Raw rows as a request brings them: read into columns, or refused with every fault named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from sampan.core.refs import nearest
+from sampan.errors import ParameterError
+from sampan.features.expressions import FieldSpec
+from sampan.features.moments import datetime_millis, parse_moment
+from sampan.features.nodes import Kind
+
+MOST_FAULTS = 10  # as many are told at once
+_NONE = type(None)
+_EXPECTED: dict[Kind, str] = {
+    "number": "a number",
+    "text": "text",
+    "moment": "a moment: ISO 8601 text, or milliseconds since 1970 UTC",
+    "flag": "true or false",
+}
+
+
+class Reader:
+    """Reads rows with the given fields. `exact` refuses fields beyond these."""
+
+    def __init__(self, fields: Mapping[str, FieldSpec], *, needed: Sequence[str], exact: bool) -> None:
+        self.fields = dict(fields)
+        self._exact = exact
+        self._needed = [(name, fields[name].type, _READ[fields[name].type]) for name in needed]
+        self._plain = {kind: types for kind, types in _PLAIN.items()}
+        self._types = [(name, _PLAIN[spec.type] if spec.nullable else _PLAIN[spec.type] - {_NONE}) for name, spec in self.fields.items()]
+
+    def read(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the needed fields as columns.
+
+        Raises
+        ------
+        ParameterError : naming row, field, value and what was expected, for every fault up to ten.
+        """
+        if not self._looks_plain(rows):
+            self.check(rows)
+        try:
+            return {name: read([row[name] for row in rows]) for name, _, read in self._needed}
+        except (ValueError, TypeError, OverflowError):
+            self.check(rows)
+            raise
+
+    def _looks_plain(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell rows whose values all have the usual types, cheaply; others are looked at one by one."""
+        n_fields = len(self.fields)
+        try:
+            if self._exact and any(len(row) != n_fields for row in rows):
+                return False
+            return all({type(row[name]) for row in rows} <= plain for name, plain in self._types)
+        except (KeyError, TypeError):
+            return False
+
+    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look at every value of every row.
+
+        Raises
+        ------
+        ParameterError : as `read`.
+        """
+        faults: list[str] = []
+        for i, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                faults.append(f"row {i} is {_shown(row)}, expected an object of fields")
+                continue
+            faults += [f"row {i}: {fault}" for fault in self._row_faults(row)]
+            if len(faults) > MOST_FAULTS:
+                break
+        if faults:
+            more = "" if len(faults) <= MOST_FAULTS else "; and more"
+            raise ParameterError("; ".join(faults[:MOST_FAULTS]) + more, hint=f"fields are: {', '.join(self.fields)}; null where there is no value")
+
+    def _row_faults(self, row: Mapping[str, Any]) -> list[str]:
+        faults = []
+        for name, spec in self.fields.items():
+            if name not in row:
+                faults.append(f"field {name!r} is missing, expected {_EXPECTED[spec.type]}")
+            elif row[name] is None and not spec.nullable:
+                faults.append(f"field {name!r} is null, expected {_EXPECTED[spec.type]}")
+            elif not _fits(row[name], spec.type):
+                faults.append(f"field {name!r} is {_shown(row[name])}, expected {_EXPECTED[spec.type]}")
+        for name in row if self._exact else ():
+            if name not in self.fields:
+                close = nearest(str(name), self.fields, n=1)
+                faults.append(f"unexpected field {str(name)!r}" + (f", did you mean {close[0]!r}?" if close else ""))
+        return faults
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _fits(value: object, kind: Kind) -> bool:
+    if value is None:
+        return True
+    if kind == "text":
+        return isinstance(value, str)
+    if kind == "flag":
+        return isinstance(value, bool | np.bool_)
+    if isinstance(value, bool | np.bool_):
+        return False
+    if kind == "number" or isinstance(value, Real):
+        return isinstance(value, Real) and _is_float(value)
+    if isinstance(value, datetime | date):
+        return True
+    return isinstance(value, str) and _is_moment(value)
+
+
+def _is_float(value: Real) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _is_moment(value: str) -> bool:
+    try:
+        parse_moment(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(values: list[Any]) -> Any:
+    found = np.array(values, np.float64)  # None becomes NaN
+    return found + found * 0.0
+
+
+def _moments(values: list[Any]) -> Any:
+    return np.array([parse_moment(v) if type(v) is str else _moment(v) for v in values], np.float64)
+
+
+def _moment(value: Any) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, datetime):
+        return datetime_millis(value)
+    if isinstance(value, date):
+        return datetime_millis(datetime(value.year, value.month, value.day))
+    if isinstance(value, str):
+        return parse_moment(value)
+    return float(value) + float(value) * 0.0
+
+
+_PLAIN: dict[Kind, frozenset[type]] = {
+    "number": frozenset({int, float, _NONE}),
+    "text": frozenset({str, _NONE}),
+    "moment": frozenset({str, int, float, datetime, _NONE}),
+    "flag": frozenset({bool, _NONE}),
+}
+_READ: dict[Kind, Callable[[list[Any]], Any]] = {"number": _numbers, "text": list, "moment": _moments, "flag": _numbers}

@@ -1,0 +1,206 @@
+"""The online tables of a view, indexed for single requests, and how they grow by `feed`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from sampan.core.refs import nearest
+from sampan.errors import ParameterError
+from sampan.features.batch import Batch, past_units
+from sampan.features.expressions import FieldSpec
+from sampan.features.history import Key, Newest, References, Row, Running
+from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Match, Node, Past, Planned, walk
+from sampan.features.operations import kind_of
+from sampan.features.program import Program, group_of
+from sampan.features.requests import Reader
+from sampan.features.tables import canonical
+from sampan.features.view import PLANNED, View
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class OnlineSources:
+    """What a view's programs fetch from."""
+
+    def __init__(self, view: View, tables: Mapping[str, pl.DataFrame]) -> None:
+        self._view = view
+        self._tables = tables
+        self._fetched = list(dict.fromkeys(n for f in view.features for n in walk(f.value) if isinstance(n, Fetched)))
+        self._made: dict[Fetched, Any] = {}
+        self._feeds: dict[str, list[Callable[[Rows], None]]] = {}
+        for node in self._fetched:  # those inside others come first in a walk
+            self._make(group_of(node))
+        self._tables = {}
+
+    def group(self, node: Fetched) -> Fetched:
+        """Return the group a part belongs to."""
+        return group_of(node)
+
+    def columns(self, group: Fetched) -> Sequence[tuple[str, Kind]]:
+        """Return the columns a group's rows hold."""
+        return list(dict.fromkeys((n.column, n.kind) for n in self._fetched if isinstance(n, Lookup | AsOf) and group_of(n) == group))
+
+    def references(self, group: Lookup) -> References:
+        """Return rows by key."""
+        found: References = self._made[group]
+        return found
+
+    def newest(self, group: AsOf) -> Newest:
+        """Return rows by key and time."""
+        found: Newest = self._made[group]
+        return found
+
+    def running(self, group: Past) -> Running:
+        """Return running sums."""
+        found: Running = self._made[group]
+        return found
+
+    def plan(self, group: Planned) -> References:
+        """Return counts by key."""
+        found: References = self._made[group]
+        return found
+
+    def feed(self, table: str, rows: Rows) -> None:
+        """Add rows to a table."""
+        if table not in self._feeds:
+            close = nearest(table, self._feeds)
+            known = ", ".join(sorted(self._feeds)) or "none"
+            raise ParameterError(
+                f"view {self._view.name!r} looks nothing up in {table!r}", hint=f"did you mean {' or '.join(close)}?" if close else f"tables: {known}"
+            )
+        for add in self._feeds[table]:
+            add(rows)
+
+    def _make(self, group: Fetched) -> None:
+        if group in self._made:
+            return
+        match group:
+            case Lookup():
+                self._make_references(group)
+            case AsOf():
+                self._make_newest(group)
+            case Planned():
+                self._make_plan(group)
+            case Past():
+                self._make_running(group)
+
+    def _make_references(self, group: Lookup) -> None:
+        held = self.columns(group)
+        frame = canonical(self._tables, group.table, _kinds(group.keys, held))
+        keys, rows = _keys(frame, group.keys), _rows(frame, held)
+        store = self._made[group] = References(zip(keys, rows, strict=True), _missing(held))
+        read = self._row_reader(group.table, group.keys, held)
+
+        def add(given: Rows) -> None:
+            for key, row in zip(*read(given), strict=True):
+                store.add(key, row)
+
+        self._feeds.setdefault(group.table, []).append(add)
+
+    def _make_newest(self, group: AsOf) -> None:
+        held = self.columns(group)
+        timed = [*held, *([] if (group.time, "moment") in held else [(group.time, "moment")])]
+        frame = canonical(self._tables, group.table, _kinds(group.keys, timed))
+        store = self._made[group] = Newest(_missing(held), group.tolerance_ms)
+        for key, time, row in zip(_keys(frame, group.keys), _floats(frame[group.time]), _rows(frame, held), strict=True):
+            store.add(key, time, row)
+        read = self._row_reader(group.table, group.keys, timed)
+        place, n = timed.index((group.time, "moment")), len(held)
+
+        def add(given: Rows) -> None:
+            for key, row in zip(*read(given), strict=True):
+                store.add(key, row[place], row[:n])
+
+        self._feeds.setdefault(group.table, []).append(add)
+
+    def _make_plan(self, group: Planned) -> None:
+        name = group.table + PLANNED
+        columns = _kinds(group.keys, [])
+        if name in self._tables:
+            frame = canonical(self._tables, name, columns | {"planned": "number"})
+        else:
+            frame = canonical(self._tables, group.table, columns).with_columns(pl.lit(1.0).alias("planned"))
+        counts = frame.group_by([m.column for m in group.keys]).agg(pl.col("planned").sum())
+        store = self._made[group] = References(zip(_keys(counts, group.keys), counts.select("planned").rows(), strict=True), (0.0,))
+        read = self._row_reader(group.table, group.keys, [])
+
+        def add(given: Rows) -> None:
+            for key in read(given)[0]:
+                store.add(key, (store.rows.get(key, store.missing)[0] + 1.0,))
+
+        self._feeds.setdefault(name, []).append(add)
+
+    def _make_running(self, group: Past) -> None:
+        windows = dict.fromkeys(n.window_ms for n in self._fetched if isinstance(n, Past) and group_of(n) == group)
+        store = self._made[group] = Running(list(windows))
+        parts: list[Node] = [*group.by, group.value, group.known_at]
+        names = [f"by{i}" for i in range(len(group.by))]
+        used = [c for c in self._view.columns if c in {n.name for p in parts for n in walk(p) if isinstance(n, Column)}]
+        work = Batch(self._tables, self._view.on, {c: self._view.columns[c].type for c in used})
+        events = work.evaluate(dict(zip([*names, "value", "time"], parts, strict=True))).drop_nulls()
+        events = events.with_columns(pl.Series("units", past_units(events["value"].to_numpy()))).sort("time")
+        for key, series in events.group_by(names):
+            store.extend(key[0] if len(key) == 1 else key, series["time"].to_list(), series["units"].to_list())
+        self._feeds.setdefault(self._view.on, []).append(self._event_feed(group, store, parts, used))
+
+    def _event_feed(self, group: Past, store: Running, parts: list[Node], used: list[str]) -> Callable[[Rows], None]:
+        from sampan.features.program import _key_list
+
+        program = Program(parts, self)
+        reader = Reader({c: self._view.columns[c] for c in used}, needed=used, exact=False)
+
+        def add(given: Rows) -> None:
+            *by, values, times = program.run(reader.read(given), len(given))
+            for key, value, time in zip(_key_list(len(given), *by), values.tolist(), times.tolist(), strict=True):
+                if value == value:
+                    store.add(key, time, int(past_units(_one(value))[0]))
+
+        return add
+
+    def _row_reader(self, table: str, keys: tuple[Match, ...], held: Sequence[tuple[str, Kind]]) -> Callable[[Rows], tuple[list[Key], list[Row]]]:
+        fields = {name: FieldSpec(kind) for name, kind in _kinds(keys, held).items()}
+        reader = Reader(fields, needed=list(fields), exact=False)
+
+        def read(given: Rows) -> tuple[list[Key], list[Row]]:
+            columns = reader.read(given)
+            lists = {n: c if isinstance(c, list) else c.tolist() for n, c in columns.items()}
+            return _zip_keys([lists[m.column] for m in keys]), list(zip(*(lists[n] for n, _ in held), strict=True)) or [()] * len(given)
+
+        return read
+
+
+def _one(value: float) -> Any:
+    import numpy as np
+
+    return np.array([value])
+
+
+def _kinds(keys: tuple[Match, ...], held: Sequence[tuple[str, Kind]]) -> dict[str, Kind]:
+    return {m.column: kind_of(m.value) for m in keys} | dict(held)
+
+
+def _missing(held: Sequence[tuple[str, Kind]]) -> Row:
+    return tuple(None if kind == "text" else float("nan") for _, kind in held)
+
+
+def _floats(column: pl.Series) -> list[float]:
+    return column.fill_null(float("nan")).to_list()
+
+
+def _rows(frame: pl.DataFrame, held: Sequence[tuple[str, Kind]]) -> list[Row]:
+    columns = [frame[n].to_list() if kind == "text" else _floats(frame[n]) for n, kind in held]
+    return list(zip(*columns, strict=True))
+
+
+def _keys(frame: pl.DataFrame, keys: tuple[Match, ...]) -> list[Key]:
+    return _zip_keys([frame[m.column].to_list() for m in keys])
+
+
+def _zip_keys(columns: list[list[Any]]) -> list[Key]:
+    """Make one key a row, None where a part is missing."""
+    if len(columns) == 1:
+        return [k if k == k else None for k in columns[0]]
+    return [None if any(p is None or p != p for p in key) else key for key in zip(*columns, strict=True)]

@@ -1,0 +1,357 @@
+"""A feature view: what a model is asked about, the moment of prediction, the label, and features defined once for batch, past and online.
+
+    late = Label(flights.arr_delay >= 15, known_at=landed, missing="no label when arr_delay is missing: cancelled")
+    flights_view = view("flights-late", on="flights", columns=flights, key=["year", …], moment=departure - 2 * HOUR, label=late,
+                        features={"distance": flights.distance, "carrier_rate": feature(flights.carrier, encode=Means())})
+
+A column declared `later=True` can be used in the label and inside `past` only; a feature that reads it is refused when it is defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sampan.core.digests import Digest, digest_value
+from sampan.core.refs import nearest
+from sampan.core.times import Millis
+from sampan.errors import ParameterError
+from sampan.features.batch import Batch
+from sampan.features.encoding import Codes, Encoding
+from sampan.features.encoding import fit as fit_encoder
+from sampan.features.expressions import Columns, Expr, FieldSpec, constant
+
+from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Node, Past, Planned, children, request_children, walk, with_moment
+from sampan.features.operations import kind_of
+from sampan.features.tables import Tables, canonical, find_table
+
+if TYPE_CHECKING:
+    from sampan.features.fitted import FittedView
+
+Family = Literal["derivative", "enrichment", "encoding", "combination"]
+MOMENT, LABEL, KNOWN_AT = "__moment", "__label", "__known_at"
+PLANNED = ".planned"  # suffix of a plan among the online tables
+
+
+class LabelSpec(msgspec.Struct, frozen=True):
+    """What is predicted, when it becomes known, and the declared rule for rows that have none."""
+
+    value: Node
+    known_at: Node
+    missing: str
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One column of the model's input."""
+
+    name: str
+    value: Node
+    family: Family
+    encoding: Encoding | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Declare a label: a flag or number, the moment it becomes known, and why a row may have none."""
+
+    value: Expr
+    known_at: Expr
+    missing: str = "no label where its columns are missing"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureOptions:
+    """An expression with what else is to be said about the feature; made by `feature`."""
+
+    value: Expr
+    encode: Encoding | None
+    family: Family | None
+    description: str
+
+
+def feature(value: Expr, *, encode: Encoding | None = None, family: Family | None = None, description: str = "") -> FeatureOptions:
+    """Say more about a feature than its expression: how to encode it, its family where it is not plain, what it means."""
+    if family is not None and family not in get_args(Family):
+        raise ParameterError(f"no feature family {family!r}", hint=f"one of {', '.join(get_args(Family))}")
+    if encode is not None and value.kind != "text":
+        raise ParameterError(f"{value!r} is no category to encode", hint="encode text; cut and compare give numbers that need no encoding")
+    return FeatureOptions(value, encode, family, description)
+
+
+class View(msgspec.Struct, frozen=True):
+    """A checked feature view; build it with `view` or `features`."""
+
+    name: str
+    on: str
+    columns: dict[str, FieldSpec]
+    key: tuple[str, ...]
+    slices: tuple[str, ...]
+    moment: Node
+    label: LabelSpec | None
+    features: tuple[Feature, ...]
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the whole definition."""
+        return digest_value(self)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of other tables it needs."""
+        return tuple(sorted({n.table for n in self._nodes() if isinstance(n, Lookup | AsOf | Planned)} - {self.on}))
+
+    def request_schema(self) -> dict[str, FieldSpec]:
+        """Return the raw fields every request carries: those features read, the key and the slices."""
+        used = {*self.key, *self.slices, *self.request_columns()}
+        return {name: spec for name, spec in self.columns.items() if name in used}
+
+    def event_columns(self) -> tuple[str, ...]:
+        """Return the columns of the view's own table that outcomes are fed with; () if no feature looks at the past."""
+        pasts = [n for n in self._nodes() if isinstance(n, Past)]
+        used = {c.name for p in pasts for part in (*p.by, p.value, p.known_at) for c in walk(part) if isinstance(c, Column)}
+        return tuple(name for name in self.columns if name in used)
+
+    def batch(self, tables: Tables) -> pl.DataFrame:
+        """Compute raw features for every row of the view's table, each as of its own moment of prediction.
+
+        Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, null for none), and
+        a column for each feature: Float64, or String before its encoding.
+        """
+        used = {c.name for n in self._roots() for c in walk(n) if isinstance(c, Column)}
+        work = Batch(tables, self.on, {name: spec.type for name, spec in self.columns.items() if name in used})
+        nodes: dict[str, Node] = {MOMENT: self.moment}
+        if self.label is not None:
+            nodes |= {LABEL: self.label.value, KNOWN_AT: self.label.known_at}
+        nodes |= {f.name: f.value for f in self.features}
+        found = work.evaluate(nodes)
+        if self.label is None:
+            found = found.with_columns(pl.lit(None, pl.Float64).alias(LABEL), pl.lit(None, pl.Float64).alias(KNOWN_AT))
+        identity = list(dict.fromkeys((*self.key, *self.slices)))
+        own = find_table(tables, self.on).lazy().select(identity).collect()
+        front = [MOMENT, LABEL, KNOWN_AT]
+        moments = found.with_columns(pl.col(MOMENT, KNOWN_AT).floor().cast(pl.Int64)).select(*front, pl.exclude(front))
+        return pl.concat([own, moments], how="horizontal")
+
+    def unlabelled(self, frame: pl.DataFrame) -> dict[str, int]:
+        """Count rows of a batch without a label, under the rule that was declared for them."""
+        return {self.label.missing: frame[LABEL].null_count()} if self.label is not None else {}
+
+    def fit(self, frame: pl.DataFrame, *, rows: NDArray[np.bool_] | None = None, known_by: Millis | None = None) -> FittedView:
+        """Fit encoders on rows of a batch: those marked by `rows`, and for encodings of the label only what was known by `known_by`.
+
+        Raises
+        ------
+        ParameterError : the frame has no rows, or an encoding of the label finds no label.
+        """
+        from sampan.features.fitted import FittedView
+
+        if rows is not None:
+            frame = frame.filter(pl.Series(rows))
+        if frame.height == 0:
+            raise ParameterError(f"view {self.name!r} cannot be fitted on no rows")
+        labels = frame[LABEL] if known_by is None else frame.select(pl.when(pl.col(KNOWN_AT) <= known_by).then(LABEL)).to_series()
+        encoders = {f.name: fit_encoder(f.encoding, frame[f.name], labels) for f in self.features if f.encoding is not None}
+        return FittedView(self, encoders)
+
+    def online_tables(self, tables: Tables, until_ms: Millis) -> dict[str, pl.DataFrame]:
+        """Return what a package has to carry to answer online: nothing that became known after `until_ms`, plans excepted.
+
+        Reference tables come whole, as-of tables up to `until_ms`, the view's own table as past events known by then, and under
+        `<table>.planned` the counts of what is planned.
+        """
+        nodes = list(self._nodes())
+        found: dict[str, pl.DataFrame] = {}
+        for table in self.tables:
+            lookups = [n for n in nodes if isinstance(n, Lookup) and n.table == table]
+            newest = [n for n in nodes if isinstance(n, AsOf) and n.table == table]
+            wanted = {c for n in (*lookups, *newest) for c in (*(m.column for m in n.keys), n.column)} | {n.time for n in newest}
+            if not wanted:
+                continue
+            frame = _columns(tables, table, wanted)
+            if newest and not lookups:
+                times = canonical(tables, table, {newest[0].time: "moment"}).to_series()
+                frame = frame.filter((times <= until_ms).fill_null(False))
+            found[table] = frame
+        for table in sorted({n.table for n in nodes if isinstance(n, Planned)}):
+            columns = sorted({m.column for n in nodes if isinstance(n, Planned) and n.table == table for m in n.keys})
+            found[table + PLANNED] = _columns(tables, table, columns).group_by(columns, maintain_order=True).len("planned")
+        if self.event_columns():
+            found[self.on] = self._events(tables, until_ms)
+        return found
+
+    def _events(self, tables: Tables, until_ms: Millis) -> pl.DataFrame:
+        columns = self.event_columns()
+        known = {p.known_at for p in self._nodes() if isinstance(p, Past)}
+        work = Batch(tables, self.on, {c: self.columns[c].type for c in columns})
+        times = work.evaluate({str(i): node for i, node in enumerate(known)})
+        seen = times.select(pl.any_horizontal(pl.all() <= until_ms).fill_null(False)).to_series()
+        return _columns(tables, self.on, columns).filter(seen)
+
+    def _roots(self) -> Iterator[Node]:
+        yield self.moment
+        if self.label is not None:
+            yield from (self.label.value, self.label.known_at)
+        for item in self.features:
+            yield item.value
+
+    def _nodes(self) -> Iterator[Node]:
+        """Iterate over the parts of all features, those inside `past` included."""
+        for item in self.features:
+            yield from walk(item.value)
+
+    def request_columns(self) -> set[str]:
+        """Return the columns that features and the moment of prediction read from the asking row."""
+        roots = [self.moment, *(f.value for f in self.features)]
+        return {n.name for root in roots for n in walk(root, request_children) if isinstance(n, Column)}
+
+
+def _columns(tables: Tables, table: str, columns: Sequence[str] | set[str]) -> pl.DataFrame:
+    lazy = find_table(tables, table).lazy()
+    lost = sorted(set(columns) - set(lazy.collect_schema().names()))
+    if lost:
+        raise ParameterError(f"table {table!r} has no column {', '.join(map(repr, lost))}")
+    return lazy.select(sorted(columns)).collect()
+
+
+def view(
+    name: str,
+    *,
+    on: str,
+    columns: Columns,
+    key: Sequence[str],
+    moment: Expr,
+    features: Mapping[str, Expr | FeatureOptions],
+    label: Label | None = None,
+    slices: Sequence[str] = (),
+) -> View:
+    """Define a feature view.
+
+    Parameters
+    ----------
+    on : the name of the table whose rows are predicted for
+    columns : that table's columns as far as they are used
+    key : columns that together name a row
+    moment : the moment of prediction, an expression over columns known in advance
+    slices : columns kept beside the features, by which results are told apart
+
+    Raises
+    ------
+    ParameterError : all faults of the definition at once, a feature that would see the future among them.
+    """
+    built = View(
+        name=name,
+        on=on,
+        columns=dict(columns),
+        key=tuple(key),
+        slices=tuple(slices),
+        moment=moment.node,
+        label=None if label is None else LabelSpec(constant(label.value).node, label.known_at.node, label.missing),
+        features=tuple(_feature(n, f, moment.node) for n, f in features.items()),
+    )
+    check_view(built)
+    return built
+
+
+def features(
+    *, on: str, columns: Columns, key: Sequence[str], moment: Expr, label: Label | None = None, slices: Sequence[str] = (), name: str = ""
+) -> Callable[[Callable[[Columns], Mapping[str, Expr | FeatureOptions]]], View]:
+    """Define a feature view by a function that is given the columns and returns its features. It is named after the function."""
+
+    def define(function: Callable[[Columns], Mapping[str, Expr | FeatureOptions]]) -> View:
+        title = name or function.__name__.replace("_", "-")
+        return view(title, on=on, columns=columns, key=key, moment=moment, features=function(columns), label=label, slices=slices)
+
+    return define
+
+
+def _feature(name: str, given: Expr | FeatureOptions, moment: Node) -> Feature:
+    options = given if isinstance(given, FeatureOptions) else feature(constant(given))
+    encoding = options.encode or (Codes() if options.value.kind == "text" else None)
+    node = with_moment(options.value.node, moment)
+    return Feature(name, node, options.family or _family(node, encoding), encoding, options.description)
+
+
+def _family(node: Node, encoding: Encoding | None) -> Family:
+    """Tell a feature's family by how it is made."""
+    if encoding is not None:
+        return "combination" if len(_own_columns(node)) > 1 else "encoding"
+    if isinstance(node, Fetched):
+        return "enrichment"
+    parts = list(walk(node, lambda n: () if isinstance(n, Fetched) else children(n)))
+    fetched = {p for p in parts if isinstance(p, Fetched)}
+    columns = {p for p in parts if isinstance(p, Column)}
+    if len(fetched) + len(columns) > 1:
+        return "combination"
+    return "enrichment" if fetched else "derivative"
+
+
+def _own_columns(node: Node) -> set[str]:
+    return {n.name for n in walk(node, request_children) if isinstance(n, Column)}
+
+
+def check_view(built: View) -> None:
+    """Check a view, whether it was just defined or came from a file.
+
+    Raises
+    ------
+    ParameterError : all faults at once.
+    """
+    faults = [*_identity_faults(built), *_kind_faults(built)]
+    for item in built.features:
+        faults += [f"feature {item.name!r} {fault}" for fault in _future_faults(built, item.value)]
+    faults += [f"the moment of prediction {fault}" for fault in _future_faults(built, built.moment)]
+    if faults:
+        raise ParameterError(f"view {built.name!r}: " + "; ".join(faults), hint="a feature may use only what is known at the moment of prediction")
+
+
+def _identity_faults(built: View) -> Iterator[str]:
+    taken = {MOMENT, LABEL, KNOWN_AT, *built.key, *built.slices}
+    names = [f.name for f in built.features]
+    yield from (f"feature {n!r} has the name of a key or slice column" for n in names if n in taken)
+    if not names:
+        yield "there are no features"
+    if not built.key:
+        yield "there is no key"
+    for column in (*built.key, *built.slices):
+        if column not in built.columns:
+            close = nearest(column, built.columns)
+            yield f"key or slice column {column!r} is not declared" + (f", did you mean {' or '.join(close)}?" if close else "")
+    for root in built._roots():
+        for n in walk(root):
+            if isinstance(n, Column) and (n.name not in built.columns or built.columns[n.name].type != n.kind):
+                yield f"column {n.name!r} is not declared as {n.kind}"
+
+
+def _kind_faults(built: View) -> Iterator[str]:
+    wanted: list[tuple[str, Node, tuple[Kind, ...]]] = [("the moment of prediction", built.moment, ("moment",))]
+    if built.label is not None:
+        wanted += [("the label", built.label.value, ("flag", "number")), ("known_at", built.label.known_at, ("moment",))]
+    for what, node, kinds in wanted:
+        if kind_of(node) not in kinds:
+            yield f"{what} is a {kind_of(node)}, not a {' or '.join(kinds)}"
+    for item in built.features:
+        if (kind_of(item.value) == "text") != (item.encoding is not None):
+            yield f"feature {item.name!r} is {kind_of(item.value)}, which does not fit its encoding"
+        if kind_of(item.value) == "moment":
+            yield f"feature {item.name!r} is a moment, which no model can learn from; take a part of it or a difference"
+
+
+def _future_faults(built: View, root: Node) -> Iterator[str]:
+    """Find where a feature would see what is not known yet."""
+    later = {name for name, spec in built.columns.items() if spec.later}
+    for n in walk(root, request_children):
+        if isinstance(n, Column) and n.name in later:
+            yield f"reads {n.name!r}, which is known only later; use it through past(…) or in the label"
+        if isinstance(n, Lookup | AsOf) and n.table == built.on:
+            yield f"fetches from {built.on!r} itself, which would show the future; use past(…)"
+        if isinstance(n, Planned) and n.table == built.on:
+            yield from (f"counts by {m.column!r}, which is known only later" for m in n.keys if m.column in later)
+
+
