@@ -7,6 +7,7 @@ Compare-and-set changes (MoveAlias, SetState, FinishStep) raise StaleState when 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -126,7 +127,7 @@ class AddObservations(Change, frozen=True, tag="add_observations"):
     """
 
     node: NodeId
-    points: list[tuple[Millis, str, float | None, int]]
+    points: Sequence[tuple[Millis, str, float | None, int]]
 
 
 class FinishStep(Change, frozen=True, tag="finish_step"):
