@@ -1,0 +1,127 @@
+"""A client that lives through the year again: it asks about each flight before it departs, and learns what became of it once it landed.
+
+Nothing is sent before its moment. At each full hour the server gets the weather observed since the last, the flights that landed (their
+outcomes, and the same rows for features over past flights), then the hour's questions. A request that fails is counted, never repeated.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+HOUR_MS = 3_600_000
+KEY = ("year", "month", "day", "carrier", "flight", "origin", "sched_dep_time")
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What was sent and what came back."""
+
+    n_requests: int = 0
+    n_rows: int = 0
+    n_outcomes: int = 0
+    failures: list[str] = field(default_factory=list)
+    versions: dict[str, int] = field(default_factory=dict)  # answered rows by model version
+
+
+class Timeline:
+    """Rows by the hour in which they become known or are asked for."""
+
+    def __init__(self, view: Any, tables: Mapping[str, pl.DataFrame], moments: pl.DataFrame) -> None:
+        flights = tables["flights"].with_columns(moments["__moment"], moments["__known_at"], moments["__label"])
+        requests = list(view.request_schema())
+        self.asked = _by_hour(flights, pl.col("__moment") // HOUR_MS, requests)
+        landed = flights.filter(pl.col("__label").is_not_null() & pl.col("__known_at").is_not_null())
+        self.landed = _by_hour(landed, _next_hour("__known_at"), list(view.event_columns()))
+        labelled = landed.with_columns(pl.col("__label").cast(pl.Int64).alias("label"), pl.col("__known_at").alias("at"))
+        self.outcomes = _by_hour(labelled, _next_hour("__known_at"), [*view.key, "label", "at"])
+        weather = tables["weather"].with_columns(pl.col("time_hour").dt.epoch("ms").alias("__at"))
+        self.weather = _by_hour(weather, _next_hour("__at"), [c for c in weather.columns if not c.startswith("__")])
+
+    def n_asked(self, since: int, until: int) -> int:
+        """Count the flights asked about in [since, until)."""
+        return sum(len(rows) for hour, rows in self.asked.items() if since <= hour < until)
+
+
+def _next_hour(moment: str) -> pl.Expr:
+    """Number the full hour at which something is known: the first one not before its moment."""
+    return -(-pl.col(moment) // HOUR_MS)
+
+
+def _by_hour(frame: pl.DataFrame, hour: pl.Expr, columns: list[str]) -> dict[int, list[dict[str, Any]]]:
+    """Group rows by the start of their hour, ready to be written as JSON."""
+    times = [name for name, kind in frame.schema.items() if kind.is_temporal() and name in columns]
+    plain = frame.with_columns((hour * HOUR_MS).alias("__hour")).with_columns(pl.col(name).dt.epoch("ms") for name in times)
+    grouped = plain.select("__hour", *columns).partition_by("__hour", as_dict=True, include_key=False)
+    return {int(key[0]): part.to_dicts() for key, part in grouped.items() if key[0] is not None}
+
+
+class Client:
+    """One kept-alive connection that posts JSON."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def post(self, path: str, body: object) -> tuple[int, Any]:
+        """Post and return status and decoded answer."""
+        self.connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        answer = self.connection.getresponse()
+        data = answer.read()
+        return answer.status, json.loads(data) if data else None
+
+    def close(self) -> None:
+        """Hang up."""
+        self.connection.close()
+
+
+def hours(since: int, until: int) -> Iterator[int]:
+    """Iterate over the starts of the hours in [since, until)."""
+    yield from range(since // HOUR_MS * HOUR_MS, until, HOUR_MS)
+
+
+def replay(port: int, timeline: Timeline, since: int, until: int, *, passed: Callable[[int], None]) -> Traffic:
+    """Live through [since, until). `passed` is told the rows asked in each hour."""
+    traffic = Traffic()
+    client = Client(port)
+    try:
+        for hour in hours(since, until):
+            for table, rows in (("weather", timeline.weather.get(hour)), ("flights", timeline.landed.get(hour))):
+                if rows:
+                    _send(client, f"/feed/{table}", {"rows": rows, "at": hour}, traffic)
+            if outcomes := timeline.outcomes.get(hour):
+                _send(client, "/outcomes", outcomes, traffic)
+                traffic.n_outcomes += len(outcomes)
+            if asked := timeline.asked.get(hour):
+                answer = _send(client, "/predict", {"rows": asked}, traffic)
+                _count(answer, len(asked), traffic)
+                passed(len(asked))
+    finally:
+        client.close()
+    return traffic
+
+
+def _send(client: Client, path: str, body: object, traffic: Traffic) -> Any:
+    traffic.n_requests += 1
+    try:
+        status, answer = client.post(path, body)
+    except (OSError, http.client.HTTPException) as fault:
+        traffic.failures.append(f"{path}: {fault!r}")
+        return None
+    if status >= 300:
+        traffic.failures.append(f"{path}: {status} {answer}")
+        return None
+    return answer
+
+
+def _count(answer: Any, n_asked: int, traffic: Traffic) -> None:
+    predictions = answer["predictions"] if answer else []
+    if answer and len(predictions) != n_asked:
+        traffic.failures.append(f"/predict: {len(predictions)} answers to {n_asked} rows")
+    traffic.n_rows += len(predictions)
+    for one in predictions:
+        traffic.versions[one["version"]] = traffic.versions.get(one["version"], 0) + 1
