@@ -14,7 +14,7 @@ from typing import Protocol
 import polars as pl
 
 from sampan.core.digests import Digest
-from sampan.errors import BlobUnavailable, ParameterError
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
 from sampan.store.tables import diff, edits, manifest, parts
@@ -222,6 +222,22 @@ class Tables:
             return self._blobs.head(digest, len(manifest.MAGIC)) == manifest.MAGIC
         except BlobUnavailable:
             return False
+
+    def check(self, version: Digest) -> None:
+        """Compare a version's numbers with its parts. Raises IntegrityError naming the part in which they differ."""
+        found = self._manifest(version)
+        listed = self._parts(found)
+        for number, part in enumerate(listed):
+            counted = parts.count_rows(self._blobs.path(part.base)), len(parts.dead_rows(part, self._blobs))
+            if counted != (part.n_rows, part.n_dead):
+                raise IntegrityError(
+                    f"part {number} of table {version} has {counted[0]} rows, {counted[1]} of them dead",
+                    expected=f"{part.n_rows} rows, {part.n_dead} of them dead",
+                    actual=f"{counted[0]} rows, {counted[1]} of them dead",
+                )
+        if sum(part.n_live for part in listed) != found.n_rows:
+            raise IntegrityError(f"the parts of table {version} do not have {found.n_rows} rows in all")
+        self.scan(version).collect_schema()
 
     # -- inside
 

@@ -1,0 +1,335 @@
+"""Prediction logs: append-only Arrow streams in segment files, one writer each.
+
+    segments/<stream>/0000000012.open     being written; its writer holds a lock on it
+    segments/<stream>/0000000011.arrows   sealed: flushed to the disk, never written again
+
+A reader takes every whole batch of every segment, also of those being written, and stops at a torn tail. What `flush` returned from
+survives kill -9; what `seal` returned from survives a power failure. Segments of a stream are numbered in the order they were begun.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+
+from sampan.errors import ParameterError, UsageError
+from sampan.store.files import locked, store_errors, sync_folder
+
+_OPEN = ".open"
+_SEALED = ".arrows"
+_LOCK = "lock"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_MAX_BUFFERED_BYTES = 8 << 20
+_TORN = (EOFError, OSError, pa.ArrowInvalid)  # what Arrow says of a message that is not whole, or not there
+
+
+class SegmentWriter:
+    """Appends record batches to a segment of its own. Not for several threads at once.
+
+    After a failed write the segment ends with the last batch that was written whole, and the writer may be used again.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, file: int) -> None:
+        self.schema = schema
+        self._path = path
+        self._file = file
+        self._end = 0
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._n_batches = 0
+        self._append(schema.serialize().to_pybytes())
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.seal()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch; readers see it after the next `flush`.
+
+        Raises
+        ------
+        ParameterError : the batch's columns are not the stream's.
+        StoreUnavailable : the disk refuses; what was written since the last flush is dropped.
+        """
+        if not batch.schema.equals(self.schema):
+            raise ParameterError(f"a batch with columns {_columns(batch.schema)} for a log of {_columns(self.schema)}")
+        self._check_open()
+        data = batch.serialize().to_pybytes()
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= _MAX_BUFFERED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything written so far to the operating system: readers see it, and kill -9 no longer loses it.
+
+        Raises
+        ------
+        StoreUnavailable : the disk refuses; what was written since the last flush is dropped.
+        """
+        self._check_open()
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if waiting:
+            self._append(b"".join(waiting))
+            self._n_batches += len(waiting)
+
+    def seal(self) -> None:
+        """Flush to the disk and give the segment its lasting name; an empty one vanishes. Sealing again does nothing."""
+        if self._file < 0:
+            return
+        try:
+            self.flush()
+            if self._n_batches:
+                self._append(_END_OF_STREAM)
+                _finish(self._path, self._file)
+            else:
+                self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._file)
+            self._file = -1
+
+    def _append(self, data: bytes) -> None:
+        with store_errors(self._path):
+            try:
+                _write_whole(self._file, data)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self._file, self._end)
+                raise
+        self._end += len(data)
+
+    def _check_open(self) -> None:
+        if self._file < 0:
+            raise UsageError(f"the segment {self._path.name} is sealed", hint="open another writer")
+
+
+class Segments:
+    """The logs of a store, by stream name."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "segments"
+
+    def writer(self, stream: str, schema: pa.Schema) -> SegmentWriter:
+        """Begin a new segment of a stream.
+
+        Raises
+        ------
+        ParameterError : a column is dictionary-encoded.
+        """
+        encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+        if encoded:
+            raise ParameterError(f"dictionary-encoded columns in a log: {', '.join(encoded)}", hint="cast them to their value type")
+        folder = self._of(stream)
+        with store_errors(folder), locked(folder / _LOCK, exclusive=True):
+            number = max((found.number for found in _found(folder)), default=0) + 1
+            # The lock is held before the segment has its name: a reader never takes a living writer for dead.
+            draft = folder / f"{os.getpid()}.draft"
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            path = folder / f"{number:010d}{_OPEN}"
+            draft.rename(path)
+        return SegmentWriter(path, schema, file)
+
+    def read(self, stream: str, *, after: str = "") -> tuple[pa.Table, str]:
+        """Return the rows written since a cursor ("" = all), and the new cursor. Every row comes exactly once.
+
+        Rows of a segment are in the order written. Columns that only some segments have are null in the others. Without new rows
+        the table is empty, and has the newest segment's columns if there is one.
+        """
+        cursor = _Cursor.parse(after)
+        offsets: dict[int, int] = {}
+        finished: set[int] = set()
+        tables: list[pa.Table] = []
+        newest: pa.Schema | None = None
+        for found in _found(self._of(stream)):
+            if found.number <= cursor.through:
+                continue
+            piece = _read_segment(found, cursor.offsets.get(found.number, 0))
+            newest = piece.schema or newest
+            tables += [pa.Table.from_batches(piece.batches)] if piece.batches else []
+            offsets[found.number] = piece.end
+            if piece.is_finished:
+                finished.add(found.number)
+        if tables:
+            return pa.concat_tables(tables, promote_options="permissive"), str(cursor.advance(offsets, finished))
+        return newest.empty_table() if newest else pa.table({}), str(cursor.advance(offsets, finished))
+
+    def streams(self) -> list[str]:
+        """Return the names of all streams."""
+        with suppress(FileNotFoundError):
+            return sorted(unquote(path.name) for path in self._folder.iterdir() if path.is_dir())
+        return []
+
+    def seal_abandoned(self) -> int:
+        """Seal the segments whose writers died, without their torn tails; return how many. Only `gc` calls this."""
+        n_sealed = 0
+        for stream in self.streams():
+            for found in _found(self._of(stream)):
+                if found.path.suffix == _OPEN and _seal_if_abandoned(found):
+                    n_sealed += 1
+        return n_sealed
+
+    def _of(self, stream: str) -> Path:
+        if not stream:
+            raise ParameterError("a log needs a name")
+        name = quote(stream, safe="")
+        # A name made of dots is not quoted and would leave the folder.
+        return self._folder / (name.replace(".", "%2E") if not name.strip(".") else name)
+
+
+class _Found(NamedTuple):
+    number: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a segment had from an offset on."""
+
+    batches: list[pa.RecordBatch]
+    end: int
+    is_finished: bool
+    schema: pa.Schema | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """How far a reader is: all segments up to a number, and for later ones the bytes read. As text: `12 14:4096 15:260`."""
+
+    through: int
+    offsets: dict[int, int]
+
+    @classmethod
+    def parse(cls, text: str) -> _Cursor:
+        try:
+            through, *rest = text.split() or ["0"]
+            pairs = (entry.split(":") for entry in rest)
+            return cls(int(through), {int(number): int(offset) for number, offset in pairs})
+        except ValueError as cause:
+            raise ParameterError(f"{text!r} is no cursor of a log", hint="use the one that the last read returned, or none") from cause
+
+    def advance(self, offsets: dict[int, int], finished: set[int]) -> _Cursor:
+        through = self.through
+        for number in sorted(offsets):
+            if number not in finished:
+                break
+            through = number
+        return _Cursor(through, {number: offset for number, offset in sorted(offsets.items()) if number > through})
+
+    def __str__(self) -> str:
+        rest = [f"{number}:{offset}" for number, offset in self.offsets.items()]
+        return " ".join([str(self.through), *rest]) if rest or self.through else ""
+
+
+def _found(folder: Path) -> list[_Found]:
+    """Return a stream's segments by number."""
+    try:
+        names = [path for path in folder.iterdir() if path.suffix in (_OPEN, _SEALED)]
+    except FileNotFoundError:
+        return []
+    # While a segment is being sealed a listing may show both names, or the one that is about to vanish.
+    return sorted({found.number: found for found in sorted(_Found(int(path.stem), path) for path in names)}.values())
+
+
+def _read_segment(found: _Found, offset: int) -> _Piece:
+    # Asked before reading: what a writer adds in between is read by the next call.
+    is_finished = found.path.suffix == _SEALED or not _has_writer(found.path)
+    try:
+        with _open(found.path) as file:
+            schema = _read_schema(file)
+            if schema is None:
+                return _Piece([], offset, is_finished, None)
+            start = max(offset, file.tell())
+            file.seek(start)
+            batches, n_bytes = _read_batches(file.read(), schema)
+            return _Piece(batches, start + n_bytes, is_finished, schema)
+    except FileNotFoundError:
+        return _Piece([], offset, is_finished=True, schema=None)  # it was empty, and its writer removed it
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:  # sealed a moment ago
+        return path.with_suffix(_SEALED).open("rb")
+
+
+def _read_schema(file: IO[bytes]) -> pa.Schema | None:
+    try:
+        return pa.ipc.read_schema(pa.ipc.read_message(file))
+    except _TORN:
+        return None
+
+
+def _read_batches(data: bytes, schema: pa.Schema) -> tuple[list[pa.RecordBatch], int]:
+    """Read whole batches; also return how many bytes they took. A torn tail, or the end mark, is left."""
+    source, batches, end = pa.BufferReader(data), [], 0
+    try:
+        while True:
+            batches.append(pa.ipc.read_record_batch(pa.ipc.read_message(source), schema))
+            end = source.tell()
+    except _TORN:
+        return batches, end
+
+
+def _has_writer(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _seal_if_abandoned(found: _Found) -> bool:
+    with store_errors(found.path):
+        try:
+            file = os.open(found.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            piece = _read_segment(found, 0)
+            if piece.batches:
+                os.ftruncate(file, piece.end)
+                _write_whole(file, _END_OF_STREAM)
+                _finish(found.path, file)
+            else:
+                found.path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(file)
+    return True
+
+
+def _finish(path: Path, file: int) -> None:
+    with store_errors(path):
+        os.fsync(file)
+        path.rename(path.with_suffix(_SEALED))
+        sync_folder(path.parent)
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
