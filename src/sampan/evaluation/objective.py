@@ -35,7 +35,7 @@ class Objective(msgspec.Struct, frozen=True):
     max_gap: float | None = None
     p95_ms: float | None = None
     kpi: Value | None = None
-    max_label_noise: float = 0.10
+    max_label_noise: float = 0.05
     min_rows: int = 1000
 
 
@@ -65,7 +65,7 @@ def objective(
     max_gap: float | None = None,
     p95_ms: float | None = None,
     kpi: Value | None = None,
-    max_label_noise: float = 0.10,
+    max_label_noise: float = 0.05,
     min_rows: int = 1000,
 ) -> Objective:
     """State an objective.

@@ -1,0 +1,154 @@
+"""Whether a model may go live: an objective, its report, the paired test and the health of its labels, weighed into one decision.
+
+Every check is shown, passed or not. A failed one gives a reason that begins with a stable code: `log_loss_not_better: …`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from sampan.evaluation.noise import LabelHealth
+from sampan.evaluation.objective import HIGHER_IS_BETTER, Objective
+from sampan.evaluation.paired import Difference, Paired
+from sampan.evaluation.report import Report
+
+REASONS: Final[dict[str, str]] = {
+    "too_few_rows": "the decision would rest on fewer rows than the objective asks for",
+    "metric_missed": "the objective's metric does not reach its limit",
+    "gap_too_wide": "two groups differ by more than the limit, beyond doubt",
+    "too_slow": "the 95th percentile of answer times is above the limit",
+    "latency_unknown": "the objective limits the answer time and none was measured",
+    "label_noise": "the newest training batch has more wrong labels than usual",
+    "log_loss_not_better": "the paired test does not show a lower log loss than the champion's",
+    "auc_worse": "the paired test shows a lower AUC than the champion's",
+    "cost_worse": "the paired test shows a higher cost than the champion's",
+    "not_compared": "there is a champion and no rows on which both could be tested",
+    "no_value": "warning by the model's threshold costs more than never warning",
+}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One condition: its code, what was asked, what was found. `note` is set where it passed without being shown."""
+
+    code: str
+    asked: str
+    found: str
+    passed: bool
+    note: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """May this model go live? `reasons` are the failed checks as "code: text"."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision rests on. `champion` is the live model's reference, "" if there is none."""
+
+    report: Report
+    champion: str = ""
+    paired: Paired | None = None
+    labels: LabelHealth | None = None
+    p95_ms: float | None = None
+
+
+def decide(objective: Objective, evidence: Evidence) -> Decision:
+    """Weigh the evidence against the objective.
+
+    Absolute conditions hold for every model. Where there is a champion, the candidate must also be shown better in log loss and not be
+    shown worse in AUC and cost: a draw keeps what is live.
+    """
+    checks = (*_absolute(objective, evidence), *_against_champion(evidence))
+    reasons = tuple(f"{c.code}: {c.found}; asked: {c.asked}" for c in checks if not c.passed)
+    return Decision(not reasons, reasons, checks)
+
+
+def _absolute(objective: Objective, evidence: Evidence) -> Iterator[Check]:
+    report = evidence.report
+    yield Check("too_few_rows", f"at least {objective.min_rows:,} rows", f"{report.n_rows:,} rows", report.n_rows >= objective.min_rows)
+    yield from _metric(objective, report)
+    yield from _value(report)
+    for gap in report.gaps:
+        yield Check(
+            "gap_too_wide",
+            f"{gap.metric} by {gap.column} within {gap.limit:g}",
+            f"{gap.gap} between {gap.better} and {gap.worse}" if gap.better else "fewer than two groups with enough rows",
+            gap.verdict != "broken",
+            note="not enough rows to say for sure" if gap.verdict == "unclear" else "",
+        )
+    if objective.p95_ms is not None:
+        asked = f"95 of 100 answers within {objective.p95_ms:g} ms"
+        if evidence.p95_ms is None:
+            yield Check("latency_unknown", asked, "no answer time was measured", passed=False)
+        else:
+            yield Check("too_slow", asked, f"{evidence.p95_ms:.3g} ms", evidence.p95_ms <= objective.p95_ms)
+    if evidence.labels is not None:
+        yield _labels(evidence.labels)
+
+
+def _metric(objective: Objective, report: Report) -> Iterator[Check]:
+    limit = objective.at_least if HIGHER_IS_BETTER[objective.metric] else objective.at_most
+    if limit is None:
+        return
+    found = report.metrics.get(objective.metric)
+    value = found.value if found is not None else None
+    sign = 1 if HIGHER_IS_BETTER[objective.metric] else -1
+    words = "at least" if sign > 0 else "at most"
+    passed = value is not None and sign * (value - limit) >= 0
+    doubtful = passed and found is not None and found.low is not None and found.high is not None and found.low <= limit <= found.high
+    yield Check(
+        "metric_missed",
+        f"{objective.metric} {words} {limit:g}",
+        f"{objective.metric} {found if found is not None else 'unknown'}",
+        passed,
+        note="the interval reaches past the limit" if doubtful else "",
+    )
+
+
+def _value(report: Report) -> Iterator[Check]:
+    cost, silent = report.metrics.get("cost"), report.metrics.get("cost_if_silent")
+    if cost is None or silent is None or cost.value is None or silent.value is None:
+        return
+    yield Check("no_value", f"cost per row below {silent.value:.4g}, the cost of never warning", f"cost {cost}", cost.value < silent.value)
+
+
+def _labels(health: LabelHealth) -> Check:
+    low, high = health.newest.share.low or 0.0, health.newest.share.high or 0.0
+    return Check(
+        "label_noise",
+        f"at most {health.limit:.0%} more wrong labels than the usual {health.usual:.1%}",
+        f"{health.newest.share.value or 0:.1%} ({low:.1%} to {high:.1%}) of the labels of {health.newest.batch} look wrong",
+        health.ok,
+    )
+
+
+def _against_champion(evidence: Evidence) -> Iterator[Check]:
+    if not evidence.champion:
+        return
+    if evidence.paired is None:
+        yield Check("not_compared", f"better than {evidence.champion}", "no labeled rows that neither model was trained on", passed=False)
+        return
+    for difference in evidence.paired.differences:
+        words = _words(difference, evidence)
+        if difference.metric == "log_loss":
+            asked = f"log loss lower than that of {evidence.champion}, beyond chance"
+            yield Check("log_loss_not_better", asked, words, difference.verdict == "better")
+        else:
+            asked = f"{difference.metric} not worse than that of {evidence.champion}"
+            note = "" if difference.verdict == "better" else "no difference shown"
+            yield Check(f"{difference.metric}_worse", asked, words, difference.verdict != "worse", note)
+
+
+def _words(difference: Difference, evidence: Evidence) -> str:
+    n_rows = evidence.paired.n_rows if evidence.paired is not None else 0
+    figures = f"{difference.metric} {difference.candidate:.4f} against {difference.champion:.4f}"
+    text = f"{figures}, difference {difference.difference} on {n_rows:,} rows"
+    if difference.rows_needed is not None:
+        text += f"; about {difference.rows_needed:,} more rows would show a difference of this size"
+    return text
