@@ -65,14 +65,40 @@ class Blobs(Protocol):
 class Task(Protocol):
     """A unit of work an executor can carry to another process: `call(*args)` of an importable function."""
 
-    key: str
-    call: Callable[..., Any]
-    args: tuple[Any, ...]
+    @property
+    def key(self) -> str:
+        """What its outcome comes back under."""
+        ...
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """The function."""
+        ...
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Its arguments."""
+        ...
+
+    @property
+    def cpu(self) -> int:
+        """How many of the executor's slots it fills."""
+        ...
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Runs tasks somewhere. An executor reports outcomes and never records them."""
+
+    slots: int
+
+    def submit(self, task: Task) -> None:
+        """Take a task on; it starts when there are slots for it."""
+        ...
+
+    def wait(self, timeout_s: float | None = None) -> tuple[str, Any | BaseException] | None:
+        """Return (key, result or exception) of a task that ended, None when time is out or nothing was submitted."""
+        ...
 
     def map(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Any | BaseException]]:
         """Run tasks, in any order and in parallel if it can; yield (key, result or exception) as each ends."""
