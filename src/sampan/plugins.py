@@ -30,10 +30,16 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "sampan.shortcuts": {
         "ship": "model ship",
     },
-    "sampan.pages": {},
+    # A module's PAGES (web/page.py).
+    "sampan.pages": {
+        "home": "sampan.web.pages.home:PAGES",
+    },
     "sampan.checks": {},
     "sampan.flavors": {},
-    "sampan.executors": {},
+    "sampan.executors": {
+        "inline": "sampan.engine.executors:Inline",
+        "pool": "sampan.engine.pool:Pool",
+    },
     "sampan.sources": {},
 }
 
