@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sampan.ports import Executor, Task
+
+# The environment variables by which numeric libraries are told how many threads to use, read when they load.
+THREAD_LIMITS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 Outcome: TypeAlias = tuple[str, Any | BaseException]
 

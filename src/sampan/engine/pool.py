@@ -16,18 +16,10 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe, wait
 from typing import Final
 
-from sampan.engine.executors import Outcome, run_all
+from sampan.engine.executors import THREAD_LIMITS, Outcome, run_all
 from sampan.errors import ExecutorLost, ParameterError
 from sampan.ports import Task
 
-THREAD_LIMITS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-    "RAYON_NUM_THREADS",
-)
 _START: Final = "import sys; sys.path[:] = {path!r}; from sampan.engine.worker import serve; serve({fds})"
 _GRACE_S: Final = 2.0
 
