@@ -27,7 +27,7 @@ import msgspec
 from sampan import __version__
 from sampan.core.refs import nearest
 from sampan.core.times import Clock, system_clock
-from sampan.errors import AccessDenied, NotFound, ParameterError, SampanError, StoreUnavailable, Unavailable
+from sampan.errors import AccessDenied, NotFound, ParameterError, SampanError, Unavailable
 from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
@@ -199,12 +199,7 @@ class InferenceApp:
         return Reply(msgspec.json.encode({"table": name, "fed": len(feed.rows)}))
 
     async def _keep(self, write: Callable[[], None]) -> None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._arrival_worker, write)
-        except OSError as cause:
-            raise StoreUnavailable(
-                f"what you sent could not be written down: {cause}", hint="nothing of it was kept; send it again"
-            ) from cause
+        await asyncio.get_running_loop().run_in_executor(self._arrival_worker, write)
 
     async def _health(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002  # the handlers' signature
         routing = self.scorer.routing

@@ -99,8 +99,8 @@ class PredictionLog:
             stream = self._stream(variant, scored[0].service)
             stream.writer.write(record_batch(stream.schema, scored, keys=variant.keys))
             stream.writer.flush()
-        except (OSError, pa.ArrowException, SampanError) as cause:
-            self._drop(variant, n_rows, cause)
+        except (pa.ArrowException, SampanError) as cause:
+            self._drop(n_rows, cause)
             return
         self.written_rows += n_rows
         self._ailing = False
@@ -116,9 +116,8 @@ class PredictionLog:
             self._writers[variant.package] = stream
         return stream
 
-    def _drop(self, variant: Variant, n_rows: int, cause: Exception) -> None:
+    def _drop(self, n_rows: int, cause: Exception) -> None:
         self.dropped_rows += n_rows
-        self._writers.pop(variant.package, None)
         if not self._ailing:  # once per outage, not once per batch
             logger.warning("prediction log cannot be written, rows are dropped and counted: %s", cause)
         self._ailing = True
@@ -126,12 +125,15 @@ class PredictionLog:
     def _seal(self, stream: _Stream) -> None:
         try:
             stream.writer.seal()
-        except (OSError, pa.ArrowException, SampanError) as cause:
+        except SampanError as cause:
             logger.warning("a prediction log segment could not be sealed: %s", cause)
 
 
 class ArrivalLog:
-    """True labels and fed rows as they arrive. A call that returned has reached the operating system: it survives kill -9."""
+    """True labels and fed rows as they arrive. A call that returned has reached the operating system: it survives kill -9.
+
+    Not for several threads at once. Raises StoreUnavailable where the disk refuses; nothing of that call is kept then.
+    """
 
     def __init__(self, segments: Segments, service: str) -> None:
         self._segments = segments
@@ -165,13 +167,8 @@ class ArrivalLog:
         writer = self._writers.get(stream)
         if writer is None:
             writer = self._writers[stream] = self._segments.writer(stream, schema)
-        try:
-            writer.write(batch)
-            writer.flush()
-        except OSError:
-            # The writer may hold half a batch; the next arrival starts a new segment.
-            del self._writers[stream]
-            raise
+        writer.write(batch)
+        writer.flush()
 
 
 class _Stream:

