@@ -1,7 +1,7 @@
 """Draft a contract from data: what held in every part of it, with a margin, and why.
 
-A rule must survive the question "would the next delivery break it for no fault?". So the table is cut into parts (by time if it has any), and
-a statistical rule is drafted only if it holds across the parts. Structure blocks (columns, types, key); statistics warn.
+A rule must survive the question "would the next delivery break it for no fault?". So the table is cut into parts, by time if it has one,
+and a statistical rule is drafted only if it holds across them. Structure blocks (columns, types, key); statistics warn.
 
 Two expectations are not weakened to fit the data, so that checking the very table a contract was drafted from shows what is odd about it: a
 column is not mostly empty, and where nearly every row has a value, every row has.
