@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 import click
@@ -44,13 +45,13 @@ class Settings:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return the exit code. Errors are printed, not raised."""
-    settings = Settings(as_json="--json" in arguments)
+    words, settings = list(arguments), Settings(as_json="--json" in arguments)
     try:
         words, settings = split_settings(arguments)
         code = Root(settings).main(args=words, prog_name="sampan", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        return output.show_error(_usage_error(error), as_json=settings.as_json)
+        return output.show_error(_usage_error(error, words), as_json=settings.as_json)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -274,12 +275,13 @@ def _unknown(word: str, after: str, known: Sequence[str]) -> SampanError:
     return NotFound(f"{after} has no {'verb' if ' ' in after else 'command'} {word!r}", did_you_mean=close, hint=hint)
 
 
-def _usage_error(error: click.ClickException) -> UsageError:
+def _usage_error(error: click.ClickException, words: Sequence[str]) -> UsageError:
     """Turn click's complaint (an unknown option, a missing value) into ours."""
+    leading = list(takewhile(lambda word: not word.startswith("-"), words))
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "sampan"
+    command = context.command_path if context else " ".join(["sampan", *leading])
     possibilities = [word for word in getattr(error, "possibilities", None) or () if word != "--help"]
-    message = getattr(error, "message", "") or error.format_message()
+    message = error.format_message()
     if isinstance(error, click.NoSuchOption):
         message = f"{command} has no option {error.option_name}"
     hint = f"did you mean {' or '.join(possibilities)}?" if possibilities else f"{command} --help"
