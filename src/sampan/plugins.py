@@ -35,7 +35,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "home": "sampan.web.pages.home:PAGES",
     },
     "sampan.checks": {},
-    "sampan.flavors": {},
+    "sampan.flavors": {
+        "lightgbm": "sampan.flavors.lightgbm:LightGBM",
+        "sklearn": "sampan.flavors.sklearn:ScikitLearn",
+    },
     "sampan.executors": {
         "inline": "sampan.engine.executors:Inline",
         "pool": "sampan.engine.pool:Pool",

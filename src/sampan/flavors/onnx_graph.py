@@ -1,0 +1,111 @@
+"""The one shape every exported graph has: float32 (n, k) `features` in, float32 (n,) `score` out; and how it is run.
+
+Converters name and shape their inputs and outputs each in their own way. `with_one_score` puts the same front on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.errors import IntegrityError, Unsupported
+from sampan.plugins import require
+
+INPUT, OUTPUT = "features", "score"
+
+
+def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
+    """Rewrite a converted graph to the common shape.
+
+    Parameters
+    ----------
+    column : which column of the two-dimensional output holds the score; None where it has only one
+
+    Raises
+    ------
+    Unsupported : the graph has several inputs, or no output of float32.
+    """
+    onnx = require("onnx", extra="train")
+    model = onnx.load_from_string(graph_bytes)
+    graph = model.graph
+    floats = [o for o in graph.output if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    if len(graph.input) != 1 or not floats:
+        raise Unsupported("the converted graph has no single input and float output", hint="serve the native model instead")
+    given, found = graph.input[0].name, floats[-1].name
+    width = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+    helper = onnx.helper
+    graph.initializer.extend([helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [column or 0])])
+    graph.node.insert(0, helper.make_node("Identity", [INPUT], [given]))
+    graph.node.append(helper.make_node("Gather", [found, "score_column"], [OUTPUT], axis=1))
+    del graph.input[:]
+    del graph.output[:]
+    graph.input.extend([helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, width])])
+    graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])])
+    _drop_unused(graph)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: float | None) -> bytes:
+    """Build a graph of the common shape from the attributes of one TreeEnsembleRegressor.
+
+    Parameters
+    ----------
+    scale : the score is sigmoid(scale * sum of leaves); None = the sum itself
+    """
+    onnx = require("onnx", extra="train")
+    helper = onnx.helper
+    nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], ["sums"], domain="ai.onnx.ml", n_targets=1, **columns)]
+    constants = [helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [0])]
+    last = "sums"
+    if scale is not None:
+        constants.append(helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [scale]))
+        nodes += [helper.make_node("Mul", ["sums", "scale"], ["scaled"]), helper.make_node("Sigmoid", ["scaled"], ["shares"])]
+        last = "shares"
+    nodes.append(helper.make_node("Gather", [last, "score_column"], [OUTPUT], axis=1))
+    given = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, n_features])
+    score = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])
+    graph = helper.make_graph(nodes, "trees", [given], [score], constants)
+    opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sampan")
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+class OnnxScorer:
+    """Runs a graph of the common shape with one thread: answers do not depend on the machine's load or thread count."""
+
+    def __init__(self, graph: bytes) -> None:
+        ort = require("onnxruntime", extra="train")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as cause:  # the runtime's own error classes are not public
+            raise IntegrityError(f"the ONNX graph cannot be loaded: {cause}", hint="pack the model again") from cause
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one score per row, shape (n,)."""
+        if not len(features):
+            return np.empty(0)
+        (scores,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(features, dtype=np.float32)})
+        return np.asarray(scores, dtype=np.float64)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Leave out nodes that do not lead to the score, such as the predicted class."""
+    needed, kept = {OUTPUT}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    initializers = [i for i in graph.initializer if i.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(initializers)
