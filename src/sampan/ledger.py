@@ -60,7 +60,7 @@ class Ledger:
         Raises
         ------
         NotFound, AlreadyExists, Immutable, StaleState : a change of an event cannot be made; nothing was written.
-        ParameterError : an event has no type, or a text holds a NUL character.
+        ParameterError : an event has no type, holds what JSON cannot, or a text with a NUL character.
         """
         with self.store.database.write() as session:
             at = self._clock()
@@ -119,18 +119,11 @@ class Ledger:
 def _link(event: Event, *, seq: int, at: Millis, actor: str, reason: str, prev: str) -> Link:
     if not event.type:
         raise ParameterError(f"the event {type(event).__name__} has no type", hint="give the class a `type`, its stable name in the ledger")
-    link = Link(
-        seq=seq,
-        at=at,
-        actor=actor,
-        type=event.type,
-        subject=event.subject(),
-        body=canonical_json(event).decode(),
-        changes=canonical_json(event.changes()).decode(),
-        reason=reason,
-        prev=prev,
-        hash="",
-    )
+    try:
+        body, changes = canonical_json(event).decode(), canonical_json(event.changes()).decode()
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise ParameterError(f"the event {event.type} cannot be written as JSON: {cause}") from cause
+    link = Link(seq, at, actor, event.type, event.subject(), body, changes, reason, prev, hash="")
     _check_texts(link)
     return link._replace(hash=link.seal())
 

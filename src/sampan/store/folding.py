@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sampan.core.graph import NodeId
-from sampan.errors import IntegrityError, NotFound, StoreUnavailable
+from sampan.errors import IntegrityError, NotFound
 from sampan.store import points
 from sampan.store.database import Database, Session
+from sampan.store.files import store_errors
 from sampan.store.journals import BLOCK, Journals, check_header, parse, parse_keys
 from sampan.store.points import CHUNK_POINTS, CODEC, Point
 
@@ -48,10 +49,9 @@ class Folding:
             is_dead = _lock_shared(fd)
             n_points = self._fold_open(run, path, fd)
             if is_dead:
-                path.unlink(missing_ok=True)
+                with store_errors(path):
+                    path.unlink(missing_ok=True)
                 self._known.pop(path.name, None)
-        except OSError as cause:
-            raise StoreUnavailable(f"the journal {path} cannot be folded: {cause.strerror}", hint="check the store's folder") from cause
         finally:
             os.close(fd)
         return n_points

@@ -22,7 +22,8 @@ from typing import Final
 
 from sampan.core.graph import NodeId
 from sampan.core.times import Millis
-from sampan.errors import ParameterError, StoreUnavailable, UsageError
+from sampan.errors import ParameterError, UsageError
+from sampan.store.files import store_errors
 from sampan.store.points import Point
 
 BLOCK: Final = 32  # bytes
@@ -86,9 +87,8 @@ class MetricJournal:
         with self._lock:
             fd, self._fd = self._fd, -1
             try:
-                os.fdatasync(fd)
-            except OSError as cause:
-                raise _unavailable(self.path, cause) from cause
+                with store_errors(self.path):
+                    os.fdatasync(fd)
             finally:
                 os.close(fd)
 
@@ -114,7 +114,8 @@ class MetricJournal:
         except OSError as cause:
             if self._fd < 0:
                 raise UsageError(f"the journal {self.path.name} is closed", hint="open a journal in the process that logs") from cause
-            raise _unavailable(self.path, cause) from cause
+            with store_errors(self.path):
+                raise
 
     def _sync_regularly(self) -> None:
         synced = 0
@@ -156,7 +157,7 @@ class Journals:
         path = self._folder / f"{run_id}.{secrets.token_hex(4)}.journal"
         # Locked before it has its name, so that nobody takes it for a dead writer's.
         nameless = path.with_suffix(".starting")
-        try:
+        with store_errors(path):
             self._folder.mkdir(parents=True, exist_ok=True)
             fd = os.open(nameless, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             try:
@@ -166,8 +167,6 @@ class Journals:
             except BaseException:
                 os.close(fd)
                 raise
-        except OSError as cause:
-            raise _unavailable(path, cause) from cause
         return MetricJournal(path, fd)
 
     def of(self, run_id: NodeId) -> list[Path]:
@@ -245,10 +244,3 @@ def _stretches(data: bytes, keys: dict[int, str]) -> Iterator[tuple[int, int, in
 
 def _n_blocks(n_bytes: int) -> int:
     return -(-n_bytes // BLOCK)
-
-
-def _unavailable(path: Path, cause: OSError) -> StoreUnavailable:
-    hint = (
-        "free some space on the disk" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder and your right to write in it"
-    )
-    return StoreUnavailable(f"the journal {path} cannot be written: {cause.strerror}", hint=hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from sampan import __version__
 from sampan.errors import IntegrityError, NotFound, StoreUnavailable
 from sampan.store.catalog import Catalog
 from sampan.store.database import Database, open_database
+from sampan.store.files import Batch, store_errors
 from sampan.store.folding import Folding
 from sampan.store.journals import Journals
 from sampan.store.schema import migrate
@@ -64,28 +64,13 @@ class Store:
         root = Path(root).absolute()
         found = _read_format(root)
         if found is None and not create:
-            raise NotFound(
-                f"there is no store in {root}", hint="go to the project's folder, or begin one there with any command that writes"
-            )
+            hint = "go to the project's folder, or begin one there with any command that writes"
+            raise NotFound(f"there is no store in {root}", hint=hint)
+        with store_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
         opened = open_database(database or str(root / SQLITE_FILE))
-        if found is not None and found.database != opened.dialect:
-            raise StoreUnavailable(
-                f"the store in {root} keeps its records in {found.database}, not in {opened.dialect}",
-                hint="give the address of its database" if not database else "leave the address out",
-            )
         try:
-            _make_folder(root)
-            migrate(opened)
-            identity = _identity(opened, found.store if found else secrets.token_hex(16))
-            if found is None:
-                _write_format(root, StoreFormat(FORMAT, identity, opened.dialect, __version__))
-            elif found.store != identity:
-                raise IntegrityError(
-                    f"the folder {root} and its database are of different stores",
-                    expected=found.store,
-                    actual=identity,
-                    hint="give the right address",
-                )
+            _match(root, opened, found)
         except BaseException:
             opened.close()
             raise
@@ -145,25 +130,26 @@ def _read_format(root: Path) -> StoreFormat | None:
     return found
 
 
-def _make_folder(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise StoreUnavailable(f"the folder {root} cannot be made: {cause.strerror}", hint="choose a folder you may write in") from cause
-
-
-def _write_format(root: Path, described: StoreFormat) -> None:
-    draft = root / f"{FORMAT_FILE}.{os.getpid()}"
-    try:
-        with draft.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(root / FORMAT_FILE)
-    except OSError as cause:
+def _match(root: Path, database: Database[Any], found: StoreFormat | None) -> None:
+    """Bring the database up to date, and see that it and the folder belong together; a new folder takes the database's store."""
+    if found is not None and found.database != database.dialect:
         raise StoreUnavailable(
-            f"{root} cannot be written: {cause.strerror}", hint="choose a folder you may write in, with space left"
-        ) from cause
+            f"the store in {root} keeps its records in {found.database}, not in {database.dialect}",
+            hint="leave the database's address out" if found.database == "sqlite" else "give the address of its database",
+        )
+    migrate(database)
+    identity = _identity(database, found.store if found else secrets.token_hex(16))
+    if found is None:
+        described = StoreFormat(FORMAT, identity, database.dialect, __version__)
+        with Batch(root / "tmp") as batch:
+            batch.write(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n", root / FORMAT_FILE)
+    elif found.store != identity:
+        raise IntegrityError(
+            f"the folder {root} and its database are of different stores",
+            expected=found.store,
+            actual=identity,
+            hint="give the address of the folder's own database",
+        )
 
 
 def _identity(database: Database[Any], proposed: str) -> str:

@@ -151,6 +151,12 @@ class LedgerContract:
         with pytest.raises(ParameterError, match="Untyped has no type"):
             ledger.append(Untyped())
 
+    @pytest.mark.parametrize("fact", [object(), "\ud800"])
+    def test_a_fact_that_json_cannot_hold_is_refused(self, store: Store, ledger: Ledger, fact: object) -> None:
+        with pytest.raises(ParameterError, match="version_committed cannot be written as JSON"):
+            commit(ledger, "dataset", "a", facts={"fact": fact})
+        assert store.catalog.assets() == []
+
     def test_a_nul_character_is_refused_and_one_spelled_out_is_not(self, store: Store, ledger: Ledger) -> None:
         node = commit(ledger, "dataset", "a")
 
