@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sampan.stats.ranking import auc
+
 N_BINS = 64
 _ROWS_PER_BIN = 30
 _PRIOR_ROWS = 20.0  # pull of the overall rate on a bin's own
@@ -17,21 +19,6 @@ _MOST = 1 - 1e-4
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Codes = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-def auc(scores: Floats, label: Flags) -> float:
-    """Return the chance that a positive row scores above a negative one, ties counting half; 0.5 if a class is empty.
-
-    >>> auc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True]))
-    0.875
-    """
-    n_positive = int(label.sum())
-    n_negative = len(label) - n_positive
-    if not n_positive or not n_negative:
-        return 0.5
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    return float((ranks[inverse][label].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def column_auc(values: pl.Series, label: Flags) -> float:
@@ -49,8 +36,7 @@ def column_auc(values: pl.Series, label: Flags) -> float:
 
 def _order_auc(numbers: Floats, label: Flags) -> float:
     there = np.isfinite(numbers)
-    found = auc(numbers[there], label[there])
-    return max(found, 1 - found)
+    return _either_way(numbers[there], label[there])
 
 
 def _rate_auc(bins: Codes, label: Flags) -> float:
@@ -64,16 +50,25 @@ def _rate_auc(bins: Codes, label: Flags) -> float:
         rate = float(label[other].mean()) if other.any() else 0.5
         scores[fold] = ((hits + _PRIOR_ROWS * rate) / (seen + _PRIOR_ROWS))[bins[fold]]
     # Each fold is judged alone: their overall rates differ by chance, and a pooled ranking would count that.
-    found = [auc(scores[fold], label[fold]) for fold in (even, ~even)]
+    found = [_directed(scores[fold], label[fold]) for fold in (even, ~even)]
     return max(0.5, sum(found) / len(found))
+
+
+def _either_way(scores: Floats, label: Flags) -> float:
+    found = _directed(scores, label)
+    return max(found, 1 - found)
+
+
+def _directed(scores: Floats, label: Flags) -> float:
+    found = auc(label.astype(np.float64), scores)
+    return 0.5 if math.isnan(found) else found
 
 
 def difference_auc(minuend: Floats, subtrahend: Floats, label: Flags) -> float:
     """Return the AUC of `minuend - subtrahend`, whichever way it points, over rows that have both."""
     difference = minuend - subtrahend
     there = np.isfinite(difference)
-    found = auc(difference[there], label[there])
-    return max(found, 1 - found)
+    return _either_way(difference[there], label[there])
 
 
 def discriminability(area: float) -> float:

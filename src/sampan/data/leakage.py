@@ -10,9 +10,9 @@ difference  the column less another one reproduces the label, as an actual less 
 predicts    it alone predicts the label far better than the table's other columns do
 
 The thresholds were chosen on scikit-learn's breast_cancer, diabetes, wine, iris and digits (each class against the rest), none of which
-may be accused, and on leaks planted in them; `tests/data/test_leakage.py` holds both. Strong honest columns are common (breast_cancer
-has one of AUC 0.975, one of digits stands out by 5.7 deviations), which is why `predicts` asks for so much. A leak among columns as good as itself
-cannot be told from them. No threshold was chosen on the flights of the example.
+may be accused, and on leaks planted in them; `tests/data/test_leakage.py` holds both. Strong honest columns are common (one of
+breast_cancer has AUC 0.975, one of digits stands out by 5.7 deviations), so `predicts` asks for much. A leak among columns as good as
+itself cannot be told from them. No threshold was chosen on the flights of the example.
 """
 
 from __future__ import annotations
