@@ -53,8 +53,13 @@ class Remote:
 
     def __init__(self, wire: _Wire) -> None:
         self._wire = wire
-        described = wire.get(DOCUMENT)
+        try:
+            described = wire.get(DOCUMENT)
+        except SampanError:
+            wire.close()
+            raise
         if "openapi" not in described:
+            wire.close()
             raise Unavailable(f"{wire} is not a Sampan server", hint="give the address that sampan ui or sampan server printed")
         rooms: dict[str, dict[str, _Call]] = {}
         for path, methods in described["paths"].items():
@@ -81,7 +86,7 @@ class Remote:
         return sorted((noun or "home").replace("-", "_") for noun in self.__dict__.get("_rooms", {}))
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connections. A later call opens a new one."""
         self._wire.close()
 
     def __enter__(self) -> Remote:
@@ -205,11 +210,12 @@ def _fill(value: Any, kind: msgspec.inspect.Type) -> Any:
 
 
 class _Wire:
-    """HTTP to one server; a connection per thread, kept open."""
+    """HTTP to one server; connections are kept open for the next call, of whatever thread."""
 
     def __init__(self, scheme: str, host: str, port: int | None, token: str, timeout_s: float) -> None:
         self._scheme, self._host, self._port, self._token, self._timeout_s = scheme, host, port, token, timeout_s
-        self._here = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
 
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object."""
@@ -225,50 +231,49 @@ class _Wire:
             headers["content-type"] = "application/json"
         if self._token:
             headers["authorization"] = f"Bearer {self._token}"
+        # A server may close an idle connection at any time. Asking again is safe for a read; a write gets a new connection at once.
+        kept = self._take() if method == "GET" else None
+        if kept is not None:
+            try:
+                return self._exchange(kept, method, path, body, headers)
+            except (OSError, http.client.HTTPException):
+                self.close()
         try:
-            status, data = self._exchange(method, path, body, headers)
+            return self._exchange(self._connect(), method, path, body, headers)
         except (OSError, http.client.HTTPException) as cause:
-            self.close()
             raise Unavailable(f"{self} does not answer: {cause}", hint="is the server running there?") from cause
-        if status >= 400:
-            raise _error_from(status, data, str(self))
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> bytes:
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+        if answer.status >= 400:
+            raise _error_from(answer.status, data, str(self))
         return data
 
-    def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        kept = getattr(self._here, "connection", None)
-        if kept is not None and method == "GET":
-            try:
-                return self._once(kept, method, path, body, headers)
-            except (OSError, http.client.HTTPException):
-                # A server may close an idle connection at any time; reading again is safe.
-                self.close()
-        elif kept is not None:
-            self.close()
-        return self._once(self._connect(), method, path, body, headers)
-
-    @staticmethod
-    def _once(
-        connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
-        connection.request(method, path, body=body, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+    def _take(self) -> http.client.HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
             context = ssl.create_default_context()
-            self._here.connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
-        else:
-            self._here.connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        made: http.client.HTTPConnection = self._here.connection
-        return made
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        connection = getattr(self._here, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._here.connection = None
+        """Close the connections that are idle."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
 
     def __str__(self) -> str:
         return f"{self._scheme}://{self._host}" + (f":{self._port}" if self._port else "")
