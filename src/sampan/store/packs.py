@@ -106,7 +106,7 @@ class Packs:
         with self._lock:
             try:
                 names = {path.name for path in self._folder.iterdir() if path.suffix == ".index"}
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 names = set()
             known = self._loaded.keys() | self._damaged.keys()
             if names == known:

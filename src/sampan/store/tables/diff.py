@@ -20,7 +20,7 @@ from sampan.errors import ParameterError
 from sampan.store.tables import edits, parts
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Part
-from sampan.store.tables.parts import Reader, free_name
+from sampan.store.tables.parts import Reader, exactly, free_name
 from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
 
 N_EXAMPLES = 5
@@ -56,7 +56,7 @@ class _Left:
     def frame(self, schema: pl.Schema) -> pl.LazyFrame:
         if not self.frames:
             return pl.LazyFrame(schema=schema)
-        whole = pl.concat([frame.select(schema.names()) for frame in self.frames], how="vertical")
+        whole = pl.concat([frame.select(exactly(schema.names())) for frame in self.frames], how="vertical")
         return whole.collect(engine="streaming").lazy() if self.n_rows <= _MAX_ROWS_IN_MEMORY else whole
 
 
@@ -158,7 +158,7 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
 
 
 def _check_unique(side: Side, key: Sequence[str], blobs: Reader, whose: str) -> None:
-    keys = parts.scan(side.parts, side.schema, blobs).select(key).collect(engine="streaming")
+    keys = parts.scan(side.parts, side.schema, blobs).select(exactly(key)).collect(engine="streaming")
     first = keys.to_series()
     # Ascending numbers, the usual key, are seen to be unique without a hash table.
     if first.dtype.is_integer() and first.null_count() == 0 and (first.len() < 2 or bool((first.shift(-1) > first).all())):
@@ -221,7 +221,7 @@ def _source(part: Part, column: str) -> Digest:
 def _rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
     row = free_name(schema.names(), "row")
     wanted = pl.Series(positions).cast(pl.UInt32).implode()
-    frame = parts.scan_with_dead(part, blobs).select(schema.names())
+    frame = parts.scan_with_dead(part, blobs).select(exactly(schema.names()))
     return frame.with_row_index(row).filter(pl.col(row).is_in(wanted)).drop(row)
 
 
@@ -254,7 +254,7 @@ def _differs(column: int) -> str:
 
 
 def _renamed(columns: Sequence[str], name_of: Callable[[int], str]) -> list[pl.Expr]:
-    return [pl.col(name).alias(name_of(i)) for i, name in enumerate(columns)]
+    return [exactly([name]).alias(name_of(i)) for i, name in enumerate(columns)]
 
 
 def _join(before: pl.LazyFrame, after: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> _Matched:
@@ -265,15 +265,15 @@ def _join(before: pl.LazyFrame, after: pl.LazyFrame, key: Sequence[str], values:
 
 
 def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
-    return rows.join(others.select(key), on=list(key), how="anti", nulls_equal=True)
+    return rows.join(others.select(exactly(key)), on=[exactly([name]) for name in key], how="anti", nulls_equal=True)
 
 
 def _count_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> int:
-    return int(_without_partner(rows.select(key), others, key).select(pl.len()).collect(engine="streaming").item())
+    return int(_without_partner(rows.select(exactly(key)), others, key).select(pl.len()).collect(engine="streaming").item())
 
 
 def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
-    return _without_partner(rows, others, key).sort(key).head(N_EXAMPLES).collect(engine="streaming").to_dicts()
+    return _without_partner(rows, others, key).sort(exactly(key)).head(N_EXAMPLES).collect(engine="streaming").to_dicts()
 
 
 def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:

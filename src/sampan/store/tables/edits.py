@@ -13,7 +13,7 @@ from sampan.errors import ParameterError
 from sampan.store.tables import deletions
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Overlay, Part
-from sampan.store.tables.parts import Reader, dead_rows, encode, free_name
+from sampan.store.tables.parts import Reader, dead_rows, encode, exactly, free_name
 
 Put = Callable[[bytes], Digest]
 
@@ -138,7 +138,8 @@ def check_key(key: Sequence[str], schema: pl.Schema) -> None:
 
 def check_unique(rows: pl.DataFrame, key: Sequence[str], whose: str) -> None:
     """Refuse rows that share a key. Raises ParameterError naming the key and a value."""
-    twice = rows.select(key).filter(rows.select(key).is_duplicated())
+    keys = rows.select(exactly(key))
+    twice = keys.filter(keys.is_duplicated())
     if twice.height:
         raise not_unique(key, twice.row(0), whose)
 
@@ -153,9 +154,9 @@ def rows_with_keys(table: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str]) 
     """Return the numbers of the rows that have one of the keys. Raises ParameterError if two rows have the same."""
     row = free_name(key, "row")
     found = (
-        table.select(key)
+        table.select(exactly(key))
         .with_row_index(row)
-        .join(keys.lazy(), on=list(key), how="semi", nulls_equal=True)
+        .join(keys.lazy(), on=[exactly([name]) for name in key], how="semi", nulls_equal=True)
         .collect(engine="streaming")
         .sort(row)
     )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+from polars import selectors as cs
 
 from sampan.core.digests import Digest
-from sampan.errors import DataFormatError, IntegrityError, ParameterError
+from sampan.errors import DataFormatError, ParameterError
 from sampan.store.tables import deletions
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Part
@@ -96,40 +98,40 @@ def count_rows(path: Path) -> int:
 def scan(parts: Sequence[Part], schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
     """Read parts lazily, in row order. Neighboring clean parts are one plain Parquet scan."""
     frames: list[pl.LazyFrame] = []
-    clean: list[Part] = []
-    for number, part in enumerate(parts):
-        if part.is_clean:
-            clean.append(part)
-            continue
-        frames += [_scan_clean(clean, blobs, number - len(clean))] if clean else []
-        clean = []
-        frames.append(_scan_edited(part, blobs, number))
-    frames += [_scan_clean(clean, blobs, len(parts) - len(clean))] if clean else []
+    for is_clean, group in groupby(parts, key=lambda part: part.is_clean):
+        if is_clean:
+            frames.append(pl.scan_parquet([blobs.path(part.base) for part in group], glob=False))
+        else:
+            frames += [_scan_edited(part, blobs) for part in group]
     if not frames:
         return pl.LazyFrame(schema=schema)
-    names = schema.names()
-    frames = [frame.select(names) for frame in frames]
+    frames = [frame.select(exactly(schema.names())) for frame in frames]
     return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical")
 
 
-def scan_with_dead(part: Part, blobs: Reader, number: int = 0) -> pl.LazyFrame:
+def scan_with_dead(part: Part, blobs: Reader) -> pl.LazyFrame:
     """Read all rows of a part, dead ones too, overlays applied. Columns are in no particular order."""
-    frame = pl.scan_parquet(_path(blobs, part.base, number), glob=False)
+    frame = pl.scan_parquet(blobs.path(part.base), glob=False)
     if not part.overlays:
         return frame
     hidden: set[str] = set()
     pieces: list[pl.LazyFrame] = []
     for overlay in reversed(part.overlays):
         shown = [name for name in overlay.columns if name not in hidden]
-        pieces.append(pl.scan_parquet(_path(blobs, overlay.data, number), glob=False).select(shown))
+        pieces.append(pl.scan_parquet(blobs.path(overlay.data), glob=False).select(exactly(shown)))
         hidden.update(shown)
     own = [name for name in frame.collect_schema().names() if name not in hidden]
-    return pl.concat([frame.select(own), *pieces] if own else pieces, how="horizontal")
+    return pl.concat([frame.select(exactly(own)), *pieces] if own else pieces, how="horizontal")
 
 
 def dead_rows(part: Part, blobs: Reader) -> Positions:
     """Return a part's dead rows, ascending."""
     return deletions.decode(blobs.read(part.dead)) if part.dead else deletions.NONE
+
+
+def exactly(names: Sequence[str]) -> pl.Expr:
+    """Select columns by name, also those whose names Polars would take for a pattern: `*`, `^a.*$`."""
+    return cs.by_name(*names) if names else cs.empty()
 
 
 def free_name(taken: Sequence[str], wanted: str) -> str:
@@ -139,28 +141,15 @@ def free_name(taken: Sequence[str], wanted: str) -> str:
     return wanted
 
 
-def _scan_clean(parts: Sequence[Part], blobs: Reader, first_number: int) -> pl.LazyFrame:
-    paths = [_path(blobs, part.base, first_number + offset) for offset, part in enumerate(parts)]
-    return pl.scan_parquet(paths, glob=False)
-
-
-def _scan_edited(part: Part, blobs: Reader, number: int) -> pl.LazyFrame:
+def _scan_edited(part: Part, blobs: Reader) -> pl.LazyFrame:
     if not part.dead:
-        return scan_with_dead(part, blobs, number)
+        return scan_with_dead(part, blobs)
     dead = pl.Series(dead_rows(part, blobs)).cast(pl.UInt32).implode()
     if part.overlays:
-        frame = scan_with_dead(part, blobs, number)
+        frame = scan_with_dead(part, blobs)
         row = free_name(frame.collect_schema().names(), "row")
         return frame.with_row_index(row).filter(~pl.col(row).is_in(dead)).drop(row)
-    path = _path(blobs, part.base, number)
+    path = blobs.path(part.base)
     row = free_name(list(pl.read_parquet_schema(path)), "row")
     # The row number comes from the reader itself, so a predicate still skips row groups.
     return pl.scan_parquet(path, glob=False, row_index_name=row).filter(~pl.col(row).is_in(dead)).drop(row)
-
-
-def _path(blobs: Reader, digest: Digest, number: int) -> Path:
-    try:
-        return blobs.path(digest)
-    except IntegrityError as error:
-        message = f"part {number} of a table is damaged: {error.message}"
-        raise IntegrityError(message, expected=error.expected, actual=error.actual, hint=error.hint) from error

@@ -7,7 +7,7 @@ which version is the newest of a dataset is the catalog's affair.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +56,7 @@ class Tables:
     """Versioned tables over a blob store."""
 
     def __init__(self, blobs: TableBlobs) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
 
     # -- making versions
 
@@ -69,7 +69,7 @@ class Tables:
         """
         schema = frame.collect_schema()
         parts.check_storable(schema)
-        with self._blobs.batch() as batch:
+        with self.blobs.batch() as batch:
             written = [self._write_part(batch, piece) for piece in parts.cut(frame, parts.part_rows(len(schema)))]
             return self._commit(batch, manifest.build(self._put_schema(batch, schema), written, batch.put_small), schema)
 
@@ -82,11 +82,11 @@ class Tables:
         """
         if is_regular(path):
             parts.read_schema(path, source=str(path))
-        base, size = self._blobs.adopt_file(path, link=link)
-        schema = parts.read_schema(self._blobs.path(base), source=str(path))
+        base, size = self.blobs.adopt_file(path, link=link)
+        schema = parts.read_schema(self.blobs.path(base), source=str(path))
         parts.check_storable(schema)
-        part = Part(base, parts.count_rows(self._blobs.path(base)), size)
-        with self._blobs.batch() as batch:
+        part = Part(base, parts.count_rows(self.blobs.path(base)), size)
+        with self.blobs.batch() as batch:
             return self._commit(batch, manifest.build(self._put_schema(batch, schema), [part], batch.put_small), schema)
 
     def append(self, base: Digest, frame: Frame) -> TableVersion:
@@ -98,9 +98,9 @@ class Tables:
         """
         before, schema = self._manifest(base), self._schema(base)
         added = _conform(frame, schema)
-        with self._blobs.batch() as batch:
+        with self.blobs.batch() as batch:
             new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
-            after = manifest.extend(before, new, self._blobs.read, batch.put_small)
+            after = manifest.extend(before, new, self.blobs.read, batch.put_small)
             return self._commit(batch, after, schema)
 
     def delete(self, base: Digest, rows: pl.Expr | Sequence[int]) -> TableVersion:
@@ -116,8 +116,8 @@ class Tables:
         """
         before, schema = self._manifest(base), self._schema(base)
         numbers = edits.numbers_of(rows, self.scan(base), before.n_rows)
-        with self._blobs.batch() as batch:
-            left = edits.without_rows(self._parts(before), numbers, self._blobs, batch.put_small)
+        with self.blobs.batch() as batch:
+            left = edits.without_rows(self._parts(before), numbers, self.blobs, batch.put_small)
             return self._commit(batch, manifest.build(before.schema, left, batch.put_small), schema)
 
     def overlay(self, base: Digest, columns: pl.DataFrame) -> TableVersion:
@@ -139,8 +139,8 @@ class Tables:
                 hint="give one value for each row, in the table's order (join on the key first)",
             )
         after = pl.Schema({**schema, **columns.schema})
-        with self._blobs.batch() as batch:
-            laid = edits.with_columns(self._parts(before), columns, self._blobs, batch.put)
+        with self.blobs.batch() as batch:
+            laid = edits.with_columns(self._parts(before), columns, self.blobs, batch.put)
             return self._commit(batch, manifest.build(self._put_schema(batch, after), laid, batch.put_small), after)
 
     def upsert(self, base: Digest, frame: pl.DataFrame, *, key: Sequence[str]) -> TableVersion:
@@ -154,9 +154,9 @@ class Tables:
         edits.check_key(key, schema)
         added = _conform(frame, schema).collect()
         edits.check_unique(added, key, "the new rows")
-        replaced = edits.rows_with_keys(self.scan(base), added.select(key), key)
-        with self._blobs.batch() as batch:
-            left = edits.without_rows(self._parts(before), replaced, self._blobs, batch.put_small)
+        replaced = edits.rows_with_keys(self.scan(base), added.select(parts.exactly(key)), key)
+        with self.blobs.batch() as batch:
+            left = edits.without_rows(self._parts(before), replaced, self.blobs, batch.put_small)
             new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
             return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), schema)
 
@@ -164,11 +164,11 @@ class Tables:
         """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
         before, schema = self._manifest(base), self._schema(base)
         n_rows = parts.part_rows(len(schema))
-        with self._blobs.batch() as batch:
+        with self.blobs.batch() as batch:
             after: list[Part] = []
             for group, is_worth_it in edits.groups_to_compact(self._parts(before), n_rows):
                 if is_worth_it:
-                    rows = parts.scan(group, schema, self._blobs)
+                    rows = parts.scan(group, schema, self.blobs)
                     after += [self._write_part(batch, piece) for piece in parts.cut(rows, n_rows)]
                 else:
                     after += group
@@ -178,7 +178,9 @@ class Tables:
 
     def scan(self, version: Digest) -> pl.LazyFrame:
         """Read a version lazily. Raises BlobUnavailable or IntegrityError, naming the part, before any row is read."""
-        return parts.scan(self._parts(self._manifest(version)), self._schema(version), self._blobs)
+        listed = self.parts(version)
+        with _naming_parts(version, listed):
+            return parts.scan(listed, self._schema(version), self.blobs)
 
     def read(self, version: Digest) -> pl.DataFrame:
         """Read a version whole."""
@@ -201,7 +203,8 @@ class Tables:
         """
         old = diff.Side(before, self._parts(self._manifest(before)), self._schema(before))
         new = diff.Side(after, self._parts(self._manifest(after)), self._schema(after))
-        return diff.compare(old, new, key=key, blobs=self._blobs)
+        with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
+            return diff.compare(old, new, key=key, blobs=self.blobs)
 
     def objects(self, version: Digest) -> Iterator[Digest]:
         """Iterate over everything a version needs, itself included."""
@@ -219,7 +222,7 @@ class Tables:
     def is_version(self, digest: Digest) -> bool:
         """Say whether an object is a table version. False if it is not there."""
         try:
-            return self._blobs.head(digest, len(manifest.MAGIC)) == manifest.MAGIC
+            return self.blobs.head(digest, len(manifest.MAGIC)) == manifest.MAGIC
         except BlobUnavailable:
             return False
 
@@ -228,7 +231,7 @@ class Tables:
         found = self._manifest(version)
         listed = self._parts(found)
         for number, part in enumerate(listed):
-            counted = parts.count_rows(self._blobs.path(part.base)), len(parts.dead_rows(part, self._blobs))
+            counted = parts.count_rows(self.blobs.path(part.base)), len(parts.dead_rows(part, self.blobs))
             if counted != (part.n_rows, part.n_dead):
                 raise IntegrityError(
                     f"part {number} of table {version} has {counted[0]} rows, {counted[1]} of them dead",
@@ -242,13 +245,13 @@ class Tables:
     # -- inside
 
     def _manifest(self, version: Digest) -> Manifest:
-        return manifest.decode(self._blobs.read(version), version)
+        return manifest.decode(self.blobs.read(version), version)
 
     def _parts(self, found: Manifest) -> list[Part]:
-        return manifest.all_parts(found, self._blobs.read)
+        return manifest.all_parts(found, self.blobs.read)
 
     def _schema(self, version: Digest) -> pl.Schema:
-        return parts.decode_schema(self._blobs.read(self._manifest(version).schema))
+        return parts.decode_schema(self.blobs.read(self._manifest(version).schema))
 
     def _put_schema(self, batch: Writes, schema: pl.Schema) -> Digest:
         return batch.put(parts.encode(pl.DataFrame(schema=schema)))
@@ -259,6 +262,19 @@ class Tables:
 
     def _commit(self, batch: Writes, found: Manifest, schema: pl.Schema) -> TableVersion:
         return _describe(batch.put(manifest.encode(found)), found, schema)
+
+
+@contextmanager
+def _naming_parts(version: Digest, listed: Sequence[Part]) -> Iterator[None]:
+    """Say of a damaged object which part of which table it belongs to."""
+    try:
+        yield
+    except IntegrityError as error:
+        for number, part in enumerate(listed):
+            if error.expected in part.objects():
+                message = f"part {number} of table {version} is damaged: {error.message}"
+                raise IntegrityError(message, expected=error.expected, actual=error.actual, hint=error.hint) from error
+        raise
 
 
 def _describe(version: Digest, found: Manifest, schema: pl.Schema) -> TableVersion:
@@ -282,6 +298,5 @@ def _conform(frame: Frame, schema: pl.Schema) -> pl.LazyFrame:
             hint="cast or rename the columns, or create a new table",
         )
     # A column without any value has no type of its own; it takes the table's.
-    return frame.lazy().select(
-        pl.col(name).cast(dtype) if isinstance(given[name], pl.Null) else pl.col(name) for name, dtype in schema.items()
-    )
+    untyped = [parts.exactly([name]).cast(dtype) for name, dtype in schema.items() if isinstance(given[name], pl.Null)]
+    return frame.lazy().select(parts.exactly(schema.names())).with_columns(untyped)
