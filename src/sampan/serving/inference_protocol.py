@@ -19,7 +19,7 @@ SCORE = "score"
 BINARY_HEADER = b"inference-header-content-length"
 
 # request schema's words for a field's type -> the protocol's datatype
-DATATYPES: dict[str, str] = {"string": "BYTES", "integer": "INT64", "number": "FP64", "boolean": "BOOL", "timestamp": "INT64"}
+DATATYPES: dict[str, str] = {"text": "BYTES", "moment": "BYTES", "number": "FP64", "flag": "BOOL"}
 
 _INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CAPACITY_ROWS = 50_000
+CAPACITY_ROWS = 100_000
 FLUSH_S = 0.2
 SEAL_ROWS = 250_000
 SEAL_S = 60.0
@@ -89,7 +89,8 @@ class PredictionLog:
             if closing:
                 break
             # Gathering for a moment makes batches of many requests; an idle server is asleep in `wait` above instead.
-            time.sleep(self._flush_s)
+            if self.queued_rows < self._capacity / 4:
+                time.sleep(self._flush_s)
         for stream in self._writers.values():
             self._seal(stream)
 

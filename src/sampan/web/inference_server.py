@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def serve(project: Path, name: str, *, host: str = "127.0.0.1", port: int = 0) -
                 f"no service called {name!r}", did_you_mean=nearest(name, known), hint="" if known else "sampan ship MODEL makes one"
             )
         files = ServiceFiles(workspace.store_folder, name)
-        with hold(files, name), _listen(host, port) as listener:
+        with hold(files, name), listen(host, port) as listener:
             uvloop.run(_run(workspace, name, listener, files))
 
 
@@ -63,7 +64,7 @@ async def _run(workspace: Workspace, name: str, listener: socket.socket, files: 
         await app.close()
 
 
-async def serve_app(app: InferenceApp, listener: socket.socket, *, ready: Callable[[], None]) -> None:
+async def serve_app(app: InferenceApp, listener: socket.socket, *, ready: Callable[[], object]) -> None:
     """Answer requests on a bound socket until SIGTERM or SIGINT; `ready` is called once it accepts them."""
     config = uvicorn.Config(
         app,
@@ -77,6 +78,9 @@ async def serve_app(app: InferenceApp, listener: socket.socket, *, ready: Callab
         backlog=_BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn takes these while it serves and raises them again at its end, when the logs still have to be written out.
+        signal.signal(wish, lambda *_: None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
@@ -86,7 +90,8 @@ async def serve_app(app: InferenceApp, listener: socket.socket, *, ready: Callab
     await serving
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket; port 0 finds a free one. Raises Unavailable where it is taken."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)

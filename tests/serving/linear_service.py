@@ -1,0 +1,153 @@
+"""A small real service for tests: a logistic model as an ONNX graph, an online table, a server process that reads its routing from a file.
+
+Run as `python linear_service.py FOLDER`: serves FOLDER/routing.json, logs into the store FOLDER, writes FOLDER/ready.json.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+
+from sampan.core.refs import nearest
+from sampan.errors import ParameterError
+from sampan.serving.routing import Role, Routing, Variant
+
+FIELDS = {"order": "number", "x1": "number", "x2": "number", "shop": "text"}
+
+
+def logistic_graph(weights: Sequence[float], bias: float) -> bytes:
+    """Build score = sigmoid(features @ weights + bias) as ONNX."""
+    k = len(weights)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "w"], ["product"]),
+            helper.make_node("Add", ["product", "b"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["chance"]),
+            helper.make_node("Reshape", ["chance", "flat"], ["score"]),
+        ],
+        "logistic",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, k])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None])],
+        [
+            helper.make_tensor("w", TensorProto.FLOAT, [k, 1], list(weights)),
+            helper.make_tensor("b", TensorProto.FLOAT, [1], [bias]),
+            helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+class LinearPredictor:
+    """Scores x1, x2 and the total fed for the row's shop. `slow_s` makes it take its time."""
+
+    feature_names = ("x1", "x2", "total")
+
+    def __init__(self, version: str, weights: Sequence[float], bias: float, *, slow_s: float = 0.0) -> None:
+        self.name = "linear"
+        self.version = version
+        self._slow_s = slow_s
+        self._totals: dict[str, float] = {}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(logistic_graph(weights, bias), options, providers=["CPUExecutionProvider"])
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+        return self.score(self.features(rows))
+
+    def features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+        for index, row in enumerate(rows):
+            self._check(index, row)
+        return np.array([(row["x1"], row["x2"], self._totals.get(row["shop"], 0.0)) for row in rows], dtype=np.float32)
+
+    def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        time.sleep(self._slow_s)
+        (scores,) = self._session.run(["score"], {"features": features})
+        return np.asarray(scores, dtype=np.float64)
+
+    def moments(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+        return np.array([int(row["order"]) * 1000 for row in rows], dtype=np.int64)
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if table != "totals":
+            raise ParameterError(f"no online table {table!r}", hint="totals")
+        for row in rows:
+            self._totals[row["shop"]] = self._totals.get(row["shop"], 0.0) + row["amount"]
+
+    @staticmethod
+    def _check(index: int, row: Mapping[str, Any]) -> None:
+        for name, kind in FIELDS.items():
+            value = row.get(name)
+            if not isinstance(value, str if kind == "text" else (int, float)):
+                raise ParameterError(f"row {index}: field {name!r} is {value!r}, expected {kind}")
+        for name in row:
+            if name not in FIELDS:
+                raise ParameterError(f"row {index}: unexpected field {name!r}, did you mean {nearest(name, FIELDS, n=1)}?")
+
+
+def variant(role: Role, *, version: str, weights: Sequence[float], bias: float = 0.0, slow_s: float = 0.0) -> Variant:
+    """Load a linear model in a role; its package id follows from the version."""
+    return Variant(
+        role=role,
+        package=version.rpartition("v")[2].ljust(32, "0"),
+        version=version,
+        predictor=LinearPredictor(version, weights, bias, slow_s=slow_s),
+        threshold=0.5,
+        fields=tuple(FIELDS.items()),
+        keys=("order",),
+        slices=("shop",),
+    )
+
+
+def routing_from(plan: dict[str, Any]) -> Routing:
+    """Load what a plan says: {"live": {"version": …, "weights": […]}, "shadow": {…}, "canary": {…}, "share": 0.5}."""
+    loaded: dict[str, Any] = {role: variant(role, **plan[role]) for role in ("live", "canary", "shadow") if role in plan}  # type: ignore[arg-type]
+    return Routing(share=plan.get("share", 0.0), **loaded)
+
+
+def expected_score(weights: Sequence[float], bias: float, features: Sequence[float]) -> float:
+    """Compute a score by hand."""
+    logit = float(np.dot(weights, features)) + bias
+    return float(1 / (1 + np.exp(-logit)))
+
+
+async def main(folder: Path) -> None:
+    """Serve until told to stop."""
+    from sampan.store.segments import Segments
+    from sampan.web.inference import InferenceApp
+    from sampan.web.inference_log import ArrivalLog, PredictionLog
+    from sampan.web.inference_scoring import Limits
+    from sampan.web.inference_server import listen, serve_app
+
+    plan = json.loads((folder / "routing.json").read_text())
+    segments = Segments(folder)
+    limits = Limits(**plan.get("limits", {}))
+    app = InferenceApp("linear", log=PredictionLog(segments), arrivals=ArrivalLog(segments, "linear"), token="secret", limits=limits)
+
+    async def nothing_to_catch_up() -> None:
+        return
+
+    async def reload() -> None:
+        fresh = await asyncio.to_thread(lambda: routing_from(json.loads((folder / "routing.json").read_text())))
+        await app.scorer.swap(fresh, catch_up=nothing_to_catch_up)
+
+    app.reload = reload
+    await reload()
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        await serve_app(app, listener, ready=lambda: (folder / "ready.json").write_text(str(port)))
+    await app.close()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main(Path(sys.argv[1])))
