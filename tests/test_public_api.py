@@ -1,0 +1,64 @@
+"""What Sampan offers to programs, held by a file: changing it is a reviewed act.
+
+To accept a change: python tests/test_public_api.py > tests/public_api.txt
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sampan
+from sampan import errors, ports
+
+LISTED = Path(__file__).with_name("public_api.txt")
+
+
+def public_api() -> Iterator[str]:
+    """Yield one line per public name: with its signature, or with its base for a class that is only raised."""
+    for name in sorted(sampan.__all__):
+        yield f"sampan.{name}{shown(getattr(sampan, name))}"
+    for name, kind in sorted(vars(errors).items()):
+        if isinstance(kind, type) and issubclass(kind, errors.SampanError):
+            yield f"sampan.errors.{name}({kind.__bases__[0].__name__}) {kind.code} {kind.exit_code} {kind.http_status}"
+    for name, kind in sorted(vars(ports).items()):
+        if getattr(kind, "_is_protocol", False) and kind.__module__ == ports.__name__:
+            for method, member in sorted(vars(kind).items()):
+                if not method.startswith("_") and callable(member):
+                    yield f"sampan.ports.{name}.{method}{inspect.signature(member)}"
+
+
+def shown(value: Any) -> str:
+    if inspect.ismodule(value) or not callable(value):
+        return ""
+    try:
+        return str(inspect.signature(value))
+    except ValueError:
+        return "(...)"
+
+
+def test_the_public_names_and_signatures_are_those_listed() -> None:
+    assert LISTED.read_text().splitlines() == list(public_api())
+
+
+def test_every_public_name_is_listed_for_completion_and_explained() -> None:
+    assert set(sampan.__all__) <= set(dir(sampan))
+    for name in sampan.__all__:
+        value = getattr(sampan, name)
+        assert not callable(value) or inspect.getdoc(value), name
+
+
+def test_the_lazy_names_are_those_declared() -> None:
+    assert {*sampan._EXPORTS, "__version__"} == set(sampan.__all__)
+    assert sampan.__all__ == sorted(sampan.__all__, key=lambda name: (name.lower() != name, name))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(sampan, "opn")
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(public_api()) + "\n")
