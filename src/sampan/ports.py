@@ -160,7 +160,11 @@ class Predictor(Protocol):
 
     name: str
     version: str
-    feature_names: Sequence[str]  # the columns of `features`, in their order
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """The columns of `features`, in their order."""
+        ...
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
         """Return one score per row, shape (n,) float64. Raises ParameterError naming field, value and expectation for a bad row."""

@@ -43,7 +43,8 @@ def logistic_graph(weights: Sequence[float], bias: float) -> bytes:
             helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
         ],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 class LinearPredictor:
@@ -109,7 +110,7 @@ def variant(role: Role, *, version: str, weights: Sequence[float], bias: float =
 
 def routing_from(plan: dict[str, Any]) -> Routing:
     """Load what a plan says: {"live": {"version": …, "weights": […]}, "shadow": {…}, "canary": {…}, "share": 0.5}."""
-    loaded: dict[str, Any] = {role: variant(role, **plan[role]) for role in ("live", "canary", "shadow") if role in plan}  # type: ignore[arg-type]
+    loaded: dict[str, Any] = {role: variant(role, **plan[role]) for role in ("live", "canary", "shadow") if role in plan}
     return Routing(share=plan.get("share", 0.0), **loaded)
 
 

@@ -29,7 +29,7 @@ def row(order: int) -> dict[str, Any]:
 def right(prediction: dict[str, Any], order: int) -> bool:
     weights, bias = WEIGHTS[prediction["version"]]
     asked = row(order)
-    return abs(prediction["score"] - expected_score(weights, bias, (asked["x1"], asked["x2"], 0.0))) < 1e-6
+    return bool(abs(prediction["score"] - expected_score(weights, bias, (asked["x1"], asked["x2"], 0.0))) < 1e-6)
 
 
 def logged(running: Running, version: int) -> pa.Table:
