@@ -6,6 +6,7 @@ To accept a change: python tests/test_public_api.py > tests/public_api.txt
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,16 +29,19 @@ def public_api() -> Iterator[str]:
         if getattr(kind, "_is_protocol", False) and kind.__module__ == ports.__name__:
             for method, member in sorted(vars(kind).items()):
                 if not method.startswith("_") and callable(member):
-                    yield f"sampan.ports.{name}.{method}{inspect.signature(member)}"
+                    yield f"sampan.ports.{name}.{method}{written(inspect.signature(member))}"
 
 
 def shown(value: Any) -> str:
     if inspect.ismodule(value) or not callable(value):
         return ""
-    try:
-        return str(inspect.signature(value))
-    except ValueError:
-        return "(...)"
+    return written(inspect.signature(value))
+
+
+def written(signature: inspect.Signature) -> str:
+    """Write a signature as its source has it: without quotes around annotations, functions by name."""
+    unquoted = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature))
+    return re.sub(r"<function ([\w.]+) at 0x[0-9a-f]+>", r"\1", unquoted)
 
 
 def test_the_public_names_and_signatures_are_those_listed() -> None:

@@ -11,9 +11,14 @@ TYPE_CHECKING = False  # as in typing, whose import takes as long as starting Py
 if TYPE_CHECKING:
     from typing import Any
 
-    from sampan import errors
+    from sampan import errors, features
     from sampan.engine.step import step
+    from sampan.evaluation.objective import objective, value
+    from sampan.features.expressions import col
+    from sampan.features.view import feature, view
     from sampan.remote import connect
+    from sampan.tuning.spaces import choice, floats, ints, logs
+    from sampan.workspace.training import train
     from sampan.workspace.workspace import Workspace
 
     open = Workspace.open  # noqa: A001  # sp.open("folder") reads as the builtin does
@@ -21,13 +26,42 @@ if TYPE_CHECKING:
 # name -> "module:attribute", or "module" where the module itself is the name
 _EXPORTS: dict[str, str] = {
     "Workspace": "sampan.workspace.workspace:Workspace",
+    "choice": "sampan.tuning.spaces:choice",
+    "col": "sampan.features.expressions:col",
     "connect": "sampan.remote:connect",
     "errors": "sampan.errors",
+    "feature": "sampan.features.view:feature",
+    "features": "sampan.features",
+    "floats": "sampan.tuning.spaces:floats",
+    "ints": "sampan.tuning.spaces:ints",
+    "logs": "sampan.tuning.spaces:logs",
+    "objective": "sampan.evaluation.objective:objective",
     "open": "sampan.workspace.workspace:Workspace.open",
     "step": "sampan.engine.step:step",
+    "train": "sampan.workspace.training:train",
+    "value": "sampan.evaluation.objective:value",
+    "view": "sampan.features.view:view",
 }
 
-__all__ = ["Workspace", "__version__", "connect", "errors", "open", "step"]
+__all__ = [
+    "Workspace",
+    "__version__",
+    "choice",
+    "col",
+    "connect",
+    "errors",
+    "feature",
+    "features",
+    "floats",
+    "ints",
+    "logs",
+    "objective",
+    "open",
+    "step",
+    "train",
+    "value",
+    "view",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,9 +71,9 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     module, _, attributes = _EXPORTS[name].partition(":")
-    value = reduce(getattr, attributes.split("."), import_module(module)) if attributes else import_module(module)
-    globals()[name] = value
-    return value
+    found = reduce(getattr, attributes.split("."), import_module(module)) if attributes else import_module(module)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
