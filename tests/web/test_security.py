@@ -107,7 +107,7 @@ def test_a_bearer_token_signs_programs_in(closed_server: Any) -> None:
 
     assert httpx2.get(url, headers={"authorization": f"Bearer {closed_server.token}"}).status_code == 200
     assert httpx2.get(url, headers={"authorization": "Bearer wrong"}).status_code == 401
-    assert httpx2.get(url, headers={"cookie": "sampan_session=wrong"}).status_code == 401
+    assert httpx2.get(url, headers={"cookie": f"sampan_session_{closed_server.port}=wrong"}).status_code == 401
     assert httpx2.get(url + "?token=wrong").status_code == 401
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,8 @@ def _serve_pages(settings: Settings, host: str, port: int | None, access: Access
             sys.stdout.write(f"{workspace.root.name} is at {url}\nCtrl-C stops it.\n")
         sys.stdout.flush()
         config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # the customary way to stop a server
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -24,7 +24,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[SampanError, Scope], App]
 
-COOKIE = "sampan_session"
 TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost"})
@@ -91,7 +90,7 @@ class Guard:
             check_origin(scope, headers)
             if self.access.token and (offered := _offered_token(scope)) is not None:
                 self._check_token(offered)
-                return await self._welcome(scope, send)
+                return await self._welcome(scope, headers, send)
             if self.access.token and not self._signed_in(headers):
                 raise NotSignedIn("this server asks you to sign in", hint="open the address with ?token=… that the server printed")
             length = headers.get(b"content-length", "0")
@@ -108,19 +107,19 @@ class Guard:
             self._check_token(token.strip())
             return True
         cookies = dict(part.strip().partition("=")[::2] for part in headers.get(b"cookie", "").split(";"))
-        return hmac.compare_digest(cookies.get(COOKIE, "").encode(), self._cookie.encode())
+        return hmac.compare_digest(cookies.get(cookie_name(headers), "").encode(), self._cookie.encode())
 
     def _check_token(self, token: str) -> None:
         if not hmac.compare_digest(token.encode(), self.access.token.encode()):
             raise NotSignedIn("this token is not the server's", hint="the server printed its token when it started")
 
-    async def _welcome(self, scope: Scope, send: Send) -> None:
+    async def _welcome(self, scope: Scope, sent: dict[bytes, str], send: Send) -> None:
         """Exchange the token in the address for a cookie, and take it out of the address."""
         rest = [(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != TOKEN_PARAMETER]
         # One slash only: "//elsewhere.example" would be another host.
         place = "/" + quote(scope["path"].lstrip("/")) + ("?" + urlencode(rest) if rest else "")
         secure = "; Secure" if scope.get("scheme") == "https" else ""
-        cookie = f"{COOKIE}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        cookie = f"{cookie_name(sent)}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
         # Not a redirect: a browser that came from a link elsewhere would not send a Strict cookie along with it.
         page = f'<!doctype html><meta http-equiv="refresh" content="0; url={_escaped(place)}"><p><a href="{_escaped(place)}">Signed in</a>'
         headers = [
@@ -131,6 +130,12 @@ class Guard:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": page.encode()})
+
+
+def cookie_name(headers: dict[bytes, str]) -> str:
+    """Name the session's cookie. Browsers keep cookies by host without port, and one machine may run several servers."""
+    port = headers.get(b"host", "").rpartition(":")[2]
+    return f"sampan_session_{port}" if port.isdigit() else "sampan_session"
 
 
 def check_host(host: str, access: Access) -> None:

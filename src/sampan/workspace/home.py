@@ -29,6 +29,7 @@ class Live(msgspec.Struct, frozen=True):
     state: str
     model: str
     since: str
+    url: str = ""
     window: str = ""
     verdict: str = ""
     n_incidents: int = 0
@@ -275,23 +276,20 @@ class Home(Room):
             yield Open(incident=node.ref, about=about, what=what, since=iso(node.created))
 
     def _live(self, name: str, incidents: tuple[Open, ...]) -> Live:
-        catalog = self.ws.catalog
-        newest = catalog.nodes(kind="deployment", name=name, limit=1) or catalog.nodes(kind="service", name=name, limit=1)
-        windows = catalog.nodes(kind="window", name=name, limit=1)
-        node = newest[0] if newest else None
+        deployment = self.ws.catalog.aliases("deployment", name).get("live")
+        node = self.ws.catalog.node(deployment) if deployment else None
+        running = self.ws.service.running(name)
+        windows = self.ws.catalog.nodes(kind="window", name=name, limit=1)
         return Live(
             service=name,
-            state=node.state if node else "declared",
-            model=self._model_behind(node) if node else "",
+            state="running" if running else "stopped",
+            url=running.url if running else "",
+            model=str(node.facts.get("version", "")) if node else "",
             since=iso(node.created) if node else "",
             window=str(windows[0].facts.get("label") or windows[0].ref) if windows else "",
             verdict=str(windows[0].facts.get("verdict") or windows[0].state) if windows else "",
             n_incidents=sum(one.about == name for one in incidents),
         )
-
-    def _model_behind(self, node: Node) -> str:
-        above = self.ws.catalog.lineage(node.id, up=True, depth=3).nodes
-        return next((one.ref for one in above if one.kind == "model"), "")
 
     def _happened(self, event: Recorded) -> Happened:
         subject = self._ref_of(event.subject) if event.subject else ""
@@ -352,7 +350,8 @@ def _origin_line(one: Origin) -> str:
 
 
 def _live_line(one: Live) -> str:
-    parts = [f"{one.service}: {one.model or 'no model'}, {one.state}" + (f" since {one.since}" if one.since else "")]
+    where = f" at {one.url}" if one.url else ""
+    parts = [f"{one.service}: {one.model or 'no model'}" + (f", live since {one.since}" if one.since else "") + f", {one.state}{where}"]
     if one.window:
         parts.append(f"newest window {one.window}: {one.verdict}")
     if one.n_incidents:
