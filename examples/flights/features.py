@@ -1,10 +1,30 @@
-"""What the flights model knows two hours before a flight is due to leave, and what it is asked: will it arrive 15 minutes late or more?"""
+"""What the flights model knows two hours before a flight is due to leave.
+
+The question: will it arrive 15 minutes late or more?
+"""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 
-from sampan.features import HOUR, MINUTE, Columns, Expr, Label, Means, as_of, concat, feature, flag, lookup, maximum, moment, number, past, planned, text, view
+from sampan.features import (
+    HOUR,
+    MINUTE,
+    Columns,
+    Expr,
+    Label,
+    Means,
+    as_of,
+    concat,
+    feature,
+    lookup,
+    moment,
+    number,
+    past,
+    planned,
+    text,
+    view,
+)
 
 LEAD = 2 * HOUR  # before the scheduled departure
 LATE_MINUTES = 15
@@ -30,8 +50,8 @@ flights = Columns(
 )
 
 departure = flights.time_hour + flights.minute * MINUTE
-# When an arrival is known: it left, flew, and then two hours for taxiing at both ends (31 minutes on average, under two hours for 99.8 % of flights)
-# and for the report to come in. arr_time itself is local time of 105 airports, four of them without a known zone.
+# When an arrival is known: it left, it flew, and two hours went by for taxiing at both ends (31 minutes on average, under two hours for
+# 99.8 % of flights) and for the report to come in. arr_time itself is local time of 105 airports, four of them without a known zone.
 landed = departure + (flights.dep_delay + flights.air_time + 120) * MINUTE
 late = Label(flights.arr_delay >= LATE_MINUTES, known_at=landed, missing="no label when arr_delay is missing: cancelled or diverted")
 
@@ -96,7 +116,9 @@ flights_view = view(
         "holiday_distance": local_day.distance_to(HOLIDAYS).clip(0, 8),
         "distance": flights.distance,
         "scheduled_minutes": feature(scheduled_minutes, family="combination"),
-        "schedule_slack": feature(scheduled_minutes - flights.distance / 8, family="combination", description="minutes beyond flying at 480 mph"),
+        "schedule_slack": feature(
+            scheduled_minutes - flights.distance / 8, family="combination", description="minutes beyond flying at 480 mph"
+        ),
         "carrier_code": flights.carrier,
         "origin_code": flights.origin,
         "dest_late": feature(flights.dest, encode=Means(smoothing=50)),

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.errors import ParameterError
+
 Floats = NDArray[np.float64]
 UNSEEN = 0.0
 
@@ -56,12 +58,21 @@ class Encoder(msgspec.Struct, frozen=True):
 def fit(encoding: Encoding, column: pl.Series, labels: pl.Series) -> Encoder:
     """Fit on training rows; `labels` may hold nulls."""
     if isinstance(encoding, Codes):
-        counts = pl.DataFrame({"category": column}).drop_nulls().group_by("category").len().sort(["len", "category"], descending=[True, False])
+        counts = (
+            pl.DataFrame({"category": column}).drop_nulls().group_by("category").len().sort(["len", "category"], descending=[True, False])
+        )
         return Encoder({c: float(i + 1) for i, c in enumerate(counts["category"])}, UNSEEN)
     known = pl.DataFrame({"category": column, "label": labels.cast(pl.Float64).fill_nan(None)}).drop_nulls("label")
+    if known.height == 0:
+        raise ParameterError("an encoding by the label cannot be fitted: no row has a label", hint="fit on rows whose labels are known")
     # Sorted before summing: the same rows in another order must give the same bits.
-    overall = float(known["label"].sort().mean() or 0.0) if known.height else float("nan")  # type: ignore[arg-type]  # a float column's mean
-    found = known.drop_nulls("category").group_by("category").agg(pl.col("label").sort().sum().alias("sum"), pl.len().alias("n")).sort("category")
+    overall = known.select(pl.col("label").sort().mean()).item()
+    found = (
+        known.drop_nulls("category")
+        .group_by("category")
+        .agg(pl.col("label").sort().sum().alias("sum"), pl.len().alias("n"))
+        .sort("category")
+    )
     weight = encoding.smoothing
     means = (found["sum"].to_numpy() + weight * overall) / (found["n"].to_numpy() + weight)
     return Encoder(dict(zip(found["category"].to_list(), means.tolist(), strict=True)), overall)

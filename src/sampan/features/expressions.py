@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import NoReturn, get_args
+from itertools import pairwise
+from typing import NoReturn, TypeAlias, get_args
 
 import msgspec
 
@@ -24,7 +25,7 @@ from sampan.features.nodes import Apply, AsOf, Column, Kind, Literal, Lookup, Ma
 from sampan.features.operations import OPERATIONS, same_kind
 
 Constant = bool | int | float | str | datetime | date
-Operand = "Expr | Constant"
+Operand: TypeAlias = "Expr | Constant"
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _WORDS = {"number": "a number", "text": "text", "moment": "a moment", "flag": "a flag"}
 
@@ -72,7 +73,9 @@ class Expr:
         return f"<{self.kind} {describe(self.node)}>"
 
     def __bool__(self) -> NoReturn:
-        raise ParameterError(f"{self!r} has no truth value before it is computed", hint="use & | ~ instead of and, or, not; where(…) instead of if")
+        raise ParameterError(
+            f"{self!r} has no truth value before it is computed", hint="use & | ~ instead of and, or, not; where(…) instead of if"
+        )
 
     def __add__(self, other: Operand) -> Expr:
         return apply("add", self, other)
@@ -172,7 +175,7 @@ class Expr:
     def cut(self, edges: Sequence[float]) -> Expr:
         """Number the bin a number falls in: 0 below the first edge, k from the k-th edge on (the edge itself included)."""
         given = [float(e) for e in edges]
-        if not given or any(not a < b for a, b in zip(given, given[1:], strict=False)) or not all(map(_is_finite, given)):
+        if not given or any(not a < b for a, b in pairwise(given)) or not all(map(_is_finite, given)):
             raise ParameterError(f"bin edges {list(edges)!r} do not rise", hint="give finite numbers, each greater than the one before")
         return apply("cut", self, constants=tuple(given))
 
@@ -338,39 +341,59 @@ def concat(*parts: Operand, separator: str = "-") -> Expr:
 def lookup(table: str, keys: Mapping[str, Operand], column: str, *, kind: Kind = "number") -> Expr:
     """Fetch a column of a reference table whose rows are taken as known at any moment, such as planes by tail number.
 
-    `keys` maps the table's columns to expressions over the row. No such row, or a missing key, gives missing; of several rows the last counts.
+    `keys` maps the table's columns to expressions over the row. No such row, or a missing key, gives missing; of several rows the last
+    counts.
     """
     return Expr(Lookup(table, _matches(keys), column, kind), kind)
 
 
 def as_of(
-    table: str, keys: Mapping[str, Operand], column: str, *, time: str, at: Expr | None = None, tolerance: str | float = "1d", kind: Kind = "number"
+    table: str,
+    keys: Mapping[str, Operand],
+    column: str,
+    *,
+    time: str,
+    at: Expr | None = None,
+    tolerance: str | float = "1d",
+    kind: Kind = "number",
 ) -> Expr:
     """Fetch a column of the newest row of another table whose `time` is at most `at` and at most `tolerance` older.
 
-    A row is taken as known at its `time`; give an earlier `at` where rows are known later. The newest row counts even if its column is missing.
+    A row is taken as known at its `time`; give an earlier `at` where rows are known later. The newest row counts even if its column is
+    missing.
     """
     given = _moment("at", at)
     return Expr(AsOf(table, _matches(keys), time, given.node, duration(tolerance), column, kind), kind)
 
 
 def past(
-    value: Expr, *, by: Sequence[Expr], known_at: Expr, window: str | float | None = None, stat: Stat = "mean", at: Expr | None = None, at_least: int = 1
+    value: Expr,
+    *,
+    by: Sequence[Expr],
+    known_at: Expr,
+    window: str | float | None = None,
+    stat: Stat = "mean",
+    at: Expr | None = None,
+    at_least: int = 1,
 ) -> Expr:
     """Aggregate `value` over earlier rows of the view's own table with the same `by`, those known by `at` and at most `window` before it.
 
-    A row counts from its `known_at` on, if it has a value. Values are kept as multiples of 2**-20, so that sums are exact in any order. Fewer
-    than `at_least` rows give missing; `count` is never missing, unless `at` or a key is.
+    A row counts from its `known_at` on, if it has a value. Values are kept as multiples of 2**-20, so that sums are exact in any order.
+    Fewer than `at_least` rows give missing; a count is missing only where `at` or a key is.
     """
     if value.kind not in ("number", "flag") or (stat == "rate" and value.kind != "flag"):
-        raise ParameterError(f"past {stat} cannot be taken of {value!r}", hint="a rate needs a flag; mean, sum and count a number or a flag")
+        raise ParameterError(
+            f"past {stat} cannot be taken of {value!r}", hint="a rate needs a flag; mean, sum and count a number or a flag"
+        )
     if stat not in get_args(Stat):
         raise ParameterError(f"no statistic {stat!r}", hint=f"one of {', '.join(get_args(Stat))}")
     if not by:
         raise ParameterError("past needs at least one expression in `by`")
     inner = [n for e in (value, known_at, *by) for n in walk(e.node)]
     if any(isinstance(n, AsOf | Past | Moment) for n in inner):
-        raise ParameterError("value, known_at and by of past cannot use as_of, past or the moment of prediction", hint="use columns and lookups")
+        raise ParameterError(
+            "value, known_at and by of past cannot use as_of, past or the moment of prediction", hint="use columns and lookups"
+        )
     at_expr, known = _moment("at", at), _moment("known_at", known_at)
     span = None if window is None else duration(window)
     node = Past(tuple(b.node for b in by), value.node, known.node, at_expr.node, span, stat, at_least)

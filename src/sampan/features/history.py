@@ -17,13 +17,15 @@ class References:
     """The last row of each key."""
 
     def __init__(self, rows: Iterable[tuple[Key, Row]], missing: Row) -> None:
-        self.rows = {k: r for k, r in rows if k is not None}
+        self.rows: dict[Key, Row] = {}
         self.missing = missing
+        self.add_all(rows)
 
-    def add(self, key: Key, row: Row) -> None:
-        """Add or replace a key's row."""
-        if key is not None:
-            self.rows[key] = row
+    def add_all(self, rows: Iterable[tuple[Key, Row]]) -> None:
+        """Add rows, or replace those of the same key."""
+        for key, row in rows:
+            if key is not None:
+                self.rows[key] = row
 
     def fetch(self, keys: Sequence[Key]) -> list[Row]:
         """Return each key's row, or missing values."""
@@ -39,8 +41,12 @@ class Newest:
         self.tolerance_ms = tolerance_ms
         self._series: dict[Key, tuple[list[float], list[Row]]] = {}
 
-    def add(self, key: Key, time: float, row: Row) -> None:
-        """Add a row; one of the same key and time is replaced."""
+    def add_all(self, rows: Iterable[tuple[Key, float, Row]]) -> None:
+        """Add rows; one of the same key and time is replaced."""
+        for key, time, row in rows:
+            self._add(key, time, row)
+
+    def _add(self, key: Key, time: float, row: Row) -> None:
         if key is None or time != time:
             return
         times, rows = self._series.setdefault(key, ([], []))
@@ -49,10 +55,10 @@ class Newest:
             times.append(time)
             return
         place = bisect_right(times, time)
-        if times[place - 1] == time and place:
+        if place and times[place - 1] == time:
             rows[place - 1] = row
             return
-        self._series[key] = (times[:place] + [time] + times[place:], rows[:place] + [row] + rows[place:])
+        self._series[key] = ([*times[:place], time, *times[place:]], [*rows[:place], row, *rows[place:]])
 
     def fetch(self, keys: Sequence[Key], at: Sequence[float]) -> list[Row]:
         """Return each key's newest row at its moment, or missing values where there is none fresh enough."""
@@ -98,8 +104,12 @@ class Running:
         series.times = times
         self._series[key] = series
 
-    def add(self, key: Key, time: float, units: int) -> None:
-        """Add one event that is known from `time` on."""
+    def add_all(self, events: Iterable[tuple[Key, float, int]]) -> None:
+        """Add events, each known from its time on."""
+        for key, time, units in events:
+            self._add(key, time, units)
+
+    def _add(self, key: Key, time: float, units: int) -> None:
         if key is None or time != time:
             return
         series = self._series.setdefault(key, _Sums())
@@ -111,7 +121,7 @@ class Running:
         place = bisect_right(times, time)
         grown = _Sums()
         grown.sums = series.sums[: place + 1] + [s + units for s in series.sums[place:]]
-        grown.times = times[:place] + [time] + times[place:]
+        grown.times = [*times[:place], time, *times[place:]]
         self._series[key] = grown
 
     def fetch(self, keys: Sequence[Key], at: Sequence[float]) -> list[Row]:

@@ -34,7 +34,9 @@ def duration(text: str | float) -> float:
         try:
             number, factor = float(text.strip()[: -len(unit) or None]), _UNITS[unit.strip()]
         except (ValueError, KeyError):
-            raise ParameterError(f"{text!r} is no span of time", hint='write a number and a unit: "90s", "30min", "3h", "14d", "2w"') from None
+            raise ParameterError(
+                f"{text!r} is no span of time", hint='write a number and a unit: "90s", "30min", "3h", "14d", "2w"'
+            ) from None
     if not 0 <= number * factor < float("inf"):
         raise ParameterError(f"a span of time cannot be {text!r}", hint='write a number of at least 0 and a unit, as in "14d"')
     return number * factor
@@ -84,7 +86,7 @@ def local(moments: Floats, zone: str) -> Floats:
             return moments
     if zone == "UTC":
         return moments
-    lowest, highest = float(np.nanmin(moments)), float(np.nanmax(moments))
+    lowest, highest = float(np.fmin.reduce(moments, axis=None)), float(np.fmax.reduce(moments, axis=None))
     changes, offsets = _offsets(zone, _year(lowest), _year(highest))
     return moments + offsets[np.searchsorted(changes, moments, side="right")]
 

@@ -1,4 +1,4 @@
-"""What an expression is made of: frozen, JSON-serializable structs. Meaning is given in `operations.py`; people write them with `expressions.py`.
+"""What an expression is made of: frozen structs. `operations.py` says what they mean, with `expressions.py` people write them.
 
 Loading a tree from JSON builds structs and nothing else: no code in it can run.
 """
@@ -148,3 +148,14 @@ def rebuild(node: Node, replace: Callable[[Node], Node | None]) -> Node:
 def with_moment(node: Node, moment: Node) -> Node:
     """Put the view's moment of prediction in the place kept for it."""
     return rebuild(node, lambda part: moment if isinstance(part, Moment) else None)
+
+
+def group_of(node: Fetched) -> Fetched:
+    """Return what is shared by the parts that come from one source in one go: a lookup of several columns, several windows of one past."""
+    match node:
+        case Lookup() | AsOf():
+            return msgspec.structs.replace(node, column="", kind="number")
+        case Past():
+            return msgspec.structs.replace(node, window_ms=None, stat="count", at_least=0)
+        case Planned():
+            return node

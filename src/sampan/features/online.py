@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.fitted import FittedView, finite32
 from sampan.features.nodes import Column, Lookup, walk
@@ -105,8 +106,6 @@ class OnlineView:
 
 
 def _whole(found: NDArray[np.float64]) -> NDArray[np.int64]:
-    from sampan.errors import ParameterError
-
     if np.isnan(found).any():
         raise ParameterError(f"row {int(np.isnan(found).argmax())} has no moment of prediction", hint="give the fields it is computed from")
     return np.floor(found).astype(np.int64)

@@ -4,7 +4,7 @@ Missing values. A number, moment or flag is a finite float64 or missing (NaN her
 operation with a missing operand gives missing, comparisons and `& | ~` included, and `where` whose condition is missing. Only `fill` and
 `is_missing` take missing and give an answer. A result that is no finite number (1/0, log1p(-2), overflow) is missing. A flag is 1 or 0.
 
-Batch and online must agree to the last bit. Polars is used where IEEE 754 leaves no choice (+ - * and comparisons). Division, floor, sine and the
+Batch and online must agree to the last bit. Polars is used where IEEE 754 leaves no choice (+ - * and comparisons). Division, sine and the
 like go through the numpy kernel in batch as well: Polars multiplies by the reciprocal when it divides by a constant.
 """
 
@@ -51,6 +51,10 @@ def _flags(n: int) -> Callable[[Sequence[Kind]], Kind | None]:
 
 def _is(kind: Kind, gives: Kind) -> Callable[[Sequence[Kind]], Kind | None]:
     return lambda kinds: gives if list(kinds) == [kind] else None
+
+
+def _one_of_any(kinds: Sequence[Kind]) -> Kind | None:
+    return "flag" if len(kinds) == 1 else None
 
 
 def _texts(kinds: Sequence[Kind]) -> Kind | None:
@@ -124,14 +128,14 @@ def _native_compare(method: str) -> Callable[[pl.Expr, pl.Expr], pl.Expr]:
 
 def _where(condition: Floats, a: Any, b: Any) -> Any:
     if isinstance(a, list):
-        return [x if c == 1 else y if c == 0 else None for c, x, y in zip(condition, a, b, strict=True)]
+        return [x if c == 1 else y if c == 0 else None for c, x, y in zip(np.broadcast_to(condition, len(a)), a, b, strict=True)]
     return np.where(condition == 1, a, b) + 0.0 * condition
 
 
 def _is_missing(a: Any) -> Floats:
     if isinstance(a, list):
         return np.array([x is None for x in a], np.float64)
-    return np.isnan(a) * 1.0
+    return cast(Floats, np.isnan(a) * 1.0)
 
 
 def _fill(a: Any, b: Any) -> Any:
@@ -162,7 +166,7 @@ def _isin(a: Any, *values: float | str) -> Floats:
     wanted = frozenset(values)
     if isinstance(a, list):
         return np.array([np.nan if x is None else float(x in wanted) for x in a], np.float64)
-    return np.isin(a, list(wanted)) + 0.0 * a
+    return cast(Floats, np.isin(a, list(wanted)) + 0.0 * a)
 
 
 def _distance_to(a: Floats, *values: float) -> Floats:
@@ -177,24 +181,29 @@ def _concat(*parts: Any) -> Texts:
     return [None if None in row else separator.join(row) for row in zip(*texts, strict=True)]
 
 
-def _days(moment: Floats, zone: str) -> Floats:
+def _days(moment: Floats, zone: str) -> Any:
     return np.floor(moments.local(moment, zone) / moments.DAY)
 
 
-def _time_of_day(moment: Floats, zone: str) -> Floats:
+def _time_of_day(moment: Floats, zone: str) -> Any:
     there = moments.local(moment, zone)
     return there - np.floor(there / moments.DAY) * moments.DAY
 
 
-def _weekday(moment: Floats, zone: str) -> Floats:
+def _weekday(moment: Floats, zone: str) -> Any:
     days = _days(moment, zone) + 3  # 1970-01-01 was a Thursday; Monday is 0
     return days - np.floor(days / 7) * 7
 
 
 OPERATIONS: dict[str, Operation] = {
-    "add": Operation(_added, "two numbers, or a moment and a number of milliseconds", lambda a, b: finite(a + b), lambda a, b: _finite(a + b)),
+    "add": Operation(
+        _added, "two numbers, or a moment and a number of milliseconds", lambda a, b: finite(a + b), lambda a, b: _finite(a + b)
+    ),
     "sub": Operation(
-        _subtracted, "two numbers, two moments, or a moment and a number of milliseconds", lambda a, b: finite(a - b), lambda a, b: _finite(a - b)
+        _subtracted,
+        "two numbers, two moments, or a moment and a number of milliseconds",
+        lambda a, b: finite(a - b),
+        lambda a, b: _finite(a - b),
     ),
     "mul": Operation(_numbers(2), "two numbers", lambda a, b: finite(a * b), lambda a, b: _finite(a * b)),
     "div": Operation(_numbers(2), "two numbers", lambda a, b: finite(np.divide(a, b))),
@@ -217,13 +226,11 @@ OPERATIONS: dict[str, Operation] = {
     "and": Operation(_flags(2), "two flags", lambda a, b: a * b, lambda a, b: a * b),
     "or": Operation(_flags(2), "two flags", lambda a, b: a + b - a * b, lambda a, b: a + b - a * b),
     "not": Operation(_flags(1), "a flag", lambda a: 1.0 - a, lambda a: 1.0 - a),
-    "where": Operation(
-        _chosen, "a flag and two of one kind", _where, lambda c, a, b: pl.when(c == 1.0).then(a).when(c == 0.0).then(b)
-    ),
-    "is_missing": Operation(lambda kinds: "flag", "anything", _is_missing, lambda a: a.is_null().cast(pl.Float64)),
+    "where": Operation(_chosen, "a flag and two of one kind", _where, lambda c, a, b: pl.when(c == 1.0).then(a).when(c == 0.0).then(b)),
+    "is_missing": Operation(_one_of_any, "one value of any kind", _is_missing, lambda a: a.is_null().cast(pl.Float64)),
     "fill": Operation(_either, "two of one kind", _fill, lambda a, b: a.fill_null(b)),
     "cut": Operation(_numbers(1), "a number", _cut),
-    "isin": Operation(lambda kinds: "flag", "a number, a text or a moment", _isin),
+    "isin": Operation(_one_of_any, "a number, a text or a moment", _isin),
     "distance_to": Operation(_numbers(1), "a number", _distance_to),
     "concat": Operation(_texts, "texts", _concat, lambda *parts: pl.concat_str(parts[:-1], separator=parts[-1], ignore_nulls=False)),
     "hour": Operation(_is("moment", "number"), "a moment", lambda m, zone: np.floor(_time_of_day(m, zone) / moments.HOUR)),
@@ -296,7 +303,9 @@ def kind_of(node: Node) -> Kind:
 def _applied_kind(node: Apply) -> Kind:
     if node.op not in OPERATIONS:
         close = nearest(node.op, OPERATIONS)
-        raise ParameterError(f"unknown operation {node.op!r}", hint=f"did you mean {' or '.join(close)}?" if close else "made by a newer program?")
+        raise ParameterError(
+            f"unknown operation {node.op!r}", hint=f"did you mean {' or '.join(close)}?" if close else "made by a newer program?"
+        )
     kinds = [kind_of(a) for a in node.args]
     found = OPERATIONS[node.op].kinds(kinds)
     if found is None:

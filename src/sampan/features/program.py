@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 
 from sampan.features.batch import past_statistic
 from sampan.features.history import Key, Newest, References, Row, Running
-from sampan.features.nodes import Apply, AsOf, Column, Fetched, Kind, Literal, Lookup, Match, Moment, Node, Past, Planned
+from sampan.features.nodes import Apply, AsOf, Column, Fetched, Kind, Literal, Lookup, Moment, Node, Past, Planned, group_of
 from sampan.features.operations import OPERATIONS, kind_of
 
 Values = Any  # float64 array of shape (n,), or a list of n texts
@@ -43,17 +42,6 @@ class Sources(Protocol):
         ...
 
 
-def group_of(node: Fetched) -> Fetched:
-    """Return what is shared by parts that come from one source in one go."""
-    match node:
-        case Lookup() | AsOf():
-            return msgspec.structs.replace(node, column="", kind="number")
-        case Past():
-            return msgspec.structs.replace(node, window_ms=None, stat="count", at_least=0)
-        case Planned():
-            return node
-
-
 class Program:
     """Compiled expressions. `run` is pure but for what the sources learn by `feed`."""
 
@@ -64,9 +52,12 @@ class Program:
         self._columns: list[tuple[str, int]] = []
         self._steps: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
         self._outputs = tuple(self._slot(node) for node in outputs)
+        self._kinds = tuple(kind_of(node) for node in outputs)
 
     def run(self, columns: Mapping[str, Values], n: int) -> list[Values]:
         """Compute the outputs for n rows; a number may come as a scalar where it is the same for all."""
+        if n == 0:
+            return [[] if kind == "text" else np.empty(0) for kind in self._kinds]
         values = self._start.copy()
         values[0] = n
         for name, slot in self._columns:
@@ -149,7 +140,7 @@ class Program:
         slots = [self._slot(p) for p in parts]
         if len(parts) == 1 and kind_of(parts[0]) == "text":
             return slots[0]
-        return self._step(("keys", *parts), _key_list, [0, *slots])
+        return self._step(("keys", *parts), key_list, [0, *slots])
 
     def _moments(self, at: Node) -> int:
         return self._step(("moments", at), lambda n, m: np.broadcast_to(m, n).tolist(), [0, self._slot(at)])
@@ -160,7 +151,7 @@ def _applied(node: Apply) -> Callable[..., Any]:
     return (lambda *args: kernel(*args, *constants)) if constants else kernel
 
 
-def _key_list(n: int, *parts: Values) -> list[Key]:
+def key_list(n: int, *parts: Values) -> list[Key]:
     """Make one key a row; a row that lacks a part has none."""
     columns = [p if isinstance(p, list) else [x if x == x else None for x in np.broadcast_to(p, n).tolist()] for p in parts]
     if len(columns) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from numbers import Real
 from typing import Any
 
@@ -31,8 +31,7 @@ class Reader:
     def __init__(self, fields: Mapping[str, FieldSpec], *, needed: Sequence[str], exact: bool) -> None:
         self.fields = dict(fields)
         self._exact = exact
-        self._needed = [(name, fields[name].type, _READ[fields[name].type]) for name in needed]
-        self._plain = {kind: types for kind, types in _PLAIN.items()}
+        self._needed = [(name, _READ[fields[name].type]) for name in needed]
         self._types = [(name, _PLAIN[spec.type] if spec.nullable else _PLAIN[spec.type] - {_NONE}) for name, spec in self.fields.items()]
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -45,7 +44,8 @@ class Reader:
         if not self._looks_plain(rows):
             self.check(rows)
         try:
-            return {name: read([row[name] for row in rows]) for name, _, read in self._needed}
+            with np.errstate(all="ignore"):
+                return {name: read([row[name] for row in rows]) for name, read in self._needed}
         except (ValueError, TypeError, OverflowError):
             self.check(rows)
             raise
@@ -60,7 +60,7 @@ class Reader:
         except (KeyError, TypeError):
             return False
 
-    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def check(self, rows: Sequence[object]) -> None:
         """Look at every value of every row.
 
         Raises
@@ -77,7 +77,9 @@ class Reader:
                 break
         if faults:
             more = "" if len(faults) <= MOST_FAULTS else "; and more"
-            raise ParameterError("; ".join(faults[:MOST_FAULTS]) + more, hint=f"fields are: {', '.join(self.fields)}; null where there is no value")
+            raise ParameterError(
+                "; ".join(faults[:MOST_FAULTS]) + more, hint=f"fields are: {', '.join(self.fields)}; null where there is no value"
+            )
 
     def _row_faults(self, row: Mapping[str, Any]) -> list[str]:
         faults = []
@@ -147,7 +149,7 @@ def _moment(value: Any) -> float:
     if isinstance(value, datetime):
         return datetime_millis(value)
     if isinstance(value, date):
-        return datetime_millis(datetime(value.year, value.month, value.day))
+        return datetime_millis(datetime(value.year, value.month, value.day, tzinfo=UTC))
     if isinstance(value, str):
         return parse_moment(value)
     return float(value) + float(value) * 0.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from sampan.core.refs import nearest
@@ -12,14 +14,16 @@ from sampan.errors import ParameterError
 from sampan.features.batch import Batch, past_units
 from sampan.features.expressions import FieldSpec
 from sampan.features.history import Key, Newest, References, Row, Running
-from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Match, Node, Past, Planned, walk
+from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Match, Node, Past, Planned, group_of, walk
 from sampan.features.operations import kind_of
-from sampan.features.program import Program, group_of
+from sampan.features.program import Program, key_list
 from sampan.features.requests import Reader
 from sampan.features.tables import canonical
 from sampan.features.view import PLANNED, View
 
 Rows = Sequence[Mapping[str, Any]]
+Columns = Sequence[tuple[str, Kind]]
+Prepare = Callable[[Rows], Callable[[], None]]  # reads rows and returns what adds them: a faulty row must leave nothing half added
 
 
 class OnlineSources:
@@ -30,7 +34,7 @@ class OnlineSources:
         self._tables = tables
         self._fetched = list(dict.fromkeys(n for f in view.features for n in walk(f.value) if isinstance(n, Fetched)))
         self._made: dict[Fetched, Any] = {}
-        self._feeds: dict[str, list[Callable[[Rows], None]]] = {}
+        self._feeds: dict[str, list[Prepare]] = {}
         for node in self._fetched:  # those inside others come first in a walk
             self._make(group_of(node))
         self._tables = {}
@@ -39,7 +43,7 @@ class OnlineSources:
         """Return the group a part belongs to."""
         return group_of(node)
 
-    def columns(self, group: Fetched) -> Sequence[tuple[str, Kind]]:
+    def columns(self, group: Fetched) -> Columns:
         """Return the columns a group's rows hold."""
         return list(dict.fromkeys((n.column, n.kind) for n in self._fetched if isinstance(n, Lookup | AsOf) and group_of(n) == group))
 
@@ -69,10 +73,11 @@ class OnlineSources:
             close = nearest(table, self._feeds)
             known = ", ".join(sorted(self._feeds)) or "none"
             raise ParameterError(
-                f"view {self._view.name!r} looks nothing up in {table!r}", hint=f"did you mean {' or '.join(close)}?" if close else f"tables: {known}"
+                f"view {self._view.name!r} looks nothing up in {table!r}",
+                hint=f"did you mean {' or '.join(close)}?" if close else f"tables: {known}",
             )
-        for add in self._feeds[table]:
-            add(rows)
+        for add in [prepare(rows) for prepare in self._feeds[table]]:
+            add()
 
     def _make(self, group: Fetched) -> None:
         if group in self._made:
@@ -92,29 +97,29 @@ class OnlineSources:
         frame = canonical(self._tables, group.table, _kinds(group.keys, held))
         keys, rows = _keys(frame, group.keys), _rows(frame, held)
         store = self._made[group] = References(zip(keys, rows, strict=True), _missing(held))
-        read = self._row_reader(group.table, group.keys, held)
+        read = _row_reader(group.keys, held)
 
-        def add(given: Rows) -> None:
-            for key, row in zip(*read(given), strict=True):
-                store.add(key, row)
+        def prepare(given: Rows) -> Callable[[], None]:
+            found = list(zip(*read(given), strict=True))
+            return lambda: store.add_all(found)
 
-        self._feeds.setdefault(group.table, []).append(add)
+        self._feeds.setdefault(group.table, []).append(prepare)
 
     def _make_newest(self, group: AsOf) -> None:
         held = self.columns(group)
-        timed = [*held, *([] if (group.time, "moment") in held else [(group.time, "moment")])]
+        time: tuple[str, Kind] = (group.time, "moment")
+        timed = [*held, *([] if time in held else [time])]
         frame = canonical(self._tables, group.table, _kinds(group.keys, timed))
         store = self._made[group] = Newest(_missing(held), group.tolerance_ms)
-        for key, time, row in zip(_keys(frame, group.keys), _floats(frame[group.time]), _rows(frame, held), strict=True):
-            store.add(key, time, row)
-        read = self._row_reader(group.table, group.keys, timed)
-        place, n = timed.index((group.time, "moment")), len(held)
+        store.add_all(zip(_keys(frame, group.keys), _floats(frame[group.time]), _rows(frame, held), strict=True))
+        read = _row_reader(group.keys, timed)
+        place, n = timed.index(time), len(held)
 
-        def add(given: Rows) -> None:
-            for key, row in zip(*read(given), strict=True):
-                store.add(key, row[place], row[:n])
+        def prepare(given: Rows) -> Callable[[], None]:
+            found = [(key, row[place], row[:n]) for key, row in zip(*read(given), strict=True)]
+            return lambda: store.add_all(found)
 
-        self._feeds.setdefault(group.table, []).append(add)
+        self._feeds.setdefault(group.table, []).append(prepare)
 
     def _make_plan(self, group: Planned) -> None:
         name = group.table + PLANNED
@@ -125,13 +130,13 @@ class OnlineSources:
             frame = canonical(self._tables, group.table, columns).with_columns(pl.lit(1.0).alias("planned"))
         counts = frame.group_by([m.column for m in group.keys]).agg(pl.col("planned").sum())
         store = self._made[group] = References(zip(_keys(counts, group.keys), counts.select("planned").rows(), strict=True), (0.0,))
-        read = self._row_reader(group.table, group.keys, [])
+        read = _row_reader(group.keys, [])
 
-        def add(given: Rows) -> None:
-            for key in read(given)[0]:
-                store.add(key, (store.rows.get(key, store.missing)[0] + 1.0,))
+        def prepare(given: Rows) -> Callable[[], None]:
+            found = Counter(read(given)[0])
+            return lambda: store.add_all((key, (store.rows.get(key, store.missing)[0] + n,)) for key, n in found.items())
 
-        self._feeds.setdefault(name, []).append(add)
+        self._feeds.setdefault(name, []).append(prepare)
 
     def _make_running(self, group: Past) -> None:
         windows = dict.fromkeys(n.window_ms for n in self._fetched if isinstance(n, Past) and group_of(n) == group)
@@ -144,45 +149,42 @@ class OnlineSources:
         events = events.with_columns(pl.Series("units", past_units(events["value"].to_numpy()))).sort("time")
         for key, series in events.group_by(names):
             store.extend(key[0] if len(key) == 1 else key, series["time"].to_list(), series["units"].to_list())
-        self._feeds.setdefault(self._view.on, []).append(self._event_feed(group, store, parts, used))
+        self._feeds.setdefault(self._view.on, []).append(self._event_feed(store, parts, used))
 
-    def _event_feed(self, group: Past, store: Running, parts: list[Node], used: list[str]) -> Callable[[Rows], None]:
-        from sampan.features.program import _key_list
-
+    def _event_feed(self, store: Running, parts: list[Node], used: list[str]) -> Prepare:
         program = Program(parts, self)
         reader = Reader({c: self._view.columns[c] for c in used}, needed=used, exact=False)
 
-        def add(given: Rows) -> None:
-            *by, values, times = program.run(reader.read(given), len(given))
-            for key, value, time in zip(_key_list(len(given), *by), values.tolist(), times.tolist(), strict=True):
-                if value == value:
-                    store.add(key, time, int(past_units(_one(value))[0]))
+        def prepare(given: Rows) -> Callable[[], None]:
+            n = len(given)
+            *by, value, time = program.run(reader.read(given), n)
+            values, times = np.broadcast_to(value, n), np.broadcast_to(time, n)
+            units = past_units(np.nan_to_num(values))
+            events = zip(key_list(n, *by), times.tolist(), units.tolist(), (values == values).tolist(), strict=True)
+            found = [(key, time, unit) for key, time, unit, there in events if there]
+            return lambda: store.add_all(found)
 
-        return add
-
-    def _row_reader(self, table: str, keys: tuple[Match, ...], held: Sequence[tuple[str, Kind]]) -> Callable[[Rows], tuple[list[Key], list[Row]]]:
-        fields = {name: FieldSpec(kind) for name, kind in _kinds(keys, held).items()}
-        reader = Reader(fields, needed=list(fields), exact=False)
-
-        def read(given: Rows) -> tuple[list[Key], list[Row]]:
-            columns = reader.read(given)
-            lists = {n: c if isinstance(c, list) else c.tolist() for n, c in columns.items()}
-            return _zip_keys([lists[m.column] for m in keys]), list(zip(*(lists[n] for n, _ in held), strict=True)) or [()] * len(given)
-
-        return read
+        return prepare
 
 
-def _one(value: float) -> Any:
-    import numpy as np
+def _row_reader(keys: tuple[Match, ...], held: Columns) -> Callable[[Rows], tuple[list[Key], list[Row]]]:
+    fields = {name: FieldSpec(kind) for name, kind in _kinds(keys, held).items()}
+    reader = Reader(fields, needed=list(fields), exact=False)
 
-    return np.array([value])
+    def read(given: Rows) -> tuple[list[Key], list[Row]]:
+        columns = reader.read(given)
+        lists = {n: c if isinstance(c, list) else c.tolist() for n, c in columns.items()}
+        rows = list(zip(*(lists[n] for n, _ in held), strict=True)) if held else [()] * len(given)
+        return _zip_keys([lists[m.column] for m in keys]), rows
+
+    return read
 
 
-def _kinds(keys: tuple[Match, ...], held: Sequence[tuple[str, Kind]]) -> dict[str, Kind]:
+def _kinds(keys: tuple[Match, ...], held: Columns) -> dict[str, Kind]:
     return {m.column: kind_of(m.value) for m in keys} | dict(held)
 
 
-def _missing(held: Sequence[tuple[str, Kind]]) -> Row:
+def _missing(held: Columns) -> Row:
     return tuple(None if kind == "text" else float("nan") for _, kind in held)
 
 
@@ -190,7 +192,7 @@ def _floats(column: pl.Series) -> list[float]:
     return column.fill_null(float("nan")).to_list()
 
 
-def _rows(frame: pl.DataFrame, held: Sequence[tuple[str, Kind]]) -> list[Row]:
+def _rows(frame: pl.DataFrame, held: Columns) -> list[Row]:
     columns = [frame[n].to_list() if kind == "text" else _floats(frame[n]) for n, kind in held]
     return list(zip(*columns, strict=True))
 

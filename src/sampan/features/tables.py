@@ -36,7 +36,8 @@ def find_table(tables: Tables, table: str) -> pl.DataFrame | pl.LazyFrame:
     if table not in tables:
         close = nearest(table, tables)
         raise ParameterError(
-            f"table {table!r} was not given", hint=f"did you mean {' or '.join(close)}?" if close else f"given: {', '.join(tables) or 'none'}"
+            f"table {table!r} was not given",
+            hint=f"did you mean {' or '.join(close)}?" if close else f"given: {', '.join(tables) or 'none'}",
         )
     return tables[table]
 
@@ -46,12 +47,15 @@ def _fault(schema: pl.Schema, name: str, kind: Kind) -> str:
         close = nearest(name, schema)
         return f"it has no column {name!r}" + (f" (did you mean {' or '.join(close)}?)" if close else "")
     dtype = schema[name]
-    fits = dtype == pl.Null or {
-        "number": dtype.is_numeric() or dtype == pl.Boolean,
-        "flag": dtype == pl.Boolean or dtype.is_numeric(),
-        "text": isinstance(dtype, _TEXT) or dtype in _TEXT,
-        "moment": dtype in (pl.Date, pl.String) or isinstance(dtype, pl.Datetime) or dtype.is_numeric(),
-    }[kind]
+    fits = (
+        dtype == pl.Null
+        or {
+            "number": dtype.is_numeric() or dtype == pl.Boolean,
+            "flag": dtype == pl.Boolean or dtype.is_numeric(),
+            "text": isinstance(dtype, _TEXT) or dtype in _TEXT,
+            "moment": dtype in (pl.Date, pl.String) or isinstance(dtype, pl.Datetime) or dtype.is_numeric(),
+        }[kind]
+    )
     return "" if fits else f"column {name!r} is {dtype}, declared as {kind}"
 
 
@@ -65,7 +69,7 @@ def _canonical_column(column: pl.Series, kind: Kind, table: str) -> pl.Series:
             column = column.cast(pl.Datetime("ms")) if column.dtype == pl.Date else column
             return column.dt.epoch("ms").cast(pl.Float64)
     numbers = column.cast(pl.Float64)
-    return numbers.set(~numbers.is_finite().fill_null(False), None)
+    return numbers.set(~numbers.is_finite().fill_null(value=False), None)
 
 
 def _parsed(column: pl.Series, table: str) -> pl.Series:
@@ -78,6 +82,7 @@ def _parsed(column: pl.Series, table: str) -> pl.Series:
         except ValueError:
             row = (column == value).arg_max()
             raise ParameterError(
-                f"table {table!r} column {column.name!r} row {row} is {value!r}, not a moment", hint="write ISO 8601 such as 2013-09-01T05:00:00Z"
+                f"table {table!r} column {column.name!r} row {row} is {value!r}, not a moment",
+                hint="write ISO 8601 such as 2013-09-01T05:00:00Z",
             ) from None
     return column.replace_strict(found, default=None, return_dtype=pl.Float64)

@@ -26,7 +26,6 @@ from sampan.features.batch import Batch
 from sampan.features.encoding import Codes, Encoding
 from sampan.features.encoding import fit as fit_encoder
 from sampan.features.expressions import Columns, Expr, FieldSpec, constant
-
 from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Node, Past, Planned, children, request_children, walk, with_moment
 from sampan.features.operations import kind_of
 from sampan.features.tables import Tables, canonical, find_table
@@ -171,13 +170,14 @@ class View(msgspec.Struct, frozen=True):
         for table in self.tables:
             lookups = [n for n in nodes if isinstance(n, Lookup) and n.table == table]
             newest = [n for n in nodes if isinstance(n, AsOf) and n.table == table]
-            wanted = {c for n in (*lookups, *newest) for c in (*(m.column for m in n.keys), n.column)} | {n.time for n in newest}
+            both: list[Lookup | AsOf] = [*lookups, *newest]
+            wanted = {c for n in both for c in (*(m.column for m in n.keys), n.column)} | {n.time for n in newest}
             if not wanted:
                 continue
             frame = _columns(tables, table, wanted)
             if newest and not lookups:
                 times = canonical(tables, table, {newest[0].time: "moment"}).to_series()
-                frame = frame.filter((times <= until_ms).fill_null(False))
+                frame = frame.filter((times <= until_ms).fill_null(value=False))
             found[table] = frame
         for table in sorted({n.table for n in nodes if isinstance(n, Planned)}):
             columns = sorted({m.column for n in nodes if isinstance(n, Planned) and n.table == table for m in n.keys})
@@ -191,7 +191,7 @@ class View(msgspec.Struct, frozen=True):
         known = {p.known_at for p in self._nodes() if isinstance(p, Past)}
         work = Batch(tables, self.on, {c: self.columns[c].type for c in columns})
         times = work.evaluate({str(i): node for i, node in enumerate(known)})
-        seen = times.select(pl.any_horizontal(pl.all() <= until_ms).fill_null(False)).to_series()
+        seen = times.select(pl.any_horizontal(pl.all() <= until_ms).fill_null(value=False)).to_series()
         return _columns(tables, self.on, columns).filter(seen)
 
     def _roots(self) -> Iterator[Node]:
@@ -255,6 +255,13 @@ def view(
         label=None if label is None else LabelSpec(constant(label.value).node, label.known_at.node, label.missing),
         features=tuple(_feature(n, f, moment.node) for n, f in features.items()),
     )
+    try:
+        # By way of JSON: a definition just written and one read from a file are the same, 2 for 2.0 and other slips included.
+        built = msgspec.json.decode(msgspec.json.encode(built), type=View)
+    except msgspec.ValidationError as cause:
+        raise ParameterError(
+            f"view {name!r} has a value that cannot be: {cause}", hint="see the types of view() and of what it is given"
+        ) from cause
     check_view(built)
     return built
 
@@ -308,7 +315,7 @@ def check_view(built: View) -> None:
         faults += [f"feature {item.name!r} {fault}" for fault in _future_faults(built, item.value)]
     faults += [f"the moment of prediction {fault}" for fault in _future_faults(built, built.moment)]
     if faults:
-        raise ParameterError(f"view {built.name!r}: " + "; ".join(faults), hint="a feature may use only what is known at the moment of prediction")
+        raise ParameterError(f"view {built.name!r}: " + "; ".join(faults), hint="mend the view's definition")
 
 
 def _identity_faults(built: View) -> Iterator[str]:
@@ -353,5 +360,3 @@ def _future_faults(built: View, root: Node) -> Iterator[str]:
             yield f"fetches from {built.on!r} itself, which would show the future; use past(…)"
         if isinstance(n, Planned) and n.table == built.on:
             yield from (f"counts by {m.column!r}, which is known only later" for m in n.keys if m.column in later)
-
-

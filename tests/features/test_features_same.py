@@ -1,0 +1,260 @@
+"""Batch and online agree to the last bit: random expressions, random data, random feeds; and neither sees the future."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampan.features import (
+    Columns,
+    Expr,
+    Label,
+    Means,
+    View,
+    as_of,
+    col,
+    concat,
+    constant,
+    feature,
+    lookup,
+    maximum,
+    minimum,
+    moment,
+    number,
+    past,
+    planned,
+    text,
+    view,
+    where,
+)
+from sampan.features.batch import Batch
+from sampan.features.nodes import Kind
+from sampan.features.program import Program
+from sampan.features.requests import Reader
+
+ZONES = ["UTC", "America/New_York", "Australia/Lord_Howe"]
+ROW = Columns(a=number(), b=number(), t=text(), u=text(), m=moment(), k=moment())
+NUMBERS = st.one_of(st.none(), st.sampled_from([0.0, -0.0, 1.0, 0.1, -3.0, 1e300, float("nan"), float("inf")]), st.floats(width=64))
+TEXTS = st.sampled_from([None, "", "A", "B", "JFK", "é"])
+MOMENTS = st.one_of(st.none(), st.integers(1_325_376_000_000, 1_420_070_400_000))
+CONSTANTS = st.sampled_from([0.0, 1.0, -2.0, 0.1, 3.0, 1e-3, 7.0])
+
+
+@cache
+def _expressions(kind: Kind, depth: int) -> st.SearchStrategy[Expr]:
+    """Draw expressions of a kind, at most so deep."""
+    leaves: dict[Kind, list[st.SearchStrategy[Expr]]] = {
+        "number": [st.sampled_from([ROW.a, ROW.b]), CONSTANTS.map(constant)],
+        "text": [st.sampled_from([ROW.t, ROW.u]), st.sampled_from(["A", "x"]).map(constant)],
+        "moment": [st.sampled_from([ROW.m, ROW.k])],
+        "flag": [st.booleans().map(constant), st.sampled_from([ROW.a > 0, ROW.t == "A"])],
+    }
+    if depth == 0:
+        return st.one_of(leaves[kind])
+    num, txt, mom, flg = (_expressions(k, depth - 1) for k in ("number", "text", "moment", "flag"))
+    either = st.one_of(st.tuples(num, num), st.tuples(txt, txt), st.tuples(mom, mom))
+    makers: dict[Kind, list[st.SearchStrategy[Expr]]] = {
+        "number": [
+            st.builds(lambda op, x, y: op(x, y), st.sampled_from(_BINARY), num, num),
+            st.builds(lambda op, x: op(x), st.sampled_from(_UNARY), num),
+            st.builds(lambda part, zone, x: getattr(x, part)(zone), st.sampled_from(_PARTS), st.sampled_from(ZONES), mom),
+            st.builds(where, flg, num, num),
+            st.builds(lambda x, y: (x - y) / 1000, mom, mom),
+        ],
+        "text": [st.builds(concat, txt, txt), st.builds(where, flg, txt, txt), st.builds(lambda x, y: x.fill(y), txt, txt)],
+        "moment": [
+            st.builds(lambda x, n: x + n * 60_000, mom, st.integers(-10_000, 10_000)),
+            st.builds(where, flg, mom, mom),
+            st.builds(lambda x, y: x.fill(y), mom, mom),
+            st.builds(maximum, mom, mom),
+        ],
+        "flag": [
+            st.builds(lambda op, x, y: op(x, y), st.sampled_from(_COMPARE), num, num),
+            st.builds(lambda op, x, y: op(x, y), st.sampled_from(_COMPARE), mom, mom),
+            st.builds(lambda pair, same: pair[0] == pair[1] if same else pair[0] != pair[1], either, st.booleans()),
+            st.builds(lambda x, y, both: x & y if both else x | y, flg, flg, st.booleans()),
+            st.builds(lambda x: ~x, flg),
+            st.builds(lambda pair: pair[0].is_missing(), either),
+            st.builds(lambda x: x.isin(["A", ""]), txt),
+            st.builds(lambda x: x.isin([0, 0.1]), num),
+        ],
+    }
+    return st.one_of(leaves[kind] + makers[kind])
+
+
+_BINARY = [
+    lambda x, y: x + y,
+    lambda x, y: x - y,
+    lambda x, y: x * y,
+    lambda x, y: x / y,
+    lambda x, y: x % y,
+    lambda x, y: x.fill(y),
+    minimum,
+    maximum,
+]
+_UNARY = [
+    lambda x: -x,
+    abs,
+    lambda x: x.floor(),
+    lambda x: x.sqrt(),
+    lambda x: x.log1p(),
+    lambda x: x.sin(),
+    lambda x: x.cos(),
+    lambda x: x.cut([-1, 0, 0.1, 5]),
+    lambda x: x.distance_to([-5, 0.1, 100]),
+]
+_PARTS = ["hour", "minute_of_day", "weekday", "month", "day_of_year", "local_day"]
+_COMPARE = [lambda x, y: x < y, lambda x, y: x <= y, lambda x, y: x > y, lambda x, y: x >= y, lambda x, y: x == y, lambda x, y: x != y]
+_ROWS = st.lists(
+    st.fixed_dictionaries({"a": NUMBERS, "b": NUMBERS, "t": TEXTS, "u": TEXTS, "m": MOMENTS, "k": MOMENTS}), min_size=1, max_size=9
+)
+_SCHEMA = {"a": pl.Float64, "b": pl.Float64, "t": pl.String, "u": pl.String, "m": pl.Int64, "k": pl.Int64}
+
+
+def _bits(values: Any, n: int) -> list[Any]:
+    """Return floats as bits (one NaN for all, one zero for both), text as it is."""
+    if isinstance(values, list):
+        return values
+    return np.where(np.isnan(values), np.nan, np.broadcast_to(values, n) + 0.0).view(np.int64).tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(expr=st.sampled_from(["number", "text", "moment", "flag"]).flatmap(lambda kind: _expressions(kind, 3)), rows=_ROWS)
+def test_random_expressions_are_the_same_in_batch_and_online_for_any_number_of_rows(expr: Expr, rows: list[dict[str, Any]]) -> None:
+    batch = Batch({"rows": pl.DataFrame(rows, schema=_SCHEMA)}, "rows", {name: spec.type for name, spec in ROW.items()})
+    column = batch.evaluate({"answer": expr.node})["answer"]
+    expected = column.to_list() if expr.kind == "text" else _bits(column.fill_null(float("nan")).to_numpy(), len(rows))
+    reader = Reader(ROW, needed=list(ROW), exact=True)
+    program = Program([expr.node])
+
+    together = _bits(program.run(reader.read(rows), len(rows))[0], len(rows))
+    alone = [_bits(program.run(reader.read([row]), 1)[0], 1)[0] for row in rows]
+
+    assert expected == together == alone
+
+
+HOUR = 3_600_000
+VISITS = Columns(
+    id=number(nullable=False),
+    shop=text(),
+    buyer=number(),
+    at=moment(),
+    spent=number(later=True),
+    paid_at=moment(later=True),
+)
+PAID = Label(VISITS.spent, known_at=VISITS.paid_at)
+
+
+def _visits_view() -> View:
+    """Define a view that fetches in every way, nested lookups included."""
+    region = lookup("shops", {"shop": VISITS.shop}, "region", kind="text")
+    return view(
+        "visits",
+        on="visits",
+        columns=VISITS,
+        key=["id"],
+        moment=VISITS.at - HOUR,
+        label=PAID,
+        features={
+            "region": region,
+            "size": lookup("shops", {"shop": VISITS.shop}, "size"),
+            "temperature": as_of("weather", {"region": region}, "temperature", time="hour", tolerance="3h"),
+            "sky": feature(
+                as_of("weather", {"region": region}, "sky", time="hour", tolerance="3h", kind="text"), encode=Means(smoothing=1)
+            ),
+            "mean_2h": past(PAID.value, by=[VISITS.shop], known_at=PAID.known_at, window="2h"),
+            "sum_5h": past(PAID.value, by=[VISITS.shop], known_at=PAID.known_at, window="5h", stat="sum"),
+            "n_all": past(PAID.value, by=[VISITS.shop], known_at=PAID.known_at, stat="count"),
+            "often": past(PAID.value > 1, by=[region, VISITS.buyer], known_at=PAID.known_at, window="5h", stat="rate", at_least=2),
+            "planned": planned("visits", {"shop": VISITS.shop, "at": VISITS.at}),
+        },
+    )
+
+
+_TIMES = st.one_of(st.none(), st.integers(0, 12).map(lambda n: n * HOUR // 2))  # few values: many ties
+_SPENT = st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.3, 1.0, 2.5, -7.0, 1e9]))
+_VISITS = st.lists(
+    st.tuples(st.sampled_from([None, "s1", "s2", "s3"]), st.sampled_from([None, 1.0, 2.0]), _TIMES, _SPENT, _TIMES), min_size=1, max_size=14
+).map(
+    lambda found: pl.DataFrame(
+        [(i, *row) for i, row in enumerate(found)],
+        schema={"id": pl.Int64, "shop": pl.String, "buyer": pl.Float64, "at": pl.Int64, "spent": pl.Float64, "paid_at": pl.Int64},
+        orient="row",
+    )
+)
+_SHOPS = st.lists(st.tuples(st.sampled_from(["s1", "s2"]), st.sampled_from([None, "north", "south"]), _SPENT), max_size=3).map(
+    lambda found: pl.DataFrame(found, schema={"shop": pl.String, "region": pl.String, "size": pl.Float64}, orient="row")
+)
+_WEATHER = st.lists(st.tuples(st.sampled_from(["north", "south"]), _TIMES, _SPENT, TEXTS), max_size=8).map(
+    lambda found: pl.DataFrame(
+        found, schema={"region": pl.String, "hour": pl.Int64, "temperature": pl.Float64, "sky": pl.String}, orient="row"
+    )
+)
+_ONE_LABEL = pl.DataFrame(
+    {"id": [-1], "shop": ["s9"], "buyer": [9.0], "at": [0], "spent": [1.0], "paid_at": [0]}, schema_overrides={"at": pl.Int64}
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(visits=_VISITS, shops=_SHOPS, weather=_WEATHER, cut=st.integers(-1, 14), rng=st.randoms(use_true_random=False))
+def test_requests_in_time_with_feeds_in_any_order_meet_the_batch(
+    visits: pl.DataFrame, shops: pl.DataFrame, weather: pl.DataFrame, cut: int, rng: Any
+) -> None:
+    visits = pl.concat([visits, _ONE_LABEL])
+    tables = {"visits": visits, "shops": shops, "weather": weather}
+    built, until = _visits_view(), cut * HOUR // 2
+    frame = built.batch(tables)
+    fitted = built.fit(frame)
+    online = fitted.online(built.online_tables(tables, until))
+    later = [row for row in visits.to_dicts() if row["paid_at"] is None or row["paid_at"] > until]
+    rng.shuffle(later)
+    for outcome in later:
+        online.feed("visits", [outcome])
+    # Weather of one hour replaces what was there, so its order is part of the data.
+    for newer in weather.filter(pl.col("hour") > until).to_dicts():
+        online.feed("weather", [newer])
+    requests = visits.select(list(built.request_schema())).to_dicts()
+
+    together = online.matrix(requests)
+    alone = np.concatenate([online.matrix([row]) for row in requests])
+
+    np.testing.assert_array_equal(fitted.matrix(frame), together)
+    np.testing.assert_array_equal(together, alone)
+
+
+@settings(max_examples=60, deadline=None)
+@given(visits=_VISITS, shops=_SHOPS, weather=_WEATHER, moment_of=st.integers(0, 13), spoil=st.sampled_from([-5.0, 1e6]))
+def test_changing_anything_that_becomes_known_later_changes_no_feature(
+    visits: pl.DataFrame, shops: pl.DataFrame, weather: pl.DataFrame, moment_of: int, spoil: float
+) -> None:
+    visits = visits.head(moment_of + 1)
+    row = visits.height - 1
+    built = _visits_view()
+    tables = {"visits": visits, "shops": shops, "weather": weather}
+    before = built.batch(tables)
+    now = before["__moment"][row]
+    if now is None:
+        now = -1
+    later = pl.col("paid_at") > now
+    changed = {
+        "visits": visits.with_columns(spent=pl.when(later).then(spoil).otherwise("spent")),
+        "shops": shops,
+        "weather": weather.with_columns(
+            temperature=pl.when(pl.col("hour") > now).then(spoil).otherwise("temperature"),
+            sky=pl.when(pl.col("hour") > now).then(pl.lit("spoiled")).otherwise("sky"),
+        ),
+    }
+    names = [f.name for f in built.features]
+
+    assert before[row].select(names).equals(built.batch(changed)[row].select(names))
+
+
+def test_col_alone_needs_no_declaration() -> None:
+    batch = Batch({"t": pl.DataFrame({"x": [1, None]})}, "t", {"x": "number"})
+
+    assert batch.evaluate({"y": (col("x") * 2).node})["y"].to_list() == [2.0, None]
