@@ -79,7 +79,7 @@ def find_leaks(frame: pl.DataFrame, target: pl.Expr, *, moment: str = "", known:
     ParameterError : an unknown column, a target of text, or labels of one class only.
     """
     sources = [name for name in target.meta.root_names() if name in frame.columns]
-    label = _label(frame, target)
+    label = compute_label(frame, target)
     if moment and moment not in frame.columns:
         raise ParameterError(
             f"no column {moment!r} to take the moment of prediction from", hint="columns: " + ", ".join(frame.columns[:20])
@@ -112,7 +112,13 @@ def find_leaks(frame: pl.DataFrame, target: pl.Expr, *, moment: str = "", known:
     return LeakReport(leaks=leaks, aucs=aucs, n_rows=frame.height, n_labelled=labelled.height)
 
 
-def _label(frame: pl.DataFrame, target: pl.Expr) -> pl.Series:
+def compute_label(frame: pl.DataFrame, target: pl.Expr) -> pl.Series:
+    """Return the label of each row: true, false, or null for none. A number other than 0 and 1 is split at its median.
+
+    Raises
+    ------
+    ParameterError : it cannot be computed, is text, or all labels are the same.
+    """
     try:
         label = frame.select(target.alias("label"))["label"]
     except pl.exceptions.PolarsError as cause:

@@ -2,8 +2,8 @@
 
 A number becomes an order-preserving code (sign, exponent and nine bits of its mantissa: relative width 2⁻⁹; whole numbers to 1,024 are
 exact), a timestamp its hour, a date its day. Counts per code add up, so the profile of the whole is the merge of its parts' profiles, bit
-for bit, in any order; quantiles and histograms come from the codes. Texts, and the number of distinct values, are kept by bottom-k sampling:
-the k values with the smallest hashes, each text with its exact count; up to k distinct values that is everything.
+for bit, in any order; quantiles and histograms come from the codes. Texts, and the number of distinct values, are kept by bottom-k
+sampling: the k values with the smallest hashes, each text with its exact count; up to k distinct values that is everything.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ FORMATS = ("csv", "parquet", "jsonl")
 _GZIP, _ZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1"
 _EMPTY_ZIP = b"PK\x05\x06"
 _BLOCK = 1 << 22
+_SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def read_source(source: Any, *, form: SourceForm | None = None, progress: Progre
     if not isinstance(source, str | Path):
         return Loaded(frame=from_memory(source), source="memory", format="memory")
     path = Path(source)
-    _check_file(path)
+    check_file(path)
     data = _read_bytes(path, progress)
     digest, size = digest_bytes(data), len(data)
     data, member = _decompress(data, source=str(path))
@@ -104,7 +105,14 @@ def read_source(source: Any, *, form: SourceForm | None = None, progress: Progre
     )
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no file, naming what is near.
+
+    Raises
+    ------
+    NotFound : nothing is there.
+    DataFormatError : a folder.
+    """
     if path.is_dir():
         files = sorted(p.name for p in path.iterdir() if p.is_file())[:5]
         inside = f"; it holds {', '.join(files)}" if files else ""
@@ -121,7 +129,7 @@ def _check_file(path: Path) -> None:
 
 def _read_bytes(path: Path, progress: Progress | None) -> bytes:
     size = path.stat().st_size
-    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress else nullcontext()
+    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
     blocks = []
     try:
         with shown as stage, path.open("rb") as stream:
@@ -185,5 +193,5 @@ def _read_delimited(text: bytes, path: Path, member: str, form: SourceForm, prog
     delimiter = form.delimiter or ("\t" if ".tsv" in (member or path.name).lower() else "")
     delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
     csv_form = CsvForm(delimiter=delimiter, null_values=form.null_values, types=form.types)
-    with progress.stage(f"typing {path.name}", unit="columns") if progress else nullcontext() as stage:
+    with progress.stage(f"typing {path.name}", unit="columns") if progress and len(text) >= _SHOWN_BYTES else nullcontext() as stage:
         return read_csv(text, source=str(path), form=csv_form, on_column=(lambda: stage.advance(1)) if stage is not None else lambda: None)

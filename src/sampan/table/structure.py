@@ -1,7 +1,7 @@
 """Check the shape of CSV text before it is parsed: what a parser would guess over is an error with its line here.
 
-A quote flips a state, and a doubled quote flips it twice; so the count of quotes before a byte, modulo 2, says whether it is inside a quoted
-field. That makes the whole check a handful of array operations.
+A quote flips a state, and a doubled quote flips it twice; so the count of quotes before a byte, modulo 2, says whether it is inside a
+quoted field. That makes the whole check a handful of array operations.
 """
 
 from __future__ import annotations

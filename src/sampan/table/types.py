@@ -1,7 +1,7 @@
 """What type a column of text has.
 
-Nothing is coerced: a column becomes a number, a date or a truth value only if every value is one and none would lose anything by it (007 and
-20-digit numbers stay text).
+Nothing is coerced: a column becomes a number, a date or a truth value only if every value is one and none would lose anything by it (007
+and 20-digit numbers stay text).
 """
 
 from __future__ import annotations

@@ -1,0 +1,599 @@
+"""The data room: datasets, their contracts, checks, profiles, and the columns that must stay out of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from sampan.core.digests import Digest, digest_stream, digest_value, short
+from sampan.core.events import VersionCommitted, new_id
+from sampan.core.graph import Node
+from sampan.core.refs import check_name, nearest
+from sampan.core.times import iso
+from sampan.errors import NotFound, ParameterError, UsageError
+from sampan.workspace.data_answers import (
+    Added,
+    Checked,
+    ColumnLine,
+    DatasetLine,
+    Datasets,
+    Differs,
+    Head,
+    Inferred,
+    Labelled,
+    LeakLine,
+    Leaks,
+    Profiled,
+    RuleLine,
+    Shown,
+    TableChecked,
+    column_line,
+    version_line,
+)
+from sampan.workspace.data_events import DatasetChecked, DatasetDescribed
+from sampan.workspace.operation import Room, operation
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sampan.data.contract import Contract
+    from sampan.stats.profiles import Profile
+    from sampan.table.sources import Loaded, SourceForm
+
+KIND = "dataset"
+Names = list[str]  # inside the room, `list` is the operation
+CONTRACTS = "contracts"
+_READING = 1  # raise when the same bytes would be read as another table
+_PROFILING = 1
+_CHECKING = 1
+_N_VERSIONS = 20
+
+
+class Data(Room):
+    """Datasets: versions, contracts, checks, profiles."""
+
+    noun: ClassVar[str] = "data"
+
+    @operation(local=True)
+    def add(
+        self,
+        source: Path,
+        *,
+        name: str = "",
+        key: Names | None = None,
+        time: str = "",
+        owner: str = "",
+        description: str = "",
+        encoding: str = "",
+        delimiter: str = "",
+        nulls: Names | None = None,
+        types: dict[str, str] | None = None,
+    ) -> Added:
+        """Add a file as a dataset's new version; the same content again changes nothing.
+
+        Parameters
+        ----------
+        source : CSV or TSV (plain, gzip, zip, zstd), Parquet or JSON lines; or the name of a dataset in sampan.toml
+        name : the dataset's name; by default the file's
+        key : the columns that name a row
+        time : the column that says when a row happened
+        owner : who answers for the data
+        description : what it is, in a sentence
+        encoding : where it is not UTF-8
+        delimiter : where it cannot be told from the first lines
+        nulls : the words that mean "missing"
+        types : a column's type where it must not be found out, e.g. zip=text
+        """
+        from sampan.table.sources import SourceForm
+        from sampan.table.types import NULL_SPELLINGS
+
+        declared = self.ws.project.datasets.get(name or str(source))
+        path = self.ws.root / declared.source if declared and not source.exists() else source
+        name = check_name(name or (str(source) if declared else path.name.partition(".")[0]))
+        declared = declared or self.ws.project.datasets.get(name)
+        facts = _asset_facts(
+            key=key or (list(declared.key) if declared else []),
+            time=time or (declared.time if declared else ""),
+            owner=owner or (declared.owner if declared else ""),
+            description=description or (declared.description if declared else ""),
+        )
+        spellings = NULL_SPELLINGS if nulls is None else ("", *nulls)
+        form = SourceForm(encoding=encoding, delimiter=delimiter, null_values=spellings, types=types or {})
+        return self._add_file(name, path, form, facts)
+
+    def add_table(self, data: Any, *, name: str, key: Names | None = None, time: str = "", owner: str = "", description: str = "") -> Added:
+        """Add a table from memory (Polars, pandas, Arrow, a dict of columns) as a dataset's new version."""
+        from sampan.table.sources import read_source
+
+        loaded = read_source(data)
+        facts = _asset_facts(key=key or [], time=time, owner=owner, description=description)
+        return self._commit(check_name(name), loaded, facts, read="")
+
+    @operation(reads=True)
+    def list(self) -> Datasets:
+        """List the datasets, each with its newest version and check."""
+        catalog = self.ws.catalog
+        lines = []
+        for asset in catalog.assets(KIND):
+            node = catalog.resolve(asset.name, kind=KIND)
+            check = self._newest_check(node)
+            lines.append(
+                DatasetLine(
+                    name=asset.name,
+                    newest=node.ref,
+                    n_rows=node.facts.get("n_rows", 0),
+                    n_columns=len(node.facts.get("columns", {})),
+                    check=str(check.facts["verdict"]) if check else "",
+                    updated=iso(node.created),
+                    owner=str(asset.facts.get("owner", "")),
+                )
+            )
+        following = (f"sampan data show {lines[0].name}", "sampan data check") if lines else ("sampan data add FILE",)
+        return Datasets(datasets=tuple(lines), next=following)
+
+    @operation(reads=True)
+    def show(self, ref: str) -> Shown:
+        """Show a dataset: what is said of it, its newest check, its columns and versions.
+
+        Parameters
+        ----------
+        ref : flights, flights@v3 or flights@alias
+        """
+        node = self._node(ref)
+        check = self._newest_check(node)
+        found = check.facts if check else {}
+        versions = self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_N_VERSIONS)
+        return Shown(
+            name=node.name,
+            ref=node.ref,
+            n_rows=node.facts["n_rows"],
+            digest=node.digest,
+            facts=dict(self.ws.catalog.asset(KIND, node.name).facts),
+            versions=tuple(version_line(v) for v in versions),
+            columns=self._column_lines(node),
+            verdict=str(found.get("verdict", "")),
+            findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
+            check=check.ref if check else "",
+            next=(f"sampan data head {node.ref}",) + (() if check else self._towards_check(node.name)),
+        )
+
+    @operation(local=True)
+    def infer(self, ref: str, *, force: bool = False) -> Inferred:
+        """Draft a contract from a dataset and the others here, as contracts/NAME.yaml.
+
+        A file that is there is never overwritten silently: the difference is shown.
+
+        Parameters
+        ----------
+        ref : the dataset
+        force : replace the contract that is there
+        """
+        from sampan.data.contract import describe
+        from sampan.data.contract_yaml import write_contract
+
+        node = self._node(ref)
+        contract = self._draft(node)
+        text = write_contract(contract)
+        file = self._contract_path(node.name)
+        before = file.read_text(encoding="utf-8") if file.exists() else None
+        rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
+        shown = self._shown_path(file)
+        answer = Inferred(
+            dataset=node.ref, file=shown, written=False, n_rules=len(rules), rules=rules, next=(f"sampan data check {node.name}",)
+        )
+        if before == text:
+            return answer
+        if before is not None and not force:
+            again = f"sampan data infer {node.name} --force"
+            return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, f"sampan data check {node.name}"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return msgspec.structs.replace(answer, written=True)
+
+    @operation()
+    def check(self, refs: Names | None = None) -> Checked:
+        """Check datasets against their contracts; exit code 3 if a blocking rule is broken.
+
+        References lead to the newest versions of the other datasets here.
+
+        Parameters
+        ----------
+        refs : which datasets; without any, all that have a contract
+        """
+        names = refs or [asset.name for asset in self.ws.catalog.assets(KIND) if self._contract_path(asset.name).exists()]
+        if not names:
+            raise UsageError("no dataset here has a contract yet", hint="sampan data infer NAME drafts one")
+        tables = []
+        with self.ws.progress.stage("checking", total=len(names), unit="datasets") as stage:
+            for name in names:
+                tables.append(self._check_one(self._node(name)))
+                stage.advance(1, tables[-1].dataset)
+        following = tuple(f"sampan data show {self._node(name).name}" for name in names[:1])
+        return Checked(tables=tuple(tables), next=following)
+
+    @operation(reads=True)
+    def profile(self, ref: str) -> Profiled:
+        """Describe each column: missing and distinct values, range, quantiles, most frequent values."""
+        node = self._node(ref)
+        profile = self._profile(node)
+        ranged = [c for c in profile.columns if c.codes]
+        return Profiled(
+            ref=node.ref,
+            n_rows=profile.n_rows,
+            columns=tuple(column_line(c, node) for c in profile.columns),
+            histograms={c.name: c.histogram() for c in ranged},
+            top={c.name: c.top() for c in profile.columns if c.values},
+            next=self._towards_check(node.name),
+        )
+
+    @operation(reads=True)
+    def head(self, ref: str, *, rows: int = 5) -> Head:
+        """Show the first rows.
+
+        Parameters
+        ----------
+        ref : the dataset
+        rows : how many, 1 to 1,000
+        """
+        if not 1 <= rows <= 1000:
+            raise ParameterError(f"rows is {rows}", hint="1 to 1,000")
+        node = self._node(ref)
+        frame = self.ws.store.tables.scan(node.digest).head(rows).collect()
+        return Head(ref=node.ref, columns=tuple(frame.columns), rows=tuple(_plain(row) for row in frame.to_dicts()))
+
+    @operation(reads=True)
+    def diff(self, before: str, after: str, *, key: Names | None = None) -> Differs:
+        """Compare two versions row by row.
+
+        Parameters
+        ----------
+        before, after : two versions, e.g. flights@v1 flights@v2
+        key : the columns rows are matched by; by default the dataset's key
+        """
+        old, new = self._node(before), self._node(after)
+        found = self.ws.store.tables.diff(old.digest, new.digest, key=key or self._key(new))
+        changed = [{**row.key, **{name: f"{row.before[name]} → {row.after[name]}" for name in row.after}} for row in found.examples_changed]
+        examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
+        return Differs(
+            before=old.ref,
+            after=new.ref,
+            key=found.key,
+            n_added=found.n_added,
+            n_removed=found.n_removed,
+            n_changed=found.n_changed,
+            n_same=found.n_same,
+            changed_columns=found.changed_columns,
+            columns_added=found.columns_added,
+            columns_removed=found.columns_removed,
+            columns_retyped={name: f"{types.before} → {types.after}" for name, types in found.columns_retyped.items()},
+            examples={word: [_plain(row) for row in rows] for word, rows in examples.items() if rows},
+        )
+
+    @operation()
+    def label(self, ref: str, *, target: str, unless: str = "", why: str = "") -> Labelled:
+        """Declare how rows get their label, and which get none.
+
+        Parameters
+        ----------
+        ref : the dataset
+        target : the label as an expression, e.g. "arr_delay >= 15"
+        unless : the rows without a label, e.g. "arr_time IS NULL"
+        why : the reason for that
+        """
+        node = self._node(ref)
+        answer = self._labelled(node, target, unless, why)
+        self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
+        return answer
+
+    @operation(reads=True)
+    def leaks(self, ref: str, *, target: str = "", moment: str = "") -> Leaks:
+        """Find columns that give the label away: known only later, or suspiciously predictive.
+
+        Parameters
+        ----------
+        ref : the dataset
+        target : the label as an expression; by default the declared one (sampan data label)
+        moment : the column of the moment of prediction; by default the dataset's time
+        """
+        from sampan.data.leakage import find_leaks
+
+        node = self._node(ref)
+        facts = self.ws.catalog.asset(KIND, node.name).facts
+        label = facts.get("label", {})
+        rule = {"target": target or label.get("target", ""), "unless": "" if target else label.get("unless", "")}
+        if not rule["target"]:
+            raise UsageError(f"{node.name} has no declared label", hint=f"sampan data leaks {node.name} --target 'COLUMN >= 15'")
+        frame = self.ws.store.tables.read(node.digest)
+        moment = moment or str(facts.get("time", ""))
+        contract = self._contract(node.name)
+        found = find_leaks(frame, _target(rule["target"], rule["unless"]), moment=moment, known=contract.known() if contract else {})
+        return Leaks(
+            ref=node.ref,
+            target=rule["target"],
+            moment=moment,
+            n_rows=found.n_rows,
+            n_labelled=found.n_labelled,
+            leaks=tuple(LeakLine(leak.column, leak.kind, leak.reason, leak.auc, leak.also) for leak in found.leaks),
+            kept=tuple(name for name in frame.columns if name not in found.columns),
+            aucs=found.aucs,
+        )
+
+    # -- adding
+
+    def _add_file(self, name: str, path: Path, form: SourceForm, facts: dict[str, Any]) -> Added:
+        from sampan.table.sources import check_file, read_source
+
+        check_file(path)
+        with path.open("rb") as stream:
+            bytes_digest, _ = digest_stream(stream)
+        declared = [form.encoding, form.delimiter, list(form.null_values), dict(form.types)]
+        read = digest_value([_READING, bytes_digest, path.suffixes, declared])
+        newest = self._newest(name)
+        if newest is not None and newest.facts.get("read") == read:
+            # The same bytes, read the same way, are the same table: no need to read them.
+            self._describe(name, facts)
+            return self._answer(newest, unchanged=True, notes=tuple(newest.facts.get("notes", ())))
+        return self._commit(name, read_source(path, form=form, progress=self.ws.progress), facts, read=read)
+
+    def _commit(self, name: str, loaded: Loaded, facts: dict[str, Any], *, read: str) -> Added:
+        frame = loaded.frame
+        _check_columns(frame, facts)
+        tables = self.ws.store.tables
+        adopts = loaded.format == "parquet" and not loaded.member
+        version = tables.adopt(Path(loaded.source)) if adopts else tables.create(frame)
+        newest = self._newest(name)
+        if newest is not None and newest.digest == version.digest:
+            self._describe(name, facts)
+            return self._answer(newest, unchanged=True, notes=loaded.notes)
+        recorded: dict[str, Any] = {
+            "source": self._shown_path(Path(loaded.source)) if loaded.digest else loaded.source,
+            "source_digest": loaded.digest,
+            "read": read,
+            "format": loaded.format,
+            "n_rows": version.n_rows,
+            "columns": version.columns,
+        }
+        for fact in ("encoding", "delimiter", "member"):
+            if getattr(loaded, fact):
+                recorded[fact] = getattr(loaded, fact)
+        if loaded.notes:
+            recorded["notes"] = list(loaded.notes)
+        event = VersionCommitted(node=new_id(), kind=KIND, name=name, digest=version.digest, size=version.size_bytes, facts=recorded)
+        self.ws.ledger.append(event)
+        self._describe(name, facts)
+        return self._answer(self.ws.catalog.node(event.node), unchanged=False, notes=loaded.notes)
+
+    def _answer(self, node: Node, *, unchanged: bool, notes: tuple[str, ...]) -> Added:
+        return Added(
+            ref=node.ref,
+            unchanged=unchanged,
+            n_rows=node.facts["n_rows"],
+            n_columns=len(node.facts["columns"]),
+            source=str(node.facts["source"]),
+            digest=short(node.digest),
+            notes=notes,
+            next=self._towards_check(node.name),
+        )
+
+    def _describe(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Record what is newly said of a dataset; what is not said again stays."""
+        before = self.ws.catalog.asset(KIND, name).facts
+        after = {**before, **{key: value for key, value in facts.items() if value}}
+        if after != before:
+            self.ws.ledger.append(DatasetDescribed(name=name, facts=after))
+
+    # -- reading
+
+    def _node(self, ref: str) -> Node:
+        return self.ws.catalog.resolve(ref, kind=KIND)
+
+    def _newest(self, name: str) -> Node | None:
+        found = self.ws.catalog.nodes(kind=KIND, name=name, limit=1)
+        return found[0] if found else None
+
+    def _newest_check(self, node: Node) -> Node | None:
+        checks = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(node.id) if e.role == "evaluated_on"]
+        mine = [check for check in checks if check.kind == "check"]
+        return max(mine, key=lambda check: check.version or 0, default=None)
+
+    def _key(self, node: Node) -> Names:
+        from sampan.data.keys import find_keys
+
+        declared = self.ws.catalog.asset(KIND, node.name).facts.get("key")
+        if declared:
+            return [str(column) for column in declared]
+        found = find_keys(self.ws.store.tables.read(node.digest))
+        if not found:
+            raise ParameterError(f"{node.ref} has no key: no few columns tell its rows apart", hint="say --key COLUMN,COLUMN")
+        return [*found[0]]
+
+    def _profile(self, node: Node) -> Profile:
+        from sampan.stats.profiles import Profile, profile_table
+
+        def make() -> Digest:
+            profile = profile_table(self.ws.store.tables.read(node.digest))
+            return self.ws.store.blobs.put(msgspec.json.encode(profile))
+
+        digest, _ = self.ws.engine.once("profile", [_PROFILING, node.digest], make)
+        return msgspec.json.decode(self.ws.store.blobs.read(digest), type=Profile)
+
+    def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
+        return tuple(column_line(column, node) for column in self._profile(node).columns)
+
+    # -- contracts
+
+    def _contract_path(self, name: str) -> Path:
+        declared = self.ws.project.datasets.get(name)
+        return self.ws.root / (declared.contract if declared and declared.contract else f"{CONTRACTS}/{name}.yaml")
+
+    def _contract(self, name: str) -> Contract | None:
+        from sampan.data.contract_yaml import read_contract
+
+        file = self._contract_path(name)
+        return read_contract(file.read_text(encoding="utf-8"), file=self._shown_path(file)) if file.exists() else None
+
+    def _draft(self, node: Node) -> Contract:
+        from sampan.data.inference import infer_contract
+
+        catalog, tables = self.ws.catalog, self.ws.store.tables
+        facts = catalog.asset(KIND, node.name).facts
+        others = {asset.name: catalog.resolve(asset.name, kind=KIND) for asset in catalog.assets(KIND) if asset.name != node.name}
+        keys = {name: tuple(catalog.asset(KIND, name).facts.get("key", ())) for name in others}
+        contract = infer_contract(
+            node.name,
+            tables.read(node.digest),
+            key=facts.get("key", ()),
+            time=str(facts.get("time", "")),
+            tables={name: tables.read(other.digest) for name, other in others.items()},
+            keys={name: key for name, key in keys.items() if key},
+        )
+        return msgspec.structs.replace(contract, owner=str(facts.get("owner", "")), description=str(facts.get("description", "")))
+
+    def _check_one(self, node: Node) -> TableChecked:
+        from sampan.data.contract import Freshness, Reference
+
+        contract = self._contract(node.name)
+        if contract is None:
+            raise NotFound(f"{node.name} has no contract: no file {self._contract_path(node.name)}", hint=f"sampan data infer {node.name}")
+        text = self._contract_path(node.name).read_bytes()
+        others = self._referred({rule.table for rule in contract.rules if isinstance(rule, Reference)})
+        parts = [_CHECKING, node.digest, digest_value(contract), {name: other.digest for name, other in others.items()}]
+        if any(isinstance(rule, Freshness) for rule in contract.rules):
+            parts.append(self.ws.clock())  # such a rule's answer changes by itself
+        recorded, cached = self.ws.engine.once("check", parts, lambda: self._record_check(node, contract, text, others))
+        check = self.ws.catalog.node(recorded)
+        facts = check.facts
+        return TableChecked(
+            dataset=node.ref,
+            contract=self._shown_path(self._contract_path(node.name)),
+            verdict=facts["verdict"],
+            n_rows=facts["n_rows"],
+            n_rules=facts["n_rules"],
+            findings=tuple(msgspec.convert(finding, RuleLine) for finding in facts["findings"]),
+            notes=tuple(msgspec.convert(note, RuleLine) for note in facts["notes"]),
+            check=check.ref,
+            cached=cached,
+        )
+
+    def _referred(self, names: set[str]) -> dict[str, Node]:
+        here = {asset.name for asset in self.ws.catalog.assets(KIND)}
+        return {name: self._node(name) for name in sorted(names & here)}
+
+    def _record_check(self, node: Node, contract: Contract, text: bytes, others: Mapping[str, Node]) -> str:
+        """Run a check and record it beside the contract it was made by."""
+        from sampan.data.checking import check_table
+
+        tables = self.ws.store.tables
+        result = check_table(
+            contract,
+            tables.scan(node.digest),
+            tables={name: tables.scan(other.digest) for name, other in others.items()},
+            checks=_installed_checks(),
+            now=self.ws.clock(),
+        )
+        facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
+        by = self._record_contract(node, contract, text)
+        event = DatasetChecked(node=new_id(), name=f"{node.name}.check", dataset=node.id, contract=by, facts=facts)
+        self.ws.ledger.append(event)
+        return event.node
+
+    def _record_contract(self, node: Node, contract: Contract, text: bytes) -> str:
+        name = f"{node.name}.contract"
+        digest = self.ws.store.blobs.put(text)
+        known = self.ws.catalog.find_version("contract", name, digest)
+        if known is not None:
+            return known.id
+        facts = {"file": self._shown_path(self._contract_path(node.name)), "n_rules": len(contract.rules), "status": contract.status}
+        event = VersionCommitted(node=new_id(), kind="contract", name=name, digest=digest, size=len(text), facts=facts)
+        self.ws.ledger.append(event)
+        return event.node
+
+    def _towards_check(self, name: str) -> tuple[str, ...]:
+        verb = "check" if self._contract_path(name).exists() else "infer"
+        return (f"sampan data {verb} {name}",)
+
+    def _shown_path(self, path: Path) -> str:
+        """Write a path relative to the project where it lies inside."""
+        absolute = path.resolve()
+        return str(absolute.relative_to(self.ws.root)) if absolute.is_relative_to(self.ws.root) else str(absolute)
+
+    # -- labels
+
+    def _labelled(self, node: Node, target: str, unless: str, why: str) -> Labelled:
+        import polars as pl
+
+        from sampan.data.leakage import compute_label
+
+        lazy = self.ws.store.tables.scan(node.digest)
+        frame = lazy.collect()
+        label = compute_label(frame, _target(target, unless))
+        excluded = int(frame.select(_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
+        n_labelled = len(label) - label.null_count()
+        return Labelled(
+            ref=node.ref,
+            target=target,
+            unless=unless,
+            why=why,
+            n_rows=len(label),
+            n_labelled=n_labelled,
+            n_positive=int(label.cast(pl.Int64).sum()),
+            n_excluded=excluded,
+            n_undefined=len(label) - n_labelled - excluded,
+        )
+
+
+def _asset_facts(*, key: list[str], time: str, owner: str, description: str) -> dict[str, Any]:
+    return {"key": key, "time": time, "owner": owner, "description": description}
+
+
+def _check_columns(frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
+    """Refuse a key or time that the table does not have."""
+    for what, columns in (("key", facts["key"]), ("time", [facts["time"]] if facts["time"] else [])):
+        for column in columns:
+            if column not in frame.columns:
+                close = nearest(column, frame.columns)
+                hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join(frame.columns[:20])
+                raise ParameterError(f"{what}: there is no column {column!r}", hint=hint)
+    if facts["time"] and not frame.schema[facts["time"]].is_temporal():
+        said = frame.schema[facts["time"]]
+        raise ParameterError(
+            f"time: column {facts['time']!r} is {said}, not a timestamp or date", hint="write times as 2013-01-01T06:00:00Z"
+        )
+
+
+def _difference(before: str, after: str, file: str) -> str:
+    from difflib import unified_diff
+
+    lines = unified_diff(before.splitlines(), after.splitlines(), fromfile=file, tofile=f"{file} (inferred)", lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a row JSON-able: times as ISO text."""
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
+
+
+def _installed_checks() -> dict[str, Any]:
+    from sampan import plugins
+
+    found = {name: plugins.find("sampan.checks", name) for name in plugins.names("sampan.checks")}
+    return {name: check() if isinstance(check, type) else check for name, check in found.items()}
+
+
+def _expression(text: str) -> pl.Expr:
+    import polars as pl
+
+    try:
+        return pl.sql_expr(text)
+    except pl.exceptions.PolarsError as cause:
+        raise ParameterError(f"{text!r} is no expression: {str(cause).splitlines()[0]}", hint="write e.g. arr_delay >= 15") from cause
+
+
+def _target(target: str, unless: str) -> pl.Expr:
+    import polars as pl
+
+    label = _expression(target)
+    return pl.when(~_expression(unless).fill_null(value=False)).then(label) if unless else label

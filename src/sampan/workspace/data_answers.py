@@ -1,0 +1,343 @@
+"""What the data room answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.core.graph import Node
+from sampan.core.times import iso
+from sampan.workspace.columns import align
+
+if TYPE_CHECKING:
+    from sampan.stats.profiles import ColumnProfile
+
+_VERDICTS = {"passed": "keeps its contract", "warned": "keeps its contract, with warnings", "blocked": "breaks its contract"}
+_BLOCKED = 3  # ContractViolated.exit_code
+_SHOWN_EXAMPLES = 3
+
+
+class VersionLine(msgspec.Struct, frozen=True):
+    """One version of a dataset."""
+
+    ref: str
+    n_rows: int
+    n_columns: int
+    created: str
+    source: str
+    actor: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class ColumnLine(msgspec.Struct, frozen=True):
+    """One column as its profile sees it."""
+
+    name: str
+    type: str
+    n_null: int
+    null_share: float
+    n_distinct: int
+    values: str  # "12 … 1,400, median 872" or the most frequent texts
+
+
+class RuleLine(msgspec.Struct, frozen=True):
+    """One finding of a check."""
+
+    level: str  # block | warn | note
+    message: str
+    columns: tuple[str, ...] = ()
+    check: str = ""
+    count: int = 0
+    share: float = 0.0
+    n_missing: int = 0
+    examples: tuple[dict[str, Any], ...] = ()
+
+
+class Added(Answer, frozen=True, kw_only=True):
+    """A dataset version that was added, or was already there."""
+
+    ref: str
+    unchanged: bool
+    n_rows: int
+    n_columns: int
+    source: str
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Say what is there now and what was noticed while reading."""
+        head = f"{self.ref}: {self.n_rows:,} rows, {self.n_columns:,} columns from {self.source}"
+        return "\n".join([head + (" (unchanged)" if self.unchanged else ""), *(f"  note: {note}" for note in self.notes)])
+
+
+class DatasetLine(msgspec.Struct, frozen=True):
+    """A dataset in the list."""
+
+    name: str
+    newest: str
+    n_rows: int
+    n_columns: int
+    check: str
+    updated: str
+    owner: str = ""
+
+
+class Datasets(Answer, frozen=True, kw_only=True):
+    """All datasets."""
+
+    datasets: tuple[DatasetLine, ...]
+
+    def text(self) -> str:
+        """One line a dataset."""
+        if not self.datasets:
+            return "no datasets yet"
+        rows = [(d.newest, f"{d.n_rows:,}", f"{d.n_columns:,}", d.check or "not checked", d.updated, d.owner) for d in self.datasets]
+        return align(("dataset", "rows", "columns", "check", "updated", "owner"), rows, right=("rows", "columns"))
+
+
+class Shown(Answer, frozen=True, kw_only=True):
+    """A dataset: what is said of it, its versions, columns and newest check."""
+
+    name: str
+    ref: str
+    n_rows: int
+    digest: str
+    facts: dict[str, Any]
+    versions: tuple[VersionLine, ...]
+    columns: tuple[ColumnLine, ...]
+    verdict: str = ""
+    findings: tuple[RuleLine, ...] = ()
+    check: str = ""  # reference of the newest check
+
+    def text(self) -> str:
+        """Show it from what it is to what it holds."""
+        said = [f"  {key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in self.facts.items() if value]
+        parts = ["\n".join([f"{self.ref}: {self.n_rows:,} rows", *said])]
+        state = f"check: {_VERDICTS[self.verdict]} ({self.check})" if self.verdict else "check: none yet"
+        parts.append("\n".join([state, *(f"  {f.level}: {f.message}" for f in self.findings)]))
+        parts.append(_columns_text(self.columns))
+        rows = [(v.ref, f"{v.n_rows:,}", v.created, v.source, ", ".join(v.aliases)) for v in self.versions]
+        parts.append(align(("version", "rows", "added", "source", "aliases"), rows, right=("rows",)))
+        return "\n\n".join(parts)
+
+
+class Inferred(Answer, frozen=True, kw_only=True):
+    """A contract that was drafted."""
+
+    dataset: str
+    file: str
+    written: bool
+    n_rules: int
+    rules: tuple[str, ...]
+    diff: str = ""
+
+    def text(self) -> str:
+        """Say what was drafted, or how it would change the file that is there."""
+        if self.written:
+            return "\n".join([f"wrote {self.file}: {self.n_rules} rules for {self.dataset}", *(f"  {rule}" for rule in self.rules)])
+        if not self.diff:
+            return f"{self.file} is already what the data says ({self.n_rules} rules)"
+        return f"{self.file} is kept as it is. The data now would say:\n\n{self.diff}"
+
+
+class TableChecked(msgspec.Struct, frozen=True):
+    """How one dataset version keeps its contract."""
+
+    dataset: str
+    contract: str
+    verdict: str  # passed | warned | blocked
+    n_rows: int
+    n_rules: int
+    findings: tuple[RuleLine, ...]
+    notes: tuple[RuleLine, ...]
+    check: str  # reference of the recorded check
+    cached: bool = False
+
+
+class Checked(Answer, frozen=True, kw_only=True):
+    """What a check found. The command line exits with 3 if a blocking rule is broken."""
+
+    tables: tuple[TableChecked, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The gravest verdict."""
+        found = {table.verdict for table in self.tables}
+        return next((v for v in ("blocked", "warned") if v in found), "passed")
+
+    def exit_code(self) -> int:
+        """Return 3 if a blocking rule is broken."""
+        return _BLOCKED if self.verdict == "blocked" else 0
+
+    def text(self) -> str:
+        """Each table with its findings and up to three example rows each."""
+        return "\n\n".join(self._table_text(table) for table in self.tables) or "nothing to check"
+
+    @staticmethod
+    def _table_text(table: TableChecked) -> str:
+        cached = ", as checked before" if table.cached else ""
+        lines = [f"{table.dataset} {_VERDICTS[table.verdict]}: {table.n_rules} rules on {table.n_rows:,} rows ({table.check}{cached})"]
+        for finding in (*table.findings, *table.notes):
+            lines.append(f"  {finding.level}: {finding.message}")
+            lines.extend(f"         {_row_text(row, finding.columns)}" for row in finding.examples[:_SHOWN_EXAMPLES])
+        return "\n".join(lines)
+
+
+class Profiled(Answer, frozen=True, kw_only=True):
+    """A dataset's profile."""
+
+    ref: str
+    n_rows: int
+    columns: tuple[ColumnLine, ...]
+    histograms: dict[str, tuple[list[float], list[int]]] = {}  # numbers and times: edges, counts
+    top: dict[str, list[tuple[str, int]]] = {}  # texts: most frequent values
+
+    def text(self) -> str:
+        """One line a column."""
+        return f"{self.ref}: {self.n_rows:,} rows\n\n{_columns_text(self.columns)}"
+
+
+class Head(Answer, frozen=True, kw_only=True):
+    """The first rows of a dataset."""
+
+    ref: str
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+
+    def text(self) -> str:
+        """Rows in aligned columns."""
+        cells = [["" if row[name] is None else str(row[name]) for name in self.columns] for row in self.rows]
+        return align(self.columns, cells, widest=24)
+
+
+class Differs(Answer, frozen=True, kw_only=True):
+    """How two versions differ."""
+
+    before: str
+    after: str
+    key: tuple[str, ...]
+    n_added: int
+    n_removed: int
+    n_changed: int
+    n_same: int
+    changed_columns: dict[str, int] = {}
+    columns_added: dict[str, str] = {}
+    columns_removed: dict[str, str] = {}
+    columns_retyped: dict[str, str] = {}
+    examples: dict[str, list[dict[str, Any]]] = {}
+
+    def text(self) -> str:
+        """Say what came, went and changed, with example rows."""
+        lines = [
+            f"{self.before} → {self.after}, rows matched by {' + '.join(self.key)}",
+            f"  {self.n_added:,} added, {self.n_removed:,} removed, {self.n_changed:,} changed, {self.n_same:,} the same",
+        ]
+        for word, columns in (("added", self.columns_added), ("removed", self.columns_removed), ("retyped", self.columns_retyped)):
+            lines.extend(f"  column {name} {word}: {said}" for name, said in columns.items())
+        lines.extend(f"  {name} differs in {n:,} rows" for name, n in sorted(self.changed_columns.items(), key=lambda item: -item[1]))
+        for word, rows in self.examples.items():
+            lines.extend(f"  {word}: {_row_text(row)}" for row in rows[:_SHOWN_EXAMPLES])
+        return "\n".join(lines)
+
+
+class LeakLine(msgspec.Struct, frozen=True):
+    """A column that gives the label away, and the evidence."""
+
+    column: str
+    kind: str
+    reason: str
+    auc: float
+    also: tuple[str, ...] = ()
+
+
+class Leaks(Answer, frozen=True, kw_only=True):
+    """Columns to keep out of a model."""
+
+    ref: str
+    target: str
+    moment: str
+    n_rows: int
+    n_labelled: int
+    leaks: tuple[LeakLine, ...]
+    kept: tuple[str, ...]
+    aucs: dict[str, float]
+
+    def text(self) -> str:
+        """Each column with the evidence against it."""
+        head = f"{self.ref}: {len(self.leaks)} of {len(self.leaks) + len(self.kept)} columns give “{self.target}” away"
+        lines = [head + f" ({self.n_labelled:,} of {self.n_rows:,} rows have a label)"]
+        for leak in self.leaks:
+            lines.append(f"  {leak.column}  (alone: AUC {leak.auc:.3f})")
+            lines.extend(f"      {reason}" for reason in (leak.reason, *leak.also))
+        return "\n".join([*lines, f"  fit for use: {', '.join(self.kept)}"])
+
+
+class Labelled(Answer, frozen=True, kw_only=True):
+    """How a dataset's rows get their label."""
+
+    ref: str
+    target: str
+    unless: str
+    why: str
+    n_rows: int
+    n_labelled: int
+    n_positive: int
+    n_excluded: int  # by the rule
+    n_undefined: int  # the target itself cannot be computed
+
+    def text(self) -> str:
+        """Say the rule and what it comes to."""
+        share = f" ({self.n_positive / self.n_labelled:.1%} of them true)" if self.n_labelled else ""
+        lines = [f"{self.ref}: the label is “{self.target}”; {self.n_labelled:,} of {self.n_rows:,} rows have one{share}"]
+        if self.unless:
+            lines.append(f"  {self.n_excluded:,} rows get none, since {self.unless}" + (f": {self.why}" if self.why else ""))
+        if self.n_undefined:
+            lines.append(f"  {self.n_undefined:,} more rows have none, since a value is missing")
+        return "\n".join(lines)
+
+
+def version_line(node: Node) -> VersionLine:
+    """Sum a version up."""
+    facts = node.facts
+    return VersionLine(node.ref, facts["n_rows"], len(facts["columns"]), iso(node.created), str(facts["source"]), node.actor, node.aliases)
+
+
+def column_line(column: ColumnProfile, node: Node) -> ColumnLine:
+    """Sum a column up."""
+    return ColumnLine(
+        name=column.name,
+        type=str(node.facts["columns"].get(column.name, column.kind)),
+        n_null=column.n_null,
+        null_share=column.null_share,
+        n_distinct=column.n_distinct,
+        values=_values_text(column),
+    )
+
+
+def _values_text(column: ColumnProfile) -> str:
+    if column.kind == "text":
+        return ", ".join(f"{text} ({n:,})" for text, n in column.top(3))
+    if not column.codes or not isinstance(column.minimum, int | float) or not isinstance(column.maximum, int | float):
+        return ""
+    if column.kind == "timestamp":
+        return f"{iso(int(column.minimum) // 1000)} … {iso(int(column.maximum) // 1000)}"
+    if column.kind == "date":
+        return f"{iso(int(column.minimum) * 86_400_000)[:10]} … {iso(int(column.maximum) * 86_400_000)[:10]}"
+    (median,) = column.quantiles([0.5])
+    return f"{column.minimum:,.6g} … {column.maximum:,.6g}, median {median:,.6g}"
+
+
+def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
+    rows = [
+        (c.name, c.type, f"{c.null_share:.1%}" if c.n_null else "", f"{c.n_distinct:,}" if c.n_distinct else "", c.values) for c in columns
+    ]
+    return align(("column", "type", "missing", "distinct", "values"), rows, right=("missing", "distinct"))
+
+
+def _row_text(row: dict[str, Any], first: tuple[str, ...] = ()) -> str:
+    """Write a row, the columns it is shown for first."""
+    names = [name for name in ("row", *first) if name in row]
+    names += [name for name in row if name not in names]
+    return "  ".join(f"{name}={'∅' if row[name] is None else row[name]}" for name in names)
