@@ -22,7 +22,7 @@ from sampan.engine.leases import Found, Leases
 from sampan.engine.libraries import versions_behind
 from sampan.engine.plan import KeyParts, Plan, Planned, bare, differences
 from sampan.engine.shelf import Shelf
-from sampan.engine.step import CodeKey, Step
+from sampan.engine.step import CodeKey, Step, check_not_importing
 from sampan.engine.values import Stored, StoredValue
 from sampan.errors import ParameterError
 from sampan.ledger import Ledger
@@ -181,6 +181,7 @@ class Engine:
     def _prepare(
         self, steps: Sequence[Step[..., Any]], inputs: Mapping[str, Any], params: Mapping[str, Any], targets: Sequence[str]
     ) -> Prepared:
+        check_not_importing()
         plan = Plan(steps, given=inputs)
         order = plan.order(targets)
         chosen = _encoded(plan.params_of(params))

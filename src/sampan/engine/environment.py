@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from sampan.core.digests import Digest, digest_value
+from sampan.engine.executors import THREAD_LIMITS
 from sampan.engine.libraries import installed
-from sampan.engine.pool import THREAD_LIMITS
 
 MAX_DIFF_BYTES: Final = 1 << 20
 _GIT_TIMEOUT_S: Final = 10
@@ -39,7 +39,7 @@ _THREADS: Final = (*THREAD_LIMITS, "VECLIB_MAXIMUM_THREADS", "OMP_THREAD_LIMIT")
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where code ran. `digest` covers what can change a result: all but the kernel, the processor's name and git, which tells code, not place."""
+    """Where code ran. `digest` covers what can change a result: not the kernel, the processor's name or git, which tells code."""
 
     python: str
     implementation: str
@@ -158,7 +158,7 @@ def _git(folder: Path) -> tuple[str, str, bool]:
 
 
 def _ask(folder: Path, *arguments: str) -> tuple[str, bool]:
-    """Run git and read at most so much of its answer; '' if it fails. It takes no lock, runs no hook or filter program, asks nobody."""
+    """Run git and read at most so much of its answer; '' if it fails. It takes no lock, runs no hook, asks nobody."""
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
     try:
         with subprocess.Popen(

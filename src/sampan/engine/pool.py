@@ -20,7 +20,7 @@ from sampan.engine.executors import THREAD_LIMITS, Outcome, run_all
 from sampan.errors import ExecutorLost, ParameterError
 from sampan.ports import Task
 
-_START: Final = "import sys; sys.path[:] = {path!r}; from sampan.engine.worker import serve; serve({fds})"
+_START: Final = "import sys; sys.path[:], sys.argv[:] = {path!r}, {argv!r}; from sampan.engine.worker import serve; serve({fds})"
 _GRACE_S: Final = 2.0
 
 
@@ -118,7 +118,7 @@ class _Worker:
         life, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START.format(path=sys.path, fds=f"{theirs.fileno()}, {life}")],
+                [sys.executable, "-c", _START.format(path=sys.path, argv=sys.argv, fds=f"{theirs.fileno()}, {life}")],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), life),
                 env={**os.environ, **{name: _fewer(os.environ.get(name), threads) for name in THREAD_LIMITS}},

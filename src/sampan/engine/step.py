@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import update_wrapper
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -22,7 +23,10 @@ import msgspec
 
 from sampan.core.digests import Digest, digest_bytes
 from sampan.engine.canonical import is_plain
-from sampan.errors import NotFound, ParameterError
+from sampan.errors import NotFound, ParameterError, UsageError
+
+# The script that is being imported for its steps, so that one which runs them then can be told.
+_IMPORTING: ContextVar[str] = ContextVar("importing", default="")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,12 +132,26 @@ def load_script(file: Path) -> ModuleType:
         sys.path.insert(0, folder)
     module = module_from_spec(spec)
     sys.modules[name] = module
+    token = _IMPORTING.set(str(file))
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        _IMPORTING.reset(token)
     return module
+
+
+def check_not_importing() -> None:
+    """Refuse to run steps while a script is imported for them: it would run them again in each worker, and wait for itself.
+
+    Raises
+    ------
+    UsageError : a script is being imported.
+    """
+    if file := _IMPORTING.get():
+        raise UsageError(f"{file} runs steps while it is being imported", hint='put that part under `if __name__ == "__main__":`')
 
 
 def _declare(function: Callable[..., Any], *, cpu: int, effects: bool, cache: bool) -> Declared:
