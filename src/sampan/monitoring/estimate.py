@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.bootstrap import Estimate, time_blocks
 from sampan.stats.density_ratio import density_ratio, effective_size
 from sampan.stats.isotonic import fit_isotonic
 
@@ -29,11 +29,13 @@ BLIND_SPOT = "blind to a changed relation between features and label"
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What a wrong decision costs, per row; a decision is score >= threshold."""
+    """What each kind of decision costs, a gain being negative; the decision is score >= threshold."""
 
     threshold: float
     false_alarm: float = 1.0
     missed: float = 1.0
+    hit: float = 0.0
+    silence: float = 0.0
 
 
 class EstimateRules(msgspec.Struct, frozen=True):
@@ -64,11 +66,12 @@ class PerformanceEstimate(msgspec.Struct, frozen=True):
 
 
 class LabelledSample(msgspec.Struct, frozen=True):
-    """Reference rows: features (n, k), the model's scores and the true labels, both (n,)."""
+    """Reference rows: features (n, k); the model's scores, the true labels and the moments, all (n,)."""
 
     features: Matrix
     scores: Floats
     labels: Floats
+    moments: NDArray[np.int64] | None = None  # where given, whole days are resampled: rows of one day are not independent
 
 
 def estimate_performance(
@@ -141,7 +144,8 @@ def expected_metrics(chances: Floats, scores: Floats, costs: Costs) -> tuple[flo
     clipped = np.clip(scores, 1e-7, 1 - 1e-7)
     log_loss = -(chances * np.log(clipped) + (1 - chances) * np.log1p(-clipped)).mean()
     positive = scores >= costs.threshold
-    cost = np.where(positive, costs.false_alarm * (1 - chances), costs.missed * chances).mean()
+    warned = costs.false_alarm * (1 - chances) + costs.hit * chances
+    cost = np.where(positive, warned, costs.missed * chances + costs.silence * (1 - chances)).mean()
     return (float(won / pairs) if pairs > 1e-9 else 0.5), float(log_loss), float(cost), float(chances.mean())
 
 
@@ -153,11 +157,13 @@ def _expected(
     def calibrated(rows: NDArray[np.int64]) -> Callable[[Floats], Floats]:
         return fit_isotonic(reference.scores[rows], reference.labels[rows], weights=weights[rows])
 
-    n_rows = len(weights)
-    chances = calibrated(np.arange(n_rows))(scores)
+    blocks = np.arange(len(weights)) if reference.moments is None else time_blocks(reference.moments)
+    chances = calibrated(np.arange(len(weights)))(scores)
+    members = np.split(np.argsort(blocks, kind="stable"), np.cumsum(np.bincount(blocks))[:-1])
     drawn = []
     for _ in range(rules.n_fits):
-        its_chances = calibrated(rng.integers(0, n_rows, n_rows))(scores)
+        rows = np.concatenate([members[block] for block in rng.integers(0, len(members), len(members))])
+        its_chances = calibrated(rows)(scores)
         for _ in range(rules.n_draws):
             labels = (rng.random(len(scores)) < its_chances).astype(np.float64)
             drawn.append(expected_metrics(labels, scores, costs))
@@ -194,4 +200,5 @@ def _thinned(reference: LabelledSample, max_rows: int) -> LabelledSample:
     if len(reference.scores) <= max_rows:
         return reference
     rows = np.linspace(0, len(reference.scores) - 1, max_rows).astype(np.int64)
-    return LabelledSample(features=reference.features[rows], scores=reference.scores[rows], labels=reference.labels[rows])
+    moments = None if reference.moments is None else reference.moments[rows]
+    return LabelledSample(features=reference.features[rows], scores=reference.scores[rows], labels=reference.labels[rows], moments=moments)

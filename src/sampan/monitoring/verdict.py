@@ -9,6 +9,7 @@ import msgspec
 
 from sampan.monitoring.drift import DriftReport
 from sampan.monitoring.estimate import PerformanceEstimate
+from sampan.monitoring.quality import Quality
 from sampan.stats.bootstrap import Estimate
 
 
@@ -19,16 +20,6 @@ class QualityRules(msgspec.Struct, frozen=True):
     max_log_loss_rise: float = 0.03
     max_cost_rise: float = 0.25  # as a share of the reference's cost
     min_labels: int = 200
-
-
-class Quality(msgspec.Struct, frozen=True):
-    """How a model does on labelled rows; cost is per row."""
-
-    n: int
-    auc: Estimate
-    log_loss: Estimate
-    cost: Estimate
-    positive_share: float
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -46,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge_window(
     drift: DriftReport | None,
     *,
-    reference: Quality,
+    reference: Quality | None,
     live: Quality | None,
     estimated: PerformanceEstimate | None,
     rules: QualityRules | None = None,
@@ -57,9 +48,9 @@ def judge_window(
     """
     rules = rules or QualityRules()
     reasons = list(drift.reasons) if drift is not None else []
-    if live is not None and live.n >= rules.min_labels:
+    if reference is not None and live is not None and live.n >= rules.min_labels:
         reasons += _worse("live", live.auc, live.log_loss, live.cost, reference, rules)
-    elif estimated is not None and not estimated.refused:
+    elif reference is not None and estimated is not None and not estimated.refused:
         reasons += _worse("estimated", estimated.auc, estimated.log_loss, estimated.cost, reference, rules)
     if reasons:
         return Verdict("alarm", tuple(reasons))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 LATENCY_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 Labels = tuple[tuple[str, str], ...]
+Samples = Mapping[tuple[str, Labels], float]
 
 _HELP: dict[str, tuple[str, str]] = {
     "sampan_requests_total": ("counter", "Requests answered, by route and status."),
@@ -51,7 +52,7 @@ class Counters:
         self._buckets[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         self._seconds += seconds
 
-    def text(self, gauges: Mapping[tuple[str, Labels], float]) -> str:
+    def text(self, gauges: Samples) -> str:
         """Write everything, with the present `gauges`."""
         samples = sorted({**self._values, **gauges}.items())
         lines: list[str] = []
@@ -82,13 +83,13 @@ def parse(text: str) -> dict[tuple[str, Labels], float]:
     return samples
 
 
-def total(samples: Mapping[tuple[str, Labels], float], name: str, **labels: str) -> float:
+def total(samples: Samples, name: str, **labels: str) -> float:
     """Add up a metric's samples that carry all of `labels`."""
     wanted = set(labels.items())
     return sum(value for (known, have), value in samples.items() if known == name and wanted <= set(have))
 
 
-def latency_quantile(samples: Mapping[tuple[str, Labels], float], share: float) -> float | None:
+def latency_quantile(samples: Samples, share: float) -> float | None:
     """Estimate a quantile of the request latency in seconds from its buckets, straight within a bucket; None without requests.
 
     Above the last bound the last bound is returned: the truth is at least that.

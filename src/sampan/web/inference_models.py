@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from sampan.core.times import Millis
 from sampan.errors import SampanError
-from sampan.serving.manifest import read_manifest
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.web.inference import InferenceApp
 from sampan.web.inference_log import ArrivalLog
@@ -112,15 +111,15 @@ class RoutingWatch:
     def _load(self, planned: Planned, role: Role) -> Variant:
         from sampan.workspace.predictors import open_predictor
 
-        folder = self._ws.model.package_path(planned.package)
-        manifest = read_manifest(folder)
+        predictor = open_predictor(self._ws.model.package_path(planned.package))
+        manifest = predictor.manifest
         variant = Variant(
             role=role,
             package=planned.package,
             version=planned.version,
-            predictor=open_predictor(folder),
+            predictor=predictor,
             threshold=manifest.threshold,
-            fields=manifest.fields,
+            fields=tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items()),
             keys=manifest.keys,
             slices=manifest.slices,
         )

@@ -1,0 +1,460 @@
+"""The service room: which model answers, beside whom, in which process; how to swap and go back without losing a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.core.events import new_id
+from sampan.core.graph import Node, NodeId
+from sampan.core.refs import check_name, nearest
+from sampan.core.times import iso
+from sampan.errors import Conflict, NotFound, ParameterError, SampanError, Unavailable
+from sampan.workspace import service_process as process
+from sampan.workspace.operation import Room, operation
+from sampan.workspace.service_routing import ALIASES, Deployed, planned_routing, routed
+
+if TYPE_CHECKING:
+    from sampan.serving.exposition import Samples
+    from sampan.workspace.service_process import Liveness, ServiceFiles
+
+Candidate = Literal["canary", "shadow"]
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """A package in a role of a service."""
+
+    role: str
+    model: str
+    package: str
+    id: NodeId
+    since: str
+    predictions: int | None = None  # since the server started; None while none runs
+
+
+class ServiceState(Answer, frozen=True, kw_only=True):
+    """A service after a change of it: what it routes to now, and what was done."""
+
+    service: str
+    did: str
+    changed: bool
+    url: str = ""
+    live: str = ""
+    canary: str = ""
+    canary_share: float = 0.0
+    shadow: str = ""
+    differences: tuple[str, ...] = ()  # of the server's environment from the one the package was made in
+
+    def text(self) -> str:
+        """Say what was done, then what answers where."""
+        lines = [self.did]
+        if self.live:
+            lines.append(f"  live    {self.live}" + (f"  at {self.url}" if self.url else "  (no server running)"))
+        if self.canary:
+            lines.append(f"  canary  {self.canary}  {self.canary_share:.0%} of keys")
+        if self.shadow:
+            lines.append(f"  shadow  {self.shadow}")
+        if self.differences:
+            lines.append("the server's environment differs from the package's:")
+            lines += [f"  {difference}" for difference in self.differences]
+        return "\n".join(lines)
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What a server counted since its start."""
+
+    requests: int
+    errors: int
+    predictions: int
+    p50_ms: float | None
+    p95_ms: float | None
+    log_rows: int
+    log_dropped_rows: int
+    shadow_dropped_rows: int
+
+
+class ServiceShown(Answer, frozen=True, kw_only=True):
+    """A service: its deployments, its process, its traffic."""
+
+    service: str
+    state: str  # running | stopped
+    url: str = ""
+    pid: int | None = None
+    started: str = ""
+    deployments: tuple[Deployment, ...] = ()
+    traffic: Traffic | None = None
+    fault: str = ""
+
+    def text(self) -> str:
+        """Show the process, the deployments and the traffic."""
+        lines = [f"{self.service}: {self.state}" + (f" at {self.url}, process {self.pid}, since {self.started}" if self.url else "")]
+        for one in self.deployments:
+            served = "" if one.predictions is None else f"  {one.predictions:,} rows"
+            lines.append(f"  {one.role:<9}{one.model:<28}{one.package:<24}since {one.since}{served}")
+        if (traffic := self.traffic) is not None:
+            latency = "" if traffic.p95_ms is None else f", p50 {traffic.p50_ms:.1f} ms, p95 {traffic.p95_ms:.1f} ms"
+            lines.append(
+                f"  {traffic.requests:,} requests, {traffic.errors:,} errors{latency}; {traffic.log_rows:,} rows in the prediction log"
+            )
+            if traffic.log_dropped_rows or traffic.shadow_dropped_rows:
+                lines.append(f"  lost: {traffic.log_dropped_rows:,} log rows, {traffic.shadow_dropped_rows:,} shadow rows")
+        if self.fault:
+            lines.append(f"  the newest routing could not be loaded: {self.fault}")
+        return "\n".join(lines)
+
+
+class ServiceList(Answer, frozen=True, kw_only=True):
+    """All services."""
+
+    services: tuple[ServiceShown, ...]
+
+    def text(self) -> str:
+        """One line a service."""
+        if not self.services:
+            return "no service yet"
+        live = {s.service: next((d.model for d in s.deployments if d.role == "live"), "nothing") for s in self.services}
+        return "\n".join(f"{s.service:<24}{s.state:<10}{live[s.service]:<28}{s.url}".rstrip() for s in self.services)
+
+
+class Services(Room):
+    """Deploy models, watch their traffic, swap and roll back."""
+
+    noun = "service"
+
+    @operation(local=True)
+    def deploy(self, model: str, name: str = "", *, port: int = 0) -> ServiceState:
+        """Make a model the live one of a service and start the service's server if none runs.
+
+        Requests are answered by the old model until the new one is loaded; none is lost. What is live already stays as it is.
+
+        Parameters
+        ----------
+        model : a model or package, like flights-late@champion
+        name : the service; by default the model's name
+        port : for a server that has to be started; 0 finds a free one
+        """
+        package = self._package(model)
+        service = check_name(name or package.name)
+        aliases = self._aliases(service)
+        present = self._node_of(aliases, "live")
+        if present is not None and present.facts["package"] == package.id:
+            return self._state(
+                service, f"{self._version(package)} is live in {service} already", changed=self._ensure_running(service, port)
+            )
+        held = next((aliases[role] for role in ("canary", "shadow") if self._deploys(aliases, role, package)), None)
+        self._move(service, package, "live", held, aliases, reason=f"deployed {model}")
+        self._follow(service, aliases, port=port)
+        return self._state(service, f"{self._version(package)} is live in {service}", changed=True)
+
+    @operation(local=True)
+    def shadow(self, model: str, name: str) -> ServiceState:
+        """Let a model score what the live one answers, unseen by callers; its scores go to the prediction log."""
+        return self._join(model, name, "shadow")
+
+    @operation(local=True)
+    def canary(self, model: str, name: str, *, share: float = 0.05) -> ServiceState:
+        """Let a model answer a share of the keys; a key goes the same way each time.
+
+        Parameters
+        ----------
+        share : of keys, above 0 and below 1
+        """
+        return self._join(model, name, "canary", share=_check_share(share))
+
+    @operation(local=True)
+    def shift(self, name: str, share: float) -> ServiceState:
+        """Give the canary another share of the keys."""
+        aliases = self._known(name)
+        self._need(aliases, "canary", name)
+        self.ws.ledger.append(routed(name, aliases, aliases, states={}, share=_check_share(share)), reason=f"canary share {share}")
+        self._follow(name, aliases)
+        return self._state(name, f"the canary of {name} answers {share:.0%} of the keys", changed=True)
+
+    @operation(local=True)
+    def promote(self, name: str, *, role: Candidate | None = None, reason: str = "") -> ServiceState:
+        """Make the canary, or where there is none the shadow, the live model.
+
+        Parameters
+        ----------
+        role : which of the two, where there are both
+        reason : why, for the ledger
+        """
+        aliases = self._known(name)
+        chosen = role or next((r for r in ("canary", "shadow") if r in aliases), None)
+        if chosen is None:
+            raise NotFound(f"{name} has neither canary nor shadow to promote", hint=f"sampan service shadow MODEL {name}")
+        package = self.ws.catalog.node(str(self._need(aliases, chosen, name).facts["package"]))
+        self._move(name, package, "live", aliases[chosen], aliases, reason=reason or f"promoted the {chosen}")
+        self._follow(name, aliases)
+        return self._state(name, f"{self._version(package)} is live in {name}, after being its {chosen}", changed=True)
+
+    @operation(local=True)
+    def withdraw(self, name: str, role: Candidate, *, reason: str = "") -> ServiceState:
+        """Take the canary or the shadow out of a service."""
+        aliases = self._known(name)
+        gone = self._need(aliases, role, name)
+        after = {alias: node for alias, node in aliases.items() if alias != role}
+        self._route(name, aliases, after, reason=reason or f"withdrew the {role}")
+        self._follow(name, aliases)
+        return self._state(name, f"{gone.facts['version']} is no longer the {role} of {name}", changed=True)
+
+    @operation(local=True)
+    def rollback(self, name: str, *, reason: str = "") -> ServiceState:
+        """Make the model that was live before live again."""
+        aliases = self._known(name)
+        back = self._need(aliases, "previous", name)
+        after = {**aliases, "live": aliases["previous"], "previous": aliases["live"]}
+        self._route(name, aliases, after, reason=reason or "rolled back")
+        self._follow(name, aliases)
+        return self._state(name, f"{back.facts['version']} is live in {name} again", changed=True)
+
+    @operation(local=True)
+    def stop(self, name: str) -> ServiceState:
+        """Stop a service's server after the requests in hand; deploy starts it again."""
+        self._known(name)
+        files = self._files(name)
+        live = process.find(files)
+        if live is not None:
+            process.stop(files, live)
+        return self._state(name, f"{name} stopped" if live else f"{name} was not running", changed=live is not None)
+
+    @operation(reads=True, verb="list")
+    def list_services(self) -> ServiceList:
+        """List services with what is live and where."""
+        shown = tuple(self.show(asset.name) for asset in self.ws.catalog.assets("service")) if self.ws.has_store else ()
+        return ServiceList(services=shown, next=() if shown else ("sampan ship MODEL",))
+
+    @operation(reads=True)
+    def show(self, name: str) -> ServiceShown:
+        """Show a service: deployments, process, traffic and latency."""
+        aliases = self._known(name)
+        live = process.find(self._files(name))
+        samples = _samples(live) if live is not None else None
+        deployments = tuple(self._deployment(alias, aliases[alias], samples) for alias in ALIASES if alias in aliases)
+        return ServiceShown(
+            service=name,
+            state="running" if samples is not None else "stopped",
+            url=live.url if live else "",
+            pid=live.pid if live else None,
+            started=iso(live.started) if live else "",
+            deployments=deployments,
+            traffic=_traffic(samples) if samples is not None else None,
+            fault=_fault(live) if live is not None else "",
+            next=(f"sampan monitor show {name}",)
+            if live
+            else (f"sampan service deploy {deployments[0].model} {name}",)
+            if deployments
+            else (),
+        )
+
+    def serve_command(self, name: str, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
+        """Return the command that runs a service's server in the foreground."""
+        return process.server_command(self.ws.root, name, host=host, port=port)
+
+    def running(self, name: str) -> Liveness | None:
+        """Return the service's running server, or None. For clients on this machine: where it is, and its token."""
+        return process.find(self._files(name))
+
+    def _join(self, model: str, name: str, role: Candidate, *, share: float | None = None) -> ServiceState:
+        package = self._package(model)
+        aliases = self._known(name)
+        version = self._version(package)
+        if self._deploys(aliases, "live", package):
+            raise Conflict(f"{version} is the live model of {name}", hint="name another version")
+        if self._deploys(aliases, role, package):
+            if share is not None:
+                return self.shift(name, share)
+            return self._state(name, f"{version} is the {role} of {name} already", changed=self._ensure_running(name, 0))
+        self._move(name, package, role, None, aliases, share=share, reason=f"{role} {model}")
+        self._follow(name, aliases)
+        return self._state(name, f"{version} is the {role} of {name}", changed=True)
+
+    def _move(
+        self,
+        service: str,
+        package: Node,
+        role: str,
+        held: NodeId | None,
+        before: dict[str, NodeId],
+        *,
+        share: float | None = None,
+        reason: str,
+    ) -> None:
+        """Put a package into a role: by the deployment it has already (`held`), or a new one."""
+        node = held or new_id()
+        after = {alias: target for alias, target in before.items() if target != node}
+        if role == "live" and "live" in before:
+            after["previous"] = before["live"]
+        after[role] = node
+        if held is not None:
+            self._route(service, before, after, share=share, reason=reason)
+            return
+        version = self._version(package)
+        facts = {"package": package.id, "version": version, "environment": package.facts.get("environment", "")}
+        deployed = Deployed(node=node, service=service, package=package.id, model=version, role=role, facts=facts)
+        self.ws.ledger.append(
+            deployed, routed(service, before, after, states=self._states(before), share=share, reason=reason), reason=reason
+        )
+
+    def _route(self, service: str, before: dict[str, NodeId], after: dict[str, NodeId], *, share: float | None = None, reason: str) -> None:
+        states = self._states({**before, **after})
+        self.ws.ledger.append(routed(service, before, after, states=states, share=share, reason=reason), reason=reason)
+
+    def _states(self, aliases: dict[str, NodeId]) -> dict[NodeId, str]:
+        return {node: self.ws.catalog.node(node).state for node in set(aliases.values())}
+
+    def _follow(self, service: str, before: dict[str, NodeId], *, port: int = 0) -> None:
+        """Make the running server look at the routing now, or start one. If it cannot load what it should, route as `before`.
+
+        Raises
+        ------
+        Unavailable : the server could not load a package, or not start; it goes on with what it had.
+        """
+        try:
+            live = process.find(self._files(service))
+            if live is None:
+                self._ensure_running(service, port)
+                return
+            status, body = process.ask(live, "POST", "/admin/reload", timeout_s=process.READY_S)
+            if status != 200:
+                raise Unavailable(f"the server of {service} refused to reload: {body.decode(errors='replace')}")
+            if fault := msgspec.json.decode(body)["fault"]:
+                raise Unavailable(f"the server of {service} could not load it and goes on with what it had: {fault}")
+        except Unavailable:
+            if "live" in before:
+                self._route(service, self._aliases(service), before, reason="the server could not follow")
+            raise
+
+    def _ensure_running(self, service: str, port: int) -> bool:
+        """Start the server unless it runs; say whether that was needed."""
+        files = self._files(service)
+        if process.find(files) is not None:
+            return False
+        with self.ws.progress.stage(f"starting the server of {service}"):
+            process.start(files, self.serve_command(service, port=port))
+        return True
+
+    def _state(self, service: str, did: str, *, changed: bool) -> ServiceState:
+        plan = planned_routing(self.ws.catalog, service)
+        live = process.find(self._files(service))
+        return ServiceState(
+            service=service,
+            did=did,
+            changed=changed,
+            url=live.url if live else "",
+            live=plan.live.version if plan.live else "",
+            canary=plan.canary.version if plan.canary else "",
+            canary_share=plan.share,
+            shadow=plan.shadow.version if plan.shadow else "",
+            differences=self._differences(plan.live.package) if plan.live else (),
+            next=(f"sampan service show {service}", f"sampan monitor show {service}"),
+        )
+
+    def _differences(self, package: NodeId) -> tuple[str, ...]:
+        from sampan.engine.environment import Environment, capture, differences
+
+        file = self.ws.model.package_path(package) / "environment.json"
+        if not file.exists():
+            return ()
+        return tuple(differences(msgspec.json.decode(file.read_bytes(), type=Environment), capture(self.ws.root)))
+
+    def _package(self, ref: str) -> Node:
+        """Return the package a reference means: itself, or the newest one made of that model."""
+        try:
+            found = self.ws.catalog.resolve(ref)
+        except SampanError:
+            found = self.ws.catalog.resolve(ref, kind="model")
+        if found.kind == "package":
+            return found
+        if found.kind != "model":
+            raise ParameterError(f"{ref} is a {found.kind}, a service needs a model or a package", hint="sampan model list")
+        made = [self.ws.catalog.node(edge.dst) for edge in self.ws.catalog.edges_from(found.id) if edge.role == "packaged_as"]
+        packages = [node for node in made if node.kind == "package"]
+        if not packages:
+            raise NotFound(f"{found.ref} has no package yet", hint=f"sampan model package {found.ref}")
+        return max(packages, key=lambda node: node.created)
+
+    def _version(self, package: Node) -> str:
+        """Return what answers call a package: the reference of its model."""
+        if model := package.facts.get("model"):
+            return str(model)
+        return package.ref
+
+    def _aliases(self, service: str) -> dict[str, NodeId]:
+        return {alias: node for alias, node in self.ws.catalog.aliases("deployment", service).items() if alias in ALIASES}
+
+    def _known(self, service: str) -> dict[str, NodeId]:
+        """Return the aliases of a service that exists, or raise NotFound with the nearest names."""
+        if aliases := self._aliases(service):
+            return aliases
+        known = [asset.name for asset in self.ws.catalog.assets("service")]
+        raise NotFound(
+            f"no service called {service!r}", did_you_mean=nearest(service, known), hint="" if known else "sampan ship MODEL makes one"
+        )
+
+    def _need(self, aliases: dict[str, NodeId], alias: str, service: str) -> Node:
+        if alias not in aliases:
+            raise NotFound(f"{service} has no {alias} model", hint=f"sampan service show {service}")
+        return self.ws.catalog.node(aliases[alias])
+
+    def _node_of(self, aliases: dict[str, NodeId], alias: str) -> Node | None:
+        return self.ws.catalog.node(aliases[alias]) if alias in aliases else None
+
+    def _deploys(self, aliases: dict[str, NodeId], role: str, package: Node) -> bool:
+        node = self._node_of(aliases, role)
+        return node is not None and node.facts["package"] == package.id
+
+    def _deployment(self, alias: str, node_id: NodeId, samples: Samples | None) -> Deployment:
+        from sampan.serving.exposition import total
+
+        node = self.ws.catalog.node(node_id)
+        version = str(node.facts["version"])
+        counted = None if samples is None else int(total(samples, "sampan_predictions_total", version=version, role=alias))
+        package = self.ws.catalog.node(str(node.facts["package"]))
+        return Deployment(role=alias, model=version, package=package.ref, id=node.id, since=iso(node.created), predictions=counted)
+
+    def _files(self, service: str) -> ServiceFiles:
+        return process.ServiceFiles(self.ws.store_folder, service)
+
+
+def _check_share(share: float) -> float:
+    if not 0 < share < 1:
+        raise ParameterError(f"share is {share}, expected a number above 0 and below 1", hint="0.05 is 5 % of the keys")
+    return share
+
+
+def _samples(live: Liveness) -> Samples | None:
+    """Read a server's metrics; None where it does not answer."""
+    from sampan.serving.exposition import parse
+
+    try:
+        return parse(process.ask(live, "GET", "/metrics", timeout_s=5.0)[1].decode())
+    except Unavailable:
+        return None
+
+
+def _traffic(samples: Samples) -> Traffic:
+    from sampan.serving.exposition import latency_quantile, total
+
+    p50, p95 = latency_quantile(samples, 0.5), latency_quantile(samples, 0.95)
+    return Traffic(
+        requests=int(
+            total(samples, "sampan_requests_total", route="/predict") + total(samples, "sampan_requests_total", route="/v2/models/")
+        ),
+        errors=int(total(samples, "sampan_errors_total")),
+        predictions=int(total(samples, "sampan_predictions_total")),
+        p50_ms=None if p50 is None else p50 * 1000,
+        p95_ms=None if p95 is None else p95 * 1000,
+        log_rows=int(total(samples, "sampan_log_written_rows_total")),
+        log_dropped_rows=int(total(samples, "sampan_log_dropped_rows_total")),
+        shadow_dropped_rows=int(total(samples, "sampan_shadow_dropped_rows_total")),
+    )
+
+
+def _fault(live: Liveness) -> str:
+    try:
+        return str(msgspec.json.decode(process.ask(live, "GET", "/health", timeout_s=5.0)[1]).get("fault", ""))
+    except Unavailable as cause:
+        return cause.message
