@@ -46,6 +46,13 @@ class Shelf(Room):
 
 
 class Longer(Shelf):
+    """A longer shelf.
+
+    Parameters
+    ----------
+    ref, file : said once for all operations
+    """
+
     @operation(reads=True)
     def more_of_it(self) -> Shown:
         """Show more."""
@@ -68,6 +75,12 @@ def test_an_operation_is_described_by_its_signature_and_docstring() -> None:
 def test_verbs_come_in_the_order_of_the_class_and_only_declared_methods_are_offered() -> None:
     assert list(describe(Shelf)) == ["show", "tidy"]
     assert list(describe(Longer)) == ["show", "tidy", "more-of-it"]
+
+
+def test_what_the_class_says_of_a_parameter_holds_where_the_operation_says_nothing() -> None:
+    helps = {p.name: p.help for p in describe(Longer)["show"].parameters}
+
+    assert (helps["ref"], helps["file"]) == ("which shelf", "said once for all operations")
 
 
 def test_a_python_caller_calls_the_plain_method() -> None:

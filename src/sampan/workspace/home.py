@@ -5,8 +5,10 @@ They read the graph by kind and state alone, so that what a plug-in stores is sh
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -127,19 +129,23 @@ class Freed(Answer, frozen=True, kw_only=True):
     """What `gc` freed, or would free."""
 
     n_objects: int
-    n_bytes: int
+    n_bytes: int  # of objects and leftovers
     dry_run: bool
+    n_leftovers: int = 0  # temporary files of work that never ended
 
     def text(self) -> str:
         """Say how much."""
         verb = "would free" if self.dry_run else "freed"
-        return f"{verb} {self.n_objects:,} objects, {self.n_bytes:,} bytes" if self.n_objects else "nothing to free"
+        if not self.n_objects and not self.n_leftovers:
+            return "nothing to free"
+        leftovers = f" and {self.n_leftovers:,} leftover files" if self.n_leftovers else ""
+        return f"{verb} {self.n_objects:,} objects{leftovers}, {self.n_bytes:,} bytes"
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """One stored object that is missing or not what its digest says."""
+    """One stored thing that is missing or not what its record says."""
 
-    digest: str
+    digest: str  # "" where it is no object
     what: str
     needed_by: str
 
@@ -154,7 +160,10 @@ class Checked(Answer, frozen=True, kw_only=True):
         """Name each fault and what needs the damaged bytes."""
         if self.clean:
             return "the store is clean"
-        return "\n".join(f"{fault.digest}: {fault.what}; needed by {fault.needed_by or 'nothing named'}" for fault in self.faults)
+        return "\n".join(
+            (f"{fault.digest}: " if fault.digest else "") + fault.what + (f"; needed by {fault.needed_by}" if fault.needed_by else "")
+            for fault in self.faults
+        )
 
     def exit_code(self) -> int:
         """Exit as IntegrityError does where bytes are damaged."""
@@ -250,18 +259,23 @@ class Home(Room):
         from sampan.store.upkeep import gc
 
         swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
-        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run)
+        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers)
 
     @operation(reads=True)
-    def fsck(self) -> Checked:
-        """Re-read everything stored and name what is damaged and who needs it."""
+    def fsck(self, *, quick: bool = False) -> Checked:
+        """Re-read everything stored and the ledger; name what is damaged and who needs it.
+
+        Parameters
+        ----------
+        quick : compare sizes instead of reading all bytes
+        """
         if not self.ws.has_store:
             return Checked(clean=True)
         from sampan.store.upkeep import fsck
 
-        found = fsck(self.ws.store)
+        found = fsck(self.ws.store, quick=quick, ledger=lambda: self.ws.ledger.verify().what)
         faults = tuple(Damage(digest=f.digest, what=f.what, needed_by=f.needed_by) for f in found)
-        return Checked(clean=not faults, faults=faults, next=() if faults else ("sampan audit verify",))
+        return Checked(clean=not faults, faults=faults, next=("sampan audit verify",) if faults else ())
 
     @operation(reads=True, local=True)
     def doctor(self) -> Diagnosis:
@@ -293,8 +307,7 @@ class Home(Room):
 
     def _happened(self, event: Recorded) -> Happened:
         subject = self._ref_of(event.subject) if event.subject else ""
-        details = [f"{k}={v}" for k, v in event.body.items() if isinstance(v, (str, int, float)) and v != "" and k not in _PLAIN_FIELDS]
-        words = [event.type.replace("_", " "), subject, *details[:3]]
+        words = [event.type.replace("_", " "), subject or str(event.body.get("name", "")), *_details(event.body)]
         return Happened(
             seq=event.seq,
             at=iso(event.at),
@@ -326,7 +339,22 @@ class Home(Room):
 
 
 # Fields of an event's body that its subject, time or reason already tell.
-_PLAIN_FIELDS = frozenset({"node", "kind", "name", "digest", "size", "reason", "before", "after", "key", "token"})
+_TOLD_FIELDS = frozenset({"node", "kind", "name", "digest", "size", "reason", "before", "after", "key", "token", "state"})
+_N_DETAILS = 3
+_NODE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _details(body: dict[str, Any]) -> Iterator[str]:
+    """Yield the few plain values of an event that tell it from others of its type."""
+    before, after = body.get("before"), body.get("after")
+    if isinstance(before, str) and isinstance(after, str) and not _NODE_ID.fullmatch(before) and not _NODE_ID.fullmatch(after):
+        yield f"{before} → {after}"
+    plain = {
+        name: value
+        for name, value in body.items()
+        if name not in _TOLD_FIELDS and isinstance(value, (str, int, float)) and value != "" and not _NODE_ID.fullmatch(str(value))
+    }
+    yield from (f"{name}={value}" for name, value in list(plain.items())[:_N_DETAILS])
 
 
 def _origin(node: Node) -> Origin:

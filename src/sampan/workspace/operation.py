@@ -7,7 +7,8 @@
         def show(self, ref: str, *, rows: int = 5) -> DatasetShown:
             '''Show a dataset: its versions, columns and newest checks.'''
 
-A numpy-style Parameters section in the docstring gives each parameter its help text on every surface.
+A numpy-style Parameters section in the docstring gives each parameter its help text on every surface; one in the class's docstring
+does so for parameters that several of its operations share.
 Parameters before `*` are positional on the command line, the rest are options. A parameter's type is one of: str, int, float, bool, Path,
 Literal of strings, T | None, list[T], dict[str, str]. The result is an Answer. A Python caller just calls the method.
 """
@@ -135,6 +136,7 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
     where = f"{room.__module__}.{room.__qualname__}.{method_name}"
     hints = _hints(method, where)
     summary, description, helps = read_docstring(inspect.getdoc(method) or "")
+    shared = read_docstring(inspect.getdoc(room) or "")[2]
     result = hints.get("return")
     if not (isinstance(result, type) and issubclass(result, Answer)):
         raise TypeError(f"{where} is an operation and must return an Answer, not {result}")
@@ -144,7 +146,7 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
         method=method_name,
         summary=summary,
         description=description,
-        parameters=tuple(_parameters(method, hints, helps, where)),
+        parameters=tuple(_parameters(method, hints, {**shared, **helps}, where)),
         result=result,
         reads=declared.reads,
         local=declared.local,
