@@ -54,15 +54,17 @@ def rows_by_key(frame: pl.DataFrame, key: list[str]) -> dict[tuple[Any, ...], di
 
 def check_against_a_full_join(tables: Tables, before: Digest, after: Digest, key: list[str]) -> None:
     one, other = tables.read(before), tables.read(after)
+    if any(one.schema[name] != other.schema[name] for name in key):
+        with pytest.raises(ParameterError, match="the key column x is Float64 in one version and Float32 in the other"):
+            tables.diff(before, after, key=key)
+        return
     old, new = rows_by_key(one, key), rows_by_key(other, key)
     if old is None or new is None:
         with pytest.raises(ParameterError, match="is not unique in the version " + ("before" if old is None else "after")):
             tables.diff(before, after, key=key)
         return
     common = [name for name in one.columns if name not in key and name in other.columns and one.schema[name] == other.schema[name]]
-    changed = {
-        name: [column for column in common if not same(old[name][column], new[name][column])] for name in old.keys() & new.keys()
-    }
+    changed = {name: [column for column in common if not same(old[name][column], new[name][column])] for name in old.keys() & new.keys()}
     counted = Counter(column for columns in changed.values() for column in columns)
 
     told = tables.diff(before, after, key=key)
@@ -99,31 +101,35 @@ def check_examples(told: TableDiff, old: dict[Any, Any], new: dict[Any, Any], ke
 
 # -- any history
 
-ids = st.one_of(st.none(), st.integers(0, 12))
+ids = st.one_of(st.none(), st.integers(0, 30))
 numbers = st.one_of(st.none(), st.sampled_from([0.0, -0.0, 1.0, 2.5, math.nan, math.inf]))
 row = st.tuples(ids, numbers, st.sampled_from([None, "", "a", "b"]), numbers, st.sampled_from([None, [], [1], [1, None]]))
-frames = st.lists(row, max_size=8).map(lambda rows: pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+frames = st.lists(row, min_size=1, max_size=12, unique_by=lambda values: values[0]).map(
+    lambda rows: pl.DataFrame(rows, schema=SCHEMA, orient="row")
+)
 Edit = Callable[[Tables, Digest], Digest]
 
 
 @st.composite
 def edits(draw: st.DrawFn) -> Edit:
-    kind = draw(st.sampled_from(["append", "append", "delete", "overlay", "add", "retype", "upsert", "compact", "create", "again"]))
+    kind = draw(
+        st.sampled_from(["append", "append", "delete", "overlay", "overlay", "add", "retype", "upsert", "upsert", "compact", "create"])
+    )
     frame: pl.DataFrame = draw(frames)
     seed = draw(st.integers(0, 10**6))
 
     def edit(tables: Tables, version: Digest) -> Digest:
         table = tables.read(version)
         if kind == "append":
-            return tables.append(version, fitted(frame, table.schema)).digest
+            rows = fitted(frame, table.schema)
+            # One in eight keeps what makes the key ambiguous.
+            return tables.append(version, rows if seed % 8 == 0 else rows.join(table, on="id", how="anti", nulls_equal=True)).digest
         if kind == "delete":
             return tables.delete(version, [i for i in range(table.height) if (seed >> (i % 16)) & 1]).digest
         if kind == "compact":
             return tables.compact(version).digest
         if kind == "create":
             return tables.create(table.sample(fraction=1, shuffle=True, seed=seed)).digest
-        if kind == "again":
-            return tables.append(version, table).digest
         if kind == "upsert":
             return tables.upsert(version, fitted(frame, table.schema).unique("id"), key=["id"]).digest
         return tables.overlay(version, overlay_of(kind, table, seed)).digest
@@ -143,16 +149,16 @@ def overlay_of(kind: str, table: pl.DataFrame, seed: int) -> pl.DataFrame:
     if kind == "retype":
         return table.select(pl.col("x").cast(pl.Float32), pl.col("name").fill_null("none"))
     flipped = pl.Series([bool((seed >> (i % 16)) & 1) for i in range(table.height)], dtype=pl.Boolean)
-    column = ["x", "name", "at", "id"][seed % 4]
+    column = ["x", "x", "name", "name", "n", "n", "at", "id"][seed % 8]
     return table.select(pl.when(flipped).then(pl.col(column).shift(1)).otherwise(pl.col(column)))
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     frames,
     st.lists(edits(), min_size=1, max_size=6),
-    st.sampled_from([["id"], ["id", "name"], ["at", "id"], ["name"], ["id", "at", "name", "x"]]),
+    st.sampled_from([["id"], ["id"], ["id", "name"], ["at", "id"], ["name"], ["id", "at", "name", "x"]]),
 )
 def test_a_diff_equals_a_full_join(start: pl.DataFrame, script: list[Edit], key: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
@@ -164,12 +170,8 @@ def test_a_diff_equals_a_full_join(start: pl.DataFrame, script: list[Edit], key:
             except ParameterError as error:  # an upsert into a table where the key is not unique
                 assert "not unique" in error.message  # noqa: PT017  # the other outcome is no error at all
             tables.check(versions[-1])
-        try:
-            check_against_a_full_join(tables, versions[0], versions[-1], key)
-            check_against_a_full_join(tables, versions[len(versions) // 2], versions[-1], key)
-        except ParameterError as error:
-            assert "the key column" in error.message  # noqa: PT017  # x changed its type and is part of the key
-            assert "x" in key
+        check_against_a_full_join(tables, versions[0], versions[-1], key)
+        check_against_a_full_join(tables, versions[len(versions) // 2], versions[-1], key)
 
 
 # -- what it says

@@ -10,6 +10,7 @@ The pack gets its name before its index does: data without an index is an orphan
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import threading
 from bisect import bisect_left
@@ -149,8 +150,8 @@ class Packs:
         self.refresh()
         return list(self._damaged.values())
 
-    def write(self, items: Sequence[tuple[Digest, bytes]], batch: Batch) -> None:
-        """Stage one pack with its index."""
+    def write(self, items: Sequence[tuple[Digest, bytes]], batch: Batch) -> Path:
+        """Stage one pack with its index; return where the pack will stand."""
         entries, offset = [], 0
         with batch.create() as (temporary, file):
             for digest, data in items:
@@ -158,9 +159,10 @@ class Packs:
                 entries.append((bytes.fromhex(digest[len(PREFIX) :]), offset, len(data)))
                 offset += len(data)
         index = _index_bytes(entries)
-        name = index[-_CHECK_BYTES:].hex()[:32]
-        batch.place(temporary, self._folder / f"{name}.pack")
-        batch.write(index, self._folder / f"{name}.index")
+        pack = self._folder / f"{index[-_CHECK_BYTES:].hex()[:32]}.pack"
+        batch.place(temporary, pack)
+        batch.write(index, pack.with_suffix(".index"))
+        return pack
 
     def discard(self, digests: Collection[Digest], *, temporary: Path, allowed: Callable[[Path], bool]) -> dict[Digest, int]:
         """Rewrite each pack without some objects; return the bytes freed for each object.
@@ -186,11 +188,8 @@ class Packs:
             return
         age = index.pack.stat()
         with Batch(temporary) as batch:
-            self.write(live, batch)
-        self.refresh()
-        if place := self.find_loaded(live[0][0]):
-            with suppress(OSError):
-                _set_age(place.pack, age.st_mtime_ns)
+            pack = self.write(live, batch)
+        os.utime(pack, ns=(age.st_mtime_ns, age.st_mtime_ns))
 
     def orphans(self) -> Iterator[Path]:
         """Iterate over pack data without an index: what a crash between the two leaves."""
@@ -225,9 +224,3 @@ def _blake3(data: bytes) -> bytes:
     from blake3 import blake3
 
     return bytes(blake3(data).digest())
-
-
-def _set_age(path: Path, mtime_ns: int) -> None:
-    import os
-
-    os.utime(path, ns=(mtime_ns, mtime_ns))

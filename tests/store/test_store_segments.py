@@ -1,0 +1,210 @@
+"""Prediction logs: every whole batch is read once, whatever became of its writer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.errors import ParameterError, StoreUnavailable, UsageError
+from sampan.store.segments import Segments, SegmentWriter
+
+SCHEMA = pa.schema([("id", pa.int64()), ("score", pa.float64())])
+
+
+def batch(*ids: int) -> pa.RecordBatch:
+    return pa.record_batch([list(ids), [i / 2 for i in ids]], schema=SCHEMA)
+
+
+def ids(table: pa.Table) -> list[int]:
+    return table["id"].to_pylist() if table.num_columns else []
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> Segments:
+    return Segments(tmp_path)
+
+
+def test_flushed_batches_are_read_while_the_writer_lives(segments: Segments) -> None:
+    writer = segments.writer("flights", SCHEMA)
+    writer.write(batch(1, 2))
+    assert ids(segments.read("flights")[0]) == []
+
+    writer.flush()
+    rows, cursor = segments.read("flights")
+    assert ids(rows) == [1, 2]
+    assert rows.schema == SCHEMA
+    writer.write(batch(3))
+    writer.seal()
+    assert ids(segments.read("flights", after=cursor)[0]) == [3]
+    assert ids(segments.read("flights")[0]) == [1, 2, 3]
+
+
+def test_a_stream_that_nobody_wrote_has_no_rows(segments: Segments) -> None:
+    rows, cursor = segments.read("nothing")
+
+    assert (rows.num_rows, cursor) == (0, "")
+    assert segments.streams() == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["write", "flush", "seal", "read"])), max_size=40))
+def test_every_row_comes_exactly_once(tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, str]]) -> None:
+    segments = Segments(tmp_path_factory.mktemp("log"))
+    writers: dict[int, SegmentWriter] = {}
+    seen: list[int] = []
+    cursor, n_written = "", 0
+    for who, what in script:
+        if what == "read":
+            rows, cursor = segments.read("log", after=cursor)
+            seen += ids(rows)
+            continue
+        if who not in writers:
+            writers[who] = segments.writer("log", SCHEMA)
+        if what == "write":
+            writers[who].write(batch(n_written, n_written + 1))
+            n_written += 2
+        elif what == "flush":
+            writers[who].flush()
+        else:
+            writers.pop(who).seal()
+    for writer in writers.values():
+        writer.seal()
+    rows, cursor = segments.read("log", after=cursor)
+
+    assert sorted(seen + ids(rows)) == list(range(n_written))
+    assert segments.read("log", after=cursor)[0].num_rows == 0
+    assert ":" not in cursor
+    assert segments.read("log", after=cursor)[1] == cursor
+
+
+def test_a_cursor_stays_short_over_many_segments(segments: Segments) -> None:
+    for number in range(30):
+        with segments.writer("log", SCHEMA) as writer:
+            writer.write(batch(number))
+
+    assert segments.read("log")[1] == "30"
+
+
+def test_a_torn_tail_is_left_out_at_every_length(segments: Segments, tmp_path: Path) -> None:
+    with segments.writer("log", SCHEMA) as writer:
+        writer.write(batch(1))
+        writer.write(batch(2))
+    path = next(tmp_path.rglob("*.arrows"))
+    data = path.read_bytes()
+    path.unlink()
+    torn = path.with_suffix(".open")
+    counts = []
+    for length in range(0, len(data) + 1, 7):
+        torn.write_bytes(data[:length])
+        counts.append(segments.read("log")[0].num_rows)
+
+    assert counts == sorted(counts)
+    assert set(counts) == {0, 1, 2}
+    second = len(data) - 8 - len(batch(2).serialize())
+    torn.write_bytes(data[:second] + bytes(4096))
+    assert ids(segments.read("log")[0]) == [1]
+
+
+def test_streams_have_any_name_and_columns_may_grow(segments: Segments) -> None:
+    wider = pa.schema([*SCHEMA, ("carrier", pa.string())])
+    with segments.writer("flights-late/b3:12 ü", SCHEMA) as writer:
+        writer.write(batch(1))
+    with segments.writer("flights-late/b3:12 ü", wider) as writer:
+        writer.write(pa.record_batch([[2], [0.5], ["UA"]], schema=wider))
+    with segments.writer("..", SCHEMA) as writer:
+        writer.write(batch(9))
+
+    rows, _ = segments.read("flights-late/b3:12 ü")
+    assert rows["carrier"].to_pylist() == [None, "UA"]
+    assert segments.streams() == ["..", "flights-late/b3:12 ü"]
+    assert ids(segments.read("..")[0]) == [9]
+
+
+def test_other_columns_and_dictionaries_are_refused(segments: Segments) -> None:
+    with segments.writer("log", SCHEMA) as writer, pytest.raises(ParameterError, match="other int64"):
+        writer.write(pa.record_batch([[1]], names=["other"]))
+    with pytest.raises(ParameterError, match="carrier"):
+        segments.writer("log", pa.schema([("carrier", pa.dictionary(pa.int8(), pa.string()))]))
+    with pytest.raises(ParameterError, match="needs a name"):
+        segments.writer("", SCHEMA)
+    with pytest.raises(ParameterError, match="'nonsense' is no cursor"):
+        segments.read("log", after="nonsense")
+
+
+def test_a_sealed_writer_takes_no_more_and_an_empty_segment_vanishes(segments: Segments, tmp_path: Path) -> None:
+    writer = segments.writer("log", SCHEMA)
+    writer.seal()
+    writer.seal()
+
+    assert list(tmp_path.rglob("*.open")) + list(tmp_path.rglob("*.arrows")) == []
+    with pytest.raises(UsageError, match="is sealed"):
+        writer.write(batch(1))
+
+
+def test_a_failed_flush_leaves_whole_batches_and_a_usable_writer(segments: Segments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = segments.writer("log", SCHEMA)
+    writer.write(batch(1))
+    writer.flush()
+    really_write = os.write
+
+    def write_a_little_then_fail(file: int, data: memoryview) -> int:
+        really_write(file, data[:10])
+        raise OSError(28, "No space left on device")
+
+    writer.write(batch(2))
+    monkeypatch.setattr("os.write", write_a_little_then_fail)
+    with pytest.raises(StoreUnavailable, match="No space left") as caught:
+        writer.flush()
+    monkeypatch.undo()
+    writer.write(batch(3))
+    writer.seal()
+
+    assert "sampan gc" in caught.value.hint
+    assert ids(segments.read("log")[0]) == [1, 3]
+
+
+CHILD = """
+import os, sys
+import pyarrow as pa
+from pathlib import Path
+from sampan.store.segments import Segments
+schema = pa.schema([("id", pa.int64()), ("score", pa.float64())])
+writer = Segments(Path(sys.argv[1])).writer("log", schema)
+number = int(sys.argv[2])
+for step in range(10**9):
+    writer.write(pa.record_batch([[number], [0.0]], schema=schema))
+    if step % 3 == 0:
+        writer.flush()
+        os.write(1, b"%d\\n" % number)
+    number += 1
+"""
+
+
+@pytest.mark.slow
+def test_killed_writers_lose_nothing_that_was_flushed(segments: Segments, tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    seen: list[int] = []
+    cursor = ""
+    for number in range(4):
+        start = number * 10**6
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), str(start)], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(1 + 37 * number)]
+            child.kill()
+            lines += child.stdout.readlines()
+        acknowledged += [n for line in lines if line.endswith(b"\n") for n in range(start, int(line) + 1)]
+        rows, cursor = segments.read("log", after=cursor)
+        seen += ids(rows)
+
+    assert set(acknowledged) <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert cursor == "4"
+    assert segments.seal_abandoned() == 4
+    assert sorted(ids(segments.read("log")[0])) == sorted(seen)
+    assert list(tmp_path.rglob("*.open")) == []
