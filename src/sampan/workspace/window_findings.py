@@ -1,0 +1,203 @@
+"""What a window of traffic shows: reads logs, package and labels, and lets the monitoring rib judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sampan.core.graph import NodeId
+from sampan.core.times import Millis
+from sampan.errors import NotFound, ParameterError
+from sampan.monitoring.drift import DriftReport, judge_drift
+from sampan.monitoring.estimate import Costs, LabelledSample, PerformanceEstimate, estimate_performance
+from sampan.monitoring.quality import Quality, measure_point, measure_quality
+from sampan.monitoring.verdict import Verdict, judge_window
+from sampan.stats.bootstrap import Estimate
+from sampan.workspace.prediction_history import ANSWERED, PackageRows, read_window
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+REFERENCE = "reference.parquet"
+SCORE, LABEL, MOMENT = "__score", "__label", "__moment"  # its columns beside the features
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that is known of a window. `version` is the model that gave most of its answers."""
+
+    version: str
+    deployments: tuple[NodeId, ...]
+    n_rows: int
+    verdict: Verdict
+    drift: DriftReport | None
+    no_drift: str  # why there is no drift report
+    live: Quality | None
+    estimate: PerformanceEstimate | None
+    reference: Quality | None
+    shadow: str
+    shadow_quality: Quality | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the window's node keeps: the table's columns, and the whole reports below `drift`, `live`, `estimate`."""
+        live, shadow, estimate, drift = self.live, self.shadow_quality, self.estimate, self.drift
+        plain: dict[str, Any] = {
+            "model": self.version,
+            "verdict": self.verdict.verdict,
+            "reasons": self.verdict.reasons,
+            "n_rows": self.n_rows,
+            "n_labelled": live.n if live else 0,
+            "moved": [feature.feature for feature in drift.moved] if drift else [],
+            "n_features": len(drift.features) if drift else 0,
+            "far_share": drift.far_share if drift else 0.0,
+            "not_estimated": estimate.refused if estimate else "the package has no reference rows",
+            "shadow": self.shadow,
+            "drift": drift,
+            "no_drift": self.no_drift,
+            "reference": self.reference,
+        }
+        for prefix, found in (("", live), ("estimated_", estimate), ("shadow_", shadow)):
+            if found is not None:
+                plain |= {f"{prefix}{name}": getattr(found, name) for name in ("auc", "log_loss", "cost")}
+        converted: dict[str, Any] = msgspec.to_builtins(plain)
+        return converted
+
+    def points(self, at: Millis) -> list[tuple[Millis, str, float, int]]:
+        """Return the window's place in each monitored series."""
+        figures: dict[str, tuple[Estimate | float | None, int]] = {"rows": (float(self.n_rows), self.n_rows)}
+        for prefix, found, n in (
+            ("", self.live, self.live.n if self.live else 0),
+            ("estimated_", self.estimate, self.n_rows),
+            ("shadow_", self.shadow_quality, self.shadow_quality.n if self.shadow_quality else 0),
+        ):
+            if found is not None:
+                figures |= {prefix + name: (getattr(found, name), n) for name in ("auc", "log_loss", "cost")}
+        if self.drift is not None:
+            figures |= {"features_moved": (float(len(self.drift.moved)), self.n_rows), "far_share": (self.drift.far_share, self.n_rows)}
+            figures |= {f"drift.{feature.feature}": (feature.effect, feature.n_current) for feature in self.drift.features}
+        values = {key: (f.value if isinstance(f, Estimate) else f, n) for key, (f, n) in figures.items()}
+        return [(at, key, value, n) for key, (value, n) in values.items() if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The held-out rows a package was judged on."""
+
+    names: list[str]
+    sample: LabelledSample
+
+
+def find(ws: Workspace, service: str, since: Millis, until: Millis) -> Findings:
+    """Look at a service's traffic with a moment in [since, until).
+
+    Raises
+    ------
+    NotFound : nothing was answered in it.
+    """
+    packages = read_window(ws, service, since, until)
+    answered = [_in_roles(rows, ANSWERED) for rows in packages]
+    answered = [rows for rows in answered if rows.frame.height]
+    if not answered:
+        raise NotFound(f"{service} answered nothing with a moment in this window", hint=f"sampan service show {service}")
+    main, rng = answered[0], np.random.default_rng(since % 2**32)
+    costs = _costs(ws, main.package)
+    reference = _reference(ws, main)
+    drift, no_drift = _drift(main, reference)
+    live = _quality(pl.concat([rows.frame for rows in answered], how="diagonal"), costs, rng)
+    reference_quality = measure_point(reference.sample.labels, reference.sample.scores, costs=costs) if reference else None
+    estimate = _estimate(main, reference, costs, rng)
+    shadow = max((_in_roles(rows, ("shadow",)) for rows in packages), key=lambda rows: rows.frame.height)
+    return Findings(
+        version=main.version,
+        deployments=_deployments(ws, service, {rows.package for rows in packages}),
+        n_rows=sum(rows.frame.height for rows in answered),
+        verdict=judge_window(drift, reference=reference_quality, live=live, estimated=estimate),
+        drift=drift,
+        no_drift=no_drift,
+        live=live,
+        estimate=estimate,
+        reference=reference_quality,
+        shadow=shadow.version if shadow.frame.height else "",
+        shadow_quality=_quality(shadow.frame, costs, rng),
+    )
+
+
+def _in_roles(rows: PackageRows, roles: tuple[str, ...]) -> PackageRows:
+    return PackageRows(rows.package, rows.version, rows.frame.filter(pl.col("role").is_in(roles)))
+
+
+def _reference(ws: Workspace, rows: PackageRows) -> Reference | None:
+    file = ws.model.package_path(rows.package) / REFERENCE
+    if not file.exists():
+        return None
+    frame = pl.read_parquet(file)
+    names = [name for name in rows.feature_names if name in frame.columns]
+    frame = frame.filter(pl.col(LABEL).is_not_null() & pl.col(LABEL).is_not_nan())
+    moments = frame[MOMENT].to_numpy() if MOMENT in frame.columns else None
+    sample = LabelledSample(
+        features=frame.select(names).to_numpy().astype(np.float32, copy=False),
+        scores=frame[SCORE].to_numpy().astype(np.float64, copy=False),
+        labels=frame[LABEL].to_numpy().astype(np.float64, copy=False),
+        moments=moments,
+    )
+    return Reference(names, sample)
+
+
+def _drift(rows: PackageRows, reference: Reference | None) -> tuple[DriftReport | None, str]:
+    if reference is None:
+        return None, f"the package has no {REFERENCE}"
+    current = _scores(rows)
+    try:
+        report = judge_drift(
+            reference.names, reference.sample.features, _matrix(rows, reference.names), scores=(reference.sample.scores, current)
+        )
+    except ParameterError as refusal:
+        return None, refusal.message
+    return report, ""
+
+
+def _estimate(rows: PackageRows, reference: Reference | None, costs: Costs, rng: np.random.Generator) -> PerformanceEstimate | None:
+    if reference is None:
+        return None
+    return estimate_performance(reference.sample, _matrix(rows, reference.names), _scores(rows), costs=costs, rng=rng)
+
+
+def _quality(frame: pl.DataFrame, costs: Costs, rng: np.random.Generator) -> Quality | None:
+    known = frame.filter(pl.col("label").is_not_null()) if frame.height else frame
+    if not known.height:
+        return None
+    return measure_quality(known["label"].to_numpy(), known["score"].to_numpy(), known["moment"].to_numpy(), costs=costs, rng=rng)
+
+
+def _matrix(rows: PackageRows, names: list[str]) -> NDArray[np.float32]:
+    order = {name: i for i, name in enumerate(rows.feature_names)}
+    return rows.features[:, [order[name] for name in names]]
+
+
+def _scores(rows: PackageRows) -> NDArray[np.float64]:
+    return rows.frame["score"].to_numpy()
+
+
+def _costs(ws: Workspace, package: NodeId) -> Costs:
+    """Read what decisions cost from the objective of the package's model; without one each error costs 1."""
+    from sampan.evaluation.objective import Objective
+    from sampan.workspace.predictors import read_manifest
+
+    manifest = read_manifest(ws.model.package_path(package))
+    threshold = 0.5 if manifest.threshold is None else manifest.threshold
+    model = next((e.src for e in ws.catalog.edges_to(package) if e.role == "packaged_as"), "")
+    stated = ws.catalog.node(model).facts.get("objective") if model else None
+    worth = msgspec.convert(stated, Objective).kpi if stated else None
+    if worth is None:
+        return Costs(threshold=threshold)
+    return Costs(threshold=threshold, false_alarm=-worth.fp, missed=-worth.fn, hit=-worth.tp, silence=-worth.tn)
+
+
+def _deployments(ws: Workspace, service: str, packages: set[NodeId]) -> tuple[NodeId, ...]:
+    nodes = ws.catalog.nodes(kind="deployment", name=service, limit=10_000)
+    return tuple(node.id for node in reversed(nodes) if node.facts["package"] in packages)
