@@ -43,7 +43,7 @@ def test_objects_are_read_only_and_nothing_else_stays(blobs: LocalBlobs) -> None
     path = blobs.path(blobs.put(b"data"))
 
     assert path.stat().st_mode & 0o777 & ~0o444 == 0
-    assert [p for p in blobs.leftovers()] == []
+    assert list(blobs.leftovers()) == []
 
 
 def test_a_copy_is_independent_of_its_source(blobs: LocalBlobs, source: Path) -> None:

@@ -147,7 +147,9 @@ def test_a_sealed_writer_takes_no_more_and_an_empty_segment_vanishes(segments: S
         writer.write(batch(1))
 
 
-def test_a_failed_flush_leaves_whole_batches_and_a_usable_writer(segments: Segments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_flush_leaves_whole_batches_and_a_usable_writer(
+    segments: Segments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = segments.writer("log", SCHEMA)
     writer.write(batch(1))
     writer.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,9 @@ class BlobsContract:
         flip_a_byte(blobs.path(digest))
 
     @pytest.fixture
-    def blobs(self, tmp_path: Path) -> Iterator[Blobs]:
+    def blobs(self, tmp_path: Path) -> Blobs:
         """Lend a new blob store."""
-        yield self.open_blobs(tmp_path / "store")
+        return self.open_blobs(tmp_path / "store")
 
     @pytest.mark.parametrize("data", [b"", b"a", b"\x00" * 70_000, bytes(range(256)) * 8192])
     def test_what_was_put_is_read(self, blobs: Blobs, data: bytes) -> None:

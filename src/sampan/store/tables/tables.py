@@ -208,12 +208,14 @@ class Tables:
 
     def objects(self, version: Digest) -> Iterator[Digest]:
         """Iterate over everything a version needs, itself included."""
-        found = self._manifest(version)
-        yield version
-        yield found.schema
-        yield from (entry.digest for entry in found.lists)
-        for part in self._parts(found):
+        yield from self.outline(version)
+        for part in self.parts(version):
             yield from part.objects()
+
+    def outline(self, version: Digest) -> list[Digest]:
+        """Return the objects that say which parts there are: the manifest, the columns, the lists of parts."""
+        found = self._manifest(version)
+        return [version, found.schema, *(entry.digest for entry in found.lists)]
 
     def parts(self, version: Digest) -> list[Part]:
         """Return the parts of a version, in row order."""
