@@ -120,6 +120,23 @@ def test_a_step_writes_files_into_its_scratch_folder(engine: Engine) -> None:
         scratch()
 
 
+def test_a_given_file_reaches_the_step_under_its_name(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "flights.csv").write_text("delay\n5\n")
+
+    @step
+    def read(raw: Path) -> str:
+        return f"{raw.name} {raw.read_text()}"
+
+    @step
+    def hand_on(raw: Path) -> Path:
+        return raw
+
+    outcomes = engine.run([read, hand_on], inputs={"raw": tmp_path / "flights.csv"})
+
+    assert outcomes["read"].load() == "flights.csv delay\n5\n"
+    assert outcomes["hand_on"].load(into=tmp_path / "out") == tmp_path / "out" / "flights.csv"
+
+
 # What makes a step run again
 
 

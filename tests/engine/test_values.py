@@ -8,7 +8,7 @@ import pytest
 
 from sampan.engine import values
 from sampan.engine.shelf import Shelf
-from sampan.engine.values import StoredValue, TableRef
+from sampan.engine.values import StoredValue, TableRef, Want
 from sampan.errors import ParameterError, Unsupported
 from sampan.store import Store
 
@@ -25,10 +25,10 @@ def test_a_frame_is_kept_as_a_table_and_read_as_the_kind_asked_for(shelf: Shelf)
 
     assert stored.kind == "table"
     assert values.load(stored, shelf).equals(FRAME)
-    lazy = values.load(stored, shelf, want="LazyFrame")
+    lazy = values.load(stored, shelf, Want("LazyFrame"))
     assert isinstance(lazy, pl.LazyFrame)
     assert lazy.collect().equals(FRAME)
-    assert values.load(stored, shelf, want="TableRef") == TableRef(stored.digest)
+    assert values.load(stored, shelf, Want("TableRef")) == TableRef(stored.digest)
 
 
 def test_a_lazy_frame_and_its_frame_are_the_same_table(shelf: Shelf) -> None:
@@ -55,8 +55,7 @@ def test_a_file_comes_back_under_its_name(tmp_path: Path, shelf: Shelf) -> None:
     stored = values.save(tmp_path / "model.txt", shelf)
 
     assert values.load(stored, shelf).read_text() == "tree"
-    (tmp_path / "out").mkdir()
-    assert values.load(stored, shelf, into=tmp_path / "out") == tmp_path / "out" / "model.txt"
+    assert values.load(stored, shelf, Want(into=tmp_path / "out")) == tmp_path / "out" / "model.txt"
 
 
 def test_a_folder_comes_back_with_what_is_below_it(tmp_path: Path, shelf: Shelf) -> None:
@@ -65,7 +64,7 @@ def test_a_folder_comes_back_with_what_is_below_it(tmp_path: Path, shelf: Shelf)
     (tmp_path / "model" / "card.md").write_text("card")
     stored = values.save(tmp_path / "model", shelf)
 
-    back = values.load(stored, shelf, into=tmp_path / "back")
+    back = values.load(stored, shelf, Want(into=tmp_path / "back"))
 
     assert {p.relative_to(back).as_posix(): p.read_text() for p in back.rglob("*") if p.is_file()} == {
         "trees/1.txt": "one",

@@ -10,7 +10,6 @@ b3:1f00ab…              a node by (the beginning of) its content digest
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -88,6 +87,8 @@ def check_name(name: str) -> str:
 
 def nearest(word: str, known: Iterable[str], *, n: int = 3) -> tuple[str, ...]:
     """Return the up to `n` known words a person may have meant, best first."""
+    import difflib  # only a mistake needs it
+
     return tuple(difflib.get_close_matches(word, list(known), n=n, cutoff=0.6))
 
 

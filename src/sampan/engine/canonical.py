@@ -6,13 +6,10 @@ What JSON has no word for is written as `{"$": what, "v": how}`; a mapping JSON 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import datetime as dt
 import enum
 import math
-import uuid
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -24,13 +21,15 @@ from sampan.errors import ParameterError
 
 _TAG: Final = "$"
 _INT64: Final = 1 << 63
+# Looked for as dataclasses.is_dataclass does; that module, decimal and uuid are not imported, for a run from cache needs none.
+_DATACLASS: Final = "__dataclass_fields__"
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "bytes": base64.b64decode,
     "complex": lambda v: complex(*map(float, v)),
     "date": dt.date.fromisoformat,
     "datetime": dt.datetime.fromisoformat,
-    "decimal": Decimal,
+    "decimal": lambda v: import_module("decimal").Decimal(v),
     "dict": lambda v: {decode(key): decode(item) for key, item in v},
     "enum": lambda v: _class(v[0])[v[1]],
     "float": float,
@@ -42,7 +41,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "time": dt.time.fromisoformat,
     "timedelta": lambda v: dt.timedelta(days=v[0], seconds=v[1], microseconds=v[2]),
     "tuple": lambda v: tuple(map(decode, v)),
-    "uuid": uuid.UUID,
+    "uuid": lambda v: import_module("uuid").UUID(v),
 }
 
 
@@ -121,12 +120,14 @@ def _rarer(value: Any, where: str) -> Any:
         return _tagged("complex", [repr(value.real), repr(value.imag)])
     if isinstance(value, PurePath):
         return _tagged("path", str(value))
-    if isinstance(value, (Decimal, uuid.UUID)):
+    if type(value).__module__ in ("decimal", "uuid") and type(value).__name__ in ("Decimal", "UUID"):
         return _tagged(type(value).__name__.lower(), str(value))
     if isinstance(value, msgspec.Struct):
         return _fields(value, value.__struct_fields__, where)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _fields(value, [field.name for field in dataclasses.fields(value)], where)
+    if hasattr(type(value), _DATACLASS):
+        from dataclasses import fields
+
+        return _fields(value, [field.name for field in fields(value)], where)
     if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         return _encode(value.item(), where)
     place = f" at {where}" if where else ""
@@ -168,7 +169,5 @@ def _class(name: str) -> Any:
 
 def _holds_data(kind: type) -> bool:
     return (
-        issubclass(kind, (enum.Enum, msgspec.Struct))
-        or dataclasses.is_dataclass(kind)
-        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+        issubclass(kind, (enum.Enum, msgspec.Struct)) or hasattr(kind, _DATACLASS) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
     )

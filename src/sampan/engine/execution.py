@@ -15,7 +15,7 @@ from typing import Any
 from sampan.engine import sources, values
 from sampan.engine.shelf import Shelf
 from sampan.engine.step import Step
-from sampan.engine.values import Stored
+from sampan.engine.values import Stored, Want
 from sampan.errors import SampanError, StepFailed, Unsupported, UsageError
 
 _SCRATCH: ContextVar[Path | None] = ContextVar("scratch", default=None)
@@ -52,7 +52,7 @@ def execute(attempt: Attempt) -> Done:
         started = time.perf_counter()
         try:
             arguments = {
-                key: values.load(stored, attempt.shelf, want=attempt.step.declared.inputs[key], into=scratch() / "inputs" / key)
+                key: values.load(stored, attempt.shelf, Want(attempt.step.declared.inputs[key], scratch() / "inputs" / key, linked=True))
                 for key, stored in attempt.inputs.items()
             }
             result = attempt.step.function(**arguments, **attempt.params)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +41,7 @@ class Leases:
         self._ledger = ledger
         self._clock = clock
         self._lease_ms = lease_ms
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()[:8]}"
+        self._owner = f"{os.uname().nodename}:{os.getpid()}:{new_id()[:8]}"
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
         self._beating: threading.Thread | None = None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from sampan.engine.execution import Attempt, Done, execute
 from sampan.engine.executors import Inline, Job
 from sampan.engine.leases import Found, Lease
 from sampan.engine.values import Stored
@@ -18,6 +17,7 @@ from sampan.ports import Executor, Progress, Stage
 
 if TYPE_CHECKING:
     from sampan.engine.engine import Engine, Prepared, StepOutcome
+    from sampan.engine.execution import Done
     from sampan.engine.step import Step
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,8 @@ class Schedule:
         return self._inline if step.declared.effects or not step.declared.is_portable else self._executor
 
     def _submit(self, step: Step[..., Any], lease: Lease) -> None:
+        from sampan.engine.execution import Attempt, execute
+
         attempt = Attempt(
             step, {key: self._known[key] for key in step.declared.inputs}, self._prepared.params[step.name], self._engine.shelf
         )
@@ -131,7 +133,7 @@ class Schedule:
 
     def _take(self, name: str, ended: Any, stage: Stage | None) -> None:
         lease, step = self._running.pop(name), self._open[name]
-        if isinstance(ended, Done):
+        if not isinstance(ended, BaseException):
             self._commit(name, lease, ended, stage)
         elif isinstance(ended, ExecutorLost) and self._tries[name] < _TRIES:
             log.warning("step %s: %s; it is tried again", name, ended)

@@ -35,10 +35,11 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Want(NamedTuple):
-    """How a reader wants a value: the name of the type it annotates, '' for the usual one, and where files may be written."""
+    """How a reader wants a value: the name of the type it annotates, '' for the usual one, and where files are to be put."""
 
     type: str = ""
     into: Path | None = None
+    linked: bool = False  # links into the store do, for a reader that leaves them as they are
 
 
 class Codec(Protocol):
@@ -116,7 +117,7 @@ class FileCodec:
         return isinstance(value, Path)
 
     def save(self, value: Path, shelf: Shelf) -> Stored:
-        """Store the file, or every file below the folder; empty folders and links are not kept.
+        """Store the file, or every file below the folder; empty folders are not kept, a link is what it leads to.
 
         Raises
         ------
@@ -127,7 +128,7 @@ class FileCodec:
             return Stored("file", digest, {"name": value.name, "size": size})
         if not value.is_dir():
             raise ParameterError(f"the path {value} leads to nothing", hint="write the file before you return its path")
-        files = sorted(path for path in value.rglob("*") if path.is_file() and not path.is_symlink())
+        files = sorted(path for path in value.rglob("*") if path.is_file())
         entries = {path.relative_to(value).as_posix(): shelf.blobs.put_file(path)[0] for path in files}
         digest = shelf.blobs.put(msgspec.json.encode(entries, order="deterministic"))
         # The files' digests stand in the outcome too, so that a sweep of the store finds them needed.
@@ -145,15 +146,12 @@ class FileCodec:
         if want.into is None:
             raise ParameterError(f"{stored.facts['name']} is a folder and needs a place", hint="value.load(into=Path(…))")
         target = want.into / stored.facts["name"]
-        from shutil import copyfile
-
         if stored.kind == "file":
-            copyfile(shelf.blobs.path(stored.digest), target)
+            _place(shelf.blobs.path(stored.digest), target, linked=want.linked)
             return target
         target.mkdir(parents=True, exist_ok=True)
         for name, digest in stored.facts["files"].items():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            copyfile(shelf.blobs.path(digest), target / name)
+            _place(shelf.blobs.path(digest), target / name, linked=want.linked)
         return target
 
 
@@ -186,8 +184,10 @@ class ArrayCodec:
         return np.load(io.BytesIO(shelf.blobs.read(stored.digest)), allow_pickle=False)
 
 
+_USUAL = Want()
 _TABLE, _BYTES, _FILE, _ARRAY, _PLAIN = TableCodec(), BytesCodec(), FileCodec(), ArrayCodec(), PlainCodec()
-_CODECS: tuple[Codec, ...] = (_TABLE, _BYTES, _FILE, _ARRAY, _PLAIN)
+_CODECS: tuple[Codec, ...] = (_USUAL = Want()
+_TABLE, _BYTES, _FILE, _ARRAY, _PLAIN)
 _BY_KIND: dict[str, Codec] = {"table": _TABLE, "bytes": _BYTES, "file": _FILE, "folder": _FILE, "array": _ARRAY, "plain": _PLAIN}
 
 
@@ -207,9 +207,9 @@ def save(value: Any, shelf: Shelf) -> Stored:
     )
 
 
-def load(stored: Stored, shelf: Shelf, *, want: str = "", into: Path | None = None) -> Any:
+def load(stored: Stored, shelf: Shelf, want: Want = _USUAL) -> Any:
     """Read a stored value."""
-    return _BY_KIND[stored.kind].load(stored, shelf, Want(want, into))
+    return _BY_KIND[stored.kind].load(stored, shelf, want)
 
 
 def save_input(value: Any, shelf: Shelf) -> Stored:
@@ -233,7 +233,17 @@ class StoredValue:
 
     def load(self, *, want: str = "", into: Path | None = None) -> Any:
         """Read the value. `want="LazyFrame"` scans a table; a folder needs `into`."""
-        return load(self.stored, self._shelf, want=want, into=into)
+        return load(self.stored, self._shelf, Want(want, into))
+
+
+def _place(source: Path, target: Path, *, linked: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if linked:
+        target.symlink_to(source)
+        return
+    from shutil import copyfile
+
+    copyfile(source, target)
 
 
 def _library(value: Any) -> str:
