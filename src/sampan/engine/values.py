@@ -186,8 +186,7 @@ class ArrayCodec:
 
 _USUAL = Want()
 _TABLE, _BYTES, _FILE, _ARRAY, _PLAIN = TableCodec(), BytesCodec(), FileCodec(), ArrayCodec(), PlainCodec()
-_CODECS: tuple[Codec, ...] = (_USUAL = Want()
-_TABLE, _BYTES, _FILE, _ARRAY, _PLAIN)
+_CODECS: tuple[Codec, ...] = (_TABLE, _BYTES, _FILE, _ARRAY, _PLAIN)
 _BY_KIND: dict[str, Codec] = {"table": _TABLE, "bytes": _BYTES, "file": _FILE, "folder": _FILE, "array": _ARRAY, "plain": _PLAIN}
 
 
