@@ -34,6 +34,8 @@ class Live(msgspec.Struct, frozen=True):
     url: str = ""
     window: str = ""
     verdict: str = ""
+    reasons: tuple[str, ...] = ()
+    quality: str = ""  # live, with its interval; "" before labels arrive
     n_incidents: int = 0
 
 
@@ -80,6 +82,7 @@ class Origin(msgspec.Struct, frozen=True):
     state: str
     created: str
     aliases: tuple[str, ...] = ()
+    title: str = ""  # what it is called, beside its reference: a window's span, an incident's cause
     source: str = ""  # the file or address a raw thing was read from
 
 
@@ -286,22 +289,24 @@ class Home(Room):
     def _open_incidents(self) -> Iterator[Open]:
         for node in self.ws.catalog.nodes(kind="incident", state="open"):
             about = str(node.facts.get("service") or node.name)
-            what = str(node.facts.get("title") or node.facts.get("what") or node.facts.get("cause") or "")
-            yield Open(incident=node.ref, about=about, what=what, since=iso(node.created))
+            yield Open(incident=node.id[:12], about=about, what=str(node.facts.get("title", "")), since=iso(node.created))
 
     def _live(self, name: str, incidents: tuple[Open, ...]) -> Live:
         deployment = self.ws.catalog.aliases("deployment", name).get("live")
         node = self.ws.catalog.node(deployment) if deployment else None
         running = self.ws.service.running(name)
-        windows = self.ws.catalog.nodes(kind="window", name=name, limit=1)
+        windows = self.ws.monitor.show(name).windows
+        newest = windows[-1] if windows else None
         return Live(
             service=name,
             state="running" if running else "stopped",
             url=running.url if running else "",
             model=str(node.facts.get("version", "")) if node else "",
             since=iso(node.created) if node else "",
-            window=str(windows[0].facts.get("label") or windows[0].ref) if windows else "",
-            verdict=str(windows[0].facts.get("verdict") or windows[0].state) if windows else "",
+            window=newest.label if newest else "",
+            verdict=newest.verdict if newest else "",
+            reasons=newest.reasons if newest else (),
+            quality=f"AUC {newest.auc}, log loss {newest.log_loss}" if newest and newest.n_labelled else "",
             n_incidents=sum(one.about == name for one in incidents),
         )
 
@@ -359,6 +364,7 @@ def _details(body: dict[str, Any]) -> Iterator[str]:
 
 def _origin(node: Node) -> Origin:
     source = node.facts.get("source", "")
+    title = node.facts.get("label") or node.facts.get("title") or ""
     return Origin(
         id=node.id,
         ref=node.ref,
@@ -366,6 +372,7 @@ def _origin(node: Node) -> Origin:
         state=node.state,
         created=iso(node.created),
         aliases=node.aliases,
+        title=title if isinstance(title, str) else "",
         source=source if isinstance(source, str) else "",
     )
 
@@ -374,14 +381,16 @@ def _origin_line(one: Origin) -> str:
     named = one.ref if one.kind in one.ref else f"{one.kind} {one.ref}"
     aliases = f" [{', '.join(one.aliases)}]" if one.aliases else ""
     state = "" if one.state in ("active", "finished") else f" ({one.state})"
-    return f"{named}{aliases}{state}" + (f"  from {one.source}" if one.source else "")
+    title = f" {one.title}" if one.title else ""
+    return f"{named}{aliases}{title}{state}" + (f"  from {one.source}" if one.source else "")
 
 
 def _live_line(one: Live) -> str:
     where = f" at {one.url}" if one.url else ""
     parts = [f"{one.service}: {one.model or 'no model'}" + (f", live since {one.since}" if one.since else "") + f", {one.state}{where}"]
     if one.window:
-        parts.append(f"newest window {one.window}: {one.verdict}")
+        reason = f" ({one.reasons[0]})" if one.reasons else ""
+        parts.append(f"newest window {one.window}: {one.verdict}{reason}" + (f", live {one.quality}" if one.quality else ""))
     if one.n_incidents:
         parts.append(f"{one.n_incidents} open incident{'s' if one.n_incidents > 1 else ''}")
     return "; ".join(parts)
