@@ -138,7 +138,12 @@ class Segments:
             fcntl.flock(file, fcntl.LOCK_EX)
             path = folder / f"{number:010d}{_OPEN}"
             draft.rename(path)
-        return SegmentWriter(path, schema, file)
+        try:
+            return SegmentWriter(path, schema, file)
+        except BaseException:
+            os.close(file)
+            path.unlink(missing_ok=True)
+            raise
 
     def read(self, stream: str, *, after: str = "") -> tuple[pa.Table, str]:
         """Return the rows written since a cursor ("" = all), and the new cursor. Every row comes exactly once.
