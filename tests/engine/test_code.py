@@ -349,3 +349,53 @@ def test_the_code_of_installed_libraries_is_named_and_not_read(project: Callable
 
     assert list(found.parts) == ["pipeline:clean"]
     assert {"numpy", "click"} <= set(found.libraries)
+
+
+def test_a_decorator_under_another_name_is_left_out_too(project: Callable[..., Any]) -> None:
+    text = "import sampan as sp\nfrom sampan.engine.step import step as made\n\n@{}\ndef clean(raw):\n    return raw\n"
+
+    keys = [code_keys([project(text.format(how)).clean])["clean"] for how in ("made", "made(cpu=2)", "sp.step", "sp.step(cache=False)")]
+
+    assert len({key.digest for key in keys}) == 1
+    assert [list(key.parts) for key in keys] == [["pipeline:clean"]] * 4
+
+
+def test_names_from_star_imports_are_followed(project: Callable[..., Any]) -> None:
+    text = HEAD + "from first import *\nfrom settings import *\n\n@step\ndef clean(raw):\n    return raw * DEPTH\n"
+    first = code_keys([project(text, {"first.py": "X = 1\n", "settings.py": "DEPTH = 3\n"}).clean])["clean"]
+
+    assert sorted(first.parts) == ["pipeline:clean", "settings:DEPTH"]
+    assert not first.dynamic
+
+
+def test_a_column_expression_counts_by_its_text(project: Callable[..., Any]) -> None:
+    text = HEAD + "import polars as pl\nLATE = pl.col('delay') >= 15\n\n@step\ndef clean(raw):\n    return raw.filter(LATE)\n"
+    first = code_keys([project(text).clean])["clean"]
+
+    assert code_keys([project(text.replace("15", "30")).clean])["clean"].digest != first.digest
+    assert not first.dynamic
+
+
+def test_a_constant_object_of_a_data_class_counts_by_value_and_by_its_class(project: Callable[..., Any]) -> None:
+    text = (
+        HEAD
+        + """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Search:
+    depth: int
+    def both(self):
+        return self.depth * 2
+
+SEARCH = Search(3)
+
+@step
+def clean(raw):
+    return raw * SEARCH.both()
+"""
+    )
+    first = code_keys([project(text).clean])["clean"].digest
+
+    assert code_keys([project(text.replace("Search(3)", "Search(4)")).clean])["clean"].digest != first
+    assert code_keys([project(text.replace("* 2", "* 3")).clean])["clean"].digest != first

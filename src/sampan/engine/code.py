@@ -2,8 +2,8 @@
 
 Followed are global names, attributes of the project's modules, imports inside functions and closures, through functions, classes and
 constants. Code of Python and of installed distributions is not read: their versions stand for it (see libraries.py). Not seen is what is
-found by a name made at run time (`getattr(module, text)`), nor what a function reads from outside (files, the clock, environment
-variables): such things are inputs.
+found by a name made at run time (`getattr(module, text)`), nor what is read from outside (files, the clock, environment variables), be it
+by the function or to make a constant that is no plain value: such things are inputs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sampan.engine import sources
 from sampan.engine.canonical import digest_plain, is_plain
 from sampan.engine.sources import Source
 from sampan.engine.step import CodeKey, Step
+from sampan.engine.step import step as step_decorator
 from sampan.errors import ParameterError
 
 _OWN_DEFAULT: Final = ast.Constant(None)
@@ -103,7 +104,7 @@ class _Walk:
             names = set(paths)
         else:
             self._check_defaults(node, as_step)
-            node = _bare(node, as_step)
+            node = _bare(node, function.__globals__) if as_step else node
             self.parts[label] = digest_bytes(sources.normal(node).encode())
             names, paths = sources.outer_names(node), sources.chains(node)
             self._inner_imports(node, function.__globals__, paths)
@@ -211,7 +212,10 @@ class _Walk:
             return
         source = self._source(getattr(module, "__file__", None) or "") if module is not None else None
         statements = source.bindings.get(name, []) if source else []
-        if module is not None and (origin := _imported_from(name, statements, module)) is not None:
+        if (
+            module is not None
+            and (origin := _imported_from(name, statements or source.bindings.get("*", []) if source else [], module)) is not None
+        ):
             self._imported(origin, value)
             return
         expression = sources.value_of(statements[0]) if len(statements) == 1 else None
@@ -291,9 +295,9 @@ def _label(module: ModuleType | None, file: str = "") -> str:
     return path.rpartition("/")[2].removesuffix(".py") if path else name
 
 
-def _bare(node: sources.Function, as_step: bool) -> sources.Function:
+def _bare(node: sources.Function, namespace: dict[str, Any]) -> sources.Function:
     """Return a step's definition without its own decorator and defaults, which the key holds elsewhere."""
-    if not as_step or isinstance(node, ast.Lambda):
+    if isinstance(node, ast.Lambda):
         return node
     arguments = ast.arguments(
         posonlyargs=node.args.posonlyargs,
@@ -304,14 +308,16 @@ def _bare(node: sources.Function, as_step: bool) -> sources.Function:
         kwarg=node.args.kwarg,
         defaults=[_OWN_DEFAULT for _ in node.args.defaults],
     )
-    decorators = [decorator for decorator in node.decorator_list if not _is_step_decorator(decorator)]
+    decorators = [decorator for decorator in node.decorator_list if not _is_step_decorator(decorator, namespace)]
     bare = type(node)(name=node.name, args=arguments, body=node.body, decorator_list=decorators, returns=node.returns)
     return ast.copy_location(bare, node)
 
 
-def _is_step_decorator(decorator: ast.expr) -> bool:
+def _is_step_decorator(decorator: ast.expr, namespace: dict[str, Any]) -> bool:
     named = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return (isinstance(named, ast.Name) and named.id == "step") or (isinstance(named, ast.Attribute) and named.attr == "step")
+    if isinstance(named, ast.Name):
+        return named.id == "step" or namespace.get(named.id) is step_decorator
+    return isinstance(named, ast.Attribute) and named.attr == "step"
 
 
 def _imported_from(name: str, statements: list[ast.stmt], module: ModuleType) -> tuple[str, str] | None:
@@ -319,7 +325,8 @@ def _imported_from(name: str, statements: list[ast.stmt], module: ModuleType) ->
         if isinstance(statement, ast.ImportFrom):
             target = resolve_name("." * statement.level + (statement.module or ""), module.__package__ or "")
             original = next((alias.name for alias in statement.names if (alias.asname or alias.name) == name), name)
-            return target, original
+            if hasattr(sys.modules.get(target), original):  # of several star imports, the one that has it
+                return target, original
     return None
 
 

@@ -92,11 +92,11 @@ class Schedule:
                 continue
             if name not in self._keys:
                 self._keys[name] = self._prepared.key(step, self._known)
-            key = self._keys[name]
-            if found := self._engine.leases.found(key):
-                self._finish(name, found, stage, cached=True)
-            elif len(self._running) < self._executor.slots:
-                held = self._engine.leases.claim(key, name)
+                if found := self._engine.leases.found(self._keys[name]):
+                    self._finish(name, found, stage, cached=True)
+                    continue
+            if len(self._running) < self._executor.slots:
+                held = self._engine.leases.claim(self._keys[name], name)
                 if isinstance(held, Lease):
                     self._submit(step, held)
                 elif held is None:
@@ -108,12 +108,11 @@ class Schedule:
     def _may_start(self, step: Step[..., Any]) -> bool:
         if not step.declared.effects:
             return True
-        pure_left = any(not other.declared.effects and not self._needs_effects(name) for name, other in self._open.items())
-        return not pure_left and not self._failed and not self._running
-
-    def _needs_effects(self, name: str) -> bool:
-        waiting = [key for key in self._prepared.plan.made_inputs(name) if key in self._open]
-        return any(self._open[key].declared.effects or self._needs_effects(key) for key in waiting)
+        blocked: set[str] = set()  # by effects that are still to come
+        for other in self._prepared.order:
+            if other.name in self._open and (other.declared.effects or not blocked.isdisjoint(other.declared.inputs)):
+                blocked.add(other.name)
+        return len(blocked) == len(self._open) and not self._failed and not self._running
 
     def _where(self, step: Step[..., Any]) -> Executor:
         return self._inline if step.declared.effects or not step.declared.is_portable else self._executor
