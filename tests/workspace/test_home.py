@@ -138,3 +138,46 @@ def test_doctor_looks_at_machine_and_store(ws: Workspace) -> None:
     assert "1 assets" in found["store"].value
     assert found["store"].trouble == ""
     assert "GB free" in found["disk"].value
+
+
+def test_status_tells_what_is_live_how_it_is_doing_and_what_needs_a_person(ws: Workspace) -> None:
+    from sampan.core.graph import NodeId
+    from sampan.workspace.monitor_events import IncidentOpened, WindowSealed
+    from sampan.workspace.monitors import Figure
+    from sampan.workspace.service_routing import Deployed, routed
+
+    package = commit(ws, "package", "late")
+    deployment, window, incident = new_id(), new_id(), new_id()
+    aliases: dict[str, NodeId] = {}
+    deployed = Deployed(
+        node=deployment, service="late", package=package, model="late@v1", role="live", facts={"version": "late@v1", "package": package}
+    )
+    ws.ledger.append(deployed, routed("late", aliases, {"live": deployment}, states={}))
+    facts = {
+        "label": "May 2013",
+        "since": NOON,
+        "until": NOON + 1,
+        "model": "late@v1",
+        "verdict": "alarm",
+        "reasons": ["cost rose"],
+        "n_rows": 100,
+        "n_labelled": 80,
+        "auc": {"value": 0.75, "low": 0.7, "high": 0.8},
+        "log_loss": {"value": 0.4},
+    }
+    ws.ledger.append(
+        WindowSealed(node=window, service="late", verdict="alarm", digest="", inputs=(), facts=facts),
+        IncidentOpened(node=incident, service="late", title="cost rose", reasons=("cost rose",), window=window),
+    )
+
+    status = ws.home.status()
+
+    (live,) = status.live
+    assert (live.service, live.model, live.state, live.n_incidents) == ("late", "late@v1", "stopped", 1)
+    assert (live.window, live.verdict, live.reasons) == ("May 2013", "alarm", ("cost rose",))
+    assert live.quality == f"AUC {Figure(0.75, 0.7, 0.8)}, log loss 0.400"
+    assert [(one.incident, one.what) for one in status.incidents] == [(incident[:12], "cost rose")]
+    assert status.next[0] == f"sampan incident show {incident[:12]}"
+    assert "newest window May 2013: alarm (cost rose), live AUC 0.750" in status.text()
+    assert ws.incident.show(status.incidents[0].incident).incident.state == "open"
+    assert ws.home.lineage(window).text().splitlines()[0].endswith("May 2013 (alarm)")
