@@ -479,6 +479,17 @@ def test_a_step_whose_worker_dies_twice_is_given_up(store: Store, pool: Pool, tm
     assert store.catalog.events() == []
 
 
+@pytest.mark.slow
+def test_steps_run_on_postgresql_from_workers_too(tmp_path: Path, postgres_uri: str, pool: Pool) -> None:
+    with Store.open(tmp_path / "on_postgres", database=postgres_uri) as store:
+        first = Engine(store, Ledger(store, actor="ann"), executor=pool).run(STEPS, inputs=INPUTS)
+        second = Engine(store, Ledger(store, actor="bob")).run(STEPS, inputs=INPUTS)
+
+        assert first["share"].load() == pytest.approx(2 / 3)
+        assert all(cached(second).values())
+        pool.close()  # its workers hold connections
+
+
 # Several at once
 
 
