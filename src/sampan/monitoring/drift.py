@@ -64,6 +64,7 @@ class DriftRules(msgspec.Struct, frozen=True):
     alarm_share: float = 0.30  # of importance, on features that moved far
     alarm_null_change: float = 0.10
     alarm_unseen_share: float = 0.05
+    alarm_importance: float = 0.02  # of a feature whose missing or unseen values alone are an alarm
     alarm_score_effect: float = 0.10
 
 
@@ -129,7 +130,7 @@ def judge_drift(
     ----------
     reference, current : shape (n, k), (m, k); NaN = missing
     scores : the model's answers on both, compared as one more column
-    importance : weight per feature, any scale; equal where not given
+    importance : weight per feature, any scale; where not given, `score_dependence` on the reference, or equal weights without scores
 
     Raises
     ------
@@ -137,7 +138,7 @@ def judge_drift(
     """
     rules = rules or DriftRules()
     _check(names, reference, current, rules)
-    weights = _weights(names, importance)
+    weights = _weights(names, importance, score_dependence(reference, scores[0]) if scores is not None else None)
     features = tuple(
         judge_column(name, reference[:, i], current[:, i], rules=rules, importance=float(weights[i])) for i, name in enumerate(names)
     )
@@ -202,6 +203,26 @@ def judge_column(name: str, reference: Column, current: Column, *, rules: DriftR
     )
 
 
+def score_dependence(features: Matrix, scores: Column) -> Column:
+    """Return per feature the share of the scores' variance that lies between the feature's bins (missing = a bin), less what chance gives.
+
+    The correlation ratio: how much the model's answer goes with the feature, alone or through others. Shape (k,).
+    """
+    spread = float(scores.var())
+    found = np.zeros(features.shape[1])
+    if spread <= 0:
+        return found
+    for i, column in enumerate(features.T):
+        known = _known(column)
+        edges = quantile_edges(known, n_bins=2 * N_BINS) if len(known) else np.zeros(0)
+        codes = np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="right"))
+        sizes = np.bincount(codes)
+        means = np.bincount(codes, weights=scores) / np.maximum(sizes, 1)
+        between = float((sizes * (means - scores.mean()) ** 2).sum()) / len(scores) / spread
+        found[i] = max(between - ((sizes > 0).sum() - 1) / len(scores), 0.0)
+    return found
+
+
 def correlation_changes(
     names: Sequence[str], reference: Matrix, current: Matrix, *, rules: DriftRules, max_rows: int = 5000, n_shown: int = 10
 ) -> tuple[CorrelationDrift, ...]:
@@ -234,8 +255,11 @@ def _check(names: Sequence[str], reference: Matrix, current: Matrix, rules: Drif
             )
 
 
-def _weights(names: Sequence[str], importance: Mapping[str, float] | None) -> Column:
-    weights = np.array([max((importance or {}).get(name, 0.0), 0.0) for name in names])
+def _weights(names: Sequence[str], importance: Mapping[str, float] | None, dependence: Column | None) -> Column:
+    if importance is None and dependence is not None:
+        weights = dependence
+    else:
+        weights = np.array([max((importance or {}).get(name, 0.0), 0.0) for name in names])
     if weights.sum() <= 0:
         weights = np.ones(len(names))
     return np.asarray(weights / weights.sum())
@@ -290,6 +314,8 @@ def _alarms(features: Sequence[FeatureDrift], score: FeatureDrift | None, far_sh
         named = ", ".join(f"{f.feature} ({f.statistic} {f.effect:.2f})" for f in far[:3])
         found.append(f"features with {far_share:.0%} of the importance moved far: {named}{' …' if len(far) > 3 else ''}")
     for feature in features:
+        if feature.importance < rules.alarm_importance:
+            continue
         if abs(feature.null_share_now - feature.null_share_before) > rules.alarm_null_change and feature.moved:
             found.append(f"{feature.feature}: missing {feature.null_share_before:.0%} -> {feature.null_share_now:.0%}")
         if feature.unseen_share > rules.alarm_unseen_share and feature.moved and any("seen before" in r for r in feature.reasons):
