@@ -6,7 +6,7 @@ Finding the node that a reference means is in `resolving.py`, runs and their met
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from sampan.store.tracking import Tracking
 
 _DIGEST = re.compile(r"b3:[0-9a-f]{64}")
 _BATCH = 5000
+_SHALLOW = 4  # edges
 
 
 class Catalog(Tracking):
@@ -95,15 +96,23 @@ class Catalog(Tracking):
     def lineage(self, node_id: NodeId, *, up: bool = True, depth: int = 50) -> Graph:
         """Return all a node came from (`up`), or all that came from it, at most `depth` edges away, itself included."""
         here, there = ("dst", "src") if up else ("src", "dst")
+        # Rows of (node, distance) grow with the number of paths' lengths; beyond a few edges the distance is left at 0 and cut below.
+        counted = depth <= _SHALLOW
         start = "with recursive reached(pk, away) as (select pk, 0 from node where id = ?"
-        reached = f"{start} union select e.{there}, r.away + 1 from reached r join edge e on e.{here} = r.pk where r.away < ?) "  # noqa: S608  # literals
+        reached = f"{start} union select e.{there}, r.away + ? from reached r join edge e on e.{here} = r.pk where r.away < ?) "  # noqa: S608  # literals
+        values = (node_id, int(counted), depth)
         with self._database.read() as session:
-            nodes = listing.nodes(session, "where n.pk in (select pk from reached) order by n.pk", node_id, depth, first=reached)
-            within = "where e.dst in (select pk from reached) and e.src in (select pk from reached) order by e.dst, e.src, e.role"
-            edges = listing.edges(session, within, node_id, depth, first=reached)
+            nodes = listing.nodes(session, "where n.pk in (select pk from reached) order by n.pk", *values, first=reached)
+            touched = f"select e.dst, e.src, e.role from edge e where e.{here} in (select pk from reached)"  # noqa: S608  # literals
+            edges = session.all(reached + touched, *values)
         if not nodes:
             raise NotFound(f"no node {node_id}")
-        return Graph(tuple(nodes), tuple(edges))
+        ids = {n.seq: n.id for n in nodes}
+        if not counted and depth < len(nodes):
+            start_at = next(n.seq for n in nodes if n.id == node_id)
+            ids = {pk: ids[pk] for pk in _within(edges, start_at, up=up, depth=depth)}
+        kept = sorted(edge for edge in edges if edge[0] in ids and edge[1] in ids)
+        return Graph(tuple(n for n in nodes if n.seq in ids), tuple(Edge(ids[dst], ids[src], role) for dst, src, role in kept))
 
     def events(
         self,
@@ -162,6 +171,21 @@ class Catalog(Tracking):
                 yield from _paged(session, sql)
             yield from (row[0] for row in session.all("select digest from artifact"))
             yield from (row[0] for row in session.all("select outcome from step"))
+
+
+def _within(edges: Iterable[Row], start: int, *, up: bool, depth: int) -> set[int]:
+    """Return the nodes at most `depth` edges away; edges are (dst, src, role)."""
+    next_to: dict[int, list[int]] = {}
+    for dst, src, _ in edges:
+        here, there = (dst, src) if up else (src, dst)
+        next_to.setdefault(here, []).append(there)
+    found, border = {start}, {start}
+    for _ in range(depth):
+        border = {there for here in border for there in next_to.get(here, ())} - found
+        if not border:
+            break
+        found |= border
+    return found
 
 
 def _paged(session: Session, sql: str) -> Iterator[str]:

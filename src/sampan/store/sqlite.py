@@ -14,6 +14,7 @@ from sampan.store.database import BUSY_S, Database, Row, Session
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _PAUSE_S = 0.01
+_CACHE_KIB = 64 << 10  # at most, a connection
 
 Answer = TypeVar("Answer")
 
@@ -58,6 +59,7 @@ class SqliteDatabase(Database[SqliteSession]):
             # Several processes may be making the file at this moment, and SQLite does not wait for that by itself.
             _patiently(lambda: connection.execute("pragma journal_mode = wal"))
             connection.execute("pragma synchronous = full")
+            connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
         except BaseException:
             connection.close()
             raise
