@@ -21,6 +21,7 @@ REASONS: Final[dict[str, str]] = {
     "gap_too_wide": "two groups differ by more than the limit, beyond doubt",
     "too_slow": "the 95th percentile of answer times is above the limit",
     "latency_unknown": "the objective limits the answer time and none was measured",
+    "online_differs": "the package answers single requests otherwise than the batch path",
     "label_noise": "the newest training batch has more wrong labels than usual",
     "log_loss_not_better": "the paired test does not show a lower log loss than the champion's",
     "auc_worse": "the paired test shows a lower AUC than the champion's",
@@ -56,6 +57,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     paired: Paired | None = None
     labels: LabelHealth | None = None
     p95_ms: float | None = None
+    probe_rows: int | None = None
+    probe_far: int = 0
 
 
 def decide(objective: Objective, evidence: Evidence) -> Decision:
@@ -88,6 +91,9 @@ def _absolute(objective: Objective, evidence: Evidence) -> Iterator[Check]:
             yield Check("latency_unknown", asked, "no answer time was measured", passed=False)
         else:
             yield Check("too_slow", asked, f"{evidence.p95_ms:.3g} ms", evidence.p95_ms <= objective.p95_ms)
+    if evidence.probe_rows is not None:
+        found = f"{evidence.probe_rows - evidence.probe_far:,} of {evidence.probe_rows:,} answers are the same"
+        yield Check("online_differs", "single requests are answered as in batch", found, evidence.probe_rows > 0 == evidence.probe_far)
     if evidence.labels is not None:
         yield _labels(evidence.labels)
 

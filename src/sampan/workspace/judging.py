@@ -1,0 +1,168 @@
+"""Models judged on rows: score stored rows, report, compare with the champion, decide. Nothing here records; the model room does."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.core.graph import Node
+from sampan.core.times import Millis
+from sampan.errors import ParameterError
+from sampan.evaluation.noise import LabelHealth
+from sampan.evaluation.objective import Objective
+from sampan.evaluation.paired import Paired, Scored, compare
+from sampan.evaluation.report import Report, evaluate
+from sampan.features.fitted import FittedView
+from sampan.workspace.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
+from sampan.workspace.predictors import FEATURES, GRAPH, NATIVE
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Labeled rows of a window and where they come from. `scores` are by model node id."""
+
+    labels: NDArray[np.float64]
+    moments: NDArray[np.int64]
+    groups: dict[str, NDArray[np.object_]]
+    scores: dict[str, NDArray[np.float64]]
+    evaluated_on: str  # node id
+
+
+class Scorer:
+    """A stored model that scores feature rows, without the online tables a package needs."""
+
+    def __init__(self, ws: Workspace, model: Node) -> None:
+        from sampan.flavors.onnx_graph import OnnxScorer
+
+        files = {a.path: a.digest for a in ws.catalog.artifacts(model.id)}
+        self.fitted = FittedView.from_json(ws.store.blobs.read(files[FEATURES]))
+        self._score: Any
+        if model.facts["parity"]["passed"]:
+            self._score = OnnxScorer(ws.store.blobs.read(files[GRAPH]))
+        else:
+            self._score = _native(ws, model, files)
+
+    def __call__(self, rows: LabeledRows) -> NDArray[np.float64]:
+        """Return one score per row, shape (n,)."""
+        scores: NDArray[np.float64] = self._score(self.fitted.matrix(rows.frame))
+        return scores
+
+
+def _native(ws: Workspace, model: Node, files: dict[str, str]) -> Any:
+    from sampan import plugins
+
+    flavor = plugins.find("sampan.flavors", model.facts["flavor"])()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for path, digest in files.items():
+            if path.startswith(f"{NATIVE}/"):
+                (folder / Path(path).name).write_bytes(ws.store.blobs.read(digest))
+        loaded = flavor.load(folder)
+    return lambda matrix: flavor.predict(loaded, matrix)
+
+
+def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Millis, data: dict[str, str] | None = None) -> Judged:
+    """Score stored rows with every model, in the batch path.
+
+    Raises
+    ------
+    ParameterError : the window reaches back into rows that a model was trained on, or holds no labeled row.
+    """
+    latest = max(model.facts["until"] for model in models)
+    since = max(since, latest)
+    if until <= since:
+        names = " and ".join(model.ref for model in models)
+        raise ParameterError(
+            f"{names} learned from all rows before the window's end", hint="judge on rows later than --until of the training"
+        )
+    scorers = {model.id: Scorer(ws, model) for model in models}
+    view = scorers[models[0].id].fitted.view
+    datasets = find_datasets(ws, view, data)
+    table, _ = feature_table(ws, view, datasets)
+    rows = labeled_rows(ws, view, table, since=since, until=until)
+    if not len(rows):
+        raise ParameterError("the window holds no labeled rows later than the training", hint="wait for labels, or add newer data")
+    scores = {}
+    for model in models:
+        own = scorers[model.id]
+        if own.fitted.view.digest == view.digest:
+            scores[model.id] = own(rows)
+        else:
+            scores[model.id] = own(_same_rows(ws, own.fitted, rows, since=since, until=until, data=data))
+    groups = {column: rows.group(column) for column in view.slices}
+    return Judged(rows.labels, rows.moments, groups, scores, datasets[view.on].id)
+
+
+def _same_rows(
+    ws: Workspace, fitted: FittedView, rows: LabeledRows, *, since: Millis, until: Millis, data: dict[str, str] | None
+) -> LabeledRows:
+    """Return the same rows with another view's features; the two views must agree on table, rows and labels."""
+    view = fitted.view
+    datasets = find_datasets(ws, view, {n: r for n, r in (data or {}).items() if n in (view.on, *view.tables)})
+    table, _ = feature_table(ws, view, datasets)
+    found = labeled_rows(ws, view, table, since=since, until=until)
+    same = len(found) == len(rows) and view.key == rows.view.key and found.frame.select(view.key).equals(rows.frame.select(view.key))
+    if not same or not np.array_equal(found.labels, rows.labels):
+        raise ParameterError(
+            "the two models do not answer the same question: their views give other rows or labels", hint="compare models of one label"
+        )
+    return found
+
+
+def judge_shadow(ws: Workspace, service: str, candidate: Node, champion: Node, *, since: Millis, until: Millis) -> Judged:
+    """Take the scores that the live model and a shadow gave to the same requests, with the labels that came back."""
+    pair = ws.monitor.paired_rows(service, since, until, candidate=candidate.ref)
+    frame = pair.frame.sort("moment", maintain_order=True)
+    groups = {name: frame[name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}
+    scores = {candidate.id: frame["candidate"].to_numpy(), champion.id: frame["champion"].to_numpy()}
+    return Judged(frame["label"].to_numpy().astype(np.float64), frame["moment"].to_numpy(), groups, scores, "")
+
+
+def report_on(judged: Judged, model: Node, objective: Objective, *, seed: int = 0) -> Report:
+    """Report on one model's scores."""
+    return evaluate(
+        judged.labels,
+        judged.scores[model.id],
+        judged.moments,
+        objective,
+        np.random.default_rng(seed),
+        threshold=model.facts["threshold"],
+        groups=judged.groups,
+    )
+
+
+def paired(judged: Judged, candidate: Node, champion: Node, objective: Objective, *, seed: int = 0) -> Paired:
+    """Test candidate against champion on the same rows, each at its own threshold."""
+    return compare(
+        judged.labels,
+        Scored(judged.scores[candidate.id], candidate.facts["threshold"]),
+        Scored(judged.scores[champion.id], champion.facts["threshold"]),
+        judged.moments,
+        np.random.default_rng(seed),
+        worth=objective.kpi,
+    )
+
+
+def objective_of(model: Node) -> Objective:
+    """Return the objective a model was trained for."""
+    return msgspec.convert(model.facts["objective"], Objective)
+
+
+def label_health_of(model: Node) -> LabelHealth | None:
+    """Return what was found of a model's newest training labels."""
+    found = model.facts["labels"]
+    return msgspec.convert(found, LabelHealth) if found else None
+
+
+def report_of(node: Node) -> Report:
+    """Read a report node's facts back."""
+    return msgspec.convert({k: v for k, v in node.facts.items() if k not in ("how", "model")}, Report)

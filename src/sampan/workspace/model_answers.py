@@ -1,0 +1,260 @@
+"""What the model and run rooms answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.core.graph import Node
+from sampan.core.times import iso
+from sampan.errors import GateRejected, IntegrityError
+from sampan.evaluation.gate import Check, Decision
+from sampan.evaluation.paired import Difference, Paired
+from sampan.stats.bootstrap import Estimate
+from sampan.workspace.columns import align
+
+METRICS = ("auc", "log_loss", "brier", "cost")
+
+
+class ModelLine(msgspec.Struct, frozen=True):
+    """One version of a model."""
+
+    ref: str
+    created: str
+    n_rows: int
+    until: str
+    metrics: dict[str, float]
+    flavor: str
+    aliases: tuple[str, ...] = ()
+
+
+class ModelList(Answer, frozen=True, kw_only=True):
+    """The newest versions of models."""
+
+    models: tuple[ModelLine, ...]
+
+    def text(self) -> str:
+        """Lay the versions out as a table."""
+        if not self.models:
+            return "No models yet."
+        header = ("model", "alias", "trained until", "rows", *METRICS)
+        rows = [
+            (m.ref, ", ".join(m.aliases), m.until, f"{m.n_rows:,}", *(f"{m.metrics[k]:.4f}" if k in m.metrics else "" for k in METRICS))
+            for m in self.models
+        ]
+        return align(header, rows, right=("rows", *METRICS))
+
+
+class ModelTrainedAnswer(Answer, frozen=True, kw_only=True):
+    """A training that ended, now or before."""
+
+    model: ModelLine
+    run: str
+    cached: bool
+    params: dict[str, Any]
+    metrics: dict[str, Estimate]
+    baseline: Paired
+    label_health: str
+    parity: str
+    node: str = ""
+
+    def text(self) -> str:
+        """Say what came out, beside the baseline."""
+        how = "nothing changed since it was trained" if self.cached else "trained"
+        lines = [f"{self.model.ref}: {how}, on {self.model.n_rows:,} rows until {self.model.until}"]
+        lines += [f"  {name:<10}{self.metrics[name]}" for name in METRICS if name in self.metrics]
+        lines += [f"  {_difference(d, 'baseline')}" for d in self.baseline.differences]
+        lines += [f"  labels: {self.label_health}", f"  export: {self.parity}"]
+        return "\n".join(lines)
+
+
+class Reported(Answer, frozen=True, kw_only=True):
+    """A model's report."""
+
+    report: str
+    model: str
+    n_rows: int
+    n_days: int
+    since: str
+    until: str
+    metrics: dict[str, Estimate]
+    slices: dict[str, list[dict[str, Any]]]
+    gaps: tuple[str, ...]
+
+    def text(self) -> str:
+        """Show the metrics with their intervals, then the groups."""
+        lines = [f"{self.model} on {self.n_rows:,} rows of {self.n_days} days, {self.since} to {self.until}"]
+        lines += [f"  {name:<15}{figure}" for name, figure in self.metrics.items()]
+        for column, groups in self.slices.items():
+            shown = [g for g in groups if g["enough"]][:8]
+            rows = [
+                (str(g["group"]), f"{g['n_rows']:,}", *(_figure(g["metrics"].get(k)) for k in ("auc", "log_loss", "cost"))) for g in shown
+            ]
+            lines.append(align((column, "rows", "auc", "log_loss", "cost"), rows, right=("rows",)))
+        return "\n".join([*lines, *(f"  {gap}" for gap in self.gaps)])
+
+
+class Compared(Answer, frozen=True, kw_only=True):
+    """A paired test of two models."""
+
+    candidate: str
+    champion: str
+    n_rows: int
+    n_days: int
+    differences: tuple[Difference, ...]
+
+    def text(self) -> str:
+        """Show each difference with its interval and verdict."""
+        lines = [f"{self.candidate} against {self.champion} on the same {self.n_rows:,} rows of {self.n_days} days"]
+        return "\n".join([*lines, *(f"  {_difference(d, self.champion)}" for d in self.differences)])
+
+
+class Gated(Answer, frozen=True, kw_only=True):
+    """A gate's decision."""
+
+    model: str
+    champion: str
+    passed: bool
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+    decision: str
+
+    def exit_code(self) -> int:
+        """Return 3 where the gate refused."""
+        return 0 if self.passed else GateRejected.exit_code
+
+    def text(self) -> str:
+        """Show every check, then the verdict."""
+        rows = [("ok" if c.passed else "NO", c.code, c.asked, c.found + (f" ({c.note})" if c.note else "")) for c in self.checks]
+        verdict = "may go live" if self.passed else "is refused"
+        against = f" against {self.champion}" if self.champion else ""
+        return f"{self.model} {verdict}{against}\n" + align(("", "check", "asked", "found"), rows, widest=90)
+
+
+class Promoted(Answer, frozen=True, kw_only=True):
+    """An alias that was moved, or stood there already."""
+
+    model: str
+    alias: str
+    before: str
+    moved: bool
+    forced: bool = False
+
+    def text(self) -> str:
+        """Say where the alias points."""
+        if not self.moved:
+            return f"{self.model} is {self.alias} already"
+        was = f", before it {self.before}" if self.before else ""
+        return f"{self.model} is {self.alias} now{was}" + (", against its gate" if self.forced else "")
+
+
+class Packed(Answer, frozen=True, kw_only=True):
+    """A package of a model."""
+
+    package: str
+    model: str
+    digest: str
+    size_bytes: int
+    served_by: str
+    files: dict[str, int]
+    made: bool
+    folder: str = ""
+
+    def text(self) -> str:
+        """Say what was packed."""
+        how = "packed" if self.made else "was packed before"
+        place = f" in {self.folder}" if self.folder else ""
+        size = f"{len(self.files)} files, {self.size_bytes / 1e6:.1f} MB"
+        return f"{self.model} {how}{place}: {size}, served by {self.served_by}, {self.digest[:15]}"
+
+
+class Verified(Answer, frozen=True, kw_only=True):
+    """What a package's probe set found."""
+
+    package: str
+    passed: bool
+    n_rows: int
+    n_far: int
+    max_difference: float
+    p95_ms: float
+    environment: tuple[str, ...]
+
+    def exit_code(self) -> int:
+        """Return 8 where the package does not answer as it must."""
+        return 0 if self.passed else IntegrityError.exit_code
+
+    def text(self) -> str:
+        """Say how the package answered."""
+        verdict = "answers as it must" if self.passed else f"answers {self.n_far} of {self.n_rows} probe requests differently"
+        lines = [
+            f"{self.package} {verdict}: {self.n_rows} requests, largest difference {self.max_difference:.2g}, p95 {self.p95_ms:.2f} ms"
+        ]
+        return "\n".join([*lines, *(f"  environment: {line}" for line in self.environment)])
+
+
+class Shipped(Answer, frozen=True, kw_only=True):
+    """A model that passed its gate and went live."""
+
+    decision: Gated
+    promoted: Promoted
+    package: Packed
+    service: str
+    url: str = ""
+
+    def text(self) -> str:
+        """Say each stage's outcome."""
+        lines = [self.decision.text(), self.promoted.text(), self.package.text()]
+        return "\n".join([*lines, f"{self.promoted.model} is live in {self.service}" + (f" at {self.url}" if self.url else "")])
+
+
+class ModelShown(Answer, frozen=True, kw_only=True):
+    """A model with what was found of it."""
+
+    model: ModelLine
+    node: str
+    digest: str
+    run: str
+    params: dict[str, Any]
+    features: tuple[str, ...]
+    report: dict[str, Any] | None = None
+    decision: Decision | None = None
+    decision_ref: str = ""
+
+    def text(self) -> str:
+        """Show the model, its newest report and decision."""
+        lines = [f"{self.model.ref} ({', '.join(self.model.aliases) or 'no alias'}), {self.digest[:15]}, trained until {self.model.until}"]
+        lines += [f"  {name:<10}{value:.4f}" for name, value in self.model.metrics.items() if name in METRICS]
+        lines.append("  parameters: " + ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.params.items()))
+        lines.append(f"  {len(self.features)} features: " + ", ".join(self.features))
+        if self.decision is not None:
+            lines.append(f"  gate ({self.decision_ref}): " + ("passed" if self.decision.passed else "; ".join(self.decision.reasons)))
+        return "\n".join(lines)
+
+
+def model_line(node: Node) -> ModelLine:
+    """Return a model's line."""
+    metrics = {name: figure["value"] for name, figure in node.facts["metrics"].items() if figure["value"] is not None}
+    return ModelLine(
+        ref=node.ref,
+        created=iso(node.created),
+        n_rows=node.facts["n_rows"],
+        until=iso(node.facts["until"]),
+        metrics=metrics,
+        flavor=node.facts["flavor"],
+        aliases=node.aliases,
+    )
+
+
+def _difference(difference: Difference, other: str) -> str:
+    more = f", {difference.rows_needed:,} more rows would show it" if difference.rows_needed else ""
+    figures = f"{difference.candidate:.4f} against {difference.champion:.4f}"
+    return f"{difference.metric}: {difference.verdict} than {other}, {figures}, difference {difference.difference}{more}"
+
+
+def _figure(found: dict[str, Any] | None) -> str:
+    if not found or found["value"] is None:
+        return ""
+    interval = f" ({found['low']:.3f} to {found['high']:.3f})" if found["low"] is not None else ""
+    return f"{found['value']:.3f}{interval}"

@@ -1,0 +1,532 @@
+"""The model room: train, evaluate, compare, decide, promote, package, ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from sampan.core.digests import digest_value
+from sampan.core.events import AliasMoved, Input, new_id
+from sampan.core.graph import Node
+from sampan.core.times import iso
+from sampan.errors import GateRejected, NotFound, ParameterError
+from sampan.evaluation.gate import Decision, Evidence, decide
+from sampan.evaluation.paired import Paired
+from sampan.evaluation.report import Report
+from sampan.stats.bootstrap import Estimate
+from sampan.workspace import judging
+from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment
+from sampan.workspace.model_answers import (
+    Compared,
+    Gated,
+    ModelList,
+    ModelShown,
+    ModelTrainedAnswer,
+    Packed,
+    Promoted,
+    Reported,
+    Shipped,
+    Verified,
+    model_line,
+)
+from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
+from sampan.workspace.operation import Room, operation
+
+CHAMPION = "champion"
+
+
+class Models(Room):
+    """Models: what was trained, how good it is, what may go live."""
+
+    noun: ClassVar[str] = "model"
+
+    @operation(local=True)
+    def train(
+        self,
+        file: Path,
+        *,
+        name: str = "",
+        trials: int = 20,
+        since: str = "",
+        until: str = "",
+        like: str = "",
+        seed: int = 0,
+        data: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> ModelTrainedAnswer:
+        """Train the model a file declares; what was trained before from the same data, code and parameters is not trained again.
+
+        Parameters
+        ----------
+        file : a Python file with an @sp.train function
+        name : which model, where the file declares several
+        trials : how many sets of parameters to try; a killed search goes on where it was
+        since : learn from rows of this date on, such as 2013-01-01
+        until : learn only from rows before this date whose labels were known by then
+        like : take the parameters of this model instead of searching, such as flights-late@champion
+        seed : of the search, the folds and the training
+        data : another version of a dataset, such as flights=flights@v3
+        params : parameters that are not searched, such as num_leaves=31
+        """
+        from sampan.workspace.learning import Learning, Order
+        from sampan.workspace.training import load_trainer
+
+        trainer = load_trainer(file, name)
+        fixed = trainer.read_params(params or {})
+        if like:
+            known = self._model(like).facts["params"]
+            fixed = {**{k: v for k, v in known.items() if k in trainer.space}, **fixed}
+        if trials < 1:
+            raise ParameterError(f"{trials} trials find nothing", hint="give 1 or more")
+        datasets = find_datasets(self.ws, trainer.view, data)
+        table, _ = feature_table(self.ws, trainer.view, datasets)
+        code, environment = _origin(trainer.function)
+        order = Order(
+            trainer=trainer,
+            file=file.resolve(),
+            datasets=datasets,
+            table=table,
+            since=read_moment(since, otherwise=-FOREVER),
+            until=read_moment(until, otherwise=FOREVER),
+            trials=trials,
+            seed=seed,
+            fixed=fixed,
+            code=code,
+            environment=environment,
+        )
+
+        def make() -> dict[str, str]:
+            known_by = order.until if order.until != FOREVER else None
+            rows = labeled_rows(self.ws, trainer.view, table, since=order.since, until=order.until, known_by=known_by)
+            return Learning(self.ws, order, rows).carry_out()
+
+        made, cached = self.ws.engine.once("train", {"training": order.key, "trials": trials}, make)
+        return self._trained(self.ws.catalog.node(made["model"]), made["run"], cached=cached)
+
+    @operation()
+    def evaluate(self, model: str, *, since: str = "", until: str = "", data: dict[str, str] | None = None) -> Reported:
+        """Judge a model on labeled rows later than those it learned from, by group and with intervals.
+
+        Parameters
+        ----------
+        model : such as flights-late@v2
+        since : from this date on; by default from the end of the training
+        until : before this date
+        data : another version of a dataset, such as flights=flights@v3
+        """
+        node = self._model(model)
+        judged = judging.judge_stored(self.ws, [node], **self._window(since, until), data=data)
+        return self._reported(self._record_report(node, judged), node)
+
+    @operation()
+    def compare(self, candidate: str, champion: str, *, since: str = "", until: str = "", data: dict[str, str] | None = None) -> Compared:
+        """Test two models on the same labeled rows, later than either's training.
+
+        Parameters
+        ----------
+        candidate : such as flights-late@v2
+        champion : such as flights-late@champion
+        since : from this date on; by default from the end of the later training
+        until : before this date
+        data : another version of a dataset, such as flights=flights@v3
+        """
+        ours, theirs = self._model(candidate), self._model(champion)
+        judged = judging.judge_stored(self.ws, [ours, theirs], **self._window(since, until), data=data)
+        found = judging.paired(judged, ours, theirs, judging.objective_of(ours))
+        return Compared(
+            candidate=ours.ref,
+            champion=theirs.ref,
+            n_rows=found.n_rows,
+            n_days=found.n_blocks,
+            differences=found.differences,
+            next=(f"sampan model gate {ours.ref}",),
+        )
+
+    @operation()
+    def gate(self, model: str, *, since: str = "", until: str = "", service: str = "", data: dict[str, str] | None = None) -> Gated:
+        """Decide whether a model may go live, and say why not.
+
+        The first model of a name meets the objective's absolute conditions on its own test rows. A later one is also tested against
+        the champion, on labeled rows that neither learned from.
+
+        Parameters
+        ----------
+        model : such as flights-late@v2
+        since : judge on rows from this date on; by default from the end of the later training
+        until : judge on rows before this date
+        service : take the scores that the live model and this shadow gave to the service's requests
+        data : another version of a dataset, such as flights=flights@v3
+        """
+        node = self._model(model)
+        champion = self._champion(node)
+        report, report_node, paired = self._evidence(node, champion, since=since, until=until, service=service, data=data)
+        p95_ms, probe_rows, probe_far = self._probe(node)
+        decision = decide(
+            judging.objective_of(node),
+            Evidence(
+                report=report,
+                champion=champion.ref if champion else "",
+                paired=paired,
+                labels=judging.label_health_of(node),
+                p95_ms=p95_ms,
+                probe_rows=probe_rows,
+                probe_far=probe_far,
+            ),
+        )
+        return self._gated(self._record_decision(node, champion, report_node, decision, paired), node)
+
+    @operation()
+    def promote(self, model: str, *, alias: str = CHAMPION, force: bool = False, reason: str = "") -> Promoted:
+        """Make a model the champion, if its gate passed it against the present one.
+
+        Parameters
+        ----------
+        model : such as flights-late@v2
+        alias : the alias to move
+        force : promote without a passing decision; needs a reason, and both are recorded
+        reason : why, in words
+        """
+        node = self._model(model)
+        before = self.ws.catalog.aliases("model", node.name).get(alias)
+        if before == node.id:
+            return Promoted(model=node.ref, alias=alias, before=node.ref, moved=False)
+        if force and not reason.strip():
+            raise ParameterError("a promotion by force needs a reason", hint="--reason 'why the gate is wrong this time'")
+        if reason and not force:
+            raise ParameterError("the reason would have no effect: the decision gives it", hint="leave --reason out, or add --force")
+        decision = self._newest("decision", node)
+        refusal = self._refusal(node, decision, before)
+        events: list[Any] = []
+        if refusal and not force:
+            raise refusal
+        if refusal and force:
+            reasons = refusal.reasons or (refusal.message,)
+            events.append(GateOverridden(model=node.id, decision=decision.id if decision else None, reasons=reasons, why=reason))
+        why = reason or (f"decision:{decision.ref}" if decision else "")
+        events.append(AliasMoved(kind="model", name=node.name, alias=alias, before=before, after=node.id, reason=why))
+        self.ws.ledger.append(*events, reason=why)
+        was = self.ws.catalog.node(before).ref if before else ""
+        forced = force and refusal is not None
+        return Promoted(model=node.ref, alias=alias, before=was, moved=True, forced=forced, next=(f"sampan model package {node.ref}",))
+
+    @operation()
+    def package(self, model: str) -> Packed:
+        """Pack a model with all it needs to answer. The same model gives the same package.
+
+        Parameters
+        ----------
+        model : such as flights-late@champion
+        """
+        from sampan.workspace.packages import build_package
+
+        node = self._model(model)
+        event = build_package(self.ws, node)
+        existing = self.ws.catalog.find_version("package", node.name, event.digest)
+        if existing is None:
+            decision = self._newest("decision", node)
+            if decision is not None and decision.facts["passed"]:
+                event = msgspec.structs.replace(event, inputs=(*event.inputs, Input(decision.id, "gated_by")))
+            self.ws.ledger.append(event)
+        packed = existing or self.ws.catalog.node(event.node)
+        return Packed(
+            package=f"package:{packed.ref}",
+            model=node.ref,
+            digest=packed.digest,
+            size_bytes=packed.size,
+            served_by=packed.facts["served_by"],
+            files=packed.facts["files"],
+            made=existing is None,
+            next=(f"sampan service deploy {node.ref}",),
+        )
+
+    @operation(local=True)
+    def verify(self, model: str) -> Verified:
+        """Ask a model's package its probe set: every request must get the score that the batch path gave.
+
+        Parameters
+        ----------
+        model : a model or package, such as flights-late@champion
+        """
+        from sampan.workspace.packages import probe
+
+        package = self._package_node(model)
+        found = probe(self.package_path(package.id))
+        return Verified(
+            package=f"package:{package.ref}",
+            passed=found.passed,
+            n_rows=found.n_rows,
+            n_far=found.n_far,
+            max_difference=found.max_difference,
+            p95_ms=found.p95_ms,
+            environment=found.environment,
+        )
+
+    @operation(local=True)
+    def export(self, model: str, folder: Path) -> Packed:
+        """Copy a model's package to a folder, to be served elsewhere.
+
+        Parameters
+        ----------
+        model : such as flights-late@champion
+        folder : a folder that does not exist yet
+        """
+        from sampan.workspace.packages import copy_folder
+
+        packed = self.package(model)
+        copy_folder(self.package_path(packed.package), folder)
+        return msgspec.structs.replace(packed, folder=str(folder), next=())
+
+    @operation(local=True)
+    def ship(self, model: str, *, name: str = "", since: str = "", until: str = "", port: int = 0) -> Shipped:
+        """Gate a model, make it champion, pack it and let it answer: from trained to live in one step.
+
+        Parameters
+        ----------
+        model : such as flights-late
+        name : the service; by default the model's name
+        since : judge on rows from this date on
+        until : judge on rows before this date
+        port : of the server, where one has to be started; 0 finds a free one
+        """
+        node = self._model(model)
+        decision = self._newest("decision", node)
+        champion = self._champion(node)
+        if decision is not None and self._refusal(node, decision, champion.id if champion else None) is None:
+            gated = self._gated(decision, node)
+        else:
+            gated = self.gate(node.ref, since=since, until=until)
+        if not gated.passed:
+            raise GateRejected(f"{node.ref} may not go live", reasons=gated.reasons, hint=f"sampan model show {node.ref}")
+        promoted = self.promote(node.ref)
+        packed = self.package(node.ref)
+        live = self.ws.service.deploy(node.ref, name or node.name, port=port)
+        return Shipped(decision=gated, promoted=promoted, package=packed, service=live.service, url=live.url, next=live.next)
+
+    @operation(reads=True)
+    def show(self, model: str) -> ModelShown:
+        """Show a model: its figures, parameters, newest report and decision.
+
+        Parameters
+        ----------
+        model : such as flights-late@champion
+        """
+        node = self._model(model)
+        report, decision = self._newest("report", node), self._newest("decision", node)
+        run = next((e.src for e in self.ws.catalog.edges_to(node.id) if e.role == "derived_from"), "")
+        return ModelShown(
+            model=model_line(node),
+            node=node.id,
+            digest=node.digest,
+            run=run,
+            params=node.facts["params"],
+            features=tuple(node.facts["features"]),
+            report=report.facts if report else None,
+            decision=_decision_of(decision) if decision else None,
+            decision_ref=f"decision:{decision.ref}" if decision else "",
+            next=(f"sampan model gate {node.ref}",) if decision is None else (f"sampan lineage {node.ref}",),
+        )
+
+    @operation(reads=True)
+    def list(self, *, name: str = "", limit: int = 20) -> ModelList:
+        """List models, newest first.
+
+        Parameters
+        ----------
+        name : only versions of this model
+        limit : at most so many
+        """
+        nodes = self.ws.catalog.nodes(kind="model", name=name, limit=limit)
+        return ModelList(models=tuple(model_line(node) for node in nodes))
+
+    def package_path(self, ref: str) -> Path:
+        """Return a folder with a package's files, for a package or the newest package of a model."""
+        from sampan.workspace.packages import materialize
+
+        package = self._package_node(ref)
+        files = tuple(StoredFile(a.path, a.digest, a.size) for a in self.ws.catalog.artifacts(package.id))
+        return materialize(self.ws, files)
+
+    # -- what decisions rest on -----------------------------------------------------------------------------------------------------
+
+    def _evidence(
+        self, node: Node, champion: Node | None, *, since: str, until: str, service: str, data: dict[str, str] | None
+    ) -> tuple[Report, Node, Paired | None]:
+        window = self._window(since, until)
+        models = [node, champion] if champion else [node]
+        if service:
+            if champion is None:
+                raise ParameterError(f"{node.name} has no champion, so no shadow to compare", hint="leave --service out")
+            judged = judging.judge_shadow(self.ws, service, node, champion, **window)
+        elif champion or since or until:
+            try:
+                judged = judging.judge_stored(self.ws, models, **window, data=data)
+            except ParameterError:
+                if since or until:
+                    raise
+                return self._backtest(node)
+        else:
+            return self._backtest(node)
+        report = self._record_report(node, judged)
+        paired = judging.paired(judged, node, champion, judging.objective_of(node)) if champion else None
+        return judging.report_of(report), report, paired
+
+    def _backtest(self, node: Node) -> tuple[Report, Node, None]:
+        found = self._newest("report", node)
+        if found is None:
+            raise NotFound(f"{node.ref} has no report", hint=f"sampan model evaluate {node.ref}")
+        return judging.report_of(found), found, None
+
+    def _record_report(self, node: Node, judged: judging.Judged) -> Node:
+        report = judging.report_on(judged, node, judging.objective_of(node))
+        facts = {**msgspec.to_builtins(report), "how": "held-out" if judged.evaluated_on else "shadow", "model": node.id}
+        digest = digest_value(facts)
+        if same := self.ws.catalog.find_version("report", node.name, digest):
+            return same
+        inputs = [Input(node.id, "input")]
+        if judged.evaluated_on:
+            inputs.append(Input(judged.evaluated_on, "evaluated_on"))
+        event = ModelEvaluated(node=new_id(), kind="report", name=node.name, digest=digest, facts=facts, inputs=tuple(inputs))
+        self.ws.ledger.append(event)
+        return self.ws.catalog.node(event.node)
+
+    def _record_decision(self, node: Node, champion: Node | None, report: Node, decision: Decision, paired: Paired | None) -> Node:
+        facts = {
+            **msgspec.to_builtins(decision),
+            "model": node.id,
+            "report": report.id,
+            "champion": champion.id if champion else "",
+            "champion_ref": champion.ref if champion else "",
+            "paired": msgspec.to_builtins(paired) if paired else None,
+        }
+        inputs = [Input(node.id, "input"), Input(report.id, "input")]
+        if champion is not None:
+            inputs.append(Input(champion.id, "input"))
+        event = GateDecided(
+            node=new_id(),
+            kind="decision",
+            name=node.name,
+            digest=digest_value(facts),
+            state="passed" if decision.passed else "refused",
+            facts=facts,
+            inputs=tuple(inputs),
+        )
+        self.ws.ledger.append(event)
+        return self.ws.catalog.node(event.node)
+
+    def _probe(self, node: Node) -> tuple[float | None, int | None, int]:
+        """Pack the model and ask it its probe set; the package becomes a version only by `package`."""
+        from sampan.workspace.packages import build_package, materialize, probe
+
+        found = probe(materialize(self.ws, build_package(self.ws, node).files))
+        return found.p95_ms, found.n_rows, found.n_far
+
+    def _refusal(self, node: Node, decision: Node | None, champion: str | None) -> GateRejected | None:
+        """Return why a model may not be promoted now, or None."""
+        if decision is None:
+            return GateRejected(
+                f"{node.ref} has not been through its gate", reasons=("no_decision: never judged",), hint=f"sampan model gate {node.ref}"
+            )
+        if not decision.facts["passed"]:
+            reasons = tuple(decision.facts["reasons"])
+            return GateRejected(f"{node.ref} was refused by its gate", reasons=reasons, hint=f"sampan model show {node.ref}")
+        if decision.facts["champion"] != (champion or ""):
+            reason = "stale_decision: the champion has changed since the decision"
+            return GateRejected(f"{node.ref} was judged against another champion", reasons=(reason,), hint=f"sampan model gate {node.ref}")
+        return None
+
+    # -- finding and answering ------------------------------------------------------------------------------------------------------
+
+    def _model(self, ref: str) -> Node:
+        return self.ws.catalog.resolve(ref, kind="model")
+
+    def _champion(self, node: Node) -> Node | None:
+        found = self.ws.catalog.aliases("model", node.name).get(CHAMPION)
+        return self.ws.catalog.node(found) if found and found != node.id else None
+
+    def _newest(self, kind: str, model: Node) -> Node | None:
+        """Return the newest report or decision about a model."""
+        about = (self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(model.id) if e.role == "input")
+        own = [n for n in about if n.kind == kind and n.facts["model"] == model.id]
+        return max(own, key=lambda n: n.version or 0, default=None)
+
+    def _package_node(self, ref: str) -> Node:
+        if ref.startswith("package:"):
+            return self.ws.catalog.resolve(ref, kind="package")
+        try:
+            found = self.ws.catalog.node(ref)
+        except NotFound:
+            found = self._model(ref)
+        if found.kind == "package":
+            return found
+        made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(found.id) if e.role == "packaged_as"]
+        if not made:
+            raise NotFound(f"{found.ref} has no package", hint=f"sampan model package {found.ref}")
+        return max(made, key=lambda n: n.version or 0)
+
+    def _window(self, since: str, until: str) -> dict[str, int]:
+        return {"since": read_moment(since, otherwise=-FOREVER), "until": read_moment(until, otherwise=FOREVER)}
+
+    def _trained(self, node: Node, run: str, *, cached: bool) -> ModelTrainedAnswer:
+        parity, health = node.facts["parity"], judging.label_health_of(node)
+        exported = (
+            f"graph within {parity['max_difference']:.1g} of the model on {parity['n_rows']:,} rows"
+            if parity["passed"]
+            else parity["reason"]
+        )
+        labels = f"{health.newest.batch} {health.newest.share} look wrong, usual {health.usual:.2%}" if health else "too few to judge"
+        return ModelTrainedAnswer(
+            model=model_line(node),
+            node=node.id,
+            run=run,
+            cached=cached,
+            params=node.facts["params"],
+            metrics=msgspec.convert(node.facts["metrics"], dict[str, Estimate]),
+            baseline=msgspec.convert(node.facts["baseline"], Paired),
+            label_health=labels,
+            parity=exported,
+            next=(f"sampan model gate {node.ref}", f"sampan ship {node.name}"),
+        )
+
+    def _reported(self, report: Node, model: Node) -> Reported:
+        facts = report.facts
+        gaps = tuple(f"{g['column']}: {g['verdict']}, {g['better']} against {g['worse']}" for g in facts["gaps"])
+        return Reported(
+            report=f"report:{report.ref}",
+            model=model.ref,
+            n_rows=facts["n_rows"],
+            n_days=facts["n_days"],
+            since=iso(facts["since"]),
+            until=iso(facts["until"]),
+            metrics=msgspec.convert(facts["metrics"], dict[str, Estimate]),
+            slices=facts["slices"],
+            gaps=gaps,
+            next=(f"sampan model gate {model.ref}",),
+        )
+
+    def _gated(self, decision: Node, model: Node) -> Gated:
+        found = _decision_of(decision)
+        return Gated(
+            model=model.ref,
+            champion=decision.facts["champion_ref"],
+            passed=found.passed,
+            reasons=found.reasons,
+            checks=found.checks,
+            decision=f"decision:{decision.ref}",
+            next=(f"sampan model promote {model.ref}",) if found.passed else (f"sampan model show {model.ref}",),
+        )
+
+
+def _decision_of(node: Node) -> Decision:
+    return msgspec.convert({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
+
+
+def _origin(function: Any) -> tuple[str, str]:
+    """Digest a function's code and all of the project that it uses, and the versions of the libraries behind it."""
+    from sampan.engine.code import code_keys
+    from sampan.engine.libraries import versions_behind
+    from sampan.engine.step import step
+
+    (found,) = code_keys([step(function)]).values()
+    return found.digest, digest_value(versions_behind(found.libraries))

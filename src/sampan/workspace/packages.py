@@ -1,0 +1,264 @@
+"""Packages: a model with all it needs to answer, as a folder of plain files whose content names it.
+
+`package.json` what it is and how it is asked · `features.json` the fitted feature view · `model.onnx` the graph, where it passed the parity
+gate · `native/` the model in its own format · `online/*.parquet` what features look up · `probe.parquet` requests with the scores they must
+get · `reference.parquet` the rows it was tested on · `environment.json` where it was trained · `card.md` all this for people.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sampan.core.digests import digest_value
+from sampan.core.events import Input, new_id
+from sampan.core.graph import Node
+from sampan.core.times import iso
+from sampan.errors import IntegrityError, ParameterError
+from sampan.features.fitted import FittedView
+from sampan.features.view import MOMENT
+from sampan.workspace.feature_tables import open_tables
+from sampan.workspace.model_events import PackageBuilt, StoredFile
+from sampan.workspace.predictors import (
+    CARD,
+    ENVIRONMENT,
+    EXPECTED,
+    FEATURES,
+    MANIFEST,
+    ONLINE,
+    PROBE,
+    PackageManifest,
+    PackagePredictor,
+    load_scorer,
+    open_predictor,
+)
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+PROBE_ROWS: Final = 256
+PROBE_TOLERANCE: Final = 1e-4
+LATENCY_CALLS: Final = 300
+_ROW: Final = "__row"
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """What the probe set found: how far single requests are from the scores the batch path gave."""
+
+    n_rows: int
+    n_far: int
+    max_difference: float
+    p95_ms: float
+    environment: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Say whether every request got the score it must get."""
+        return self.n_rows > 0 and self.n_far == 0
+
+
+def build_package(ws: Workspace, model: Node) -> PackageBuilt:
+    """Return the event that records a model's package; the files are stored, and made only once for each model."""
+
+    def make() -> list[Any]:
+        with ws.progress.stage(f"Pack {model.ref}"), tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            _write(ws, model, folder)
+            from sampan.workspace.learning import store_folder
+
+            return [msgspec.to_builtins(f) for f in store_folder(ws, folder)]
+
+    stored, _ = ws.engine.once("package", {"model": model.id}, make)
+    files = tuple(msgspec.convert(f, StoredFile) for f in stored)
+    facts = {
+        "model": model.ref,
+        "served_by": "onnx" if model.facts["parity"]["passed"] else model.facts["flavor"],
+        "threshold": model.facts["threshold"],
+        "features": model.facts["features"],
+        "until": model.facts["until"],
+        "files": {f.path: f.size for f in files},
+    }
+    return PackageBuilt(
+        node=new_id(),
+        kind="package",
+        name=model.name,
+        digest=package_digest(files),
+        size=sum(f.size for f in files),
+        facts=facts,
+        inputs=(Input(model.id, "packaged_as"),),
+        files=files,
+    )
+
+
+def package_digest(files: tuple[StoredFile, ...]) -> str:
+    """Digest a package by its files' paths and contents."""
+    return digest_value(sorted((f.path, f.digest) for f in files))
+
+
+def materialize(ws: Workspace, files: tuple[StoredFile, ...]) -> Path:
+    """Return a folder with these files, made on first use and then left alone."""
+    target = ws.store.root / "packages" / package_digest(files).removeprefix("b3:")[:32]
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        for file in files:
+            path = temporary / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(ws.store.blobs.read(file.digest))
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():  # another process may have made it meanwhile
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def probe(folder: Path) -> Probed:
+    """Ask a package its own probe set, row by row as a client would, and measure how long single answers take."""
+    predictor = open_predictor(folder)
+    try:
+        frame = pl.read_parquet(folder / PROBE)
+    except OSError as cause:
+        raise IntegrityError(f"package {predictor.name} has no {PROBE}", hint="pack the model again") from cause
+    expected = frame[EXPECTED].to_numpy()
+    rows = frame.drop(EXPECTED).to_dicts()
+    distance = np.abs(predictor.predict(rows) - expected)
+    return Probed(
+        n_rows=len(rows),
+        n_far=int((distance > PROBE_TOLERANCE).sum()),
+        max_difference=float(distance.max(initial=0.0)),
+        p95_ms=_p95_ms(predictor, rows),
+        environment=tuple(predictor.differences()),
+    )
+
+
+def _p95_ms(predictor: PackagePredictor, rows: list[dict[str, Any]]) -> float:
+    predictor.predict(rows[:1])
+    seconds = []
+    for call in range(LATENCY_CALLS):
+        begun = time.perf_counter()
+        predictor.predict([rows[call % len(rows)]])
+        seconds.append(time.perf_counter() - begun)
+    return float(np.quantile(seconds, 0.95) * 1000)
+
+
+def _write(ws: Workspace, model: Node, folder: Path) -> None:
+    """Write all files of a model's package."""
+    for artifact in ws.catalog.artifacts(model.id):
+        path = folder / artifact.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ws.store.blobs.read(artifact.digest))
+    fitted = FittedView.from_json((folder / FEATURES).read_bytes())
+    manifest = _manifest(model, fitted, ws.store.blobs.read(_environment(ws, model)))
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    datasets = {name: ws.catalog.node(node) for name, node in model.facts["datasets"].items()}
+    tables = open_tables(ws, datasets)
+    (folder / ONLINE).mkdir()
+    for name, frame in fitted.view.online_tables(tables, manifest.until).items():
+        frame.write_parquet(folder / ONLINE / f"{name}.parquet")
+    _probe_set(ws, model, fitted, tables[fitted.view.on], load_scorer(folder, manifest)).write_parquet(folder / PROBE)
+    (folder / CARD).write_text(card(model, manifest, datasets), encoding="utf-8")
+
+
+def _environment(ws: Workspace, model: Node) -> str:
+    return next(a.digest for a in ws.catalog.artifacts(model.id) if a.path == ENVIRONMENT)
+
+
+def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageManifest:
+    parity, view = model.facts["parity"], fitted.view
+    return PackageManifest(
+        name=model.name,
+        version=f"v{model.version}",
+        model=model.ref,
+        view=view.digest,
+        request_schema=msgspec.to_builtins(view.request_schema()),
+        keys=view.key,
+        slices=view.slices,
+        feature_names=fitted.names,
+        families=dict(fitted.families),
+        label=view.label.missing if view.label else "",
+        threshold=model.facts["threshold"],
+        until=model.facts["until"],
+        flavor=model.facts["flavor"],
+        served_by="onnx" if parity["passed"] else model.facts["flavor"],
+        why_slow=parity["reason"],
+        environment=msgspec.json.decode(environment)["digest"],
+    )
+
+
+def _probe_set(ws: Workspace, model: Node, fitted: FittedView, base: pl.LazyFrame, score: Any) -> pl.DataFrame:
+    """Take the last requests before the model's cut, with the scores the batch path gives them.
+
+    They are rows as they came, whatever is missing in them; those with a missing field go first, since they are few.
+    """
+    until = model.facts["until"]
+    features = (
+        ws.store.tables.scan(model.facts["table"]).with_row_index(_ROW).filter(pl.col(MOMENT) < until).sort(MOMENT, maintain_order=True)
+    )
+    newest = features.tail(20 * PROBE_ROWS).collect()
+    fields = list(fitted.view.request_schema())
+    raw = base.with_row_index(_ROW).filter(pl.col(_ROW).is_in(newest[_ROW].implode())).select(_ROW, *fields).collect()
+    lacking = raw.filter(pl.any_horizontal(pl.col(fields).is_null()))[_ROW].head(PROBE_ROWS // 4)
+    whole = raw.filter(~pl.col(_ROW).is_in(lacking.implode()))[_ROW]
+    rng = np.random.default_rng(0)
+    others = rng.choice(whole.to_numpy(), min(PROBE_ROWS - len(lacking), len(whole)), replace=False)
+    chosen = pl.concat([lacking, pl.Series(others, dtype=lacking.dtype)]).sort()
+    asked = raw.filter(pl.col(_ROW).is_in(chosen.implode())).sort(_ROW)
+    rows = newest.filter(pl.col(_ROW).is_in(chosen.implode())).sort(_ROW)
+    scores: NDArray[np.float64] = score(fitted.matrix(rows))
+    return asked.drop(_ROW).with_columns(pl.Series(EXPECTED, scores))
+
+
+def card(model: Node, manifest: PackageManifest, datasets: dict[str, Node]) -> str:
+    """Write a model's card: what it is for, made of, and how well it does, from what was recorded."""
+    return "\n".join(_card_lines(model, manifest, datasets)) + "\n"
+
+
+def _card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]) -> Iterator[str]:
+    facts = model.facts
+    yield f"# {model.ref}"
+    yield f"\nTrained on {facts['n_rows']:,} rows from {iso(facts['since'])} to {iso(facts['until'])}; digest {model.digest}."
+    yield "\n## Data\n"
+    yield from (f"- {name}: {node.ref} {node.digest}" for name, node in datasets.items())
+    yield f"\nRows without a label: {manifest.label or 'not recorded'}."
+    yield "\n## Quality on the newest rows before the cut, not seen by the search\n"
+    yield "| metric | value | 95 % interval |\n|---|---|---|"
+    for name, figure in facts["metrics"].items():
+        yield f"| {name} | {_number(figure['value'])} | {_number(figure['low'])} to {_number(figure['high'])} |"
+    yield "\n## Parameters\n"
+    yield from (f"- {name}: {value}" for name, value in facts["params"].items())
+    yield f"\n## Features\n\n{', '.join(f'{n} ({f})' for n, f in manifest.families.items())}"
+    yield "\n## Serving\n"
+    yield (
+        f"Served by {manifest.served_by}"
+        + (f", slower: {manifest.why_slow}" if manifest.why_slow else "")
+        + f"; threshold {manifest.threshold}."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a package to a folder that does not exist yet.
+
+    Raises
+    ------
+    ParameterError : the target exists.
+    """
+    if target.exists():
+        raise ParameterError(f"{target} exists", hint="name a folder that does not exist yet")
+    shutil.copytree(source, target, copy_function=shutil.copyfile)

@@ -1,0 +1,140 @@
+"""A package opened to answer: raw request rows in, probabilities out. The server, the probe and the latency check all use this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sampan import plugins
+from sampan.core.times import Millis
+from sampan.engine.environment import Environment, capture, differences
+from sampan.errors import IntegrityError, ParameterError
+from sampan.features.fitted import FittedView
+from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.ports import Flavor
+
+MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
+ENVIRONMENT, ONLINE, CARD, REFERENCE = "environment.json", "online", "card.md", "reference.parquet"
+EXPECTED = "__score"  # column of the probe set and of the reference rows
+
+
+class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`package.json`: what is in a package and how it is asked."""
+
+    format: int = 1
+    name: str
+    version: str
+    model: str
+    view: str
+    request_schema: dict[str, Any]
+    keys: tuple[str, ...]
+    slices: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    families: dict[str, str]
+    label: str
+    threshold: float | None
+    output: str = "score"
+    until: Millis
+    flavor: str
+    served_by: str  # onnx | the flavor's name
+    why_slow: str = ""
+    environment: str
+
+
+class PackagePredictor:
+    """An opened package. `predict` may be called from many threads; `feed` from one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = read_manifest(folder)
+        self.name = self.manifest.name
+        self.version = self.manifest.version
+        self.feature_names: Sequence[str] = self.manifest.feature_names
+        self._folder = folder
+        try:
+            fitted = FittedView.from_json((folder / FEATURES).read_bytes())
+        except OSError as cause:
+            raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
+        tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
+        self._online = fitted.online(tables)
+        self._score = load_scorer(folder, self.manifest)
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return one score per row, shape (n,)."""
+        return self.score(self.features(rows))
+
+    def features(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """Return the feature matrix the model sees, shape (n, k)."""
+        return self._online.matrix(rows)
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one score per row of a feature matrix, shape (n,)."""
+        if features.ndim != 2 or features.shape[1] != len(self.feature_names):
+            raise ParameterError(f"features of shape {features.shape} are not (n, {len(self.feature_names)})", hint="see feature_names")
+        return self._score(features)
+
+    def moments(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+        """Return the moment each row speaks of, shape (n,)."""
+        return self._online.moments(rows)
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to an online table: outcomes that arrived, new weather."""
+        self._online.feed(table, rows)
+
+    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Look at every field of every row. Raises ParameterError naming field, value and expectation."""
+        self._online.check(rows)
+
+    def flags(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+        """Say per row what training never showed."""
+        return self._online.flags(rows)
+
+    def differences(self) -> list[str]:
+        """Say in words how this process's environment differs from the one the model was trained in."""
+        data = (self._folder / ENVIRONMENT).read_bytes()
+        return differences(msgspec.json.decode(data, type=Environment), capture(self._folder))
+
+
+def open_predictor(folder: Path) -> PackagePredictor:
+    """Open a package folder.
+
+    Raises
+    ------
+    IntegrityError : a file is missing or broken.
+    MissingDependency : the model is served natively and its library is not installed.
+    """
+    return PackagePredictor(folder)
+
+
+def read_manifest(folder: Path) -> PackageManifest:
+    """Read a package's manifest."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
+    except (OSError, msgspec.DecodeError) as cause:
+        raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
+
+
+class _NativeScorer:
+    """Scores with the model's own library: slower, and only where the exported graph was refused."""
+
+    def __init__(self, flavor: Flavor, folder: Path) -> None:
+        self._flavor = flavor
+        self._model = flavor.load(folder)
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self._flavor.predict(self._model, features)
+
+
+def load_scorer(folder: Path, manifest: PackageManifest) -> OnnxScorer | _NativeScorer:
+    """Load what scores: the graph where it passed the parity gate, else the native model."""
+    if manifest.served_by == "onnx":
+        try:
+            return OnnxScorer((folder / GRAPH).read_bytes())
+        except OSError as cause:
+            raise IntegrityError(f"package {manifest.name} has no {GRAPH}", hint="pack the model again") from cause
+    return _NativeScorer(plugins.find("sampan.flavors", manifest.flavor)(), folder / NATIVE)

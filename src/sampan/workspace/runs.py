@@ -1,0 +1,281 @@
+"""The run room: carry out a file, and look at what ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.core.graph import MetricSummary, NodeId, RunRow
+from sampan.core.times import Millis, iso
+from sampan.errors import NotFound, ParameterError
+from sampan.workspace.columns import align
+from sampan.workspace.operation import Room, operation
+
+MANY = 10_000
+
+
+class RunLine(msgspec.Struct, frozen=True):
+    """One run as a table shows it."""
+
+    run: str
+    experiment: str
+    title: str
+    state: str
+    started: str
+    seconds: float | None
+    parent: str | None
+    metrics: dict[str, float]
+    params: dict[str, str]
+
+
+class RunList(Answer, frozen=True, kw_only=True):
+    """Runs, newest first. `before` continues the list with older ones."""
+
+    runs: tuple[RunLine, ...]
+
+    def text(self) -> str:
+        """Lay the runs out as a table."""
+        if not self.runs:
+            return "No runs yet."
+        header = ("run", "experiment", "title", "state", "started", "seconds", "metrics")
+        rows = [
+            (
+                r.run[:12],
+                r.experiment,
+                r.title,
+                r.state,
+                r.started,
+                "" if r.seconds is None else f"{r.seconds:.1f}",
+                ", ".join(f"{k} {v:.4f}" for k, v in r.metrics.items()),
+            )
+            for r in self.runs
+        ]
+        return align(header, rows, right=("seconds",))
+
+
+class RunShown(Answer, frozen=True, kw_only=True):
+    """One run with its trials and what it made."""
+
+    run: RunLine
+    source: str
+    inputs: tuple[str, ...]
+    made: tuple[str, ...]
+    trials: tuple[RunLine, ...]
+
+    def text(self) -> str:
+        """Show the run, what it read and made, and its trials."""
+        one = self.run
+        took = "" if one.seconds is None else f" in {one.seconds:.1f} s"
+        lines = [f"{one.experiment}, {one.title}: {one.state}{took}, started {one.started}", f"  file   {self.source}"]
+        lines += [f"  read   {ref}" for ref in self.inputs] + [f"  made   {ref}" for ref in self.made]
+        lines += [f"  {key} = {value}" for key, value in one.params.items()] + [
+            f"  {key}: {value:.4f}" for key, value in one.metrics.items()
+        ]
+        if self.trials:
+            lines.append(RunList(runs=self.trials).text())
+        return "\n".join(lines)
+
+
+class RunMetrics(Answer, frozen=True, kw_only=True):
+    """What each metric of a run came to, and one metric's whole history where it was asked for."""
+
+    run: str
+    summaries: tuple[MetricSummary, ...]
+    key: str = ""
+    steps: tuple[int, ...] = ()
+    at: tuple[Millis, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def text(self) -> str:
+        """Show the summaries, or the points."""
+        if self.key:
+            return align(("step", self.key), [(str(s), f"{v:.6g}") for s, v in zip(self.steps, self.values, strict=True)], right=("step",))
+        header = ("metric", "last", "min", "max", "points")
+        return align(header, [(m.key, f"{m.last:.6g}", f"{m.min:.6g}", f"{m.max:.6g}", str(m.n)) for m in self.summaries])
+
+
+class StepsRan(Answer, frozen=True, kw_only=True):
+    """The steps of a file, brought up to date."""
+
+    file: str
+    ran: tuple[str, ...]
+    cached: tuple[str, ...]
+    digests: dict[str, str]
+
+    def text(self) -> str:
+        """Say which steps ran."""
+        return f"{self.file}: {len(self.ran)} steps ran ({', '.join(self.ran) or 'none'}), {len(self.cached)} were up to date"
+
+
+class FileRan(Answer, frozen=True, kw_only=True):
+    """What carrying out a file came to: steps, or a trained model."""
+
+    steps: StepsRan | None = None
+    model: str = ""
+    run: NodeId = ""
+    cached: bool = False
+    metrics: dict[str, float | None] = {}
+    said: str = ""
+
+    def text(self) -> str:
+        """Say what the steps or the training said."""
+        return self.steps.text() if self.steps is not None else self.said
+
+
+class Runs(Room):
+    """Runs: carry out a file, list, show, read metrics."""
+
+    noun: ClassVar[str] = "run"
+    default_verb: ClassVar[str] = "script"
+
+    @operation(local=True)
+    def script(
+        self,
+        file: Path,
+        *,
+        name: str = "",
+        trials: int = 20,
+        since: str = "",
+        until: str = "",
+        like: str = "",
+        seed: int = 0,
+        data: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> FileRan:
+        """Carry out a file: train the model it declares, or bring its steps up to date.
+
+        Parameters
+        ----------
+        file : a Python file with an @sp.train function, or with steps
+        name : which model, where the file declares several
+        trials : how many sets of parameters a search tries
+        since : learn from rows of this date on, such as 2013-01-01
+        until : learn only from rows before this date whose labels were known by then
+        like : take the parameters of this model instead of searching
+        seed : of the search and the training
+        data : another version of a dataset, such as flights=flights@v3
+        params : parameters that are not searched, or those of steps, such as num_leaves=31
+        """
+        if not file.is_file():
+            raise NotFound(f"there is no file {file}", hint="give the path of a Python file")
+        if (steps := self._steps(file, params or {}, data or {})) is not None:
+            return FileRan(steps=steps)
+        trained = self.ws.model.train(
+            file, name=name, trials=trials, since=since, until=until, like=like, seed=seed, data=data, params=params
+        )
+        metrics = {key: figure.value for key, figure in trained.metrics.items()}
+        return FileRan(
+            model=trained.model.ref, run=trained.run, cached=trained.cached, metrics=metrics, said=trained.text(), next=trained.next
+        )
+
+    @operation(reads=True)
+    def list(self, *, experiment: str = "", state: str = "", trials: bool = False, limit: int = 20) -> RunList:
+        """List runs, newest first.
+
+        Parameters
+        ----------
+        experiment : only those of this model
+        state : running, finished, failed or killed
+        trials : also the single trials of searches
+        limit : at most so many
+        """
+        if state not in ("", "running", "finished", "failed", "killed"):
+            raise ParameterError(f"no run is {state!r}", hint="running, finished, failed or killed")
+        rows = self.ws.catalog.runs(experiment=experiment, state=state, limit=MANY if not trials else limit)
+        chosen = [row for row in rows if trials or row.parent is None][:limit]
+        return RunList(runs=tuple(self._line(row) for row in chosen), next=("sampan run show RUN",) if chosen else ())
+
+    @operation(reads=True)
+    def show(self, run: str) -> RunShown:
+        """Show a run: what it read and made, its parameters, its trials.
+
+        Parameters
+        ----------
+        run : the run's id, or its first digits
+        """
+        row = self._row(run)
+        trials = [each for each in self.ws.catalog.runs(experiment=row.experiment, limit=MANY) if each.parent == row.node.id]
+        inputs = [self.ws.catalog.node(e.src) for e in self.ws.catalog.edges_to(row.node.id)]
+        made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(row.node.id)]
+        return RunShown(
+            run=self._line(row),
+            source=row.source,
+            inputs=tuple(f"{n.kind}:{n.ref}" for n in inputs),
+            made=tuple(f"{n.kind}:{n.ref}" for n in made if n.kind != "run"),
+            trials=tuple(self._line(each) for each in reversed(trials)),
+            next=(f"sampan run metrics {row.node.id[:12]}",),
+        )
+
+    @operation(reads=True)
+    def metrics(self, run: str, *, key: str = "") -> RunMetrics:
+        """Show what a run's metrics came to, or one metric point by point.
+
+        Parameters
+        ----------
+        run : the run's id, or its first digits
+        key : the metric whose points are wanted
+        """
+        row = self._row(run)
+        summaries = tuple(self.ws.catalog.metrics(row.node.id))
+        if not key:
+            return RunMetrics(run=row.node.id, summaries=summaries)
+        if key not in {m.key for m in summaries}:
+            raise NotFound(f"run {run} has no metric {key!r}", did_you_mean=tuple(m.key for m in summaries))
+        points = self.ws.catalog.metric_history(row.node.id, key)
+        return RunMetrics(
+            run=row.node.id, summaries=summaries, key=key, steps=tuple(points.steps), at=tuple(points.at), values=tuple(points.values)
+        )
+
+    def _row(self, run: str) -> RunRow:
+        return self.ws.catalog.run(self.ws.catalog.resolve(run, kind="run").id)
+
+    def _line(self, row: RunRow) -> RunLine:
+        ended = row.ended
+        return RunLine(
+            run=row.node.id,
+            experiment=row.experiment,
+            title=row.title,
+            state=row.state,
+            started=iso(row.started),
+            seconds=None if ended is None else (ended - row.started) / 1000,
+            parent=row.parent,
+            metrics={m.key: m.last for m in self.ws.catalog.metrics(row.node.id)},
+            params=self.ws.catalog.params(row.node.id),
+        )
+
+    def _steps(self, file: Path, params: dict[str, str], data: dict[str, str]) -> StepsRan | None:
+        """Run a file's steps on the datasets their inputs are named for; None where it has no steps."""
+        from sampan.engine.pipeline import load_steps
+
+        engine = self.ws.engine
+        try:
+            steps = load_steps(file, engine.hints)
+        except NotFound:
+            return None
+        made = {step.name for step in steps}
+        wanted = {name for step in steps for name in step.declared.inputs if name not in made}
+        inputs: dict[str, Any] = {n: self.ws.catalog.resolve(data.get(n, n), kind="dataset").digest for n in sorted(wanted)}
+        known = {name: default for step in steps for name, default in step.declared.defaults.items()}
+        outcomes = engine.run(steps, inputs=inputs, params={n: _like(n, text, known) for n, text in params.items()})
+        return StepsRan(
+            file=file.name,
+            ran=tuple(name for name, o in outcomes.items() if not o.cached),
+            cached=tuple(name for name, o in outcomes.items() if o.cached),
+            digests={name: o.digest for name, o in outcomes.items()},
+        )
+
+
+def _like(name: str, text: str, known: dict[str, Any]) -> Any:
+    """Read a step's parameter by the type of its default."""
+    default = known.get(name)
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, int | float):
+            return type(default)(text)
+    except (ValueError, KeyError) as cause:
+        raise ParameterError(f"{name}={text} is no {type(default).__name__}", hint=f"the default is {default!r}") from cause
+    return text
