@@ -31,6 +31,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ship": "model ship",
     },
     # A module's PAGES (web/page.py).
+    # A process is a command that is no operation: it gets the words typed after its name, `project` and `as_json`, and returns
+    # the exit code.
+    "sampan.processes": {
+        "demo": "sampan.cli.demo:main",
+        "ui": "sampan.web.commands:ui",
+        "server": "sampan.web.commands:server",
+        "serve": "sampan.web.commands:serve",
+    },
     "sampan.pages": {
         "home": "sampan.web.pages.home:PAGES",
     },
@@ -46,7 +54,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "sampan.sources": {},
 }
 
-# What a person reads beside each noun in `sampan --help`; a plug-in's is its package's summary.
+# What a person reads beside each noun and process in `sampan --help`; a plug-in's is its package's summary.
 SUMMARIES: dict[str, str] = {
     "audit": "The ledger: verify its chain, read what happened",
     "data": "Datasets: add, check against a contract, compare versions",
@@ -55,6 +63,10 @@ SUMMARIES: dict[str, str] = {
     "monitor": "Monitors: drift and live quality, window by window",
     "run": "Runs: record a script or a training, list and compare",
     "service": "Services: what is live, its traffic and latency",
+    "demo": "Run the flagship story on real data",
+    "ui": "Open the pages on this machine",
+    "server": "Serve pages and API to others, behind a sign-in token",
+    "serve": "Answer prediction requests with a service's deployed model",
 }
 
 
@@ -84,9 +96,9 @@ def find(group: str, name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def summary(noun: str) -> str:
-    """Return the line that `sampan --help` shows beside a room's noun."""
-    return SUMMARIES.get(noun) or _SUMMARIES_INSTALLED.get(noun, "")
+def summary(word: str) -> str:
+    """Return the line that `sampan --help` shows beside a noun or a process."""
+    return SUMMARIES.get(word) or _SUMMARIES_INSTALLED.get(word, "")
 
 
 def require(module: str, *, extra: str) -> Any:
@@ -102,7 +114,7 @@ def require(module: str, *, extra: str) -> Any:
 
 
 _CACHE: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
-_SUMMARIES_INSTALLED: dict[str, str] = {}  # noun -> the summary of the package that brings it
+_SUMMARIES_INSTALLED: dict[str, str] = {}  # noun or process -> the summary of the package that brings it
 
 
 def _installed() -> dict[str, dict[str, str]]:
@@ -140,7 +152,7 @@ def _read_entry_points(file: str, found: dict[str, dict[str, str]]) -> None:
         elif group.startswith("sampan.") and "=" in line:
             name, _, target = line.partition("=")
             found.setdefault(group, {})[name.strip()] = target.strip()
-            if group == "sampan.rooms":
+            if group in ("sampan.rooms", "sampan.processes"):
                 _SUMMARIES_INSTALLED[name.strip()] = _package_summary(os.path.dirname(file))
 
 

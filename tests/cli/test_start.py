@@ -9,7 +9,7 @@ import pytest
 
 from sampan import __version__, plugins
 from sampan.cli import start
-from sampan.cli.commands import PROCESSES, Root, Settings
+from sampan.cli.commands import Root, Settings
 from sampan.workspace.operation import operations
 
 HEAVY = (
@@ -70,12 +70,11 @@ def test_the_table_of_top_level_verbs_says_what_the_rooms_say() -> None:
     assert list(start.VERBS) == list(operations(""))
 
 
-def test_each_process_of_the_help_has_a_command() -> None:
-    assert start.PROCESSES.keys() == PROCESSES.keys()
+def test_every_built_in_noun_and_process_has_a_summary_and_exists() -> None:
+    words = {*plugins.BUILT_IN["sampan.rooms"], *plugins.BUILT_IN["sampan.processes"]} - {""}
 
-
-def test_every_built_in_noun_has_a_summary() -> None:
-    assert {noun for noun in plugins.BUILT_IN["sampan.rooms"] if noun} == plugins.SUMMARIES.keys()
+    assert words == plugins.SUMMARIES.keys()
+    assert all(callable(plugins.find("sampan.processes", process)) for process in start.processes())
 
 
 def test_no_word_at_the_top_level_means_two_things() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
@@ -21,13 +20,7 @@ from sampan.workspace.operation import ROOMS, Operation, describe, operations
 from sampan.workspace.parameters import Parameter, bind, from_text
 from sampan.workspace.workspace import Workspace
 
-# word -> "module:attribute" of a function taking the arguments after the word and the settings, and returning the exit code
-PROCESSES: dict[str, str] = {
-    "demo": "sampan.cli.demo:main",
-    "ui": "sampan.cli.serving:ui",
-    "server": "sampan.cli.serving:server",
-    "serve": "sampan.cli.serving:serve",
-}
+PROCESSES = "sampan.processes"
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -96,11 +89,11 @@ class Root(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Name everything that may follow `sampan`."""
-        return [*start.nouns(), *start.VERBS, *start.shortcuts(), *PROCESSES]
+        return [*start.nouns(), *start.VERBS, *start.shortcuts(), *start.processes()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Build what a word stands for."""
-        if cmd_name in PROCESSES:
+        if cmd_name in start.processes():
             return process_command(cmd_name, self.settings)
         if cmd_name in start.VERBS:
             return operation_command(operations("")[cmd_name], self.settings)
@@ -202,12 +195,11 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
 
 
 def process_command(word: str, settings: Settings) -> click.Command:
-    """Build the command of a process: it gets the arguments as they are, also `--help`."""
+    """Build the command of a process: it gets the words typed after its name as they are, also `--help`, and returns the exit code."""
 
     def call(arguments: tuple[str, ...]) -> int:
-        module, _, attribute = PROCESSES[word].partition(":")
-        main: Callable[[list[str], Settings], int] = getattr(import_module(module), attribute)
-        return main(list(arguments), settings)
+        main: Callable[..., int] = plugins.find(PROCESSES, word)
+        return main(list(arguments), project=settings.project, as_json=settings.as_json)
 
     return click.Command(
         word,

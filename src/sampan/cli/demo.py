@@ -19,8 +19,12 @@ from sampan.errors import NotFound, UsageError
 from sampan.workspace.workspace import Workspace
 
 
-def main(arguments: Sequence[str] = ()) -> int:
+def main(arguments: Sequence[str] = (), *, project: str = ".", as_json: bool = False) -> int:
     """Tell an example's story; return the exit code."""
+    if project != "." or as_json:
+        raise UsageError(
+            "a story is told in words, into a folder of its own", hint="sampan demo --into FOLDER, without --project and --json"
+        )
     given = _parse(arguments)
     source = find_example(given.example)
     folder = Path(given.into or f"sampan-{given.example}").resolve()

@@ -25,12 +25,6 @@ VERBS: dict[str, str] = {
     "fsck": "Re-read everything stored and name what is damaged",
     "doctor": "Look at this machine and this project for likely trouble",
 }
-PROCESSES: dict[str, str] = {
-    "demo": "Run the flagship story on real data",
-    "ui": "Open the pages on this machine",
-    "server": "Serve pages and API to others, behind a sign-in token",
-    "serve": "Answer prediction requests with a packaged model",
-}
 FIRST_STEPS = (
     ("sampan demo", "see a model's whole life on real data"),
     ("sampan data add FILE", "begin with your own"),
@@ -89,7 +83,7 @@ def help_text() -> str:
         "Usage: sampan [--project DIR] [--json] NOUN VERB [ARGUMENTS]",
         _table("Nouns (sampan NOUN lists its verbs)", nouns()),
         _table("At the top level", verbs),
-        _table("Processes", PROCESSES),
+        _table("Processes", processes()),
         _table("Start with", dict(FIRST_STEPS)),
         "Every command takes --help, --json and --project DIR. SAMPAN_DEBUG=1 shows tracebacks.",
     ]
@@ -101,9 +95,14 @@ def _table(title: str, rows: dict[str, str]) -> str:
     return "\n".join([f"{title}:", *(f"  {name:<{width}}{text}".rstrip() for name, text in rows.items())])
 
 
+def processes() -> dict[str, str]:
+    """Return the commands that stay in the foreground, plug-ins' included, with their summaries."""
+    return {word: plugins.summary(word) for word in plugins.names("sampan.processes")}
+
+
 def _help_json() -> str:
     import json
 
     return json.dumps(
-        {"version": __version__, "nouns": nouns(), "verbs": VERBS, "shortcuts": shortcuts(), "processes": PROCESSES}, ensure_ascii=False
+        {"version": __version__, "nouns": nouns(), "verbs": VERBS, "shortcuts": shortcuts(), "processes": processes()}, ensure_ascii=False
     )

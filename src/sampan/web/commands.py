@@ -1,4 +1,7 @@
-"""Commands that stay in the foreground and answer HTTP: `ui`, `server` and `serve`."""
+"""Commands that stay in the foreground and answer HTTP: `ui`, `server` and `serve`.
+
+They are processes, not operations: the command line finds them in the plug-in group `sampan.processes` and hands them the words typed.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,12 @@ import click
 from sampan.errors import ParameterError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from sampan.cli.commands import Settings
     from sampan.web.security import Access
 
 PORT = 4140
 
 
-def ui(arguments: list[str], settings: Settings) -> int:
+def ui(arguments: list[str], *, project: str, as_json: bool) -> int:
     """Open the pages on this machine."""
 
     @click.command("ui", help="Open the pages on this machine. Nobody else can reach them; see `sampan server` for that.")
@@ -27,12 +29,12 @@ def ui(arguments: list[str], settings: Settings) -> int:
     def command(port: int | None) -> None:
         from sampan.web.security import Access
 
-        _serve_pages(settings, "127.0.0.1", port, Access())
+        _serve_pages("127.0.0.1", port, Access(), project=project, as_json=as_json)
 
     return _run(command, arguments, "sampan ui")
 
 
-def server(arguments: list[str], settings: Settings) -> int:
+def server(arguments: list[str], *, project: str, as_json: bool) -> int:
     """Serve pages and API to others, behind a sign-in token."""
 
     @click.command("server", help="Serve pages and API to others. Everyone signs in with the token printed at the start.")
@@ -45,13 +47,14 @@ def server(arguments: list[str], settings: Settings) -> int:
 
         names = {socket.gethostname().lower(), *(name.lower() for name in allow_host)}
         access = Access(token=token or new_token(), names=frozenset(names), any_address=not is_loopback(host))
-        _serve_pages(settings, host, port, access)
+        _serve_pages(host, port, access, project=project, as_json=as_json)
 
     return _run(command, arguments, "sampan server")
 
 
-def serve(arguments: list[str], settings: Settings) -> int:
+def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
     """Answer prediction requests with a service's deployed model."""
+    del as_json  # it prints nothing
 
     @click.command("serve", help="Answer prediction requests for a service in the foreground, with the model deployed to it.")
     @click.argument("service")
@@ -60,7 +63,7 @@ def serve(arguments: list[str], settings: Settings) -> int:
     def command(service: str, host: str, port: int) -> None:
         from sampan.web.inference_server import serve as serve_service
 
-        serve_service(Path(settings.project), service, host=host, port=port)
+        serve_service(Path(project), service, host=host, port=port)
 
     return _run(command, arguments, "sampan serve")
 
@@ -70,7 +73,7 @@ def _run(command: click.Command, arguments: list[str], name: str) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _serve_pages(settings: Settings, host: str, port: int | None, access: Access) -> None:
+def _serve_pages(host: str, port: int | None, access: Access, *, project: str, as_json: bool) -> None:
     import uvicorn
 
     from sampan.core.answers import to_json
@@ -78,12 +81,12 @@ def _serve_pages(settings: Settings, host: str, port: int | None, access: Access
     from sampan.web.progress import KeptProgress
     from sampan.workspace.workspace import Workspace
 
-    with Workspace.open(settings.project, progress=KeptProgress()) as workspace, listen(host, port) as listening:
+    with Workspace.open(project, progress=KeptProgress()) as workspace, listen(host, port) as listening:
         bound = listening.getsockname()[1]
         shown = host if host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104  # compared, not bound
         url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/" + (f"?token={access.token}" if access.token else "")
         app = create_app(workspace, access=access)
-        if settings.as_json:
+        if as_json:
             sys.stdout.write(to_json({"url": url, "project": workspace.root, "port": bound}).decode() + "\n")
         else:
             sys.stdout.write(f"{workspace.root.name} is at {url}\nCtrl-C stops it.\n")

@@ -15,8 +15,8 @@ import pytest
 
 import sampan as package
 from sampan.cli import commands
-from sampan.cli.serving import listen
 from sampan.errors import ParameterError, StoreUnavailable
+from sampan.web.commands import listen
 
 
 @contextmanager
