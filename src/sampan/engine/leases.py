@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 from sampan.core.events import StepCommitted, new_id
 from sampan.core.times import Clock
+from sampan.engine import processes
 from sampan.errors import StaleState, Unavailable
 from sampan.ledger import Ledger
 from sampan.store.steps import LEASE_MS, Steps
@@ -41,7 +41,7 @@ class Leases:
         self._ledger = ledger
         self._clock = clock
         self._lease_ms = lease_ms
-        self._owner = f"{os.uname().nodename}:{os.getpid()}:{new_id()[:8]}"
+        self._owner = f"{processes.identity()} {new_id()[:8]}"
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
         self._beating: threading.Thread | None = None
@@ -55,7 +55,9 @@ class Leases:
         """Take the right to run a step, or learn its outcome; None while someone else runs it."""
         if found := self.found(key):
             return found
-        token = self._steps.claim(key, step=step, owner=self._owner, now=self._clock(), lease_ms=self._lease_ms)
+        token = self._claim(key, step)
+        if token is None and self._free_from_the_dead(key):
+            token = self._claim(key, step)
         if token is None:
             return None
         lease = Lease(key, step, token)
@@ -80,6 +82,18 @@ class Leases:
         """Give up an attempt, so that another can begin at once."""
         self._drop(lease)
         self._steps.release(lease.key, lease.token)
+
+    def _claim(self, key: str, step: str) -> int | None:
+        return self._steps.claim(key, step=step, owner=self._owner, now=self._clock(), lease_ms=self._lease_ms)
+
+    def _free_from_the_dead(self, key: str) -> bool:
+        """Release a lease whose process is known to be gone, rather than wait for its end; a token guards against a mistake."""
+        holder = self._steps.holder(key)
+        if holder is None or not processes.is_gone(holder[0]):
+            return False
+        log.info("the process that held %s is gone; its lease ends now", key[:12])
+        self._steps.release(key, holder[1])
+        return True
 
     def _hold(self, lease: Lease) -> None:
         with self._lock:

@@ -51,6 +51,12 @@ class Steps:
         with self._database.write() as session:
             return bool(session.run("update claim set until = ? where key = ? and token = ? and until > 0", now + lease_ms, key, token))
 
+    def holder(self, key: str) -> tuple[str, int] | None:
+        """Return owner and token of the newest attempt that was not released; its lease may have run out."""
+        with self._database.read() as session:
+            row = session.one("select owner, token from claim where key = ? and until > 0", key)
+        return (row[0], row[1]) if row else None
+
     def release(self, key: str, token: int) -> None:
         """Give a key free. The token stays noted, so that the next one is greater."""
         with self._database.write() as session:
