@@ -30,7 +30,7 @@ from sampan.data.contract import (
     Unique,
     logical_type,
 )
-from sampan.data.keys import find_keys
+from sampan.data.keys import find_keys, is_unique
 from sampan.data.references import find_references
 from sampan.stats.intervals import wilson
 
@@ -91,7 +91,7 @@ def infer_contract(
     parts, order = _parts(frame, time)
     rules: list[AnyRule] = [RowCount(minimum=1, level="block", evidence=f"{frame.height:,} rows", why="an empty delivery is a broken one")]
     if found_keys and frame.height:
-        rules.append(_key_rule(found_keys, frame.height, declared=bool(key)))
+        rules.append(_key_rule(found_keys, frame, declared=bool(key)))
     groups = null_groups(frame)
     rules.extend(_together_rule(frame, group) for group in groups)
     own_key = found_keys[0] if found_keys else ()
@@ -164,8 +164,10 @@ def _parts(frame: pl.DataFrame, time: str) -> tuple[dict[str, list[_Part]], pl.S
     }, order
 
 
-def _key_rule(keys: list[tuple[str, ...]], n_rows: int, *, declared: bool) -> Unique:
-    evidence = "declared" if declared else f"no two of {n_rows:,} rows agree in it, and in no smaller set"
+def _key_rule(keys: list[tuple[str, ...]], frame: pl.DataFrame, *, declared: bool) -> Unique:
+    evidence = f"no two of {frame.height:,} rows agree in it, and in no smaller set"
+    if declared:
+        evidence = "declared; no two rows agree in it" if is_unique(frame, keys[0]) else "declared, although rows agree in it"
     others = [" + ".join(k) for k in keys[1:4]]
     if others:
         evidence += f"; also possible: {', '.join(others)}"

@@ -126,7 +126,7 @@ def compute_label(frame: pl.DataFrame, target: pl.Expr) -> pl.Series:
         raise ParameterError(message, hint="write e.g. 'arr_delay >= 15' with columns of the table") from cause
     if label.dtype.is_numeric():
         values = label.drop_nulls().unique()
-        cut = 0.5 if values.is_in([0, 1]).all() else label.median()
+        cut = 0.5 if ((values == 0) | (values == 1)).all() else label.median()
         label = label > cut
     if label.dtype != pl.Boolean:
         raise ParameterError(f"the target is {label.dtype}, not true or false", hint="write a comparison, e.g. \"status = 'lost'\"")

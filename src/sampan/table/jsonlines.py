@@ -27,7 +27,7 @@ def read_json_lines(text: bytes, *, source: str) -> Parsed:
         if not line.strip():
             continue
         row = _decode_line(line, number, source=source)
-        for name in row.keys() - columns.keys():
+        for name in [name for name in row if name not in columns]:
             columns[name] = [None] * n_rows
         for name, values in columns.items():
             values.append(row.get(name))

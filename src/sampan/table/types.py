@@ -39,7 +39,7 @@ class Typed:
 
 def clear_nulls(text: pl.Series, spellings: tuple[str, ...]) -> tuple[pl.Series, dict[str, int]]:
     """Make declared spellings of "missing" null; also count each, for they may be values (NA is Namibia)."""
-    is_spelling = text.is_in(pl.Series(list(spellings), dtype=pl.String))
+    is_spelling = text.is_in(list(spellings))
     if not is_spelling.any():
         return text, {}
     spelled = text.filter(is_spelling.fill_null(value=False)).value_counts()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _VERDICTS = {"passed": "keeps its contract", "warned": "keeps its contract, with warnings", "blocked": "breaks its contract"}
 _BLOCKED = 3  # ContractViolated.exit_code
 _SHOWN_EXAMPLES = 3
+_MANY = 10_000
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -326,14 +327,21 @@ def _values_text(column: ColumnProfile) -> str:
     if column.kind == "date":
         return f"{iso(int(column.minimum) * 86_400_000)[:10]} … {iso(int(column.maximum) * 86_400_000)[:10]}"
     (median,) = column.quantiles([0.5])
-    return f"{column.minimum:,.6g} … {column.maximum:,.6g}, median {median:,.6g}"
+    form = ",.6g" if max(abs(column.minimum), abs(column.maximum)) >= _MANY else ".6g"  # no comma in a year
+    return f"{column.minimum:{form}} … {column.maximum:{form}}, median {median:{form}}"
 
 
 def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
     rows = [
-        (c.name, c.type, f"{c.null_share:.1%}" if c.n_null else "", f"{c.n_distinct:,}" if c.n_distinct else "", c.values) for c in columns
+        (c.name, _plain_type(c.type), f"{c.null_share:.1%}" if c.n_null else "", f"{c.n_distinct:,}" if c.n_distinct else "", c.values)
+        for c in columns
     ]
     return align(("column", "type", "missing", "distinct", "values"), rows, right=("missing", "distinct"))
+
+
+def _plain_type(name: str) -> str:
+    """Write Datetime(us, UTC) for Datetime(time_unit='us', time_zone='UTC')."""
+    return name.replace("time_unit=", "").replace("time_zone=", "").replace("'", "")
 
 
 def _row_text(row: dict[str, Any], first: tuple[str, ...] = ()) -> str:

@@ -1,0 +1,193 @@
+"""The data room: what a person does with datasets, and what is recorded of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sampan.core.answers import to_json
+from sampan.errors import NotFound, ParameterError, ProjectFileError, UsageError
+from sampan.workspace.workspace import Workspace
+
+ORDERS = "id,shop,paid,at\n" + "".join(f"{i},s{i % 3},{i % 50}.5,2024-01-{i % 28 + 1:02}T00:00:00Z\n" for i in range(200))
+SHOPS = "shop,city\ns0,Hanoi\ns1,Hue\n"
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    (tmp_path / "shops.csv").write_text(SHOPS)
+    with Workspace.open(tmp_path, actor="ana") as workspace:
+        yield workspace
+
+
+def add_both(ws: Workspace) -> None:
+    ws.data.add(ws.root / "orders.csv", key=["id"], time="at", owner="sales")
+    ws.data.add(ws.root / "shops.csv", key=["shop"])
+
+
+def test_adding_records_source_schema_and_owner(ws: Workspace) -> None:
+    answer = ws.data.add(ws.root / "orders.csv", key=["id"], time="at", owner="sales", description="all orders")
+    node = ws.catalog.resolve("orders", kind="dataset")
+
+    assert (answer.ref, answer.n_rows, answer.n_columns, answer.unchanged) == ("orders@v1", 200, 4, False)
+    assert node.facts["source"] == "orders.csv"
+    assert node.facts["source_digest"].startswith("b3:")
+    assert node.facts["columns"]["at"] == "Datetime(time_unit='us', time_zone='UTC')"
+    assert ws.catalog.asset("dataset", "orders").facts == {"key": ["id"], "time": "at", "owner": "sales", "description": "all orders"}
+
+
+def test_the_same_content_again_changes_nothing(ws: Workspace) -> None:
+    ws.data.add(ws.root / "orders.csv")
+    n_events = len(ws.catalog.events())
+    again = ws.data.add(ws.root / "orders.csv")
+    (ws.root / "orders.csv").write_text(ORDERS.replace("\n", "\r\n"))
+    other_bytes = ws.data.add(ws.root / "orders.csv")
+
+    assert (again.ref, again.unchanged) == ("orders@v1", True)
+    assert (other_bytes.ref, other_bytes.unchanged) == ("orders@v1", True)
+    assert len(ws.catalog.events()) == n_events
+
+
+def test_new_content_is_a_new_version_and_what_was_said_stays(ws: Workspace) -> None:
+    ws.data.add(ws.root / "orders.csv", key=["id"], owner="sales")
+    (ws.root / "orders.csv").write_text(ORDERS.replace("0.5,", "9.5,"))
+    answer = ws.data.add(ws.root / "orders.csv", owner="finance")
+
+    assert answer.ref == "orders@v2"
+    assert ws.catalog.asset("dataset", "orders").facts == {"key": ["id"], "owner": "finance"}
+
+
+def test_parquet_is_adopted_and_tables_in_memory_are_added(ws: Workspace) -> None:
+    frame = pl.DataFrame({"a": [1, 2]})
+    frame.write_parquet(ws.root / "t.parquet")
+
+    assert ws.data.add(ws.root / "t.parquet").ref == "t@v1"
+    assert ws.data.add(ws.root / "t.parquet").unchanged
+    assert ws.data.add_table(frame.to_pandas(), name="u", key=["a"]).ref == "u@v1"
+    assert ws.store.tables.read(ws.catalog.resolve("t").digest).equals(frame)
+
+
+def test_a_key_or_time_that_is_no_column_is_refused_before_anything_is_recorded(ws: Workspace) -> None:
+    with pytest.raises(ParameterError, match="key: there is no column 'idd'") as caught:
+        ws.data.add(ws.root / "orders.csv", key=["idd"])
+    assert "did you mean id" in caught.value.hint
+    with pytest.raises(ParameterError, match="time: column 'paid' is Float64"):
+        ws.data.add(ws.root / "orders.csv", time="paid")
+
+    assert ws.data.list().datasets == ()
+
+
+def test_the_project_file_says_where_a_dataset_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "raw.csv").write_text(ORDERS)
+    (tmp_path / "sampan.toml").write_text('[datasets.orders]\nsource = "raw.csv"\nkey = ["id"]\ntime = "at"\nowner = "sales"\n')
+    with Workspace.open(tmp_path) as ws:
+        assert ws.data.add(Path("orders")).ref == "orders@v1"
+        assert ws.catalog.asset("dataset", "orders").facts == {"key": ["id"], "time": "at", "owner": "sales"}
+
+
+def test_a_contract_is_drafted_kept_and_replaced_only_by_force(ws: Workspace) -> None:
+    add_both(ws)
+    first = ws.data.infer("orders")
+    file = ws.root / "contracts/orders.yaml"
+    file.write_text(file.read_text().replace("status: draft", "status: active"))
+    second = ws.data.infer("orders")
+
+    assert (first.written, first.file) == (True, "contracts/orders.yaml")
+    assert not second.written
+    assert "-status: active" in second.diff
+    assert "+status: draft" in second.diff
+    assert "status: active" in file.read_text()
+    assert ws.data.infer("orders", force=True).written
+    assert "status: draft" in file.read_text()
+    assert ws.data.infer("orders").diff == ""
+
+
+def test_a_check_is_recorded_with_the_contract_and_version_it_judged(ws: Workspace) -> None:
+    add_both(ws)
+    ws.data.infer("orders")
+    (table,) = ws.data.check().tables
+    check = ws.catalog.resolve("orders.check")
+    edges = {edge.role: ws.catalog.node(edge.src).ref for edge in ws.catalog.edges_to(check.id)}
+
+    assert (table.dataset, table.verdict, table.cached) == ("orders@v1", "warned", False)
+    assert [f.message for f in table.findings] == [
+        "66 of 200 rows (33.00%) have no counterpart in shops: 1 values of shop",
+    ]
+    assert edges == {"evaluated_on": "orders@v1", "checked_by": "orders.contract@v1"}
+    assert ws.data.check(["orders"]).tables[0].cached
+    assert ws.data.show("orders").verdict == "warned"
+
+
+def test_a_blocking_rule_gives_exit_code_3(ws: Workspace) -> None:
+    add_both(ws)
+    ws.data.infer("orders")
+    (ws.root / "orders.csv").write_text(ORDERS + "0,s0,1.5,2024-01-01T00:00:00Z\n")
+    ws.data.add(ws.root / "orders.csv")
+    answer = ws.data.check(["orders"])
+
+    assert answer.verdict == "blocked"
+    assert answer.exit_code() == 3
+    assert "2 of 201 rows (1.00%) share id with another" in answer.text()
+
+
+def test_a_broken_contract_file_is_named_with_its_line(ws: Workspace) -> None:
+    add_both(ws)
+    ws.data.infer("orders")
+    file = ws.root / "contracts/orders.yaml"
+    file.write_text(file.read_text().replace("kind: DataContract", "kind: DataContrakt"))
+
+    with pytest.raises(ProjectFileError, match=r"contracts/orders\.yaml, line 2: kind is .DataContrakt.; did you mean DataContract"):
+        ws.data.check(["orders"])
+
+
+def test_what_is_not_there_says_what_to_do(ws: Workspace) -> None:
+    add_both(ws)
+
+    with pytest.raises(UsageError, match="no dataset here has a contract yet"):
+        ws.data.check()
+    with pytest.raises(NotFound, match="orders has no contract"):
+        ws.data.check(["orders"])
+    with pytest.raises(NotFound) as caught:
+        ws.data.show("ordres")
+    assert caught.value.did_you_mean == ("orders",)
+    with pytest.raises(UsageError, match="no declared label"):
+        ws.data.leaks("orders")
+
+
+def test_versions_are_compared_by_the_key(ws: Workspace) -> None:
+    ws.data.add(ws.root / "orders.csv", key=["id"])
+    (ws.root / "orders.csv").write_text(ORDERS.replace("\n7,s1,7.5", "\n7,s1,8.5") + "200,s0,1.5,2024-01-01T00:00:00Z\n")
+    ws.data.add(ws.root / "orders.csv")
+    answer = ws.data.diff("orders@v1", "orders")
+
+    assert (answer.n_added, answer.n_removed, answer.n_changed, answer.n_same) == (1, 0, 1, 199)
+    assert answer.changed_columns == {"paid": 1}
+    assert "paid=7.5 → 8.5" in answer.text()
+
+
+def test_a_label_is_declared_and_its_leaks_are_found(ws: Workspace) -> None:
+    add_both(ws)
+    labelled = ws.data.label("orders", target="paid >= 25", unless="shop = 's2'", why="closed")
+    leaks = ws.data.leaks("orders")
+
+    assert (labelled.n_rows, labelled.n_excluded, labelled.n_labelled) == (200, 66, 134)
+    assert [(leak.column, leak.kind) for leak in leaks.leaks][:1] == [("paid", "source")] or "paid" in {x.column for x in leaks.leaks}
+    assert "66 rows get none, since shop = 's2': closed" in labelled.text()
+    with pytest.raises(ParameterError, match="is no expression"):
+        ws.data.label("orders", target="paid >>= 5")
+
+
+def test_every_answer_has_text_json_and_a_next_step(ws: Workspace) -> None:
+    add_both(ws)
+    ws.data.infer("orders")
+    answers = [ws.data.list(), ws.data.show("orders"), ws.data.check(), ws.data.profile("orders"), ws.data.head("orders", rows=2)]
+
+    for answer in answers:
+        assert answer.text()
+        assert to_json(answer)
+    assert "1 … 49.5" not in ws.data.profile("orders").text()
+    assert "0.5 … 49.5, median 24.5" in ws.data.profile("orders").text()
+    with pytest.raises(ParameterError, match="rows is 0"):
+        ws.data.head("orders", rows=0)

@@ -1,0 +1,56 @@
+"""Records, fields and quotes are checked before anything is parsed."""
+
+import pytest
+
+from sampan.errors import DataFormatError
+from sampan.table.structure import scan_structure, without_blank_lines
+
+
+def fault(text: str) -> tuple[int | None, str]:
+    with pytest.raises(DataFormatError) as caught:
+        scan_structure(text.encode(), ",", source="t.csv")
+    return caught.value.line, caught.value.message
+
+
+def test_a_quote_that_is_never_closed_names_the_line_it_opens_on() -> None:
+    assert fault('a,b\n1,2\n3,"x\n5,6\n') == (3, "the quote opened on line 3 is never closed")
+
+
+@pytest.mark.parametrize(("text", "line"), [('a,b\n5" pipe",2\n', 2), ('a,b\n1,2\n"x"y,2\n', 3)])
+def test_a_quote_in_the_middle_of_a_field_names_its_line(text: str, line: int) -> None:
+    found, message = fault(text)
+
+    assert found == line
+    assert "a quote in the middle of a field" in message
+
+
+def test_a_record_of_another_length_names_its_line_and_how_many_there_are() -> None:
+    line, message = fault('a,b\n1,"x\ny"\n1,2,3\n4\n')
+
+    assert line == 4
+    assert "3 fields where the header has 2 (and 1 more lines)" in message
+
+
+def test_doubled_quotes_and_delimiters_inside_quotes_are_no_fault() -> None:
+    structure = scan_structure(b'a,b\n"say ""hi"", you","1\n2"\n"",""\n', ",", source="t.csv")
+
+    assert len(structure.starts) == 3
+    assert structure.n_blank == 0
+
+
+def test_blank_lines_are_taken_out() -> None:
+    text = b"a,b\r\n\r\n1,2\r\n\r\n"
+    structure = scan_structure(text, ",", source="t.csv")
+
+    assert structure.n_blank == 2
+    assert without_blank_lines(text, structure) == b"a,b\n1,2\n"
+
+
+def test_marks_beyond_one_block_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b'a,b\n"x,1",2\n"y\n3",4\n'
+    whole = scan_structure(text, ",", source="t.csv")
+    monkeypatch.setattr("sampan.table.structure._BLOCK", 3)
+    in_blocks = scan_structure(text, ",", source="t.csv")
+
+    assert in_blocks.starts.tolist() == whole.starts.tolist()
+    assert in_blocks.quoted_newlines.tolist() == whole.quoted_newlines.tolist()
