@@ -11,19 +11,7 @@ TYPE_CHECKING = False  # as in typing, whose import takes as long as starting Py
 if TYPE_CHECKING:
     from typing import Any
 
-    from sampan import errors, features
-    from sampan.engine.step import step
-    from sampan.evaluation.objective import objective, value
-    from sampan.features.expressions import col
-    from sampan.features.view import feature, view
-    from sampan.remote import connect
-    from sampan.tuning.spaces import choice, floats, ints, logs
-    from sampan.workspace.training import train
-    from sampan.workspace.workspace import Workspace
-
-    open = Workspace.open  # noqa: A001  # sp.open("folder") reads as the builtin does
-
-# name -> "module:attribute", or "module" where the module itself is the name
+# name -> "module:attribute", or "module" where the module itself is the name. Their types are in `__init__.pyi`.
 _EXPORTS: dict[str, str] = {
     "Workspace": "sampan.workspace.workspace:Workspace",
     "choice": "sampan.tuning.spaces:choice",

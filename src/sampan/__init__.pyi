@@ -1,0 +1,22 @@
+"""Types of the lazy names in `__init__.py`; kept apart so that importing `sampan` from inside depends on nothing."""
+
+from sampan import errors as errors
+from sampan import features as features
+from sampan.engine.step import step as step
+from sampan.evaluation.objective import objective as objective
+from sampan.evaluation.objective import value as value
+from sampan.features.expressions import col as col
+from sampan.features.view import feature as feature
+from sampan.features.view import view as view
+from sampan.remote import connect as connect
+from sampan.tuning.spaces import choice as choice
+from sampan.tuning.spaces import floats as floats
+from sampan.tuning.spaces import ints as ints
+from sampan.tuning.spaces import logs as logs
+from sampan.workspace.training import train as train
+from sampan.workspace.workspace import Workspace as Workspace
+
+__version__: str
+_EXPORTS: dict[str, str]
+
+open = Workspace.open  # noqa: A001  # sp.open("folder") reads as the builtin does
