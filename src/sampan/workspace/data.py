@@ -53,7 +53,12 @@ _N_VERSIONS = 20
 
 
 class Data(Room):
-    """Datasets: versions, contracts, checks, profiles."""
+    """Datasets: versions, contracts, checks, profiles.
+
+    Parameters
+    ----------
+    ref : the dataset, like flights or flights@v3
+    """
 
     noun: ClassVar[str] = "data"
 

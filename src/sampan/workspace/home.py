@@ -211,7 +211,7 @@ class Home(Room):
 
     @operation(reads=True)
     def lineage(self, ref: str, *, down: bool = False, depth: int = 50) -> Lineage:
-        """Show what a version was made from, up to the raw files; or, downward, everything that was made from it.
+        """Show what a version was made from, up to the raw files; or what was made from it.
 
         Parameters
         ----------

@@ -60,7 +60,12 @@ class IncidentShown(Answer, frozen=True, kw_only=True):
 
 
 class Incidents(Room):
-    """See what went wrong and close it."""
+    """See what went wrong and close it.
+
+    Parameters
+    ----------
+    incident : its id or the beginning of it
+    """
 
     noun = "incident"
 

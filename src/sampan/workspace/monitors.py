@@ -169,7 +169,12 @@ class RunRequests(Answer, frozen=True, kw_only=True):
 
 
 class Monitors(Room):
-    """Watch services: windows of traffic, drift, live and estimated quality."""
+    """Watch services: windows of traffic, drift, live and estimated quality.
+
+    Parameters
+    ----------
+    service : the service
+    """
 
     noun = "monitor"
 

@@ -119,7 +119,16 @@ class ServiceList(Answer, frozen=True, kw_only=True):
 
 
 class Services(Room):
-    """Deploy models, watch their traffic, swap and roll back."""
+    """Deploy models, watch their traffic, swap and roll back.
+
+    Parameters
+    ----------
+    name : the service
+    model : a model or package, like flights-late@v2
+    role : canary or shadow
+    share : of the keys, above 0 and below 1
+    reason : why, for the ledger
+    """
 
     noun = "service"
 
