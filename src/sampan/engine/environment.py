@@ -159,7 +159,8 @@ def _git(folder: Path) -> tuple[str, str, bool]:
 
 def _ask(folder: Path, *arguments: str) -> tuple[str, bool]:
     """Run git and read at most so much of its answer; '' if it fails. It takes no lock, runs no hook, asks nobody."""
-    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
+    quiet = ("core.fsmonitor=false", "core.quotePath=false", "diff.autoRefreshIndex=false")
+    command = ["git", "-C", str(folder), *(part for setting in quiet for part in ("-c", setting)), *arguments]
     try:
         with subprocess.Popen(
             command,
