@@ -104,17 +104,27 @@ def test_a_log_gets_plain_lines() -> None:
 
 def test_a_log_is_not_flooded() -> None:
     stream = io.StringIO()
-    with progress_for(stream).stage("read", unit="rows") as stage:
+    with progress_for(stream, quick_s=0).stage("read", unit="rows") as stage:
         for _ in range(10_000):
             stage.advance()
 
     assert stream.getvalue() == "read: done, 10,000 rows, 0.0 s\n"
 
 
+def test_quick_work_leaves_no_trace() -> None:
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        with progress_for(stream).stage("read", total=3) as stage:
+            stage.advance(3)
+
+    assert log.getvalue() == ""
+    assert "\n" not in terminal.getvalue()
+
+
 def test_a_stage_that_fails_says_that_it_stopped() -> None:
     stream = io.StringIO()
 
-    with pytest.raises(KeyboardInterrupt), progress_for(stream).stage("read"):
+    with pytest.raises(KeyboardInterrupt), progress_for(stream, quick_s=0).stage("read"):
         raise KeyboardInterrupt
 
     assert stream.getvalue().startswith("read: stopped, 0.0 s")

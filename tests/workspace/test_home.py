@@ -44,6 +44,16 @@ def test_status_counts_what_is_stored_by_kind(ws: Workspace) -> None:
     assert "2 datasets, 1 model" in status.text()
 
 
+def test_status_says_what_the_project_file_says(tmp_path: Path) -> None:
+    (tmp_path / "sampan.toml").write_text('[project]\nname = "delays"\nowner = "ops"\ndescription = "Which flights will be late"\n')
+
+    with Workspace.open(tmp_path) as ws:
+        commit(ws, "dataset", "flights")
+        text = ws.home.status().text()
+
+    assert text.startswith("delays (owner: ops)\nWhich flights will be late\n")
+
+
 def test_lineage_is_drawn_up_to_the_raw_file(ws: Workspace) -> None:
     raw = commit(ws, "dataset", "flights", source="flights.csv")
     clean = commit(ws, "dataset", "clean flights", inputs={"derived_from": raw})

@@ -1,4 +1,4 @@
-"""Long work on stderr: a bar where a person watches a terminal, a plain line now and then in a log."""
+"""Long work on stderr: a bar where a person watches a terminal, a plain line now and then in a log. Quick work leaves no trace."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from sampan.ports import Progress, Stage
 
 REDRAW_S = 0.1
 LINE_S = 10.0
+QUICK_S = 1.0
 _BAR_CELLS = 24
 
 
-def progress_for(stream: IO[str] | None = None) -> Progress:
-    """Return progress that suits a stream, by default stderr."""
+def progress_for(stream: IO[str] | None = None, *, quick_s: float = QUICK_S) -> Progress:
+    """Return progress that suits a stream, by default stderr. A stage that ends within `quick_s` is not shown."""
     stream = stream or sys.stderr
-    return TerminalProgress(stream, every_s=REDRAW_S if stream.isatty() else LINE_S, bars=stream.isatty())
+    return TerminalProgress(stream, every_s=REDRAW_S if stream.isatty() else LINE_S, bars=stream.isatty(), quick_s=quick_s)
 
 
 class TerminalProgress:
     """Shows stages one below the other; a stage inside another is indented."""
 
-    def __init__(self, stream: IO[str], *, every_s: float, bars: bool) -> None:
+    def __init__(self, stream: IO[str], *, every_s: float, bars: bool, quick_s: float = 0.0) -> None:
         self.stream = stream
+        self.quick_s = quick_s
         self.every_s = every_s
         self.bars = bars
         self.depth = 0
@@ -69,6 +71,10 @@ class _Shown:
     def end(self, how: str) -> None:
         """Write the stage's last line."""
         seconds = time.monotonic() - self.began
+        if seconds < self.owner.quick_s:
+            if self.owner.bars:
+                self.owner.stream.write("\r\x1b[K")
+            return
         amount = f"{self.n:,} {self.unit}".strip() + ", " if self.n and (self.unit or self.total) else ""
         note = f" ({self.note})" if self.note else ""
         self._write(f"{how}, {amount}{seconds:.1f} s{note}", last=True)

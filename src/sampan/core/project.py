@@ -1,13 +1,14 @@
 """The project file `sampan.toml`: what an auditor reads of a project. Optional; Python holds what computes.
 
-Not here: any meaning of the values (rooms give them one), interpolation, conditionals, class paths.
+Not here: any meaning of the values (rooms give them one), interpolation, conditionals, class paths. A section is added together with the
+operation that reads it: a key that takes no effect is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -43,44 +44,12 @@ class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
 
 
-class ServicePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[services.NAME]`: which model a service answers with, and where it listens."""
-
-    model: str
-    host: str = "127.0.0.1"
-    port: int = 0
-
-
-class GateRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[gates.NAME]`: what a model of this name must reach before it is promoted."""
-
-    metric: str = "auc"
-    at_least: float | None = None
-    largest_gap: float | None = None
-    across: tuple[str, ...] = ()
-    p95_ms: float | None = None
-    cost_of_miss: float | None = None
-    cost_of_false_alarm: float | None = None
-
-
-class MonitorRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[monitors.NAME]`: how a service of this name is watched."""
-
-    window: Literal["day", "week", "month"] = "month"
-    columns: tuple[str, ...] = ()
-    drift: float | None = None
-    retrain: bool = True
-
-
 class Project(msgspec.Struct, frozen=True):
     """A whole project file; all defaults where there is no file."""
 
     project: About = About()
     store: StorePlace = StorePlace()
     datasets: dict[str, DatasetSource] = {}
-    services: dict[str, ServicePlace] = {}
-    gates: dict[str, GateRules] = {}
-    monitors: dict[str, MonitorRules] = {}
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -92,12 +61,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 _SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace}
-_NAMED: dict[str, type[msgspec.Struct]] = {
-    "datasets": DatasetSource,
-    "services": ServicePlace,
-    "gates": GateRules,
-    "monitors": MonitorRules,
-}
+_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource}
+_EXPECTED: dict[Any, str] = {str: "text in quotes", tuple[str, ...]: "a list of texts"}
 
 
 def load_project(folder: Path) -> Project:
@@ -176,21 +141,9 @@ def _read_value(kind: Any, value: Any, path: tuple[str, ...], faults: list[Fault
         value = [value]
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as cause:
-        expected = _expected(kind, value, str(cause))
-        faults.append(Fault(".".join(path), f"{path[-1]} = {_shown(value)}: {expected}"))
+    except msgspec.ValidationError:
+        faults.append(Fault(".".join(path), f"{path[-1]} = {_shown(value)}: expected {_EXPECTED[kind]}"))
         return None
-
-
-def _expected(kind: Any, value: Any, otherwise: str) -> str:
-    choices = getattr(kind, "__args__", ()) if getattr(kind, "__origin__", None) is Literal else ()
-    if choices:
-        close = nearest(value, choices, n=1) if isinstance(value, str) else ()
-        return f"expected one of {', '.join(choices)}" + (f"; did you mean {close[0]!r}?" if close else "")
-    words = {str: "text in quotes", int: "a whole number", bool: "true or false", tuple[str, ...]: "a list of texts"}
-    if kind == float | None:
-        return "expected a number"
-    return f"expected {words[kind]}" if kind in words else otherwise
 
 
 def _shown(value: Any) -> str:

@@ -53,6 +53,7 @@ class Status(Answer, frozen=True, kw_only=True):
 
     project: str
     owner: str = ""
+    description: str = ""
     counts: dict[str, int] = {}
     live: tuple[Live, ...] = ()
     incidents: tuple[Open, ...] = ()
@@ -61,7 +62,8 @@ class Status(Answer, frozen=True, kw_only=True):
         """Show services first, then incidents, then what is stored."""
         if not self.counts:
             return f"{self.project}: nothing here yet."
-        parts = [self.project + (f" (owner: {self.owner})" if self.owner else "")]
+        head = self.project + (f" (owner: {self.owner})" if self.owner else "")
+        parts = [head + (f"\n{self.description}" if self.description else "")]
         if self.live:
             parts.append("\n".join(["live:", *(f"  {_live_line(one)}" for one in self.live)]))
         else:
@@ -198,7 +200,7 @@ class Home(Room):
         about = self.ws.project.project
         name = about.name or self.ws.root.name
         if not self.ws.has_store:
-            return Status(project=name, owner=about.owner, next=FIRST_COMMANDS)
+            return Status(project=name, owner=about.owner, description=about.description, next=FIRST_COMMANDS)
         assets = [asset for asset in self.ws.catalog.assets() if asset.state == "active"]
         counts: dict[str, int] = {}
         for asset in assets:
@@ -206,7 +208,13 @@ class Home(Room):
         incidents = tuple(self._open_incidents())
         live = tuple(self._live(asset.name, incidents) for asset in assets if asset.kind == "service")
         return Status(
-            project=name, owner=about.owner, counts=counts, live=live, incidents=incidents, next=self._next(counts, live, incidents)
+            project=name,
+            owner=about.owner,
+            description=about.description,
+            counts=counts,
+            live=live,
+            incidents=incidents,
+            next=self._next(counts, live, incidents),
         )
 
     @operation(reads=True)
