@@ -258,3 +258,70 @@ def test_col_alone_needs_no_declaration() -> None:
     batch = Batch({"t": pl.DataFrame({"x": [1, None]})}, "t", {"x": "number"})
 
     assert batch.evaluate({"y": (col("x") * 2).node})["y"].to_list() == [2.0, None]
+
+
+def test_thousands_of_numbers_are_the_same_to_the_last_bit_in_every_numeric_operation() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=20_000) * 1e3, rng.lognormal(sigma=3, size=20_000)
+    fields = {"a": number(), "b": number()}
+    x, y = col("a"), col("b")
+    tried = {"third": x / 3, "tenth": x / 0.1, "inverse": 1 / y, "ratio": x / y, "mod": x % 7, "mix": (x * 0.1 + y) / (y - x)}
+    tried |= {f"unary{i}": op(x) for i, op in enumerate(_UNARY)} | {f"positive{i}": op(y) for i, op in enumerate(_UNARY)}
+    nodes = {name: expr.node for name, expr in tried.items()}
+    batch = Batch({"t": pl.DataFrame({"a": a, "b": b})}, "t", {"a": "number", "b": "number"}).evaluate(nodes)
+    rows = [{"a": float(p), "b": float(q)} for p, q in zip(a, b, strict=True)]
+    program, reader = Program(list(nodes.values())), Reader(fields, needed=list(fields), exact=True)
+
+    together = program.run(reader.read(rows), len(rows))
+    few = [program.run(reader.read(rows[i : i + 3]), 3) for i in range(0, 3_000, 3)]
+
+    for i, name in enumerate(nodes):
+        expected = _bits(batch[name].fill_null(float("nan")).to_numpy(), len(rows))
+        assert expected == _bits(together[i], len(rows)), name
+        assert expected[:3_000] == [bit for answers in few for bit in _bits(answers[i], 3)], name
+
+
+def test_as_of_takes_the_last_row_of_a_tie_and_a_row_exactly_as_old_as_tolerated() -> None:
+    columns = Columns(at=moment(), spot=text())
+    built = view(
+        "v",
+        on="t",
+        columns=columns,
+        key=["at"],
+        moment=columns.at,
+        features={"x": as_of("w", {"spot": columns.spot}, "x", time="time", tolerance="1h")},
+    )
+    tables = {
+        "t": pl.DataFrame({"at": [HOUR, 2 * HOUR, 2 * HOUR + 1, -1], "spot": ["s"] * 4}),
+        "w": pl.DataFrame({"spot": ["s", "s", "s"], "time": [0, HOUR, HOUR], "x": [1.0, 2.0, 3.0]}),
+    }
+    frame = built.batch(tables)
+    fitted = built.fit(frame)
+    opened = fitted.online(built.online_tables(tables, 10 * HOUR))
+    fed = fitted.online(built.online_tables(tables, -1))
+    fed.feed("w", tables["w"].to_dicts())
+
+    assert frame["x"].to_list() == [3.0, 3.0, None, None]
+    np.testing.assert_array_equal(fitted.matrix(frame), opened.matrix(tables["t"].to_dicts()))
+    np.testing.assert_array_equal(fitted.matrix(frame), fed.matrix(tables["t"].to_dicts()))
+
+
+def test_a_window_takes_in_its_end_and_leaves_out_its_start() -> None:
+    built = view(
+        "v",
+        on="visits",
+        columns=VISITS,
+        key=["id"],
+        moment=VISITS.at,
+        label=PAID,
+        features={"n": past(PAID.value, by=[VISITS.shop], known_at=PAID.known_at, window="2h", stat="count")},
+    )
+    visits = pl.DataFrame(
+        {"id": [1, 2, 3], "shop": ["s"] * 3, "buyer": [1.0] * 3, "at": [HOUR, 3 * HOUR, 3 * HOUR - 1], "spent": [1.0] * 3}
+    )
+    visits = visits.with_columns(paid_at=pl.Series([HOUR, 3 * HOUR, 9 * HOUR]))
+    frame = built.batch({"visits": visits})
+    online = built.fit(frame).online(built.online_tables({"visits": visits}, 9 * HOUR))
+
+    assert frame["n"].to_list() == [1.0, 1.0, 1.0]
+    assert online.matrix(visits.select("id", "shop", "at").to_dicts()).ravel().tolist() == [1.0, 1.0, 1.0]

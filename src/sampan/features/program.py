@@ -143,7 +143,7 @@ class Program:
         return self._step(("keys", *parts), key_list, [0, *slots])
 
     def _moments(self, at: Node) -> int:
-        return self._step(("moments", at), lambda n, m: np.broadcast_to(m, n).tolist(), [0, self._slot(at)])
+        return self._step(("moments", at), _listed, [0, self._slot(at)])
 
 
 def _applied(node: Apply) -> Callable[..., Any]:
@@ -151,9 +151,14 @@ def _applied(node: Apply) -> Callable[..., Any]:
     return (lambda *args: kernel(*args, *constants)) if constants else kernel
 
 
+def _listed(n: int, numbers: Values) -> list[float]:
+    found: list[float] = numbers.tolist() if numbers.ndim else [float(numbers)] * n
+    return found
+
+
 def key_list(n: int, *parts: Values) -> list[Key]:
     """Make one key a row; a row that lacks a part has none."""
-    columns = [p if isinstance(p, list) else [x if x == x else None for x in np.broadcast_to(p, n).tolist()] for p in parts]
+    columns = [p if isinstance(p, list) else [x if x == x else None for x in _listed(n, p)] for p in parts]
     if len(columns) == 1:
         return columns[0]
     return [None if None in key else key for key in zip(*columns, strict=True)]
