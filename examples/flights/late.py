@@ -1,7 +1,7 @@
 """Train the model that warns of late arrivals: `sampan run examples/flights/late.py`.
 
-The objective in code: a warning is sent two hours before departure. A false alarm makes a traveler hurry for nothing (5), a missed
-warning strands them (40). The model must tell late from punctual better than chance by far, for each carrier and at each airport.
+The objective in code: a warning is sent two hours before departure. A false alarm makes a traveler change plans for nothing (5), a missed
+warning costs three times that (15). The model must tell late from punctual better than chance by far, for each carrier and at each airport.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ goal = objective(
     equal_across=["carrier", "origin"],
     max_gap=0.15,
     p95_ms=20,
-    kpi=value(fp=-5, fn=-40, currency="USD"),
+    kpi=value(fp=-5, fn=-15, currency="USD"),
 )
 
 

@@ -29,6 +29,7 @@ from sampan.engine.step import step as step_decorator
 from sampan.errors import ParameterError
 
 _OWN_DEFAULT: Final = ast.Constant(None)
+DECLARES: Final = "__declares__"  # a decorator with this attribute only declares: what it is given is keyed elsewhere
 
 
 def code_keys(steps: Iterable[Step[..., Any]]) -> dict[str, CodeKey]:
@@ -316,8 +317,12 @@ def _bare(node: sources.Function, namespace: dict[str, Any]) -> sources.Function
 def _is_step_decorator(decorator: ast.expr, namespace: dict[str, Any]) -> bool:
     named = decorator.func if isinstance(decorator, ast.Call) else decorator
     if isinstance(named, ast.Name):
-        return named.id == "step" or namespace.get(named.id) is step_decorator
-    return isinstance(named, ast.Attribute) and named.attr == "step"
+        found = namespace.get(named.id)
+        return named.id == "step" or found is step_decorator or hasattr(found, DECLARES)
+    if not isinstance(named, ast.Attribute):
+        return False
+    owner = namespace.get(named.value.id) if isinstance(named.value, ast.Name) else None
+    return named.attr == "step" or hasattr(getattr(owner, named.attr, None), DECLARES)
 
 
 def _imported_from(name: str, statements: list[ast.stmt], module: ModuleType) -> tuple[str, str] | None:

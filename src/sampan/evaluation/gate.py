@@ -27,8 +27,11 @@ REASONS: Final[dict[str, str]] = {
     "auc_worse": "the paired test shows a lower AUC than the champion's",
     "cost_worse": "the paired test shows a higher cost than the champion's",
     "not_compared": "there is a champion and no rows on which both could be tested",
-    "no_value": "warning by the model's threshold costs more than never warning",
+    "no_value": "deciding by the model costs more than deciding always alike",
 }
+
+
+_BLIND: Final = {"cost_if_silent": "never warning", "cost_if_always": "always warning"}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -118,10 +121,13 @@ def _metric(objective: Objective, report: Report) -> Iterator[Check]:
 
 
 def _value(report: Report) -> Iterator[Check]:
-    cost, silent = report.metrics.get("cost"), report.metrics.get("cost_if_silent")
-    if cost is None or silent is None or cost.value is None or silent.value is None:
+    cost = report.metrics.get("cost")
+    blind = {words: report.metrics[name].value for name, words in _BLIND.items() if name in report.metrics}
+    known = {words: value for words, value in blind.items() if value is not None}
+    if cost is None or cost.value is None or not known:
         return
-    yield Check("no_value", f"cost per row below {silent.value:.4g}, the cost of never warning", f"cost {cost}", cost.value < silent.value)
+    words, least = min(known.items(), key=lambda pair: pair[1])
+    yield Check("no_value", f"cost per row below {least:.4g}, that of {words}", f"cost {cost}", cost.value < least)
 
 
 def _labels(health: LabelHealth) -> Check:

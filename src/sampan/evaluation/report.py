@@ -78,6 +78,7 @@ def evaluate(
     if rule is not None:
         metrics["cost"] = resampling.mean(row_costs(labels, scores, rule))
         metrics["cost_if_silent"] = resampling.mean(row_costs(labels, scores, DecisionRule(np.inf, rule.worth)))
+        metrics["cost_if_always"] = resampling.mean(row_costs(labels, scores, DecisionRule(-np.inf, rule.worth)))
     return Report(
         n_rows=len(labels),
         n_positive=int(labels.sum()),

@@ -250,7 +250,8 @@ def model_line(node: Node) -> ModelLine:
 def _difference(difference: Difference, other: str) -> str:
     more = f", {difference.rows_needed:,} more rows would show it" if difference.rows_needed else ""
     figures = f"{difference.candidate:.4f} against {difference.champion:.4f}"
-    return f"{difference.metric}: {difference.verdict} than {other}, {figures}, difference {difference.difference}{more}"
+    verdict = "not shown to differ from" if difference.verdict == "not shown" else f"{difference.verdict} than"
+    return f"{difference.metric}: {verdict} {other}, {figures}, difference {difference.difference}{more}"
 
 
 def _figure(found: dict[str, Any] | None) -> str:

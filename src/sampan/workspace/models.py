@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from sampan import __version__
 from sampan.core.digests import digest_value
 from sampan.core.events import AliasMoved, Input, new_id
 from sampan.core.graph import Node
@@ -102,7 +103,9 @@ class Models(Room):
             rows = labeled_rows(self.ws, trainer.view, table, since=order.since, until=order.until, known_by=known_by)
             return Learning(self.ws, order, rows).carry_out()
 
-        made, cached = self.ws.engine.once("train", {"training": order.key, "trials": trials}, make)
+        # Trials depend on the data, code and parameters alone, so they are re-used when only the objective or their number changed.
+        key = {"training": order.key, "trials": trials, "objective": msgspec.to_builtins(trainer.objective), "program": __version__}
+        made, cached = self.ws.engine.once("train", key, make)
         return self._trained(self.ws.catalog.node(made["model"]), made["run"], cached=cached)
 
     @operation()

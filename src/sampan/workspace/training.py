@@ -107,6 +107,9 @@ def train(*, name: str, features: View, objective: Objective) -> Callable[[Calla
     return declare
 
 
+train.__declares__ = True  # type: ignore[attr-defined]  # the view and the objective are no code of the function: see engine/code.py
+
+
 def load_trainer(file: Path, name: str = "") -> Trainer:
     """Import a training file and return its trainer, by model name where it has several.
 
