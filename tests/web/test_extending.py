@@ -157,3 +157,33 @@ def test_its_check_is_found_and_marks_rows(installed: Path, monkeypatch: pytest.
     assert isinstance(check, Check)
     frame = pl.DataFrame({"city": ["Hà Nội", " Huế", "Đà  Nẵng", None, ""]})
     assert frame.select(check.violations("city", {})).to_series().to_list() == [False, True, True, False, False]
+
+
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: cities
+version: 1.0.0
+status: active
+schema:
+  - name: cities
+    properties:
+      - name: city
+        logicalType: string
+        quality:
+          - type: custom
+            engine: sampan
+            implementation: {check: tidy_text}
+"""
+
+
+def test_a_contract_may_ask_for_its_check(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "cities.csv").write_text("id,city\n1,Hue\n2,Ha  Noi\n3,Da Nang\n")
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "cities.yaml").write_text(CONTRACT)
+
+    command(installed, tmp_path, "data", "add", "cities.csv", "--key", "id")
+    checked = command(installed, tmp_path, "data", "check", "cities", as_json=False)
+
+    assert "city has no blanks at its ends and no double blanks inside" in checked
+    assert "Ha  Noi" in checked
