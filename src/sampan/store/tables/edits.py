@@ -22,7 +22,7 @@ def numbers_of(rows: pl.Expr | Sequence[int], table: pl.LazyFrame, n_rows: int) 
     """Turn what a caller says of rows into row numbers, ascending and distinct."""
     if isinstance(rows, pl.Expr):
         return _numbers_where(rows, table)
-    numbers = np.unique(np.asarray(rows, dtype=np.int64)) if len(rows) else deletions.NONE
+    numbers = np.unique(np.asarray(rows, dtype=np.int64)) if len(rows) else deletions.none()
     outside = numbers[(numbers < 0) | (numbers >= n_rows)]
     if len(outside):
         raise ParameterError(f"row {outside[0]} is not in a table of {n_rows} rows", hint="rows are numbered from 0")

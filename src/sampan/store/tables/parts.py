@@ -126,7 +126,7 @@ def scan_with_dead(part: Part, blobs: Reader) -> pl.LazyFrame:
 
 def dead_rows(part: Part, blobs: Reader) -> Positions:
     """Return a part's dead rows, ascending."""
-    return deletions.decode(blobs.read(part.dead)) if part.dead else deletions.NONE
+    return deletions.decode(blobs.read(part.dead)) if part.dead else deletions.none()
 
 
 def exactly(names: Sequence[str]) -> pl.Expr:

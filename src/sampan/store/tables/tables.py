@@ -1,7 +1,7 @@
 """Tables: every change makes a new version and writes only what changed; every version stays readable.
 
 A version is the digest of its manifest (`manifest.py`), a manifest lists parts (`parts.py`). Nothing here knows names or histories:
-which version is the newest of a dataset is the catalog's affair.
+which version is the newest of a dataset is the catalog's affair. Edits and diffs are imported when asked for, since they need NumPy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sampan.core.digests import Digest
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
-from sampan.store.tables import diff, edits, manifest, parts
+from sampan.store.tables import manifest, parts
 from sampan.store.tables.manifest import Manifest, Part
 from sampan.store.tables.versions import TableDiff, TableVersion
 
@@ -114,6 +114,8 @@ class Tables:
         ------
         ParameterError : a row number is not in the table, or the expression cannot be computed.
         """
+        from sampan.store.tables import edits
+
         before, schema = self._manifest(base), self._schema(base)
         numbers = edits.numbers_of(rows, self.scan(base), before.n_rows)
         with self.blobs.batch() as batch:
@@ -131,6 +133,8 @@ class Tables:
         ------
         ParameterError : the number of rows differs.
         """
+        from sampan.store.tables import edits
+
         before, schema = self._manifest(base), self._schema(base)
         parts.check_storable(columns.schema)
         if columns.height != before.n_rows:
@@ -150,6 +154,8 @@ class Tables:
         ------
         ParameterError : the columns differ, the key is no column, or several rows have the same key.
         """
+        from sampan.store.tables import edits
+
         before, schema = self._manifest(base), self._schema(base)
         edits.check_key(key, schema)
         added = _conform(frame, schema).collect()
@@ -162,6 +168,8 @@ class Tables:
 
     def compact(self, base: Digest) -> TableVersion:
         """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
+        from sampan.store.tables import edits
+
         before, schema = self._manifest(base), self._schema(base)
         n_rows = parts.part_rows(len(schema))
         with self.blobs.batch() as batch:
@@ -201,6 +209,8 @@ class Tables:
         ------
         ParameterError : the key is no column of both, changed its type, or several rows of a version have the same key.
         """
+        from sampan.store.tables import diff
+
         old = diff.Side(before, self._parts(self._manifest(before)), self._schema(before))
         new = diff.Side(after, self._parts(self._manifest(after)), self._schema(after))
         with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
