@@ -107,6 +107,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_help_takes_at_most_three_times_the_cpu_of_bare_python() -> None:
     import resource
 

@@ -95,6 +95,7 @@ def test_every_command_an_answer_names_can_be_typed(person: Person) -> None:
     assert len(seen) >= 6
 
 
+@pytest.mark.slow
 def test_a_mistake_is_answered_with_what_to_do(person: Person) -> None:
     assert "did you mean" in person.types("sampan dta list", exits=2)
     assert "hint: " in person.types("sampan data add nothing.csv", exits=2)

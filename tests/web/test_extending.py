@@ -98,6 +98,7 @@ def test_the_same_meaning_again_is_no_new_version(installed: Path, project: Path
     assert (again["new"], again["term"]["ref"]) == (False, "late flight@v1")
 
 
+@pytest.mark.slow
 def test_its_versions_and_events_are_in_status_lineage_log_and_audit(installed: Path, project: Path) -> None:
     command(installed, project, "glossary", "define", "delay", "late in minutes", "--about", "late flight")
 
@@ -177,6 +178,7 @@ schema:
 """
 
 
+@pytest.mark.slow
 def test_a_contract_may_ask_for_its_check(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "cities.csv").write_text("id,city\n1,Hue\n2,Ha  Noi\n3,Da Nang\n")
     (tmp_path / "contracts").mkdir()

@@ -100,6 +100,7 @@ def test_threads_share_a_client(served: Any) -> None:
     assert len(answers) == 8
 
 
+@pytest.mark.slow
 def test_a_server_that_restarted_is_reached_again(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as first:
         there = sampan.connect(first.url)

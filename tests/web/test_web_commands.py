@@ -30,6 +30,7 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_ui_prints_where_it_is_and_ends_quietly_at_control_c(tmp_path: Path) -> None:
     with started(tmp_path, "ui", "--port", "0") as process:
         assert process.stdout is not None
@@ -46,6 +47,7 @@ def test_ui_prints_where_it_is_and_ends_quietly_at_control_c(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []  # looking writes nothing
 
 
+@pytest.mark.slow
 def test_server_prints_a_token_and_answers_to_names_it_was_told(tmp_path: Path) -> None:
     with started(tmp_path, "server", "--port", "0", "--allow-host", "ML.example", "--json") as process:
         assert process.stdout is not None
