@@ -147,7 +147,7 @@ def test_importance_decides_whether_far_moves_are_an_alarm() -> None:
 
     assert ([f.feature for f in little.moved], little.alarm) == (["a"], False)
     assert much.alarm
-    assert "a (ks 0.3" in much.reasons[0]
+    assert "a (ks 0." in much.reasons[0]
 
 
 def test_the_models_scores_are_judged_beside_its_features() -> None:

@@ -17,7 +17,8 @@ from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
 from sampan.engine.environment import capture
 from sampan.evaluation.objective import objective, value
-from sampan.features import Columns, Label, features, moment, number, past, text
+from sampan.features import Columns, Expr, Label, features, moment, number, past, text
+from sampan.features.view import FeatureOptions
 from sampan.workspace.model_events import ModelTrained, PackageBuilt, StoredFile
 from sampan.workspace.packages import package_digest
 from sampan.workspace.predictors import ENVIRONMENT, FEATURES, GRAPH, MANIFEST, ONLINE, REFERENCE, PackageManifest
@@ -41,7 +42,7 @@ late = Label(orders.late > 0, known_at=orders.done)
 
 
 @features(on="orders", columns=orders, key=["order"], slices=["shop"], moment=orders.at, label=late)
-def orders_view(row: Columns) -> dict[str, object]:
+def orders_view(row: Columns) -> dict[str, Expr | FeatureOptions]:
     """Two measurements, and how often this shop was late in the last day."""
     return {
         "x1": row.x1,

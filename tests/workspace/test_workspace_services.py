@@ -142,7 +142,7 @@ def test_a_canary_gets_its_share_and_can_be_shifted_and_withdrawn(ws: Workspace,
 
     def share() -> float:
         answers = ask(ws, "POST", "/predict", {"rows": rows})["predictions"]
-        return sum(a["version"] == f"{NAME}@v2" for a in answers) / len(answers)
+        return [a["version"] for a in answers].count(f"{NAME}@v2") / len(rows)
 
     ws.service.canary(f"{NAME}@v2", NAME, share=0.2)
     a_fifth = share()

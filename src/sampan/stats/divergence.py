@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Counts = NDArray[np.int64]
 
+Codes = NDArray[np.intp]
+
 N_BINS = 10
+MIN_BLOCKS = 5
 SMOOTHING = 0.5
 
 
@@ -49,6 +52,38 @@ def total_variation_noise(reference: Counts, current: Counts) -> tuple[float, fl
     mean = np.sqrt(2 / pi) * np.sqrt(variances).sum() / 2
     spread = np.sqrt((1 - 2 / pi) * variances.sum()) / 2
     return float(mean), float(spread)
+
+
+def clustered_spread(codes: tuple[Codes, Codes], blocks: tuple[Codes, Codes], n_codes: int, *, cumulated: bool) -> NDArray[np.float64]:
+    """Return how much each share of two samples of one source would differ when whole blocks of rows (days) come together.
+
+    Rows of one day are not independent: a slow column (weather, a moving average) has nearly one value a day, and a month of it says as
+    much as 30 rows. The spread of the daily shares about their mean gives the spread of the difference of two means of days.
+
+    Parameters
+    ----------
+    codes : each row's bin or category, of both samples; shape (n,), (m,), 0 to n_codes - 1
+    blocks : each row's block, of both samples, from 0
+    cumulated : of the distribution function at each bin instead of each category's share
+
+    Returns
+    -------
+    one standard deviation per code, shape (n_codes,); zeros where a sample has fewer than `MIN_BLOCKS` blocks
+    """
+    squares, n_blocks, factor = np.zeros(n_codes), 0, 0.0
+    for its_codes, its_blocks in zip(codes, blocks, strict=True):
+        n = int(its_blocks.max(initial=-1)) + 1
+        if n < MIN_BLOCKS:
+            return np.zeros(n_codes)
+        counts = np.bincount(its_blocks * n_codes + its_codes, minlength=n * n_codes).reshape(n, n_codes).astype(np.float64)
+        rows = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+        shares = shares.cumsum(axis=1) if cumulated else shares
+        weights = rows / rows.sum()
+        squares += n * (weights * (shares - (weights * shares).sum(axis=0)) ** 2).sum(axis=0)
+        n_blocks += n - 1
+        factor += float((weights**2).sum())  # 1/n for blocks of one size
+    return np.asarray(np.sqrt(squares / n_blocks * factor))
 
 
 def quantile_edges(reference: Floats, *, n_bins: int = N_BINS) -> Floats:

@@ -151,10 +151,14 @@ def _reference(ws: Workspace, rows: PackageRows) -> Reference | None:
 def _drift(rows: PackageRows, reference: Reference | None) -> tuple[DriftReport | None, str]:
     if reference is None:
         return None, f"the package has no {REFERENCE}"
-    current = _scores(rows)
+    sample, moments = reference.sample, rows.frame["moment"].to_numpy()
     try:
         report = judge_drift(
-            reference.names, reference.sample.features, _matrix(rows, reference.names), scores=(reference.sample.scores, current)
+            reference.names,
+            sample.features,
+            _matrix(rows, reference.names),
+            scores=(sample.scores, _scores(rows)),
+            moments=None if sample.moments is None else (sample.moments, moments),
         )
     except ParameterError as refusal:
         return None, refusal.message
