@@ -1,4 +1,4 @@
-"""What the flights model knows two hours before a flight is due to leave.
+"""What the flights model knows two hours before the hour in which a flight is due to leave: it is asked at full hours.
 
 The question: will it arrive 15 minutes late or more?
 """
@@ -26,7 +26,7 @@ from sampan.features import (
     view,
 )
 
-LEAD = 2 * HOUR  # before the scheduled departure
+LEAD = 2 * HOUR  # before the hour of the scheduled departure
 LATE_MINUTES = 15
 NEW_YORK = "America/New_York"
 
@@ -83,7 +83,7 @@ HOLIDAYS = [day for year in range(2012, 2032) for day in federal_holidays(year)]
 
 def weather(column: str) -> Expr:
     """Return the newest weather at the airport of departure that is an hour old at the moment of prediction."""
-    return as_of("weather", {"origin": flights.origin}, column, time="time_hour", at=departure - LEAD - HOUR, tolerance="6h")
+    return as_of("weather", {"origin": flights.origin}, column, time="time_hour", at=flights.time_hour - LEAD - HOUR, tolerance="6h")
 
 
 def late_share(*by: Expr, window: str, at_least: int = 1) -> Expr:
@@ -108,7 +108,7 @@ flights_view = view(
     columns=flights,
     key=["year", "month", "day", "carrier", "flight", "origin"],
     slices=["carrier", "origin", "dest"],
-    moment=departure - LEAD,
+    moment=flights.time_hour - LEAD,
     label=late,
     features={
         "minute_of_day": departure.minute_of_day(NEW_YORK),

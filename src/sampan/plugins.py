@@ -24,6 +24,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "model": "sampan.workspace.models:Models",
         "monitor": "sampan.workspace.monitors:Monitors",
         "run": "sampan.workspace.runs:Runs",
+        "schedule": "sampan.workspace.schedule:Schedule",
         "service": "sampan.workspace.services:Services",
     },
     # A shortcut is a word at the top level that stands for a noun and a verb.
@@ -62,6 +63,7 @@ SUMMARIES: dict[str, str] = {
     "model": "Models: train, judge, promote, package, ship",
     "monitor": "Monitors: drift and live quality, window by window",
     "run": "Runs: record a script or a training, list and compare",
+    "schedule": "The scheduler: judge shadows, take up requests for runs",
     "service": "Services: what is live, its traffic and latency",
     "demo": "Run the flagship story on real data",
     "ui": "Open the pages on this machine",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sampan.workspace.models import Models
     from sampan.workspace.monitors import Monitors
     from sampan.workspace.runs import Runs
+    from sampan.workspace.schedule import Schedule
     from sampan.workspace.services import Services
 
 SomeRoom = TypeVar("SomeRoom", bound=Room)
@@ -189,6 +190,11 @@ class Workspace:
     def run(self) -> Runs:
         """Runs: record, list, compare."""
         return cast("Runs", self.room("run"))
+
+    @property
+    def schedule(self) -> Schedule:
+        """The scheduler: do what is due."""
+        return cast("Schedule", self.room("schedule"))
 
     @property
     def service(self) -> Services:
