@@ -169,6 +169,14 @@ def test_a_writer_that_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytes
     other.close()
 
 
+def test_a_postgres_writer_that_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_uri: str) -> None:
+    monkeypatch.setattr("sampan.store.postgres.BUSY_S", 0.2)
+    with Store.open(tmp_path / "a", database=postgres_uri) as one, Store.open(tmp_path / "b", database=postgres_uri) as other:
+        with one.database.write(), pytest.raises(StoreUnavailable, match="locked"):
+            commit(Ledger(other, actor="test"), "dataset", "flights")
+        commit(Ledger(other, actor="test"), "dataset", "flights")
+
+
 def test_a_writer_waits_for_another_process_and_then_goes_on(tmp_path: Path) -> None:
     make(tmp_path)
     other = sqlite3.connect(tmp_path / "sampan.db", isolation_level=None, check_same_thread=False)

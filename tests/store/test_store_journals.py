@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -174,14 +175,17 @@ def test_a_live_writer_is_told_from_a_dead_one(journals: Journals) -> None:
 
 def test_a_forked_child_neither_writes_nor_keeps_the_writer_alive(journals: Journals) -> None:
     journal = journals.open(RUN)
+    hears, says = os.pipe()
     child = os.fork()
     if not child:
         try:
             journal.log("loss", 0.5, step=1, at=1)
         except UsageError:
-            time.sleep(30)
+            os.write(says, b"refused")
+            time.sleep(60)
         os._exit(1)
     try:
+        assert os.read(hears, 100) == b"refused"
         journal.close()
 
         assert not writer_lives(journal.path)
@@ -189,6 +193,8 @@ def test_a_forked_child_neither_writes_nor_keeps_the_writer_alive(journals: Jour
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(hears)
+        os.close(says)
 
 
 def test_a_disk_that_fills_up_inside_a_record_leaves_no_half_of_it(store: Store) -> None:
@@ -215,6 +221,21 @@ journal.log("loss", 2.0, step=100, at=100)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("7 free some space")
     assert store.catalog.metric_history(run, "loss").steps == [*range(7), 100]
+
+
+def test_a_disk_that_cannot_be_synced_is_said_by_the_next_call(journals: Journals, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    journal = journals.open(RUN)
+    journal._syncing.join(timeout=10)
+
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
+        journal.log("loss", 0.5, step=1, at=1)
+    with pytest.raises(StoreUnavailable):
+        journal.close()
+    assert not writer_lives(journal.path)
 
 
 def test_a_folder_that_cannot_be_is_the_stores_fault(tmp_path: Path) -> None:

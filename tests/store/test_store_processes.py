@@ -105,7 +105,7 @@ def test_eight_processes_write_to_one_postgres_store(tmp_path: Path, postgres_ur
 
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_when_sqlite_writers_are_killed(tmp_path: Path) -> None:
-    killed(tmp_path / "store", "", 20)
+    killed(tmp_path / "store", "", 30)
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from sampan.errors import StoreUnavailable
 
 Row = tuple[Any, ...]
 
+_PARENTS: list[object] = []  # connections of the process this one was forked from, kept from being collected and so closed
+
 BUSY_S = 60.0  # how long a writer waits for the others before it gives up
 
 
@@ -62,12 +64,14 @@ class Database(ABC, Generic[Connected]):
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Lend a connection for queries; each sees what was committed before it began."""
+        self._forget_parent()
         with self._borrow() as session, self._explained():
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Run a transaction as the only writer: committed when left, rolled back when an exception leaves it."""
+        self._forget_parent()
         with self._writer, self._borrow() as session, self._explained():
             self._begin(session)
             try:
@@ -93,10 +97,13 @@ class Database(ABC, Generic[Connected]):
             raise
         self._give_back(session)
 
-    def _take(self) -> Connected:
+    def _forget_parent(self) -> None:
+        """In a forked child, begin anew: it must not speak on its parent's connections, not even to close them."""
         if self._pid != os.getpid():
-            # A forked child must not speak on its parent's connections, not even to close them.
+            _PARENTS.append(self._idle)
             self._idle, self._pid, self._writer = deque(), os.getpid(), threading.Lock()
+
+    def _take(self) -> Connected:
         try:
             return self._idle.pop()
         except IndexError:

@@ -48,6 +48,7 @@ class MetricJournal:
         self._fd = fd
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._fault: OSError | None = None  # what the syncing thread met
         self._closing = threading.Event()
         self._syncing = threading.Thread(target=self._sync_regularly, name=f"sync {path.name}", daemon=True)
         self._syncing.start()
@@ -106,6 +107,8 @@ class MetricJournal:
 
     def _append(self, record: bytes) -> None:
         try:
+            if self._fault:
+                raise self._fault
             written = _write(self._fd, record)
             if written != len(record):
                 # A disk that fills up may take a part. Cut it off: what follows must stay on a block's edge.
@@ -119,11 +122,14 @@ class MetricJournal:
 
     def _sync_regularly(self) -> None:
         synced = 0
-        while not self._closing.wait(SYNC_S):
-            size = os.fstat(self._fd).st_size
-            if size != synced:
-                os.fdatasync(self._fd)
-                synced = size
+        try:
+            while not self._closing.wait(SYNC_S):
+                size = os.fstat(self._fd).st_size
+                if size != synced:
+                    os.fdatasync(self._fd)
+                    synced = size
+        except OSError as cause:  # the next call raises it, where someone sees it
+            self._fault = cause
 
     def _forget_in_child(self) -> None:
         # The child's copy of the descriptor would keep the lock, and so the writer, alive after the parent's death.

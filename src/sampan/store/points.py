@@ -29,10 +29,15 @@ def pack(points: Sequence[Point]) -> bytes:
 
 def unpack(chunk: bytes) -> list[Point]:
     """Decode a chunk."""
+    return list(zip(*unpack_columns(chunk), strict=True))
+
+
+def unpack_columns(chunk: bytes) -> tuple[list[int], list[int], tuple[float, ...]]:
+    """Decode a chunk as its columns: steps, times, values."""
     raw = zlib.decompress(chunk)
     n = len(raw) // _BYTES_PER_POINT
     columns = struct.unpack(f"<{n}q{n}q{n}d", raw)
-    return list(zip(_sums(columns[:n]), _sums(columns[n : 2 * n]), columns[2 * n :], strict=True))
+    return _sums(columns[:n]), _sums(columns[n : 2 * n]), columns[2 * n :]
 
 
 def _differences(numbers: Sequence[int]) -> list[int]:

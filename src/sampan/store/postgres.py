@@ -68,10 +68,9 @@ class PostgresDatabase(Database[PostgresSession]):
         return bool(session.connection.info.transaction_status == status.IDLE)
 
     def _begin(self, session: PostgresSession) -> None:
-        session.run("begin")
-        session.run(f"set local lock_timeout = '{BUSY_S:.0f}s'")
-        # Taken before the first query, so that every later one sees what the writer before us committed.
-        session.run("select pg_advisory_xact_lock(?)", _WRITER_LOCK)
+        # The lock is taken before the first query, so that every later one sees what the writer before us committed.
+        timeout = f"set local lock_timeout = '{BUSY_S * 1000:.0f}ms'"
+        session.run(f"begin; {timeout}; select pg_advisory_xact_lock({_WRITER_LOCK})")
 
     def _commit(self, session: PostgresSession) -> None:
         session.run("commit")

@@ -70,24 +70,19 @@ def _selected(session: Session, wanted: Ref, kind: str) -> Node | None:
 
 
 def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFound:
+    """Say that an asset has no such version or alias, and which it has."""
     newest = next((node for kind in kinds if (node := _selected(session, Ref(name=wanted.name), kind))), None)
     if newest is None:
-        return NotFound(f"{kinds[0]} {wanted.name!r} has no version yet")
-    if wanted.alias:
-        aliases = {
-            row[0]
-            for kind in kinds
-            for row in session.all(
-                "select l.name from alias l join asset a on a.pk = l.asset where a.kind = ? and a.name = ?", kind, wanted.name
-            )
-        }
-        close = tuple(f"{wanted.name}@{a}" for a in nearest(wanted.alias, sorted(aliases)) or sorted(aliases)[:_SHOWN])
-        return NotFound(
-            f"{kinds[0]} {wanted.name!r} has no alias {wanted.alias!r}",
-            did_you_mean=close,
-            hint=f"the newest is {newest.ref}" * (not close),
-        )
-    return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))
+        return NotFound(f"the {kinds[0]} {wanted.name!r} has no version yet")
+    if not wanted.alias:
+        return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))
+    sql = "select l.name from alias l join asset a on a.pk = l.asset where a.name = ? and a.kind = ?"
+    aliases = sorted({row[0] for kind in kinds for row in session.all(sql, wanted.name, kind)})
+    close = nearest(wanted.alias, aliases) or tuple(aliases[:_SHOWN])
+    return NotFound(
+        f"the {kinds[0]} {wanted.name!r} has no alias {wanted.alias!r}; its newest version is {newest.ref}",
+        did_you_mean=tuple(f"{wanted.name}@{alias}" for alias in close),
+    )
 
 
 def _by_prefix(session: Session, column: str, prefix: str, kind: str) -> list[Node]:

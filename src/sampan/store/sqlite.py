@@ -57,7 +57,10 @@ class SqliteDatabase(Database[SqliteSession]):
         connection = sqlite3.connect(self.address, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             # Several processes may be making the file at this moment, and SQLite does not wait for that by itself.
-            _patiently(lambda: connection.execute("pragma journal_mode = wal"))
+            (mode,) = _patiently(lambda: connection.execute("pragma journal_mode = wal").fetchone())
+            if mode != "wal":
+                hint = "keep the store on a local disk, or its records in PostgreSQL"
+                raise StoreUnavailable(f"the file system of {self.address} cannot share a database among processes", hint=hint)
             connection.execute("pragma synchronous = full")
             connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
         except BaseException:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import le
 from typing import Any
 
 from sampan.core.graph import MetricPoints, MetricSummary, NodeId, RunRow
 from sampan.errors import NotFound
 from sampan.store import listing
 from sampan.store.database import Database, Row, Session
-from sampan.store.points import unpack
+from sampan.store.points import unpack_columns
 
 _RUN_COLUMNS = "r.experiment, r.title, n.state, r.started, r.ended, p.id, r.source, r.host, r.pid"
 _N_NODE_COLUMNS = 11
@@ -63,11 +64,23 @@ class Tracking:
             "select c.data from metric_chunk c join metric_key k on k.pk = c.key join node n on n.pk = c.run"
             " where n.id = ? and k.name = ? order by c.seq"
         )
+        found = MetricPoints(key, [], [], [])
         with self._database.read() as session:
-            points = [point for row in session.all(sql, run, key) for point in unpack(row[0])]
-        # By step and time only, so that points of the same moment stay in the order in which they were logged.
-        points.sort(key=lambda point: point[:2])
-        return MetricPoints(key, [p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
+            for (chunk,) in session.all(sql, run, key):
+                steps, moments, values = unpack_columns(chunk)
+                found.steps.extend(steps)
+                found.at.extend(moments)
+                found.values.extend(values)
+        return _in_order(found)
+
+
+def _in_order(logged: MetricPoints) -> MetricPoints:
+    """Order points by step and time; those of the same moment stay as they were logged."""
+    moments = list(zip(logged.steps, logged.at, strict=True))
+    if all(map(le, moments, moments[1:])):
+        return logged
+    order = sorted(range(len(moments)), key=moments.__getitem__)
+    return MetricPoints(logged.key, [logged.steps[i] for i in order], [logged.at[i] for i in order], [logged.values[i] for i in order])
 
 
 def _runs(session: Session, tail: str, *values: Any) -> list[RunRow]:
