@@ -133,13 +133,13 @@ class Even:
     """A check plug-in."""
 
     name = "even"
-    level = "warn"
+    level = "block"
 
     def describe(self, column: str, parameters: Mapping[str, Any]) -> str:
         return f"{column} is even but for {parameters.get('but')}"
 
     def violations(self, column: str, parameters: Mapping[str, Any]) -> pl.Expr:
-        return (pl.col(column) % 2 == 1) & (pl.col(column) != parameters.get("but"))
+        return (pl.col(column) % 2 == 1) & (pl.col(column) != parameters.get("but", 0))
 
 
 def test_a_plug_in_rule_is_run_in_the_same_pass() -> None:
@@ -148,6 +148,8 @@ def test_a_plug_in_rule_is_run_in_the_same_pass() -> None:
 
     assert (finding.check, finding.count) == ("even", 1)
     assert "id is even but for 3" in finding.message
+    own = Custom(column="id", name="even", has_level=False)
+    assert only(check(own, checks={"even": Even()})).level == "block"
     with pytest.raises(ParameterError, match="'even', which is not installed"):
         check(rule)
 

@@ -42,7 +42,8 @@ CONTRACT = Contract(
         AllowedValues(column="b", values=("NO", "1", "yes")),
         Pattern(column="b", pattern="^[A-Z]{2}$"),
         Custom(column="b", name="iban", parameters={"countries": ["DE", "VN"]}),
-        Freshness(column="t", max_hours=24.0),
+        Custom(column="b", name="tidy_text", has_level=False),
+        Freshness(column="t", max_hours=24.0, level="block", why="dashboards"),
     ),
     other={"team": {"name": "ops"}},
 )
@@ -144,5 +145,6 @@ def test_every_rule_can_be_said_in_words() -> None:
         "b is one of NO, 1, yes",
         "b looks like ^[A-Z]{2}$",
         "b passes iban",
+        "b passes tidy_text",
         "the newest t is at most 24 hours old",
     ]

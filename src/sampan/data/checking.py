@@ -217,8 +217,11 @@ def _judge(rule: AnyRule, value: Any, n_rows: int, now: Millis | None, checks: M
         return _finding(rule, said, count, n_rows) if broken else None
     if not count:
         return None
-    words = checks[rule.name].describe(rule.column, rule.parameters) if isinstance(rule, Custom) else describe(rule)
-    return _finding(rule, f"{_rows(count, n_rows)} break “{words}”", count, n_rows)
+    if isinstance(rule, Custom):
+        plug_in = checks[rule.name]
+        found = _finding(rule, f"{_rows(count, n_rows)} break “{plug_in.describe(rule.column, rule.parameters)}”", count, n_rows)
+        return found if rule.has_level else msgspec.structs.replace(found, level=plug_in.level)
+    return _finding(rule, f"{_rows(count, n_rows)} break “{describe(rule)}”", count, n_rows)
 
 
 def _finding(rule: AnyRule, message: str, count: int, n_rows: int) -> Finding:
@@ -307,23 +310,24 @@ def _check_reference(
 
 def _note_absences(lazy: pl.LazyFrame, schema: pl.Schema, n_rows: int) -> list[Finding]:
     """Note rows in which a group of columns is missing together, and what else is missing in just those rows."""
-    frame = lazy.collect()
-    with_nulls = [name for name, n in zip(frame.columns, frame.null_count().row(0), strict=True) if 0 < n < n_rows]
     notes = []
-    for group in null_groups(frame):
-        rows = frame.filter(pl.col(group[0]).is_null())
-        also = [name for name in with_nulls if name not in group and rows[name].null_count() == rows.height]
+    for group in null_groups(lazy):
+        absent = pl.col(group[0]).is_null()
+        others = [name for name in schema if name not in group]
+        there = [(pl.col(name).is_null() & absent).sum().alias(name) for name in others]
+        everywhere = [pl.col(name).null_count().alias(f"{name}\0all") for name in others]
+        counted = lazy.select(absent.sum().alias("\0n"), *there, *everywhere).collect().row(0, named=True)
+        count = int(counted["\0n"])
+        also = [name for name in others if counted[name] == count and counted[f"{name}\0all"] < n_rows]
         more = f"; {', '.join(also)} {'is' if len(also) == 1 else 'are'} missing there too" if also else ""
-        message = f"{_rows(rows.height, n_rows)} lack {', '.join(group)} together{more}"
-        examples = _examples(lazy, pl.col(group[0]).is_null(), (*group, *also)[:4], schema)
         found = Finding(
             check="null_together",
             columns=(*group, *also),
             level="note",
-            message=message,
-            count=rows.height,
-            share=rows.height / n_rows,
-            examples=examples,
+            message=f"{_rows(count, n_rows)} lack {', '.join(group)} together{more}",
+            count=count,
+            share=count / n_rows,
+            examples=_examples(lazy, absent, (*group, *also)[:4], schema),
         )
         notes.append(found)
     return notes

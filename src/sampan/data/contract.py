@@ -93,6 +93,7 @@ class Custom(Rule, frozen=True, kw_only=True, tag="custom"):
     column: str
     name: str
     parameters: dict[str, Any] = {}
+    has_level: bool = True  # False: the file says none, and the plug-in's own counts
 
 
 AnyRule = NullShare | AllowedValues | Range | Pattern | RowCount | Unique | NullTogether | Reference | Freshness | Custom

@@ -63,6 +63,7 @@ _KEPT_AT_COLUMN = (
     "physicalName",
     "id",
 )
+_FRESHNESS_LEVEL = "freshnessLevel"
 _RULE_PROPERTIES = ("level", "evidence")
 
 
@@ -83,8 +84,11 @@ def write_contract(contract: Contract) -> str:
     freshness = [_freshness(rule, contract.name) for rule in contract.rules if isinstance(rule, Freshness)]
     if freshness:
         document["slaProperties"] = freshness
-    if contract.owner:
-        document["customProperties"] = _properties({"owner": contract.owner})
+    # A service level of the standard takes no properties of its own.
+    blocking = any(isinstance(rule, Freshness) and rule.level == "block" for rule in contract.rules)
+    extras = _properties({"owner": contract.owner, _FRESHNESS_LEVEL: "block" if blocking else ""})
+    if extras:
+        document["customProperties"] = extras
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140, default_flow_style=False)
 
 
@@ -109,8 +113,9 @@ def read_contract(text: str, *, file: str) -> Contract:
     rules: list[AnyRule] = []
     name = top.text("name") or (tables[0].text("name") if tables else "")
     columns, key = _read_table(tables[0], rules) if tables else ((), ())
-    rules.extend(_read_freshness(section) for section in top.sections("slaProperties"))
     extras = _read_properties(top)
+    freshness_level = _read_level(top, {"level": extras.get(_FRESHNESS_LEVEL, "warn")})
+    rules.extend(_read_freshness(section, freshness_level) for section in top.sections("slaProperties"))
     contract = Contract(
         name=name,
         version=top.text("version", "1.0.0"),
@@ -210,7 +215,9 @@ def _quality(rule: AnyRule) -> dict[str, Any]:
 
 def _level_and_why(rule: AnyRule) -> dict[str, Any]:
     why = {"description": rule.why} if rule.why else {}
-    return {**why, "customProperties": _properties({"level": rule.level, "evidence": rule.evidence})}
+    level = "" if isinstance(rule, Custom) and not rule.has_level else rule.level
+    extras = _properties({"level": level, "evidence": rule.evidence})
+    return {**why, "customProperties": extras} if extras else why
 
 
 def _relationship(rule: Reference, name: str) -> dict[str, Any]:
@@ -220,8 +227,8 @@ def _relationship(rule: Reference, name: str) -> dict[str, Any]:
 
 
 def _freshness(rule: Freshness, name: str) -> dict[str, Any]:
-    extras = _properties({"level": rule.level, "evidence": rule.evidence, "why": rule.why})
-    return {"property": "freshness", "value": rule.max_hours, "unit": "h", "element": f"{name}.{rule.column}", "customProperties": extras}
+    described = {"description": rule.why} if rule.why else {}
+    return {"property": "freshness", "value": rule.max_hours, "unit": "h", "element": f"{name}.{rule.column}", **described}
 
 
 def _read_description(section: Section) -> str:
@@ -312,7 +319,10 @@ def _read_quality(section: Section, column: str) -> AnyRule | None:
     if kind == "sql":
         section.fault("type", "SQL rules are not run; write a library metric or a check plug-in")
         return None
-    rule = _read_custom(section, column, common) if kind == "custom" else _read_library(section, column, common)
+    if kind == "custom":
+        rule = _read_custom(section, column, common, has_level="level" in extras)
+    else:
+        rule = _read_library(section, column, common)
     section.finish()
     return rule
 
@@ -361,7 +371,7 @@ def _invalid_values(section: Section, arguments: Section, column: str, common: d
     return None
 
 
-def _read_custom(section: Section, column: str, common: dict[str, Any]) -> AnyRule | None:
+def _read_custom(section: Section, column: str, common: dict[str, Any], *, has_level: bool) -> AnyRule | None:
     section.text("engine", required=True, choices=(ENGINE,))
     implementation = section.section("implementation")
     if implementation is None:
@@ -373,7 +383,7 @@ def _read_custom(section: Section, column: str, common: dict[str, Any]) -> AnyRu
     elif check == "null_together":
         rule = NullTogether(columns=implementation.texts("columns"), **common)
     else:
-        rule = Custom(column=column, name=check, parameters=implementation.rest(), **common)
+        rule = Custom(column=column, name=check, parameters=implementation.rest(), has_level=has_level, **common)
     implementation.finish()
     return rule
 
@@ -399,21 +409,15 @@ def _read_relationship(section: Section) -> Reference:
     )
 
 
-def _read_freshness(section: Section) -> Freshness:
+def _read_freshness(section: Section, level: Level) -> Freshness:
     section.text("property", required=True, choices=("freshness",))
     hours = section.number("value", required=True) or 0
     unit = section.text("unit", "h", choices=("h", "d"))
     element = section.text("element", required=True)
-    extras = _read_properties(section, (*_RULE_PROPERTIES, "why"))
-    section.keep(("driver", "description", "id"))
+    why = section.text("description")
+    section.keep(("driver", "valueExt", "schedule", "scheduler", "id"))
     section.finish()
-    return Freshness(
-        column=element.rpartition(".")[2],
-        max_hours=hours * (24 if unit == "d" else 1),
-        level=_read_level(section, extras),
-        evidence=str(extras.get("evidence", "")),
-        why=str(extras.get("why", "")),
-    )
+    return Freshness(column=element.rpartition(".")[2], max_hours=hours * (24 if unit == "d" else 1), level=level, why=why)
 
 
 def _check_columns_exist(contract: Contract, top: Section) -> None:
