@@ -34,19 +34,11 @@ REPLAYED_ROWS = 1000
 def tell(ws: Workspace, story: Story, *, keep_serving: bool) -> None:
     """Tell the whole story in a workspace."""
     example = Example(ws)
-    story.stage("Bring the five tables in", example.bring_in)
-    story.stage("Draw contracts from the data and check against them", example.check)
-    story.stage("Find columns that give the answer away", example.find_leaks)
-    story.stage("Compute features, never from the future", example.compute_features)
-    story.stage("Train on January to April, search in time order", example.train)
-    story.stage("Gate, promote, package, serve", example.ship)
-    story.stage("Ask the server again what batch had computed", example.ask_again)
-    for since, until in MONTHS:
-        story.stage(f"Live through {_month(since)}", lambda stage, s=since, u=until: example.live(stage, s, u))
-    story.stage("Refuse a candidate whose newest labels were spoiled", example.spoil)
-    story.stage("Where the live answer comes from", example.account)
-    if not keep_serving:
-        example.stop()
+    try:
+        example.tell(story)
+    finally:
+        if not keep_serving:
+            example.stop()
 
 
 class Example:
@@ -56,6 +48,20 @@ class Example:
         self.ws = ws
         self.file = Path(__file__).with_name("late.py")
         self._timeline: Timeline | None = None
+
+    def tell(self, story: Story) -> None:
+        """Tell the stages in order."""
+        story.stage("Bring the five tables in", self.bring_in)
+        story.stage("Draw contracts from the data and check against them", self.check)
+        story.stage("Find columns that give the answer away", self.find_leaks)
+        story.stage("Compute features, never from the future", self.compute_features)
+        story.stage("Train on January to April, search in time order", self.train)
+        story.stage("Gate, promote, package, serve", self.ship)
+        story.stage("Ask the server again what batch had computed", self.ask_again)
+        for since, until in MONTHS:
+            story.stage(f"Live through {_month(since)}", lambda stage, s=since, u=until: self.live(stage, s, u))
+        story.stage("Refuse a candidate whose newest labels were spoiled", self.spoil)
+        story.stage("Where the live answer comes from", self.account)
 
     # -- data ---------------------------------------------------------------------------------------------------------------------
 

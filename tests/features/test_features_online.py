@@ -229,3 +229,25 @@ def test_online_tables_hold_nothing_known_later(built: View) -> None:
     assert found["weather"]["hour"].to_list() == [5]
     assert found["cities"].columns == ["city", "people"]
     assert found["trips.planned"].to_dicts() == [{"city": "A", "planned": 2}, {"city": "B", "planned": 1}]
+
+
+def test_an_event_that_the_tables_hold_is_not_counted_again_when_it_is_fed() -> None:
+    columns = Columns(at=moment(), shop=text(), late=flag(later=True), known=moment(later=True))
+    label = Label(columns.late, known_at=columns.known)
+    built = view(
+        "v",
+        on="t",
+        columns=columns,
+        key=["at"],
+        moment=columns.at,
+        label=label,
+        features={"n": past(label.value, by=[columns.shop], known_at=label.known_at, window="9h", stat="count")},
+    )
+    events = pl.DataFrame({"at": [0, 1], "shop": ["s", "s"], "late": [True, False], "known": [HOUR, 2 * HOUR]})
+    tables = {"t": events}
+    fitted = built.fit(built.batch(tables))
+    online = fitted.online(built.online_tables(tables, HOUR), known_until=HOUR)
+
+    online.feed("t", events.select(built.event_columns()).to_dicts())
+
+    assert [[2.0]] == online.matrix([{"at": 3 * HOUR, "shop": "s"}]).tolist()

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.encoding import Encoder
 from sampan.features.view import Family, View, check_view
@@ -55,11 +56,14 @@ class FittedView:
                 found[:, i] = encoder.apply_column(frame[name]) if encoder else frame[name].fill_null(float("nan")).to_numpy()
         return finite32(np.ascontiguousarray(found))
 
-    def online(self, tables: Mapping[str, pl.DataFrame]) -> OnlineView:
-        """Open for single requests, with what `View.online_tables` returned."""
+    def online(self, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> OnlineView:
+        """Open for single requests, with what `View.online_tables` returned.
+
+        Past events that were known by `known_until`, the moment the tables were cut at, count once, also where they are fed again.
+        """
         from sampan.features.online import OnlineView
 
-        return OnlineView(self, tables)
+        return OnlineView(self, tables, known_until=known_until)
 
     def to_json(self) -> bytes:
         """Write as JSON; equal fitted views give equal bytes."""

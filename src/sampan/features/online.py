@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.fitted import FittedView, finite32
@@ -21,11 +22,11 @@ from sampan.features.sources import OnlineSources
 class OnlineView:
     """Serves one fitted view. `matrix` may be called from many threads; `feed` from one at a time."""
 
-    def __init__(self, fitted: FittedView, tables: Mapping[str, pl.DataFrame]) -> None:
+    def __init__(self, fitted: FittedView, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> None:
         self.fitted = fitted
         view = fitted.view
         self.schema: dict[str, FieldSpec] = view.request_schema()
-        self._sources = OnlineSources(view, tables)
+        self._sources = OnlineSources(view, tables, known_until=known_until)
         nodes = [view.moment, *(f.value for f in view.features)]
         self._program = Program(nodes, self._sources)
         self._encoders = [fitted.encoders.get(f.name) for f in view.features]

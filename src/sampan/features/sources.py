@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from sampan.core.refs import nearest
+from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.batch import Batch, past_units
 from sampan.features.expressions import FieldSpec
@@ -29,8 +30,9 @@ Prepare = Callable[[Rows], Callable[[], None]]  # reads rows and returns what ad
 class OnlineSources:
     """What a view's programs fetch from."""
 
-    def __init__(self, view: View, tables: Mapping[str, pl.DataFrame]) -> None:
+    def __init__(self, view: View, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> None:
         self._view = view
+        self._known_until = float("-inf") if known_until is None else known_until
         self._tables = tables
         self._fetched = list(dict.fromkeys(n for f in view.features for n in walk(f.value) if isinstance(n, Fetched)))
         self._made: dict[Fetched, Any] = {}
@@ -160,7 +162,9 @@ class OnlineSources:
             *by, value, time = program.run(reader.read(given), n)
             values, times = np.broadcast_to(value, n), np.broadcast_to(time, n)
             units = past_units(np.nan_to_num(values))
-            events = zip(key_list(n, *by), times.tolist(), units.tolist(), (values == values).tolist(), strict=True)
+            # What was known when the tables were cut is in them; a feed that overlaps must not count it twice.
+            new = (values == values) & ~(times <= self._known_until)
+            events = zip(key_list(n, *by), times.tolist(), units.tolist(), new.tolist(), strict=True)
             found = [(key, time, unit) for key, time, unit, there in events if there]
             return lambda: store.add_all(found)
 

@@ -61,7 +61,7 @@ class PackagePredictor:
         except OSError as cause:
             raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
         tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
-        self._online = fitted.online(tables)
+        self._online = fitted.online(tables, known_until=self.manifest.until)
         self._score = load_scorer(folder, self.manifest)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
