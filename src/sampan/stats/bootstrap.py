@@ -99,6 +99,10 @@ class Resampling:
         """Give a figure the interval of its draws."""
         return estimate(value, drawn, self.n_blocks)
 
+    def fewer(self, draws: int) -> Resampling:
+        """Return the first draws only: enough for an interval's ends, where many figures are wanted."""
+        return Resampling(self.blocks, self.weights[:draws])
+
     def among(self, rows: NDArray[np.bool_]) -> Resampling:
         """Return the same draws for a part of the rows."""
         return Resampling(self.blocks[rows], self.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from sampan.evaluation.objective import Objective
 from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.evaluation.report import Report, evaluate
 from sampan.features.fitted import FittedView
+from sampan.features.view import View
 from sampan.workspace.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
 from sampan.workspace.predictors import FEATURES, GRAPH, NATIVE
 
@@ -85,36 +87,37 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
             f"{names} learned from all rows before the window's end", hint="judge on rows later than --until of the training"
         )
     scorers = {model.id: Scorer(ws, model) for model in models}
-    view = scorers[models[0].id].fitted.view
-    datasets = find_datasets(ws, view, data)
-    table, _ = feature_table(ws, view, datasets)
-    rows = labeled_rows(ws, view, table, since=since, until=until)
-    if not len(rows):
+    views = {scorer.fitted.view.digest: scorer.fitted.view for scorer in scorers.values()}
+    sets = {digest: _window_rows(ws, view, since=since, until=until, data=data or {}) for digest, view in views.items()}
+    rows = _in_common(sets)
+    first = next(iter(rows.values()))
+    if not len(first):
         raise ParameterError("the window holds no labeled rows later than the training", hint="wait for labels, or add newer data")
-    scores = {}
-    for model in models:
-        own = scorers[model.id]
-        if own.fitted.view.digest == view.digest:
-            scores[model.id] = own(rows)
-        else:
-            scores[model.id] = own(_same_rows(ws, own.fitted, rows, since=since, until=until, data=data))
-    groups = {column: rows.group(column) for column in view.slices}
-    return Judged(rows.labels, rows.moments, groups, scores, datasets[view.on].id)
+    scores = {model: scorer(rows[scorer.fitted.view.digest]) for model, scorer in scorers.items()}
+    groups = {column: first.group(column) for column in first.view.slices}
+    return Judged(first.labels, first.moments, groups, scores, find_datasets(ws, first.view, data)[first.view.on].id)
 
 
-def _same_rows(
-    ws: Workspace, fitted: FittedView, rows: LabeledRows, *, since: Millis, until: Millis, data: dict[str, str] | None
-) -> LabeledRows:
-    """Return the same rows with another view's features; the two views must agree on table, rows and labels."""
-    view = fitted.view
-    datasets = find_datasets(ws, view, {n: r for n, r in (data or {}).items() if n in (view.on, *view.tables)})
+def _window_rows(ws: Workspace, view: View, *, since: Millis, until: Millis, data: Mapping[str, str]) -> LabeledRows:
+    datasets = find_datasets(ws, view, {name: ref for name, ref in data.items() if name in (view.on, *view.tables)})
     table, _ = feature_table(ws, view, datasets)
-    found = labeled_rows(ws, view, table, since=since, until=until)
-    same = len(found) == len(rows) and view.key == rows.view.key and found.frame.select(view.key).equals(rows.frame.select(view.key))
-    if not same or not np.array_equal(found.labels, rows.labels):
-        raise ParameterError(
-            "the two models do not answer the same question: their views give other rows or labels", hint="compare models of one label"
-        )
+    return labeled_rows(ws, view, table, since=since, until=until)
+
+
+def _in_common(sets: dict[str, LabeledRows]) -> dict[str, LabeledRows]:
+    """Return, for each view, the rows that all views have, in one order. Views of one question give the same row the same label."""
+    (head, first), *others = sets.items()
+    found = {head: first}
+    for digest, rows in others:
+        key = list(first.view.key)
+        if key != list(rows.view.key):
+            raise ParameterError("the two models' views name rows by other keys", hint="compare models of one question")
+        ours, theirs = (each.frame.select(key).with_row_index(name) for each, name in ((first, "ours"), (rows, "theirs")))
+        both = ours.join(theirs, on=key, how="inner", nulls_equal=True).sort("ours")
+        shared = {d: each.take(both["ours"].to_numpy()) for d, each in found.items()}
+        first, found = shared[head], {**shared, digest: rows.take(both["theirs"].to_numpy())}
+        if not np.array_equal(first.labels, found[digest].labels):
+            raise ParameterError("the two models' views label the same rows differently", hint="compare models of one question")
     return found
 
 

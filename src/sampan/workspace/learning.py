@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS: Final = 500
 PARITY_ROWS: Final = 5000
-NOISE_ROWS: Final = 120_000  # the newest batches, up to about so many rows, are enough to tell usual from unusual
+NOISE_ROWS: Final = 100_000  # the newest batches, up to about so many rows, are enough to tell usual from unusual
 BASELINE_ROWS: Final = 50_000
 
 
@@ -119,6 +119,7 @@ class Learning:
     order: Order
     rows: LabeledRows
     run: NodeId = field(default_factory=new_id)
+    _validated: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)  # scores of trials run just now, by number
 
     def carry_out(self) -> dict[str, str]:
         """Train and record everything; return the ids of the model, its report and the run."""
@@ -128,7 +129,7 @@ class Learning:
             split = rolling_origin(self.rows.moments, self.rows.known_at)
             folds = [self._prepare(fold) for fold in split.search]
             chosen = self._search(folds, journal)
-            threshold = self._threshold(folds, chosen.params)
+            threshold = self._threshold(folds, chosen)
             tested = self._test(split, chosen.params, threshold, journal)
             health = self._label_health(chosen.params)
             model = self._finish(chosen, threshold, health, tested)
@@ -188,10 +189,10 @@ class Learning:
         def make() -> dict[str, Any]:
             run = new_id()
             with self._run(run, f"trial {number}", parent=self.run, params=params) as journal:
-                losses = []
-                for at, fold in enumerate(folds):
-                    losses.append(float(log_losses(fold.judged.labels, self._score(self._fit(fold, params), fold.matrix)).mean()))
-                    journal.log("log_loss", losses[-1], step=at, at=self.ws.clock())
+                scores = self._validated[number] = [self._score(self._fit(fold, params), fold.matrix) for fold in folds]
+                losses = [float(log_losses(fold.judged.labels, each).mean()) for fold, each in zip(folds, scores, strict=True)]
+                for at, loss in enumerate(losses):
+                    journal.log("log_loss", loss, step=at, at=self.ws.clock())
             self.ws.ledger.fold(run)
             return {"loss": float(np.mean(losses)), "run": run}
 
@@ -237,12 +238,12 @@ class Learning:
             )
         return scores
 
-    def _threshold(self, folds: list[Prepared], params: Mapping[str, ParameterValue]) -> float | None:
+    def _threshold(self, folds: list[Prepared], chosen: Trial) -> float | None:
         """Choose the threshold of least cost on the validation rows of the search."""
         worth = self.order.trainer.objective.kpi
         if worth is None:
             return None
-        scores = [self._score(self._fit(fold, params), fold.matrix) for fold in folds]
+        scores = self._validated.get(chosen.number) or [self._score(self._fit(fold, chosen.params), fold.matrix) for fold in folds]
         return best_threshold(np.concatenate([fold.judged.labels for fold in folds]), np.concatenate(scores), worth)
 
     # -- test ---------------------------------------------------------------------------------------------------------------------
