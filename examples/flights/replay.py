@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+from features import flights_view
+
+from sampan.cli.progress import progress_for
+from sampan.workspace.feature_tables import feature_table, find_datasets
+from sampan.workspace.workspace import Workspace
 
 HOUR_MS = 3_600_000
-KEY = ("year", "month", "day", "carrier", "flight", "origin", "sched_dep_time")
 
 
 @dataclass(slots=True)
@@ -37,7 +43,7 @@ class Timeline:
         requests = list(view.request_schema())
         self.asked = _by_hour(flights, pl.col("__moment") // HOUR_MS, requests)
         landed = flights.filter(pl.col("__label").is_not_null() & pl.col("__known_at").is_not_null())
-        self.landed = _by_hour(landed, _next_hour("__known_at"), list(view.event_columns()))
+        self.landed = _by_hour(landed, _next_hour("__known_at"), list(view.feed_columns()))
         labelled = landed.with_columns(pl.col("__label").cast(pl.Int64).alias("label"), pl.col("__known_at").alias("at"))
         self.outcomes = _by_hour(labelled, _next_hour("__known_at"), [*view.key, "label", "at"])
         weather = tables["weather"].with_columns(pl.col("time_hour").dt.epoch("ms").alias("__at"))
@@ -125,3 +131,34 @@ def _count(answer: Any, n_asked: int, traffic: Traffic) -> None:
     traffic.n_rows += len(predictions)
     for one in predictions:
         traffic.versions[one["version"]] = traffic.versions.get(one["version"], 0) + 1
+
+
+def open_timeline(ws: Workspace) -> Timeline:
+    """Build the timeline from the datasets of a workspace and the moments that the feature table holds."""
+    datasets = find_datasets(ws, flights_view)
+    table, _ = feature_table(ws, flights_view, datasets)
+    moments = ws.store.tables.scan(table).select("__moment", "__known_at", "__label").collect()
+    return Timeline(flights_view, {name: ws.store.tables.read(datasets[name].digest) for name in ("flights", "weather")}, moments)
+
+
+def milliseconds(day: str) -> int:
+    """Return the start of a UTC day in milliseconds."""
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def main() -> int:
+    """Replay `python replay.py SINCE UNTIL` against the service that runs for the project in this folder."""
+    since, until = (milliseconds(day) for day in sys.argv[1:3])
+    with Workspace.open(progress=progress_for()) as ws:
+        live = ws.service.running("flights-late")
+        if live is None:
+            raise SystemExit("no server answers for flights-late; run: sampan service deploy flights-late@champion flights-late")
+        timeline = open_timeline(ws)
+        with ws.progress.stage("asking", total=timeline.n_asked(since, until), unit="flights") as stage:
+            traffic = replay(live.port, timeline, since, until, passed=stage.advance)
+    print(f"{traffic.n_rows:,} answers, {traffic.n_outcomes:,} outcomes, {len(traffic.failures)} failures", *traffic.failures[:3], sep="\n")
+    return 1 if traffic.failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

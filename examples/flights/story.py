@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from features import flights_view
-from replay import Timeline, Traffic, replay
+from replay import Timeline, Traffic, milliseconds, open_timeline, replay
 
 from sampan.cli.story import Stage, Story
 from sampan.errors import NotFound
@@ -156,7 +156,7 @@ class Example:
 
     def ask_again(self, stage: Stage) -> None:
         """Replay real requests and compare the features the server saw with those of the batch."""
-        day = _ms(FIRST_LIVE_DAY)
+        day = milliseconds(FIRST_LIVE_DAY)
         traffic = self._replay(day, day + 2 * 86_400_000)
         n_same, n_rows = self._compare_with_batch(day, day + 2 * 86_400_000)
         stage.holds(
@@ -172,8 +172,8 @@ class Example:
 
     def live(self, stage: Stage, since: str, until: str) -> None:
         """Replay a month, seal its window, and let the scheduler do what is due."""
-        begin = _ms(since) + (2 * 86_400_000 if since == FIRST_LIVE_DAY else 0)
-        traffic = self._replay(begin, _ms(until))
+        begin = milliseconds(since) + (2 * 86_400_000 if since == FIRST_LIVE_DAY else 0)
+        traffic = self._replay(begin, milliseconds(until))
         window = self.ws.monitor.window(MODEL, since, until)
         for line in window.text().splitlines():
             stage.say(line.strip())
@@ -242,10 +242,7 @@ class Example:
     def timeline(self) -> Timeline:
         """Return the year by the hour, made once."""
         if self._timeline is None:
-            datasets = find_datasets(self.ws, flights_view)
-            digest, _ = feature_table(self.ws, flights_view, datasets)
-            moments = self.ws.store.tables.scan(digest).select("__moment", "__known_at", "__label").collect()
-            self._timeline = Timeline(flights_view, {name: self._table(name) for name in ("flights", "weather")}, moments)
+            self._timeline = open_timeline(self.ws)
         return self._timeline
 
     def _replay(self, begin: int, end: int) -> Traffic:
@@ -297,10 +294,6 @@ def _said_of(name: str) -> Mapping[str, Any]:
 def _by_key(batch: pl.DataFrame, matrix: np.ndarray) -> dict[str, np.ndarray]:
     keys = zip(*(batch[column].to_list() for column in flights_view.key), strict=True)
     return {"|".join(str(int(v) if isinstance(v, float) else v) for v in key): row for key, row in zip(keys, matrix, strict=True)}
-
-
-def _ms(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _month(day: str) -> str:

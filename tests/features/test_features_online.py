@@ -251,3 +251,20 @@ def test_an_event_that_the_tables_hold_is_not_counted_again_when_it_is_fed() -> 
     online.feed("t", events.select(built.event_columns()).to_dicts())
 
     assert [[2.0]] == online.matrix([{"at": 3 * HOUR, "shop": "s"}]).tolist()
+
+
+def test_an_event_with_its_key_counts_once_however_often_it_is_fed() -> None:
+    columns = Columns(at=moment(), shop=text(), late=flag(later=True), known=moment(later=True))
+    label = Label(columns.late, known_at=columns.known)
+    features = {"n": past(label.value, by=[columns.shop], known_at=label.known_at, window="9h", stat="count")}
+    built = view("v", on="t", columns=columns, key=["at"], moment=columns.at, label=label, features=features)
+    empty = pl.DataFrame(
+        {"at": [0], "shop": ["s"], "late": [None], "known": [None]}, schema_overrides={"late": pl.Boolean, "known": pl.Int64}
+    )
+    online = built.fit(built.batch({"t": empty})).online(built.online_tables({"t": empty}, 0))
+    events = [{"at": 1, "shop": "s", "late": True, "known": HOUR}, {"at": 2, "shop": "s", "late": False, "known": HOUR}]
+
+    for _ in range(3):
+        online.feed("t", [{name: event[name] for name in built.feed_columns()} for event in events])
+
+    assert [[2.0]] == online.matrix([{"at": 3 * HOUR, "shop": "s"}]).tolist()

@@ -65,6 +65,12 @@ _NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource}
 _EXPECTED: dict[Any, str] = {str: "text in quotes", tuple[str, ...]: "a list of texts"}
 
 
+def sections() -> Iterator[tuple[str, type[msgspec.Struct], bool]]:
+    """Iterate over the tables a project file may have: name, its keys, and whether each entry has a name of its own."""
+    yield from ((name, kind, False) for name, kind in _SINGLE.items())
+    yield from ((name, kind, True) for name, kind in _NAMED.items())
+
+
 def load_project(folder: Path) -> Project:
     """Read a folder's project file; without one, return the defaults.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from sampan.features.tables import canonical
 from sampan.features.view import PLANNED, View
 
 Rows = Sequence[Mapping[str, Any]]
+Event = tuple[Key, float, int]  # key, moment known, units
 Columns = Sequence[tuple[str, Kind]]
 Prepare = Callable[[Rows], Callable[[], None]]  # reads rows and returns what adds them: a faulty row must leave nothing half added
 
@@ -154,8 +155,10 @@ class OnlineSources:
         self._feeds.setdefault(self._view.on, []).append(self._event_feed(store, parts, used))
 
     def _event_feed(self, store: Running, parts: list[Node], used: list[str]) -> Prepare:
+        """Return how past events are fed. One that carries the view's key counts once, however often it is fed."""
         program = Program(parts, self)
         reader = Reader({c: self._view.columns[c] for c in used}, needed=used, exact=False)
+        counted: set[Key] = set()
 
         def prepare(given: Rows) -> Callable[[], None]:
             n = len(given)
@@ -164,11 +167,27 @@ class OnlineSources:
             units = past_units(np.nan_to_num(values))
             # What was known when the tables were cut is in them; a feed that overlaps must not count it twice.
             new = (values == values) & ~(times <= self._known_until)
-            events = zip(key_list(n, *by), times.tolist(), units.tolist(), new.tolist(), strict=True)
-            found = [(key, time, unit) for key, time, unit, there in events if there]
-            return lambda: store.add_all(found)
+            names = [_identity(row, self._view.key) for row in given]
+            events = zip(names, key_list(n, *by), times.tolist(), units.tolist(), new.tolist(), strict=True)
+            found = [(name, (key, time, unit)) for name, key, time, unit, there in events if there]
+            return lambda: store.add_all(_first_seen(found, counted))
 
         return prepare
+
+
+def _identity(row: Mapping[str, Any], key: Sequence[str]) -> Key | None:
+    """Return the row's key, or None where it does not carry it whole."""
+    values = tuple(row.get(name) for name in key)
+    return None if None in values else values
+
+
+def _first_seen(events: Sequence[tuple[Key | None, Event]], counted: set[Key]) -> Iterator[Event]:
+    """Iterate over the events that were not counted before, and note them."""
+    for name, event in events:
+        if name is not None and name in counted:
+            continue
+        counted.add(name)
+        yield event
 
 
 def _row_reader(keys: tuple[Match, ...], held: Columns) -> Callable[[Rows], tuple[list[Key], list[Row]]]:

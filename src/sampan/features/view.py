@@ -117,6 +117,11 @@ class View(msgspec.Struct, frozen=True):
         used = {c.name for p in pasts for part in (*p.by, p.value, p.known_at) for c in walk(part) if isinstance(c, Column)}
         return tuple(name for name in self.columns if name in used)
 
+    def feed_columns(self) -> tuple[str, ...]:
+        """Return the columns an outcome is fed with: those of `event_columns` and the key, by which one fed twice counts once."""
+        events = self.event_columns()
+        return tuple(dict.fromkeys((*self.key, *events))) if events else ()
+
     def batch(self, tables: Tables) -> pl.DataFrame:
         """Compute raw features for every row of the view's table, each as of its own moment of prediction.
 
