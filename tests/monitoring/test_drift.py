@@ -163,3 +163,43 @@ def test_the_models_scores_are_judged_beside_its_features() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ParameterError, match="the current has 10 rows; drift needs 50"):
         judge_drift(["a"], np.zeros((100, 1)), np.zeros((10, 1)))
+
+
+def test_a_column_with_one_value_a_day_is_judged_by_days_not_by_rows() -> None:
+    rng = np.random.default_rng(9)
+    n_by_rows = n_by_days = 0
+    for _ in range(40):
+        # Thirty days each of one source: every day has a level of its own, as weather has, and 100 rows about it.
+        days = np.repeat(np.arange(60), 100)
+        values = (np.repeat(rng.normal(size=60), 100) + rng.normal(0, 0.3, 6000))[:, None]
+        moments = days * 86_400_000
+        before, now = values[:3000], values[3000:]
+        n_by_rows += bool(judge_drift(["temp"], before, now).moved)
+        n_by_days += bool(judge_drift(["temp"], before, now, moments=(moments[:3000], moments[3000:])).moved)
+
+    assert n_by_rows > 30, "rows of one day say little more than one row"
+    assert n_by_days <= 2
+
+
+def test_a_change_is_still_found_when_days_are_the_measure() -> None:
+    rng = np.random.default_rng(10)
+    levels = np.concatenate([rng.normal(size=30), rng.normal(2.0, size=30)])
+    values = (np.repeat(levels, 100) + rng.normal(0, 0.3, 6000))[:, None]
+    moments = np.repeat(np.arange(60), 100) * 86_400_000
+
+    report = judge_drift(["temp"], values[:3000], values[3000:], moments=(moments[:3000], moments[3000:]))
+
+    assert [f.feature for f in report.moved] == ["temp"]
+
+
+def test_a_feature_the_scores_do_not_depend_on_raises_no_alarm_however_far_it_moves() -> None:
+    rng = np.random.default_rng(11)
+    before, now = rng.normal(size=(3000, 2)), rng.normal(size=(3000, 2))
+    scores = (1 / (1 + np.exp(-before[:, 0])), 1 / (1 + np.exp(-now[:, 0])))
+    now[:, 1] += 3
+
+    report = judge_drift(["used", "idle"], before, now, scores=scores)
+
+    assert [f.feature for f in report.moved] == ["idle"]
+    assert report.features[1].importance < 0.01
+    assert not report.alarm

@@ -70,8 +70,8 @@ class DriftRules(msgspec.Struct, frozen=True):
     far_effect: float = 0.10
     alarm_share: float = 0.30  # of importance, on features that moved far
     alarm_null_change: float = 0.10
-    alarm_unseen_share: float = 0.05
-    alarm_importance: float = 0.02  # of a feature whose missing or unseen values alone are an alarm
+    alarm_unseen_share: float = 0.10
+    alarm_importance: float = 0.05  # of a feature whose missing or unseen values alone are an alarm
     alarm_score_effect: float = 0.10
 
 
@@ -182,6 +182,7 @@ def judge_column(
     nulls = (1 - len(before) / len(reference), 1 - len(now) / len(current))
     n_known = (len(before), len(now))
     unseen = expected_unseen = 0.0
+    per_row = 1.0  # how many independent rows a row is worth
     statistic: Literal["ks", "tv"] = "ks"
     if not all(n_known):
         effect, threshold, counts = 0.0, rules.min_effect, (np.ones(1, np.int64), np.ones(1, np.int64))
@@ -189,23 +190,25 @@ def judge_column(
         statistic = "tv"
         counts = _counts_by_value(values, before, now)
         effect, threshold = _judge_counts(*counts, rules)
-        threshold = max(threshold, _category_noise(values, before, now, known_days, rules))
+        by_days, per_row = _category_noise(values, before, now, known_days, rules)
+        threshold = max(threshold, by_days)
         unseen = float(counts[1][-1] / len(now))
         # Good and Turing: the chance that the next value is new is the share of values seen just once.
         expected_unseen = float((counts[0] == 1).sum() / len(before))
     else:
         effect = kolmogorov_smirnov(before, now)
         threshold = max(rules.min_effect, rules.ks_noise / sqrt(_effective(*n_known)))
-        threshold = max(threshold, _distribution_noise(before, now, known_days, rules))
+        by_days, per_row = _distribution_noise(before, now, known_days, rules)
+        threshold = max(threshold, by_days)
         edges = quantile_edges(before)
         counts = (binned(before, edges), binned(now, edges))
         unseen = float(((now < before.min()) | (now > before.max())).mean())
-        expected_unseen = 2 / (len(before) + 1)
+        expected_unseen = 2 / (len(before) * per_row + 1)
     reasons = []
     if effect > threshold:
         reasons.append(f"{statistic} {effect:.3f} > {threshold:.3f}")
     reasons += _null_reasons(nulls, (len(reference), len(current)), rules)
-    if _is_unseen(unseen, expected_unseen, n_known, rules):
+    if _is_unseen(unseen, expected_unseen, (n_known[0] * per_row, n_known[1] * per_row), rules):
         reasons.append(f"{unseen:.1%} of rows have a value {'outside the range' if statistic == 'ks' else 'never'} seen before")
     return FeatureDrift(
         feature=name,
@@ -313,23 +316,30 @@ def _judge_counts(before: Counts, now: Counts, rules: DriftRules) -> tuple[float
     return total_variation(pooled_before, pooled_now), max(rules.min_effect, mean + rules.tv_spreads * spread)
 
 
-def _distribution_noise(before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules) -> float:
-    """Return the KS distance that the days' own spread leads one to expect at most."""
+def _distribution_noise(before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules) -> tuple[float, float]:
+    """Return the KS distance that the days' own spread leads one to expect at most, and how many independent rows a row is worth."""
     if days is None:
-        return 0.0
+        return 0.0, 1.0
     edges = quantile_edges(before, n_bins=4 * N_BINS)
     codes = (np.searchsorted(edges, before, side="right"), np.searchsorted(edges, now, side="right"))
-    return rules.day_spreads * float(clustered_spread(codes, days, len(edges) + 1, cumulated=True).max())
+    spread = float(clustered_spread(codes, days, len(edges) + 1, cumulated=True).max())
+    by_rows = 0.5 / sqrt(_effective(len(before), len(now)))
+    return rules.day_spreads * spread, min((by_rows / spread) ** 2, 1.0) if spread > 0 else 1.0
 
 
-def _category_noise(values: Column, before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules) -> float:
-    """Return the total variation that the days' own spread leads one to expect at most."""
+def _category_noise(
+    values: Column, before: Column, now: Column, days: tuple[Codes, Codes] | None, rules: DriftRules
+) -> tuple[float, float]:
+    """Return the total variation that the days' own spread leads one to expect at most, and how many independent rows a row is worth."""
     if days is None:
-        return 0.0
+        return 0.0, 1.0
     codes = (_places(values, before), _places(values, now))
-    spread = clustered_spread(codes, days, len(values) + 1, cumulated=False)
-    mean = sqrt(2 / pi) * float(spread.sum()) / 2
-    return mean + rules.day_spreads * sqrt((1 - 2 / pi) * float((spread**2).sum())) / 2
+    variances = clustered_spread(codes, days, len(values) + 1, cumulated=False) ** 2
+    mean = sqrt(2 / pi) * float(np.sqrt(variances).sum()) / 2
+    share = np.bincount(np.concatenate(codes)) / (len(before) + len(now))
+    by_rows = float((share * (1 - share)).sum()) / _effective(len(before), len(now))
+    total = float(variances.sum())
+    return mean + rules.day_spreads * sqrt((1 - 2 / pi) * total) / 2, min(by_rows / total, 1.0) if total > 0 else 1.0
 
 
 def _places(values: Column, column: Column) -> Codes:
@@ -345,7 +355,8 @@ def _null_reasons(nulls: tuple[float, float], rows: tuple[int, int], rules: Drif
     return [f"missing {before:.1%} -> {now:.1%}"] if abs(now - before) > max(rules.min_null_change, noise) else []
 
 
-def _is_unseen(share: float, expected: float, n_known: tuple[int, int], rules: DriftRules) -> bool:
+def _is_unseen(share: float, expected: float, n_known: tuple[float, float], rules: DriftRules) -> bool:
+    """Judge a share of unseen values, given how many independent rows both samples are worth."""
     if share * n_known[1] < rules.min_unseen_rows:
         return False
     # Both what was expected (from few rarities) and what was met (in few rows) are uncertain.

@@ -76,7 +76,7 @@ class Counters:
 def parse(text: str) -> dict[tuple[str, Labels], float]:
     """Read Prometheus text back into samples."""
     samples: dict[tuple[str, Labels], float] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: a label may hold other line ends
         if found := _SAMPLE.match(line):
             labels = tuple((name, _unescape(value)) for name, value in _LABEL.findall(found[2] or ""))
             samples[(found[1], labels)] = float(found[3])

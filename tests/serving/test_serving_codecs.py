@@ -1,0 +1,139 @@
+"""The pure parts of serving: exposition, keys, routing, outcomes, log rows."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.errors import ParameterError
+from sampan.serving.exposition import Counters, latency_quantile, parse, total
+from sampan.serving.inference_protocol import decode_infer
+from sampan.serving.outcomes import decode_feed, decode_outcomes, row_key
+from sampan.serving.records import Scored, record_batch, record_schema
+from sampan.serving.requests import decode_predict
+from sampan.serving.routing import position
+
+TEXTS = st.text(st.characters(codec="utf-8"))
+
+
+@given(st.dictionaries(TEXTS, st.integers(0, 2**40), max_size=5))
+def test_what_is_exposed_is_read_back_whatever_the_labels_hold(counts: dict[str, int]) -> None:
+    counters = Counters()
+    for version, n in counts.items():
+        counters.add("sampan_predictions_total", n, version=version, role="live")
+
+    samples = parse(counters.text({("sampan_log_queue_rows", ()): 3}))
+
+    assert {v: total(samples, "sampan_predictions_total", version=v) for v in counts} == counts
+    assert total(samples, "sampan_log_queue_rows") == 3
+
+
+def test_latency_quantiles_lie_in_their_bucket() -> None:
+    counters = Counters()
+    for seconds in [0.0015] * 90 + [0.03] * 10:
+        counters.observe(seconds)
+
+    samples = parse(counters.text({}))
+
+    assert latency_quantile(parse(Counters().text({})), 0.5) is None
+    median, p95 = latency_quantile(samples, 0.5), latency_quantile(samples, 0.95)
+    assert median is not None
+    assert p95 is not None
+    assert 0.001 < median < 0.002
+    assert 0.02 < p95 < 0.05
+    assert samples[("sampan_request_seconds_sum", ())] == pytest.approx(90 * 0.0015 + 10 * 0.03)
+
+
+def test_a_key_is_the_same_however_its_numbers_are_written() -> None:
+    keys = ("year", "carrier")
+
+    assert row_key({"year": 2013, "carrier": "UA"}, keys) == row_key({"year": 2013.0, "carrier": "UA"}, keys) == "2013|UA"
+    assert row_key({"year": "2013", "carrier": "UA", "more": 1}, keys) == "2013|UA"
+    assert row_key({"year": 2013}, keys) == ""
+    assert row_key({"year": 2013}, ()) == ""
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=2, max_size=2, unique=True))
+def test_different_key_fields_never_give_the_same_key(pairs: list[tuple[str, str]]) -> None:
+    first, second = ({"a": a, "b": b} for a, b in pairs)
+
+    assert row_key(first, ("a", "b")) != row_key(second, ("a", "b"))
+
+
+def test_keys_are_spread_evenly_and_otherwise_for_each_service() -> None:
+    places = np.array([position(str(i), salt="flights") for i in range(20_000)])
+    others = np.array([position(str(i), salt="hotels") for i in range(20_000)])
+
+    assert np.histogram(places, bins=10, range=(0, 1))[0].min() > 1800
+    assert abs(np.corrcoef(places, others)[0, 1]) < 0.03
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_a_decoder(body: bytes) -> None:
+    for decode in (
+        lambda: decode_predict(body, max_rows=10),
+        lambda: decode_infer(body, max_rows=10),
+        lambda: decode_outcomes(body, keys=("k",), now=0, max_rows=10),
+        lambda: decode_feed(body, now=0, max_rows=10),
+    ):
+        with suppress(ParameterError):
+            decode()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["rows", "ids", "inputs", "id", "name", "shape"]), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_no_json_breaks_a_decoder(value: Any) -> None:
+    body = json.dumps(value).encode()
+
+    for decode in (decode_predict, decode_infer):
+        with suppress(ParameterError):
+            decode(body, max_rows=10)
+
+
+def test_too_many_rows_are_refused() -> None:
+    with pytest.raises(ParameterError, match="3 rows in one request, at most 2"):
+        decode_predict(b'{"rows": [{}, {}, {}]}', max_rows=2)
+
+
+def test_a_feed_has_a_moment() -> None:
+    assert decode_feed(b'[{"a": 1}]', now=7, max_rows=5).at == 7
+    assert decode_feed(b'{"rows": [{"a": 1}], "at": 3}', now=7, max_rows=5).at == 3
+    with pytest.raises(ParameterError, match="at is the string 'x', expected whole milliseconds"):
+        decode_feed(b'{"rows": [{"a": 1}], "at": "x"}', now=7, max_rows=5)
+
+
+def test_log_rows_hold_features_kept_fields_and_keys() -> None:
+    schema = record_schema(["x", "y"], ["order", "shop"])
+    rows: list[dict[str, Any]] = [{"order": 1, "shop": "a", "x": 2}, {"order": 2.0, "shop": None, "x": 3}]
+    scored = Scored(
+        service="s",
+        version="m@v1",
+        role="live",
+        at=5,
+        latency_us=9,
+        ids=["i", "j"],
+        rows=rows,
+        moments=np.array([1, 2]),
+        features=np.array([[2, np.nan], [3, 4]], dtype=np.float32),
+        scores=np.array([0.1, 0.9]),
+    )
+
+    table = record_batch(schema, [scored, scored], keys=("order",)).to_pydict()
+
+    assert table["key"] == ["1", "2", "1", "2"]
+    assert table["field.shop"] == ["a", None, "a", None]
+    assert table["feature.x"] == [2, 3, 2, 3]
+    assert np.isnan(table["feature.y"][0])
+    assert (table["role"][0], table["at"][0], table["moment"][1], table["score"][3]) == ("live", 5, 2, 0.9)
