@@ -70,9 +70,7 @@ def test_rows_needed_shrink_as_the_difference_grows() -> None:
 
 
 def test_rows_of_one_class_give_no_auc_difference() -> None:
-    found = compare(
-        np.zeros(100), Scored(np.full(100, 0.4)), Scored(np.full(100, 0.5)), np.arange(100) * DAY_MS, np.random.default_rng(0)
-    )
+    found = compare(np.zeros(100), Scored(np.full(100, 0.4)), Scored(np.full(100, 0.5)), np.arange(100) * DAY_MS, np.random.default_rng(0))
 
     assert ("not shown", None) == (found.of("auc").verdict, found.of("auc").difference.value)
     assert "better" == found.of("log_loss").verdict

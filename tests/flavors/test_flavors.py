@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sampan import plugins
+from sampan.errors import IntegrityError, ParameterError, Unsupported
+from sampan.flavors.lightgbm import LightGBM
+from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.flavors.parity import export, measure
+from sampan.flavors.sklearn import ScikitLearn
+from sampan.ports import Flavor
+
+N, K = 3000, 6
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """Features with missing cells in the first column only, and labels."""
+    rng = np.random.default_rng(0)
+    features = np.round(rng.normal(size=(N, K)), 2).astype(np.float32)
+    labels = (rng.random(N) < 1 / (1 + np.exp(-features[:, 0] - features[:, 1]))).astype(float)
+    features[rng.random(N) < 0.2, 0] = np.nan
+    return features, labels
+
+
+def booster(features: np.ndarray, labels: np.ndarray, **params: object) -> lightgbm.Booster:
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "num_leaves": 15, **params}
+    return lightgbm.train(settings, lightgbm.Dataset(features, labels), 20)
+
+
+def test_the_plug_in_table_names_both_flavors() -> None:
+    found = {name: plugins.find("sampan.flavors", name)() for name in plugins.names("sampan.flavors")}
+
+    assert {"lightgbm", "sklearn"} <= set(found)
+    assert all(isinstance(flavor, Flavor) for flavor in found.values())
+
+
+def test_a_lightgbm_estimator_belongs_to_lightgbm_alone(data: tuple[np.ndarray, np.ndarray]) -> None:
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(*data)
+
+    assert LightGBM().matches(model)
+    assert not LightGBM().matches(LogisticRegression())
+    assert ScikitLearn().matches(LogisticRegression())
+    assert 1e-6 > np.abs(LightGBM().predict(model, data[0]) - model.predict_proba(data[0])[:, 1]).max()
+
+
+def test_lightgbm_round_trips_through_its_text_exactly(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    flavor, model = LightGBM(), booster(*data)
+
+    flavor.save(model, tmp_path)
+
+    np.testing.assert_array_equal(flavor.predict(model, data[0]), flavor.predict(flavor.load(tmp_path), data[0]))
+    assert ["model.txt"] == [f.name for f in tmp_path.iterdir()]
+
+
+def test_the_graph_of_trees_answers_as_the_trees_do_also_where_training_saw_no_missing_value(data: tuple[np.ndarray, np.ndarray]) -> None:
+    features, labels = data
+    rng = np.random.default_rng(1)
+    hard = features.copy()
+    hard[rng.random(hard.shape) < 0.3] = np.nan
+    hard[rng.random(hard.shape) < 0.1] = 0.0
+
+    graph, parity = export(LightGBM(), booster(features, labels), hard)
+
+    assert graph is not None
+    assert parity.passed, parity.reason
+    assert parity.max_difference < 1e-6
+    assert parity.n_with_missing > N // 2
+
+
+def test_values_that_lie_on_a_threshold_go_the_same_way_in_float32() -> None:
+    # 0.1 has no exact float32: the nearest lies above it, and rounding the threshold there would send the value elsewhere.
+    rng = np.random.default_rng(2)
+    features = (rng.integers(0, 100, (N, 1)) / 10).astype(np.float32)
+    labels = (features[:, 0] * 10 % 7 < 3).astype(float)
+
+    _, parity = export(LightGBM(), booster(features, labels, min_data_in_leaf=5), features)
+
+    assert 0 == parity.share_far
+
+
+def test_a_raw_lightgbm_score_is_exported_without_the_sigmoid(data: tuple[np.ndarray, np.ndarray]) -> None:
+    _, parity = export(LightGBM(), booster(*data, objective="regression"), data[0])
+
+    assert parity.passed, parity.reason
+
+
+@pytest.mark.parametrize(
+    ("params", "fault"),
+    [({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, "random forests"), ({"zero_as_missing": True}, "zeros as missing")],
+)
+def test_what_the_graph_cannot_say_is_served_natively_with_the_reason(
+    data: tuple[np.ndarray, np.ndarray], params: dict[str, object], fault: str
+) -> None:
+    graph, parity = export(LightGBM(), booster(*data, **params), data[0])
+
+    assert graph is None
+    assert fault in parity.reason
+
+
+def test_more_than_two_classes_are_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
+    labels = np.arange(N) % 3
+    with pytest.raises(Unsupported, match="two classes"):
+        LightGBM().predict(booster(data[0], labels, objective="multiclass", num_class=3), data[0])
+    with pytest.raises(Unsupported, match="two classes"):
+        ScikitLearn().to_onnx(LogisticRegression().fit(data[0][:, 1:], labels), K - 1)
+
+
+def test_a_graph_for_another_number_of_features_is_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ParameterError, match="6 features, not 7"):
+        LightGBM().to_onnx(booster(*data), 7)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(StandardScaler(), LogisticRegression()), (RandomForestClassifier(8, max_depth=5, random_state=0),)],
+    ids=["logistic", "forest"],
+)
+def test_a_pipeline_that_converts_rightly_is_kept_as_a_graph(
+    data: tuple[np.ndarray, np.ndarray], tmp_path: Path, steps: tuple[object, ...]
+) -> None:
+    flavor = ScikitLearn()
+    model = make_pipeline(SimpleImputer(), *steps).fit(*data)
+
+    graph, parity = export(flavor, model, data[0])
+    flavor.save(model, tmp_path)
+
+    assert graph is not None, parity.reason
+    assert {"model.onnx", "params.json"} == {f.name for f in tmp_path.iterdir()}
+    np.testing.assert_allclose(flavor.predict(model, data[0]), flavor.predict(flavor.load(tmp_path), data[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression(max_iter=1000)),
+        make_pipeline(SimpleImputer(), LinearDiscriminantAnalysis()),
+        RandomForestClassifier(8, max_depth=5, random_state=0),
+    ],
+    ids=["imputer with indicator", "LDA", "forest with missing values"],
+)
+def test_a_conversion_that_is_silently_wrong_is_caught(data: tuple[np.ndarray, np.ndarray], model: object) -> None:
+    graph, parity = export(ScikitLearn(), model.fit(*data), data[0])  # type: ignore[attr-defined]
+
+    assert graph is None
+    assert "rows differ by more than 0.001" in parity.reason
+
+
+def test_a_score_that_is_no_number_is_as_far_as_can_be() -> None:
+    found = measure(np.full(4, 0.5), np.array([0.5, 0.5, 0.5, np.nan]), np.zeros((4, 1), np.float32))
+
+    assert (False, 1.0, 0.25) == (found.passed, found.max_difference, found.share_far)
+
+
+def test_no_rows_prove_nothing() -> None:
+    assert not measure(np.empty(0), np.empty(0), np.empty((0, 1), np.float32)).passed
+
+
+def test_no_rows_get_no_scores_and_a_broken_graph_is_named(data: tuple[np.ndarray, np.ndarray]) -> None:
+    scorer = OnnxScorer(LightGBM().to_onnx(booster(*data), K))
+
+    assert (0,) == scorer(np.empty((0, K), np.float32)).shape
+    with pytest.raises(IntegrityError, match="cannot be loaded"):
+        OnnxScorer(b"no graph")
+
+
+def test_the_same_model_gives_the_same_bytes(data: tuple[np.ndarray, np.ndarray]) -> None:
+    model = booster(*data)
+
+    assert LightGBM().to_onnx(model, K) == LightGBM().to_onnx(model, K)
