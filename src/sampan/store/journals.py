@@ -239,12 +239,13 @@ def _stretches(data: bytes, keys: dict[int, str]) -> Iterator[tuple[int, int, in
         yield here * BLOCK, end * BLOCK, end * BLOCK
         if marks[end : end + 1] != _KEY_BYTE or end == n_blocks:
             return
-        _mark, length, number, *_ = _RECORD.unpack_from(data, end * BLOCK)
+        mark, length, number, *_ = _RECORD.unpack_from(data, end * BLOCK)
         here = end + 1 + _n_blocks(length)
-        if here > n_blocks:
-            return
         start = (end + 1) * BLOCK
-        keys[number] = data[start : start + length].decode()
+        name = data[start : start + length]
+        if mark != _KEY or here > n_blocks or b"\x00" in name:
+            return
+        keys[number] = name.decode()
         yield here * BLOCK, here * BLOCK, here * BLOCK
 
 
