@@ -31,7 +31,7 @@ def find_keys(frame: pl.DataFrame, *, max_size: int = _MAX_SIZE) -> list[tuple[s
     if not candidates:
         return []
     codes = _Codes(frame)
-    order = {name: (_naturalness(frame, name), i) for i, name in enumerate(frame.columns)}
+    order = {name: (_naturalness(name, dtype), i) for i, (name, dtype) in enumerate(frame.schema.items())}
     probes = _probes(frame, candidates, codes)
     for size in range(1, min(max_size, len(candidates)) + 1):
         promising = [
@@ -75,9 +75,8 @@ def _candidates(frame: pl.DataFrame) -> list[str]:
     return varying[:_MAX_COLUMNS]
 
 
-def _naturalness(frame: pl.DataFrame, name: str) -> int:
+def _naturalness(name: str, dtype: pl.DataType) -> int:
     """Rank how natural a column is in a key; 0 is best."""
-    dtype = frame.schema[name]
     words = name.lower().replace("-", "_").split("_")
     if dtype.is_temporal() or any(word in _NAME_HINTS for word in words):
         return 0

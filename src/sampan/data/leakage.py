@@ -84,7 +84,8 @@ def find_leaks(frame: pl.DataFrame, target: pl.Expr, *, moment: str = "", known:
         raise ParameterError(
             f"no column {moment!r} to take the moment of prediction from", hint="columns: " + ", ".join(frame.columns[:20])
         )
-    candidates = [name for name in frame.columns if name != moment and name not in sources and not frame.schema[name].is_nested()]
+    excluded = {moment, *sources}
+    candidates = [name for name, dtype in frame.schema.items() if name not in excluded and not dtype.is_nested()]
     found: dict[str, list[tuple[str, str]]] = {name: [("source", "the label is computed from it")] for name in sources}
     _add(found, _declared(known or {}, moment, candidates))
     if moment:
@@ -147,9 +148,12 @@ def _declared(known: Mapping[str, str], moment: str, candidates: list[str]) -> l
 
 def _later(frame: pl.DataFrame, moment: str, candidates: list[str]) -> list[tuple[str, str, str]]:
     """Times after the moment of prediction."""
+    schema = frame.schema
+    if not schema[moment].is_temporal():
+        return []
     found = []
     for name in candidates:
-        if frame.schema[name] == frame.schema[moment] and frame.schema[name].is_temporal():
+        if schema[name] == schema[moment]:
             n_later = int((frame[name] > frame[moment]).sum())
             n = frame.height - frame[name].null_count()
             if n and n_later > _LATER_SHARE * n:
@@ -177,15 +181,16 @@ def _differences(
     sample: pl.DataFrame, label: Flags, aucs: Mapping[str, float], candidates: list[str], found: Mapping[str, object], moment: str
 ) -> list[tuple[str, str, str]]:
     """Pairs of alike columns whose difference predicts what neither of them does."""
-    numeric = [name for name in candidates if sample.schema[name].is_numeric() or sample.schema[name].is_temporal()]
-    numeric = [name for name in numeric if sample[name].n_unique() > 2][:_MAX_PAIRED]
+    schema = sample.schema  # read once: a frame builds it anew each time
+    numeric = [name for name in candidates if schema[name].is_numeric() or schema[name].is_temporal()]
+    numeric = list(itertools.islice((name for name in numeric if sample[name].n_unique() > 2), _MAX_PAIRED))
     arrays = {name: to_floats(sample[name]) for name in numeric}
-    if moment and sample.schema[moment].is_temporal():
+    if moment and schema[moment].is_temporal():
         arrays[moment] = to_floats(sample[moment])
     usual = _Usual.of([aucs[name] for name in candidates if name not in found] or list(aucs.values()))
     new: list[tuple[str, str, str]] = []
     for a, b in itertools.combinations(arrays, 2):
-        if sample.schema[a].is_temporal() != sample.schema[b].is_temporal() or _correlation(arrays[a], arrays[b]) < _MIN_CORRELATION:
+        if schema[a].is_temporal() != schema[b].is_temporal() or _correlation(arrays[a], arrays[b]) < _MIN_CORRELATION:
             continue
         area = difference_auc(arrays[a], arrays[b], label)
         gained = area - max(aucs.get(a, 0.5), aucs.get(b, 0.5))

@@ -21,7 +21,7 @@ from sampan.stats.stable_hash import NAME, hash_numbers, hash_texts
 K_TEXTS = 4_096
 K_NUMBERS = 1_024
 _SHIFT = 43  # of 64 bits; 21 remain: sign, 11 of the exponent, 9 of the mantissa
-_DENSE_SPAN = 1 << 22
+_DENSE_SPAN = 8  # times the number of values: beyond that, sorting is cheaper than counting places
 _HOUR_US = 3_600_000_000
 _HASH_RANGE = float(2**64)
 
@@ -226,7 +226,7 @@ def _count(codes: Codes) -> tuple[Codes, Codes]:
     if not len(codes):
         return codes, codes
     low, high = int(codes.min()), int(codes.max())
-    if high - low > _DENSE_SPAN:
+    if high - low > _DENSE_SPAN * len(codes):
         found, counts = np.unique(codes, return_counts=True)
         return found, counts.astype(np.int64)
     dense = np.bincount(codes - low)
