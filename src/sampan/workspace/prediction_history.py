@@ -44,7 +44,8 @@ class PackageRows:
 class PairedRows:
     """Labelled rows that both the live model and a shadow scored, in time.
 
-    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and one column per slice field.
+    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and one text column per kept request field;
+    `slices` names those: the key fields and the slices of the view.
     """
 
     champion: str  # model reference

@@ -92,7 +92,7 @@ class ServiceShown(Answer, frozen=True, kw_only=True):
         lines = [f"{self.service}: {self.state}" + (f" at {self.url}, process {self.pid}, since {self.started}" if self.url else "")]
         for one in self.deployments:
             served = "" if one.predictions is None else f"  {one.predictions:,} rows"
-            lines.append(f"  {one.role:<9}{one.model:<28}{one.package:<24}since {one.since}{served}")
+            lines.append(f"  {one.role:<9}{one.model:<28}{one.package:<32}since {one.since}{served}")
         if (traffic := self.traffic) is not None:
             latency = "" if traffic.p95_ms is None else f", p50 {traffic.p50_ms:.1f} ms, p95 {traffic.p95_ms:.1f} ms"
             lines.append(
@@ -422,7 +422,9 @@ class Services(Room):
         version = str(node.facts["version"])
         counted = None if samples is None else int(total(samples, "sampan_predictions_total", version=version, role=alias))
         package = self.ws.catalog.node(str(node.facts["package"]))
-        return Deployment(role=alias, model=version, package=package.ref, id=node.id, since=iso(node.created), predictions=counted)
+        return Deployment(
+            role=alias, model=version, package=f"package:{package.ref}", id=node.id, since=iso(node.created), predictions=counted
+        )
 
     def _files(self, service: str) -> ServiceFiles:
         return process.ServiceFiles(self.ws.store_folder, service)
