@@ -2,9 +2,9 @@
 
     python benchmarks/adopt_parquet.py --peer-python dvc=/envs/dvc/bin/python
 
-Each round has a fresh store and a fresh repository, made outside the timing. Sampan flushes what it adopts to the disk; the limit and dvc do
-not. `sampan` is a call inside a process; the last two lines are whole processes, both without recording the version's name. Exits with 1
-if a goal is missed.
+Each round has a fresh store and a fresh repository, made outside the timing. Sampan flushes what it adopts to the disk; the limit and
+dvc do not. `sampan` is a call inside a process; the last two lines are whole processes, both without recording the version's name. Exits
+with 1 if a goal is missed.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def overlay_of(kind: str, table: pl.DataFrame, seed: int) -> pl.DataFrame:
 @given(
     frames,
     st.lists(edits(), min_size=1, max_size=6),
-    st.sampled_from([["id"], ["id"], ["id", "name"], ["at", "id"], ["name"], ["id", "at", "name", "x"]]),
+    st.sampled_from([["id"], ["id"], ["at"], ["id", "name"], ["at", "id"], ["name"], ["id", "at", "name", "x"]]),
 )
 def test_a_diff_equals_a_full_join(start: pl.DataFrame, script: list[Edit], key: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:

@@ -6,7 +6,7 @@ The bytes of a part depend on its rows alone, not on how they were chunked in me
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -141,15 +141,35 @@ def free_name(taken: Sequence[str], wanted: str) -> str:
     return wanted
 
 
+def rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
+    """Read the rows of a part that stand at some positions of its file, ascending and at least one, dead or not."""
+    first, last = int(positions[0]), int(positions[-1])
+
+    def wanted(row: pl.Expr) -> pl.Expr:
+        # The range lets the reader skip row groups; membership alone does not.
+        return row.is_between(first, last) & row.is_in(_numbers(positions))
+
+    return _numbered(part, blobs, wanted).select(exactly(schema.names()))
+
+
 def _scan_edited(part: Part, blobs: Reader) -> pl.LazyFrame:
     if not part.dead:
         return scan_with_dead(part, blobs)
-    dead = pl.Series(dead_rows(part, blobs)).cast(pl.UInt32).implode()
+    dead = _numbers(dead_rows(part, blobs))
+    return _numbered(part, blobs, lambda row: ~row.is_in(dead))
+
+
+def _numbered(part: Part, blobs: Reader, wanted: Callable[[pl.Expr], pl.Expr]) -> pl.LazyFrame:
+    """Read the rows whose position is wanted."""
     if part.overlays:
         frame = scan_with_dead(part, blobs)
         row = free_name(frame.collect_schema().names(), "row")
-        return frame.with_row_index(row).filter(~pl.col(row).is_in(dead)).drop(row)
+        return frame.with_row_index(row).filter(wanted(pl.col(row))).drop(row)
     path = blobs.path(part.base)
     row = free_name(list(pl.read_parquet_schema(path)), "row")
-    # The row number comes from the reader itself, so a predicate still skips row groups.
-    return pl.scan_parquet(path, glob=False, row_index_name=row).filter(~pl.col(row).is_in(dead)).drop(row)
+    # The reader itself numbers the rows, so that this and other predicates skip row groups.
+    return pl.scan_parquet(path, glob=False, row_index_name=row).filter(wanted(pl.col(row))).drop(row)
+
+
+def _numbers(positions: Positions) -> pl.Expr:
+    return pl.lit(pl.Series(positions).cast(pl.UInt32).implode())
