@@ -191,7 +191,7 @@ def test_a_shadow_is_paired_with_the_answers_row_by_row(ws: Workspace, package: 
     rows = ws.monitor.paired_rows(NAME, START, START + 10 * DAY_MS)
     window = ws.monitor.window(NAME, *span(0)).window
 
-    assert (rows.champion, rows.candidate, rows.slices) == (f"{NAME}@v1", f"{NAME}@v2", ("order", "shop"))
+    assert (rows.champion, rows.candidate, rows.slices) == (f"{NAME}@v1", f"{NAME}@v2", ("shop",))
     assert rows.frame.columns == ["id", "key", "moment", "day", "label", "champion", "candidate", "order", "shop"]
     assert rows.frame.height == 1500
     assert rows.frame["moment"].is_sorted()

@@ -257,7 +257,7 @@ class Monitors(Room):
         """
         from sampan.workspace.prediction_history import pair, read_window
 
-        return pair(read_window(self.ws, service, since, until), candidate)
+        return pair(self.ws, read_window(self.ws, service, since, until), candidate)
 
     def _seal(self, service: str, since: Millis, until: Millis, findings: Findings) -> WindowAnswer:
         facts: dict[str, Any] = {"label": _label(since, until), "since": since, "until": until, **findings.facts()}

@@ -13,6 +13,7 @@ from sampan.core.graph import NodeId
 from sampan.core.times import Millis
 from sampan.errors import NotFound
 from sampan.serving.records import FEATURE, FIELD, outcomes_stream, predictions_stream
+from sampan.workspace.predictors import read_manifest
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -44,8 +45,8 @@ class PackageRows:
 class PairedRows:
     """Labelled rows that both the live model and a shadow scored, in time.
 
-    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and one text column per kept request field;
-    `slices` names those: the key fields and the slices of the view.
+    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and one text column per kept request field:
+    the view's key fields, and its slices, which `slices` names.
     """
 
     champion: str  # model reference
@@ -73,8 +74,10 @@ def read_window(ws: Workspace, service: str, since: Millis, until: Millis) -> li
     return sorted(found, key=lambda rows: -rows.frame.filter(pl.col("role").is_in(ANSWERED)).height)
 
 
-def pair(rows: list[PackageRows], candidate: str) -> PairedRows:
+def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
     """Join a shadow's scores with the answers that were given, by prediction.
+
+    The champion is the model that gave most of the window's answers; rows that others answered are left out.
 
     Raises
     ------
@@ -88,9 +91,11 @@ def pair(rows: list[PackageRows], candidate: str) -> PairedRows:
         )
     shadow = max(shadows, key=lambda r: r.frame.filter(pl.col("role") == "shadow").select(pl.col("at").max()).item())
     scores = shadow.frame.filter(pl.col("role") == "shadow").select("id", candidate="score")
-    fields = [name for name in shadow.frame.columns if name.startswith(FIELD)]
+    fields = [name for name in shadow.frame.columns if name.startswith(FIELD) and name in answered.columns]
+    champion = str(answered["version"].mode().sort()[0])
     both = (
-        answered.join(scores, on="id", how="inner")
+        answered.filter(pl.col("version") == champion)
+        .join(scores, on="id", how="inner")
         .filter(pl.col("label").is_not_null())
         .sort("moment", "id")
         .select(
@@ -106,8 +111,8 @@ def pair(rows: list[PackageRows], candidate: str) -> PairedRows:
     )
     if not both.height:
         raise NotFound(f"no row of this window that {shadow.version} scored has a label yet", hint="labels arrive by POST /outcomes")
-    champion = str(answered["version"].mode().sort()[0])
-    return PairedRows(champion=champion, candidate=shadow.version, frame=both, slices=tuple(n.removeprefix(FIELD) for n in fields))
+    slices = read_manifest(ws.model.package_path(shadow.package)).slices
+    return PairedRows(champion=champion, candidate=shadow.version, frame=both, slices=tuple(s for s in slices if s in both.columns))
 
 
 def _packages(ws: Workspace, service: str) -> dict[NodeId, str]:
