@@ -77,6 +77,9 @@ def test_a_key_or_time_that_is_no_column_is_refused_before_anything_is_recorded(
         ws.data.add(ws.root / "orders.csv", time="paid")
 
     assert ws.data.list().datasets == ()
+    ws.data.add(ws.root / "orders.csv")
+    with pytest.raises(ParameterError, match="key: there is no column 'idd'"):
+        ws.data.add(ws.root / "orders.csv", key=["idd"])
 
 
 def test_the_project_file_says_where_a_dataset_comes_from(tmp_path: Path) -> None:

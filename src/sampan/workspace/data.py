@@ -13,7 +13,7 @@ from sampan.core.events import VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.core.refs import check_name, nearest
 from sampan.core.times import iso
-from sampan.errors import NotFound, ParameterError, UsageError
+from sampan.errors import ParameterError, UsageError
 from sampan.workspace.data_answers import (
     Added,
     Checked,
@@ -29,26 +29,24 @@ from sampan.workspace.data_answers import (
     Profiled,
     RuleLine,
     Shown,
-    TableChecked,
     column_line,
     version_line,
 )
-from sampan.workspace.data_events import DatasetChecked, DatasetDescribed
+from sampan.workspace.data_contracts import Contracts, shown_path
+from sampan.workspace.data_events import DatasetDescribed
 from sampan.workspace.operation import Room, operation
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from sampan.data.contract import Contract
     from sampan.stats.profiles import Profile
     from sampan.table.sources import Loaded, SourceForm
 
 KIND = "dataset"
 Names = list[str]  # inside the room, `list` is the operation
-CONTRACTS = "contracts"
 _READING = 1  # raise when the same bytes would be read as another table
 _PROFILING = 1
-_CHECKING = 1
+_JUDGING_LEAKS = 1
 _N_VERSIONS = 20
 
 
@@ -61,6 +59,11 @@ class Data(Room):
     """
 
     noun: ClassVar[str] = "data"
+
+    @property
+    def contracts(self) -> Contracts:
+        """The datasets' contracts."""
+        return Contracts(self.ws)
 
     @operation(local=True)
     def add(
@@ -124,7 +127,7 @@ class Data(Room):
         lines = []
         for asset in catalog.assets(KIND):
             node = catalog.resolve(asset.name, kind=KIND)
-            check = self._newest_check(node)
+            check = self.contracts.newest_check(node)
             lines.append(
                 DatasetLine(
                     name=asset.name,
@@ -148,7 +151,7 @@ class Data(Room):
         ref : flights, flights@v3 or flights@alias
         """
         node = self._node(ref)
-        check = self._newest_check(node)
+        check = self.contracts.newest_check(node)
         found = check.facts if check else {}
         versions = self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_N_VERSIONS)
         return Shown(
@@ -180,12 +183,12 @@ class Data(Room):
         from sampan.data.contract_yaml import write_contract
 
         node = self._node(ref)
-        contract = self._draft(node)
+        contract = self.contracts.draft(node)
         text = write_contract(contract)
-        file = self._contract_path(node.name)
+        file = self.contracts.path(node.name)
         before = file.read_text(encoding="utf-8") if file.exists() else None
         rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
-        shown = self._shown_path(file)
+        shown = shown_path(self.ws, file)
         answer = Inferred(
             dataset=node.ref, file=shown, written=False, n_rules=len(rules), rules=rules, next=(f"sampan data check {node.name}",)
         )
@@ -194,8 +197,7 @@ class Data(Room):
         if before is not None and not force:
             again = f"sampan data infer {node.name} --force"
             return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, f"sampan data check {node.name}"))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        self.contracts.write(node.name, text)
         return msgspec.structs.replace(answer, written=True)
 
     @operation()
@@ -208,13 +210,13 @@ class Data(Room):
         ----------
         refs : which datasets; without any, all that have a contract
         """
-        names = refs or [asset.name for asset in self.ws.catalog.assets(KIND) if self._contract_path(asset.name).exists()]
+        names = refs or [asset.name for asset in self.ws.catalog.assets(KIND) if self.contracts.path(asset.name).exists()]
         if not names:
             raise UsageError("no dataset here has a contract yet", hint="sampan data infer NAME drafts one")
         tables = []
         with self.ws.progress.stage("checking", total=len(names), unit="datasets") as stage:
             for name in names:
-                tables.append(self._check_one(self._node(name)))
+                tables.append(self.contracts.check(self._node(name)))
                 stage.advance(1, tables[-1].dataset)
         following = tuple(f"sampan data show {self._node(name).name}" for name in names[:1])
         return Checked(tables=tuple(tables), next=following)
@@ -311,19 +313,25 @@ class Data(Room):
         rule = {"target": target or label.get("target", ""), "unless": "" if target else label.get("unless", "")}
         if not rule["target"]:
             raise UsageError(f"{node.name} has no declared label", hint=f"sampan data leaks {node.name} --target 'COLUMN >= 15'")
-        frame = self.ws.store.tables.read(node.digest)
         moment = moment or str(facts.get("time", ""))
-        contract = self._contract(node.name)
-        found = find_leaks(frame, _target(rule["target"], rule["unless"]), moment=moment, known=contract.known() if contract else {})
+        contract = self.contracts.read(node.name)
+        known = contract.known() if contract else {}
+
+        def find() -> dict[str, Any]:
+            frame = self.ws.store.tables.read(node.digest)
+            return dict(msgspec.to_builtins(find_leaks(frame, _target(rule["target"], rule["unless"]), moment=moment, known=known)))
+
+        found, _ = self.ws.engine.once("leaks", [_JUDGING_LEAKS, node.digest, rule, moment, known], find)
+        leaks = msgspec.convert(found["leaks"], tuple[LeakLine, ...])
         return Leaks(
             ref=node.ref,
             target=rule["target"],
             moment=moment,
-            n_rows=found.n_rows,
-            n_labelled=found.n_labelled,
-            leaks=tuple(LeakLine(leak.column, leak.kind, leak.reason, leak.auc, leak.also) for leak in found.leaks),
-            kept=tuple(name for name in frame.columns if name not in found.columns),
-            aucs=found.aucs,
+            n_rows=found["n_rows"],
+            n_labelled=found["n_labelled"],
+            leaks=leaks,
+            kept=tuple(name for name in node.facts["columns"] if name not in {leak.column for leak in leaks}),
+            aucs=found["aucs"],
         )
 
     # -- adding
@@ -339,13 +347,14 @@ class Data(Room):
         newest = self._newest(name)
         if newest is not None and newest.facts.get("read") == read:
             # The same bytes, read the same way, are the same table: no need to read them.
+            _check_columns(newest.facts["columns"], facts)
             self._describe(name, facts)
             return self._answer(newest, unchanged=True, notes=tuple(newest.facts.get("notes", ())))
         return self._commit(name, read_source(path, form=form, progress=self.ws.progress), facts, read=read)
 
     def _commit(self, name: str, loaded: Loaded, facts: dict[str, Any], *, read: str) -> Added:
         frame = loaded.frame
-        _check_columns(frame, facts)
+        _check_columns({column: str(dtype) for column, dtype in frame.schema.items()}, facts)
         tables = self.ws.store.tables
         adopts = loaded.format == "parquet" and not loaded.member
         version = tables.adopt(Path(loaded.source)) if adopts else tables.create(frame)
@@ -354,7 +363,7 @@ class Data(Room):
             self._describe(name, facts)
             return self._answer(newest, unchanged=True, notes=loaded.notes)
         recorded: dict[str, Any] = {
-            "source": self._shown_path(Path(loaded.source)) if loaded.digest else loaded.source,
+            "source": shown_path(self.ws, Path(loaded.source)) if loaded.digest else loaded.source,
             "source_digest": loaded.digest,
             "read": read,
             "format": loaded.format,
@@ -399,11 +408,6 @@ class Data(Room):
         found = self.ws.catalog.nodes(kind=KIND, name=name, limit=1)
         return found[0] if found else None
 
-    def _newest_check(self, node: Node) -> Node | None:
-        checks = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(node.id) if e.role == "evaluated_on"]
-        mine = [check for check in checks if check.kind == "check"]
-        return max(mine, key=lambda check: check.version or 0, default=None)
-
     def _key(self, node: Node) -> Names:
         from sampan.data.keys import find_keys
 
@@ -428,102 +432,9 @@ class Data(Room):
     def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
         return tuple(column_line(column, node) for column in self._profile(node).columns)
 
-    # -- contracts
-
-    def _contract_path(self, name: str) -> Path:
-        declared = self.ws.project.datasets.get(name)
-        return self.ws.root / (declared.contract if declared and declared.contract else f"{CONTRACTS}/{name}.yaml")
-
-    def _contract(self, name: str) -> Contract | None:
-        from sampan.data.contract_yaml import read_contract
-
-        file = self._contract_path(name)
-        return read_contract(file.read_text(encoding="utf-8"), file=self._shown_path(file)) if file.exists() else None
-
-    def _draft(self, node: Node) -> Contract:
-        from sampan.data.inference import infer_contract
-
-        catalog, tables = self.ws.catalog, self.ws.store.tables
-        facts = catalog.asset(KIND, node.name).facts
-        others = {asset.name: catalog.resolve(asset.name, kind=KIND) for asset in catalog.assets(KIND) if asset.name != node.name}
-        keys = {name: tuple(catalog.asset(KIND, name).facts.get("key", ())) for name in others}
-        contract = infer_contract(
-            node.name,
-            tables.read(node.digest),
-            key=facts.get("key", ()),
-            time=str(facts.get("time", "")),
-            tables={name: tables.read(other.digest) for name, other in others.items()},
-            keys={name: key for name, key in keys.items() if key},
-        )
-        return msgspec.structs.replace(contract, owner=str(facts.get("owner", "")), description=str(facts.get("description", "")))
-
-    def _check_one(self, node: Node) -> TableChecked:
-        from sampan.data.contract import Freshness, Reference
-
-        contract = self._contract(node.name)
-        if contract is None:
-            raise NotFound(f"{node.name} has no contract: no file {self._contract_path(node.name)}", hint=f"sampan data infer {node.name}")
-        text = self._contract_path(node.name).read_bytes()
-        others = self._referred({rule.table for rule in contract.rules if isinstance(rule, Reference)})
-        parts = [_CHECKING, node.digest, digest_value(contract), {name: other.digest for name, other in others.items()}]
-        if any(isinstance(rule, Freshness) for rule in contract.rules):
-            parts.append(self.ws.clock())  # such a rule's answer changes by itself
-        recorded, cached = self.ws.engine.once("check", parts, lambda: self._record_check(node, contract, text, others))
-        check = self.ws.catalog.node(recorded)
-        facts = check.facts
-        return TableChecked(
-            dataset=node.ref,
-            contract=self._shown_path(self._contract_path(node.name)),
-            verdict=facts["verdict"],
-            n_rows=facts["n_rows"],
-            n_rules=facts["n_rules"],
-            findings=tuple(msgspec.convert(finding, RuleLine) for finding in facts["findings"]),
-            notes=tuple(msgspec.convert(note, RuleLine) for note in facts["notes"]),
-            check=check.ref,
-            cached=cached,
-        )
-
-    def _referred(self, names: set[str]) -> dict[str, Node]:
-        here = {asset.name for asset in self.ws.catalog.assets(KIND)}
-        return {name: self._node(name) for name in sorted(names & here)}
-
-    def _record_check(self, node: Node, contract: Contract, text: bytes, others: Mapping[str, Node]) -> str:
-        """Run a check and record it beside the contract it was made by."""
-        from sampan.data.checking import check_table
-
-        tables = self.ws.store.tables
-        result = check_table(
-            contract,
-            tables.scan(node.digest),
-            tables={name: tables.scan(other.digest) for name, other in others.items()},
-            checks=_installed_checks(),
-            now=self.ws.clock(),
-        )
-        facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
-        by = self._record_contract(node, contract, text)
-        event = DatasetChecked(node=new_id(), name=f"{node.name}.check", dataset=node.id, contract=by, facts=facts)
-        self.ws.ledger.append(event)
-        return event.node
-
-    def _record_contract(self, node: Node, contract: Contract, text: bytes) -> str:
-        name = f"{node.name}.contract"
-        digest = self.ws.store.blobs.put(text)
-        known = self.ws.catalog.find_version("contract", name, digest)
-        if known is not None:
-            return known.id
-        facts = {"file": self._shown_path(self._contract_path(node.name)), "n_rules": len(contract.rules), "status": contract.status}
-        event = VersionCommitted(node=new_id(), kind="contract", name=name, digest=digest, size=len(text), facts=facts)
-        self.ws.ledger.append(event)
-        return event.node
-
     def _towards_check(self, name: str) -> tuple[str, ...]:
-        verb = "check" if self._contract_path(name).exists() else "infer"
+        verb = "check" if self.contracts.path(name).exists() else "infer"
         return (f"sampan data {verb} {name}",)
-
-    def _shown_path(self, path: Path) -> str:
-        """Write a path relative to the project where it lies inside."""
-        absolute = path.resolve()
-        return str(absolute.relative_to(self.ws.root)) if absolute.is_relative_to(self.ws.root) else str(absolute)
 
     # -- labels
 
@@ -554,19 +465,17 @@ def _asset_facts(*, key: list[str], time: str, owner: str, description: str) -> 
     return {"key": key, "time": time, "owner": owner, "description": description}
 
 
-def _check_columns(frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
+def _check_columns(types: Mapping[str, str], facts: Mapping[str, Any]) -> None:
     """Refuse a key or time that the table does not have."""
     for what, columns in (("key", facts["key"]), ("time", [facts["time"]] if facts["time"] else [])):
         for column in columns:
-            if column not in frame.columns:
-                close = nearest(column, frame.columns)
-                hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join(frame.columns[:20])
+            if column not in types:
+                close = nearest(column, types)
+                hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join([*types][:20])
                 raise ParameterError(f"{what}: there is no column {column!r}", hint=hint)
-    if facts["time"] and not frame.schema[facts["time"]].is_temporal():
-        said = frame.schema[facts["time"]]
-        raise ParameterError(
-            f"time: column {facts['time']!r} is {said}, not a timestamp or date", hint="write times as 2013-01-01T06:00:00Z"
-        )
+    if facts["time"] and not types[facts["time"]].startswith("Date"):
+        said = f"time: column {facts['time']!r} is {types[facts['time']]}, not a timestamp or date"
+        raise ParameterError(said, hint="write times as 2013-01-01T06:00:00Z")
 
 
 def _difference(before: str, after: str, file: str) -> str:
@@ -579,13 +488,6 @@ def _difference(before: str, after: str, file: str) -> str:
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Make a row JSON-able: times as ISO text."""
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
-
-
-def _installed_checks() -> dict[str, Any]:
-    from sampan import plugins
-
-    found = {name: plugins.find("sampan.checks", name) for name in plugins.names("sampan.checks")}
-    return {name: check() if isinstance(check, type) else check for name, check in found.items()}
 
 
 def _expression(text: str) -> pl.Expr:

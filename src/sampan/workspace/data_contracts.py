@@ -1,0 +1,167 @@
+"""A workspace's contracts: the files, drafting them from what is here, and recorded checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sampan.core.digests import digest_value
+from sampan.core.events import VersionCommitted, new_id
+from sampan.core.graph import Node
+from sampan.errors import NotFound
+from sampan.store.files import store_errors
+from sampan.workspace.data_answers import RuleLine, TableChecked
+from sampan.workspace.data_events import DatasetChecked
+
+if TYPE_CHECKING:
+    from sampan.data.contract import Contract
+    from sampan.workspace.workspace import Workspace
+
+FOLDER = "contracts"
+# Raise when the same inputs would give another outcome.
+_DRAFTING = 1
+_CHECKING = 1
+
+
+class Contracts:
+    """Contracts of the datasets of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.ws = workspace
+
+    def path(self, name: str) -> Path:
+        """Return where a dataset's contract stands, or would."""
+        declared = self.ws.project.datasets.get(name)
+        return self.ws.root / (declared.contract if declared and declared.contract else f"{FOLDER}/{name}.yaml")
+
+    def read(self, name: str) -> Contract | None:
+        """Read a dataset's contract; None if it has none.
+
+        Raises
+        ------
+        ProjectFileError : every fault of the file, with its line.
+        """
+        from sampan.data.contract_yaml import read_contract
+
+        file = self.path(name)
+        return read_contract(file.read_text(encoding="utf-8"), file=shown_path(self.ws, file)) if file.exists() else None
+
+    def write(self, name: str, text: str) -> None:
+        """Write a contract file, whole or not at all."""
+        file = self.path(name)
+        with store_errors(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_name(f".{file.name}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(file)
+
+    def draft(self, node: Node) -> Contract:
+        """Draft a contract from a dataset version and the newest versions of the others; done once for the same data."""
+        from sampan.data.contract_yaml import read_contract, write_contract
+
+        catalog = self.ws.catalog
+        said = catalog.asset("dataset", node.name).facts
+        others = {a.name: catalog.resolve(a.name, kind="dataset") for a in catalog.assets("dataset") if a.name != node.name}
+        keys = {name: catalog.asset("dataset", name).facts.get("key", []) for name in others}
+        parts = [_DRAFTING, node.digest, said, {name: other.digest for name, other in others.items()}, keys]
+        text, _ = self.ws.engine.once("draft", [node.name, *parts], lambda: write_contract(self._infer(node, said, others, keys)))
+        return read_contract(text, file="draft")
+
+    def check(self, node: Node) -> TableChecked:
+        """Check a dataset version and record it; the same version, contract and references are not checked twice.
+
+        Raises
+        ------
+        NotFound : the dataset has no contract.
+        """
+        from sampan.data.contract import Custom, Freshness, Reference
+
+        contract = self.read(node.name)
+        if contract is None:
+            file = shown_path(self.ws, self.path(node.name))
+            raise NotFound(f"{node.name} has no contract: no file {file}", hint=f"sampan data infer {node.name}")
+        others = self._referred({rule.table for rule in contract.rules if isinstance(rule, Reference)})
+        parts = [_CHECKING, node.id, digest_value(contract), {name: other.id for name, other in others.items()}]
+        if any(isinstance(rule, Freshness | Custom) for rule in contract.rules):
+            parts.append(self.ws.clock())  # such a rule's answer changes with time, or with the plug-in's code
+        recorded, cached = self.ws.engine.once("check", parts, lambda: self._record(node, contract, others))
+        check = self.ws.catalog.node(recorded)
+        return TableChecked(
+            dataset=node.ref,
+            contract=shown_path(self.ws, self.path(node.name)),
+            verdict=check.facts["verdict"],
+            n_rows=check.facts["n_rows"],
+            n_rules=check.facts["n_rules"],
+            findings=tuple(msgspec.convert(finding, RuleLine) for finding in check.facts["findings"]),
+            notes=tuple(msgspec.convert(note, RuleLine) for note in check.facts["notes"]),
+            check=check.ref,
+            cached=cached,
+        )
+
+    def newest_check(self, node: Node) -> Node | None:
+        """Return the newest check of a dataset version."""
+        checks = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(node.id) if e.role == "evaluated_on"]
+        return max((check for check in checks if check.kind == "check"), key=lambda check: check.version or 0, default=None)
+
+    def _infer(self, node: Node, said: Mapping[str, Any], others: Mapping[str, Node], keys: Mapping[str, Any]) -> Contract:
+        from sampan.data.inference import infer_contract
+
+        tables = self.ws.store.tables
+        contract = infer_contract(
+            node.name,
+            tables.read(node.digest),
+            key=said.get("key", ()),
+            time=str(said.get("time", "")),
+            tables={name: tables.read(other.digest) for name, other in others.items()},
+            keys={name: key for name, key in keys.items() if key},
+        )
+        return msgspec.structs.replace(contract, owner=str(said.get("owner", "")), description=str(said.get("description", "")))
+
+    def _referred(self, names: set[str]) -> dict[str, Node]:
+        here = {asset.name for asset in self.ws.catalog.assets("dataset")}
+        return {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted(names & here)}
+
+    def _record(self, node: Node, contract: Contract, others: Mapping[str, Node]) -> str:
+        """Run a check and record it beside the contract it was made by; return its node."""
+        from sampan.data.checking import check_table
+
+        tables = self.ws.store.tables
+        result = check_table(
+            contract,
+            tables.scan(node.digest),
+            tables={name: tables.scan(other.digest) for name, other in others.items()},
+            checks=_installed_checks(),
+            now=self.ws.clock(),
+        )
+        facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
+        by = self._record_contract(node.name, contract)
+        event = DatasetChecked(node=new_id(), name=f"{node.name}.check", dataset=node.id, contract=by, facts=facts)
+        self.ws.ledger.append(event)
+        return event.node
+
+    def _record_contract(self, name: str, contract: Contract) -> str:
+        asset, text = f"{name}.contract", self.path(name).read_bytes()
+        digest = self.ws.store.blobs.put(text)
+        known = self.ws.catalog.find_version("contract", asset, digest)
+        if known is not None:
+            return known.id
+        facts = {"file": shown_path(self.ws, self.path(name)), "n_rules": len(contract.rules), "status": contract.status}
+        event = VersionCommitted(node=new_id(), kind="contract", name=asset, digest=digest, size=len(text), facts=facts)
+        self.ws.ledger.append(event)
+        return event.node
+
+
+def shown_path(workspace: Workspace, path: Path) -> str:
+    """Write a path relative to the project where it lies inside."""
+    absolute = path.resolve()
+    return str(absolute.relative_to(workspace.root)) if absolute.is_relative_to(workspace.root) else str(absolute)
+
+
+def _installed_checks() -> dict[str, Any]:
+    from sampan import plugins
+
+    found = {name: plugins.find("sampan.checks", name) for name in plugins.names("sampan.checks")}
+    return {name: check() if isinstance(check, type) else check for name, check in found.items()}
