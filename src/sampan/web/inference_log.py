@@ -118,7 +118,8 @@ class PredictionLog:
         return stream
 
     def _drop(self, n_rows: int, cause: Exception) -> None:
-        self.dropped_rows += n_rows
+        with self._changed:
+            self.dropped_rows += n_rows
         if not self._ailing:  # once per outage, not once per batch
             logger.warning("prediction log cannot be written, rows are dropped and counted: %s", cause)
         self._ailing = True

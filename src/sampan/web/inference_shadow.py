@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Shadow:
         self._capacity = capacity_rows
         self._draining = False
         self._ailing = False
+        self._counting = Lock()  # offers come from the event loop, scores from the thread
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="shadow", daemon=True)
         self._thread.start()
@@ -45,10 +46,11 @@ class Shadow:
         variant = self.variant
         if variant is None:
             return
-        if self._draining or self.queued_rows + len(rows) > self._capacity:
-            self.dropped_rows += len(rows)
-            return
-        self.queued_rows += len(rows)
+        with self._counting:
+            if self._draining or self.queued_rows + len(rows) > self._capacity:
+                self.dropped_rows += len(rows)
+                return
+            self.queued_rows += len(rows)
         self._jobs.put(lambda: self._score(variant, rows, ids, at))
 
     def feed(self, table: str, rows: Sequence[Row]) -> None:
@@ -82,16 +84,15 @@ class Shadow:
                 self._ailing = True
 
     def _score(self, variant: Variant, rows: Sequence[Row], ids: Sequence[str], at: Millis) -> None:
-        started = time.perf_counter_ns()
+        scored: Scored | None = None
         try:
-            scored = measure(self._service, variant, rows, ids, at=at, started_ns=started)
-        except Exception:
-            self.dropped_rows += len(rows)
-            raise
+            scored = measure(self._service, variant, rows, ids, at=at, started_ns=time.perf_counter_ns())
+            self._record(variant, scored)
         finally:
-            self.queued_rows -= len(rows)
-        self.scored_rows += len(rows)
-        self._record(variant, scored)
+            with self._counting:
+                self.queued_rows -= len(rows)
+                self.scored_rows += len(rows) if scored is not None else 0
+                self.dropped_rows += len(rows) if scored is None else 0
 
 
 def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[str], *, at: Millis, started_ns: int) -> Scored:
