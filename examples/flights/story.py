@@ -261,6 +261,7 @@ class Example:
         batch = self.ws.store.tables.scan(table).filter(pl.col("__moment").is_between(begin, end, closed="left")).collect()
         from sampan.features.fitted import FittedView
 
+        self.ws.service.settle(MODEL)
         same = total = 0
         for rows in read_window(self.ws, MODEL, begin, end):
             files = {a.path: a.digest for a in self.ws.catalog.artifacts(self._model_behind(rows.package))}

@@ -197,6 +197,7 @@ class Monitors(Room):
         from sampan.workspace.window_findings import find
 
         with self.ws.progress.stage(f"look at {service} {_label(begin, end)}"):
+            self.ws.service.settle(service)
             findings = find(self.ws, service, begin, end)
         return self._seal(service, begin, end, findings)
 

@@ -71,7 +71,7 @@ class Schedule(Room):
 
     def _judge(self, service: str) -> Deed | None:
         """Put a shadow before the gate on the newest window it has seen whole."""
-        aliases = self.ws.catalog.aliases("service", service)
+        aliases = self.ws.catalog.aliases("deployment", service)
         if "shadow" not in aliases or "live" not in aliases:
             return None
         candidate, champion = (self._model_of(aliases[role]) for role in ("shadow", "live"))
@@ -94,7 +94,7 @@ class Schedule(Room):
         if request.service in promoted:
             self.ws.monitor.handled(request.seq, f"answered by the promotion of {promoted[request.service]}")
             return None
-        aliases = self.ws.catalog.aliases("service", request.service)
+        aliases = self.ws.catalog.aliases("deployment", request.service)
         champion = self._model_of(aliases["live"])
         trained = self.ws.model.train(self._file_of(champion), name=champion.name, until=iso(request.until), like=champion.ref, trials=1)
         candidate = self.ws.catalog.resolve(trained.model.ref, kind="model")
@@ -107,6 +107,7 @@ class Schedule(Room):
                 champion.ref,
                 ("same_model: nothing new was known, so the same model came out",),
             )
+        self.ws.model.package(candidate.ref)
         self.ws.service.shadow(candidate.ref, request.service)
         return Deed(request.service, "trained", candidate.ref, champion.ref, request.reasons)
 

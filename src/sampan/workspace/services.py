@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sampan.workspace.service_process import Liveness, ServiceFiles
 
 Candidate = Literal["canary", "shadow"]
+SETTLE_S = 0.05
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -265,6 +267,22 @@ class Services(Room):
     def running(self, name: str) -> Liveness | None:
         """Return the service's running server, or None. For clients on this machine: where it is, and its token."""
         return process.find(self._files(name))
+
+    def settle(self, name: str, *, timeout_s: float = 10.0) -> None:
+        """Wait until the running server has scored for its shadow, and logged, all that it has answered.
+
+        Raises
+        ------
+        Unavailable : the server still has rows in hand after `timeout_s`.
+        """
+        waited_until = time.monotonic() + timeout_s
+        while (live := process.find(self._files(name))) is not None and (samples := _samples(live)) is not None:
+            in_hand = sum(samples.get((key, ()), 0.0) for key in ("sampan_shadow_queue_rows", "sampan_log_queue_rows"))
+            if not in_hand:
+                return
+            if time.monotonic() > waited_until:
+                raise Unavailable(f"the server of {name} has {in_hand:,.0f} answered rows that are not logged yet", hint="try again")
+            time.sleep(SETTLE_S)
 
     def _join(self, model: str, name: str, role: Candidate, *, share: float | None = None) -> ServiceState:
         package = self._package(model)
