@@ -169,6 +169,15 @@ def test_a_large_object_is_hashed_once_whatever_process_asks(blobs: LocalBlobs, 
         again.path(digest)
 
 
+def test_a_large_put_is_not_hashed_again_by_the_next_process(blobs: LocalBlobs) -> None:
+    digest = blobs.put(os.urandom(3 << 20))
+    again = LocalBlobs(blobs.root)
+    before = read_calls(Path("/proc/self/io"))
+    again.path(digest)
+
+    assert read_calls(Path("/proc/self/io")) - before < 100_000
+
+
 def test_many_threads_put_and_read_at_once(blobs: LocalBlobs) -> None:
     def work(number: int) -> None:
         for i in range(20):

@@ -37,12 +37,14 @@ class BlobBatch:
         self._seen: set[Digest] = set()
         self._small: list[tuple[Digest, bytes]] = []
         self._small_bytes = 0
+        self.large: list[Digest] = []  # new ones that would take time to hash again
 
     def put(self, data: bytes) -> Digest:
         """Store bytes as an object of their own."""
         digest = digest_bytes(data)
         if self._is_new(digest):
             self._files.write(data, self._blobs.object_path(digest))
+            self.large += [digest] if len(data) >= MAX_OBJECT_BYTES else []
         return digest
 
     def put_small(self, data: bytes) -> Digest:
@@ -111,6 +113,9 @@ class LocalBlobs:
             batch = BlobBatch(self, files)
             yield batch
             batch.finish()
+        for digest in batch.large:
+            with suppress(FileNotFoundError):
+                self._mark_checked(digest, signature(self.object_path(digest)))
 
     def put_file(self, path: Path) -> tuple[Digest, int]:
         """Store a copy of a file; return its digest and size in bytes."""
@@ -170,26 +175,27 @@ class LocalBlobs:
             raise Unsupported(f"cannot {link} {path} into the store at {self.root}: {reason}", hint="use link='copy'") from cause
 
     def keep(self, digest: Digest) -> bool:
-        """Make an object young again, so that no `gc` under way removes it; say whether it is there."""
+        """Make an object young again, so that no `gc` under way removes it; say whether it is there, and whole."""
         path = self.object_path(digest)
-        if not path.exists():
-            place = self.packs.find_loaded(digest)
-            if place is None:
-                return False
-            path = place.pack
-        with store_errors(self.root), locked(self._lock_file, exclusive=False):
-            return self._touch(digest, path)
-
-    def _touch(self, digest: Digest, path: Path) -> bool:
         try:
-            before = signature(path)
-            os.utime(path)
-        except (FileNotFoundError, PermissionError):
-            return False  # vanished, or another user's file: written anew, which replaces it
-        with self._checked_lock:
-            if self._checked.get(digest) == before:
-                self._checked[digest] = signature(path)
+            found = signature(path)
+        except (FileNotFoundError, NotADirectoryError):
+            place = self.packs.find_loaded(digest)
+            return place is not None and self._touch(place.pack)
+        # What was damaged is not there: a put then replaces it.
+        if not self._is_whole(digest, path, found) or not self._touch(path):
+            return False
+        with suppress(FileNotFoundError):
+            self._mark_checked(digest, signature(path))
         return True
+
+    def _touch(self, path: Path) -> bool:
+        with store_errors(self.root), locked(self._lock_file, exclusive=False):
+            try:
+                os.utime(path)
+            except (FileNotFoundError, PermissionError):
+                return False  # vanished, or another user's file: written anew, which replaces it
+            return True
 
     # -- reading
 
@@ -334,14 +340,21 @@ class LocalBlobs:
             found = signature(path)
         except FileNotFoundError:
             raise self._missing(digest) from None
-        if self._checked.get(digest) == found:
-            return path
-        if found.size < MAX_OBJECT_BYTES or self._stats.get(path, found) != digest:
+        if not self._is_whole(digest, path, found):
             self._compare(digest, hash_file(path))
+        return path
+
+    def _is_whole(self, digest: Digest, path: Path, found: Signature) -> bool:
+        """Say whether an object is what it should be, without reading it if nothing touched it since it was last read."""
+        if self._checked.get(digest) == found:
+            return True
+        if found.size < MAX_OBJECT_BYTES or self._stats.get(path, found) != digest:
+            if hash_file(path) != digest:
+                return False
             self._mark_checked(digest, found)
         with self._checked_lock:
             self._checked[digest] = found
-        return path
+        return True
 
     def _mark_checked(self, digest: Digest, found: Signature) -> None:
         with self._checked_lock:
@@ -355,7 +368,7 @@ class LocalBlobs:
                 f"the bytes of {digest} in the store at {self.root} have changed",
                 expected=digest,
                 actual=actual,
-                hint="restore this object from a copy of the store; `sampan fsck` names what needs it",
+                hint="restore this object from a copy of the store, or put the same bytes again; `sampan fsck` names what needs it",
             )
 
     def _missing(self, digest: Digest) -> BlobUnavailable:

@@ -91,6 +91,13 @@ class BlobsContract:
             assert caught.value.expected == digest
             assert caught.value.actual not in ("", digest)
 
+    def test_putting_the_bytes_again_mends_a_damaged_object(self, blobs: Blobs) -> None:
+        digest = blobs.put(b"precious" * 100)
+        self.damage(blobs, digest)
+
+        assert blobs.put(b"precious" * 100) == digest
+        assert blobs.read(digest) == b"precious" * 100
+
     def test_deleting_frees_the_bytes(self, blobs: Blobs) -> None:
         digest, kept = blobs.put(b"12345"), blobs.put(b"kept")
 
