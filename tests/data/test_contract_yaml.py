@@ -126,6 +126,16 @@ def test_a_file_that_is_no_contract_is_refused(text: str, message: str) -> None:
     assert message in faults(text)
 
 
+def test_values_yaml_would_take_for_dates_or_objects_are_faults() -> None:
+    text = write_contract(CONTRACT)
+
+    assert "validValues holds something" in faults(text.replace("- 'NO'", "- 2024-01-01"))
+    assert "validValues cannot be read as a value" in faults(text.replace("- 'NO'", "- 2024-13-01"))
+    assert "name cannot be read as a value" in faults(
+        text.replace("id: flights\nname: flights", "id: flights\nname: !!python/name:os.system x")
+    )
+
+
 def test_a_rule_kind_nobody_runs_is_refused_not_ignored() -> None:
     quality = "        quality: [{type: sql, query: select 1}]\n"
     head = "apiVersion: v3.1.0\nkind: DataContract\nschema:\n  - name: f\n"

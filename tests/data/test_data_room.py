@@ -143,6 +143,9 @@ def test_a_broken_contract_file_is_named_with_its_line(ws: Workspace) -> None:
 
     with pytest.raises(ProjectFileError, match=r"contracts/orders\.yaml, line 2: kind is .DataContrakt.; did you mean DataContract"):
         ws.data.check(["orders"])
+    file.write_bytes("name: ä".encode("latin-1"))
+    with pytest.raises(ProjectFileError, match=r"contracts/orders\.yaml is not UTF-8"):
+        ws.data.check(["orders"])
 
 
 def test_what_is_not_there_says_what_to_do(ws: Workspace) -> None:

@@ -364,6 +364,8 @@ def _invalid_values(section: Section, arguments: Section, column: str, common: d
     values, pattern = arguments.anything("validValues"), arguments.text("pattern")
     arguments.finish()
     if isinstance(values, list):
+        if not all(isinstance(value, str | int | float) for value in values):
+            arguments.fault("validValues", "validValues holds something that is no text, number or truth value; write '…' around it")
         return AllowedValues(column=column, values=tuple(values), **common)
     if pattern:
         return Pattern(column=column, pattern=pattern, **common)

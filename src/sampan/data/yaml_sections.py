@@ -158,7 +158,11 @@ class Section:
             if required:
                 self.faults.add(self.line, self._at(key), f"{key} is missing")
             return None
-        value = _construct(node)
+        try:
+            value = _construct(node)
+        except (yaml.YAMLError, ValueError):  # a tag nobody knows, or a date like 2024-13-01
+            self.fault(key, f"{key} cannot be read as a value; write '…' around it")
+            return None
         if value is None and not required:
             return None
         right = not kinds or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)))
@@ -192,9 +196,4 @@ def read_yaml(text: str, file: str) -> tuple[Section, Faults]:
 
 
 def _construct(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        value = loader.construct_object(node, deep=True)
-    finally:
-        loader.dispose()
-    return value
+    return yaml.constructor.SafeConstructor().construct_object(node, deep=True)

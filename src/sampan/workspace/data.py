@@ -186,7 +186,7 @@ class Data(Room):
         contract = self.contracts.draft(node)
         text = write_contract(contract)
         file = self.contracts.path(node.name)
-        before = file.read_text(encoding="utf-8") if file.exists() else None
+        before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
         rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
         shown = shown_path(self.ws, file)
         answer = Inferred(

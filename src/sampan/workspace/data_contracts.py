@@ -11,7 +11,7 @@ import msgspec
 from sampan.core.digests import digest_value
 from sampan.core.events import VersionCommitted, new_id
 from sampan.core.graph import Node
-from sampan.errors import NotFound
+from sampan.errors import NotFound, ProjectFileError
 from sampan.store.files import store_errors
 from sampan.workspace.data_answers import RuleLine, TableChecked
 from sampan.workspace.data_events import DatasetChecked
@@ -47,7 +47,15 @@ class Contracts:
         from sampan.data.contract_yaml import read_contract
 
         file = self.path(name)
-        return read_contract(file.read_text(encoding="utf-8"), file=shown_path(self.ws, file)) if file.exists() else None
+        if not file.exists():
+            return None
+        shown = shown_path(self.ws, file)
+        try:
+            return read_contract(file.read_text(encoding="utf-8"), file=shown)
+        except UnicodeDecodeError as cause:
+            raise ProjectFileError(f"{shown} is not UTF-8", file=shown, hint="save the file as UTF-8") from cause
+        except OSError as cause:
+            raise ProjectFileError(f"{shown} cannot be read: {cause.strerror}", file=shown, hint="check its permissions") from cause
 
     def write(self, name: str, text: str) -> None:
         """Write a contract file, whole or not at all."""
