@@ -42,6 +42,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "sampan.pages": {
         "home": "sampan.web.pages.home:PAGES",
+        "datasets": "sampan.web.pages.datasets:PAGES",
+        "runs": "sampan.web.pages.runs:PAGES",
+        "models": "sampan.web.pages.models:PAGES",
+        "services": "sampan.web.pages.services:PAGES",
+        "incidents": "sampan.web.pages.incidents:PAGES",
+        "log": "sampan.web.pages.log:PAGES",
+        "lineage": "sampan.web.pages.lineage:PAGES",
     },
     "sampan.checks": {},
     "sampan.flavors": {

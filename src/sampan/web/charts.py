@@ -7,10 +7,15 @@ security policy needs no inline styles. Every chart has a title for screen reade
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
+
+
+LETTER = 6.2  # the usual width of a letter of an axis, in CSS pixels
+MOST_DOTS = 40
+MOST_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Series:
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     dashed: bool = False
+    joined: bool = True  # with False, points alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,24 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart as a page shows it: drawn under a title in the reader's language, with its numbers as a table."""
+
+    title: str
+    draw: Callable[[str], Markup]  # given the translated title
+    head: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    legend: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Outer size and margins in CSS pixels; charts scale to their container."""
 
-    width: int = 640
-    height: int = 220
-    left: int = 52
+    width: int = 400
+    height: int = 210
+    left: int = 46
     right: int = 16
     top: int = 14
     bottom: int = 30
@@ -113,57 +131,99 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 1 and digits < 3 else f"{value:.{digits}f}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where positions and values lie in a frame."""
+
+    frame: Frame
+    n: int
+    bottom: float
+    top: float
+
+    def x(self, i: float) -> float:
+        return round(self.frame.left + self.frame.inner_width * (i + 0.5) / max(self.n, 1), 1)
+
+    def y(self, value: float) -> float:
+        return round(self.frame.top + self.frame.inner_height * (1 - (value - self.bottom) / ((self.top - self.bottom) or 1)), 1)
+
+
 def lines(title: str, labels: Sequence[str], series: Sequence[Series], *, marks: Sequence[Mark] = (), frame: Frame | None = None) -> Markup:
     """Draw one or more lines over ordered labels (months, steps), with interval bands and vertical marks."""
-    frame = frame or Frame()
-    canvas = _Canvas(frame, title)
+    canvas = _Canvas(frame or Frame(), title)
     seen = [v for s in series for v in (*s.y, *s.low, *s.high) if v is not None and math.isfinite(v)]
     if not seen:
-        canvas.add("text", "no data yet", x=frame.width / 2, y=frame.height / 2, class_="axis", text_anchor="middle")
         return canvas.done()
-    marked = ticks(min(seen), max(seen)) if max(seen) > min(seen) else ticks(min(seen) - 0.5, max(seen) + 0.5)
-    bottom, top = marked[0], marked[-1]
-
-    def x_of(i: int) -> float:
-        return round(frame.left + frame.inner_width * (i + 0.5) / max(len(labels), 1), 1)
-
-    def y_of(v: float) -> float:
-        return round(frame.top + frame.inner_height * (1 - (v - bottom) / ((top - bottom) or 1)), 1)
-
-    for value in marked:
-        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y_of(value), y2=y_of(value), class_="grid")
-        canvas.add("text", _tick_text(value), x=frame.left - 8, y=y_of(value) + 4, class_="axis", text_anchor="end")
-    every = max(1, math.ceil(len(labels) * 46 / max(frame.inner_width, 1)))
-    for i, label in enumerate(labels):
-        if i % every == 0:
-            canvas.add("text", label, x=x_of(i), y=frame.height - 8, class_="axis", text_anchor="middle")
-    for mark in marks:
-        canvas.add("line", x1=x_of(mark.x), x2=x_of(mark.x), y1=frame.top, y2=frame.top + frame.inner_height, class_="mark")
-        canvas.add("text", mark.label, x=x_of(mark.x) + 5, y=frame.top + 10, class_="axis strong")
+    axes = _draw_axes(canvas, labels, min(seen), max(seen))
     for k, one in enumerate(series, 1):
-        _draw_series(canvas, one, k, x_of, y_of)
+        _draw_series(canvas, one, k, axes)
+    _draw_marks(canvas, marks, axes)
     return canvas.done()
 
 
-def _draw_series(canvas: _Canvas, one: Series, k: int, x_of, y_of) -> None:  # type: ignore[no-untyped-def]  # two local closures
+def columns(title: str, labels: Sequence[str], totals: Sequence[float], parts: Sequence[float], *, frame: Frame | None = None) -> Markup:
+    """Draw a column per label, and within it the part of it (rows, and those of them with a label)."""
+    canvas = _Canvas(frame or Frame(), title)
+    if not totals:
+        return canvas.done()
+    axes = _draw_axes(canvas, labels, 0.0, max([*totals, 1.0]))
+    width = round(min(canvas.frame.inner_width / len(totals) * 0.62, 44), 1)
+    for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
+        for value, color in ((total, "bar c1 soft"), (part, "bar c1")):
+            top = axes.y(value)
+            canvas.add("rect", x=round(axes.x(i) - width / 2, 1), y=top, width=width, height=round(axes.y(0.0) - top, 1), class_=color)
+    return canvas.done()
+
+
+def _draw_axes(canvas: _Canvas, labels: Sequence[str], low: float, high: float) -> _Axes:
+    frame = canvas.frame
+    marked = ticks(low, high) if high > low else ticks(low - 0.5, high + 0.5)
+    axes = _Axes(frame, len(labels), marked[0], marked[-1])
+    for value in marked:
+        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=axes.y(value), y2=axes.y(value), class_="grid")
+        canvas.add("text", _tick_text(value), x=frame.left - 8, y=axes.y(value) + 4, class_="axis", text_anchor="end")
+    widest = max((len(label) for label in labels), default=1) * LETTER + 12
+    every = max(1, math.ceil(len(labels) * widest / max(frame.inner_width, 1)))
+    # Counted from the newest, so that the last label is always there.
+    for i in range(len(labels) - 1, -1, -every):
+        canvas.add("text", labels[i], x=axes.x(i), y=frame.height - 8, class_="axis", text_anchor="middle")
+    return axes
+
+
+def _draw_marks(canvas: _Canvas, marks: Sequence[Mark], axes: _Axes) -> None:
+    frame = canvas.frame
+    for row, mark in enumerate(marks):
+        x = axes.x(mark.x - 0.5)
+        late = x > frame.left + frame.inner_width * 0.7
+        canvas.add("line", x1=x, x2=x, y1=frame.top, y2=frame.top + frame.inner_height, class_="mark")
+        canvas.add(
+            "text",
+            mark.label,
+            x=x - 5 if late else x + 5,
+            y=frame.top + 9 + 13 * (row % 3),
+            class_="axis strong halo",
+            text_anchor="end" if late else "start",
+        )
+
+
+def _draw_series(canvas: _Canvas, one: Series, k: int, axes: _Axes) -> None:
     band = [(i, lo, hi) for i, (lo, hi) in enumerate(zip(one.low, one.high, strict=False)) if lo is not None and hi is not None]
     if len(band) > 1:
-        upper = " ".join(f"{x_of(i)},{y_of(hi)}" for i, _, hi in band)
-        lower = " ".join(f"{x_of(i)},{y_of(lo)}" for i, lo, _ in reversed(band))
+        upper = " ".join(f"{axes.x(i)},{axes.y(hi)}" for i, _, hi in band)
+        lower = " ".join(f"{axes.x(i)},{axes.y(lo)}" for i, lo, _ in reversed(band))
         canvas.add("polygon", points=f"{upper} {lower}", class_=f"band c{k}")
     elif band:
         i, lo, hi = band[0]
-        canvas.add("line", x1=x_of(i), x2=x_of(i), y1=y_of(lo), y2=y_of(hi), class_=f"whisker c{k}")
-    points = [(x_of(i), y_of(v)) for i, v in enumerate(one.y) if v is not None and math.isfinite(v)]
-    if len(points) > 1:
+        canvas.add("line", x1=axes.x(i), x2=axes.x(i), y1=axes.y(lo), y2=axes.y(hi), class_=f"whisker c{k}")
+    points = [(axes.x(i), axes.y(v)) for i, v in enumerate(one.y) if v is not None and math.isfinite(v)]
+    if len(points) > 1 and one.joined:
         canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_=f"line c{k}" + (" dashed" if one.dashed else ""))
-    for x, y in points if len(points) <= 40 else ():
+    for x, y in points if len(points) <= MOST_DOTS or not one.joined else ():
         canvas.add("circle", cx=x, cy=y, r=3, class_=f"dot c{k}")
 
 
-def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None, width: int = 640) -> Markup:
+def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None, width: int = 400) -> Markup:
     """Draw values with their intervals as points on horizontal rows (metrics by slice), worst alarm in color."""
-    frame = Frame(width=width, height=34 + 22 * max(len(bars), 1), left=130, right=90, top=6, bottom=24)
+    frame = Frame(width=width, height=34 + 22 * max(len(bars), 1), left=84, right=54, top=6, bottom=24)
     canvas = _Canvas(frame, title)
     seen = [v for b in bars for v in (b.value, b.low, b.high) if v is not None and math.isfinite(v)]
     if reference is not None:
@@ -184,7 +244,7 @@ def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None
         canvas.add("line", x1=x_of(reference), x2=x_of(reference), y1=frame.top, y2=frame.height - frame.bottom, class_="mark")
     for i, bar in enumerate(bars):
         y = frame.top + 16 + 22 * i
-        canvas.add("text", bar.label, x=frame.left - 10, y=y + 4, class_="axis strong", text_anchor="end")
+        canvas.add("text", shorten(bar.label, 12), x=frame.left - 10, y=y + 4, class_="axis strong", text_anchor="end")
         if bar.value is None:
             canvas.add("text", bar.note or "too few rows", x=frame.left + 4, y=y + 4, class_="axis")
             continue
@@ -196,30 +256,31 @@ def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None
     return canvas.done()
 
 
-def calibration(title: str, predicted: Sequence[float], observed: Sequence[float], *, size: int = 260) -> Markup:
-    """Draw observed share against mean predicted probability; the diagonal is perfect calibration."""
-    frame = Frame(width=size, height=size, left=44, right=12, top=12, bottom=34)
+def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, size: int = 300) -> Markup:
+    """Draw the share that happened, with its interval, against the mean probability that was said; the diagonal is perfect."""
+    frame = Frame(width=size, height=size, left=44, right=12, top=12, bottom=30)
     canvas = _Canvas(frame, title)
-    top = max([0.1, *predicted, *observed])
-    marked = ticks(0.0, top)
+    known = [v for bar in happened for v in (bar.value, bar.low, bar.high) if v is not None]
+    marked = ticks(0.0, max([0.1, *said, *known]))
     top = marked[-1]
+    floor = frame.top + frame.inner_height
 
-    def at(v: float, span: int) -> float:
-        return round(span * v / top, 1)
+    def x_of(v: float) -> float:
+        return round(frame.left + frame.inner_width * v / top, 1)
+
+    def y_of(v: float) -> float:
+        return round(floor - frame.inner_height * v / top, 1)
 
     for value in marked:
-        y = frame.top + frame.inner_height - at(value, frame.inner_height)
-        x = frame.left + at(value, frame.inner_width)
-        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y, y2=y, class_="grid")
-        canvas.add("text", _tick_text(value), x=frame.left - 6, y=y + 4, class_="axis", text_anchor="end")
-        canvas.add("text", _tick_text(value), x=x, y=frame.height - 18, class_="axis", text_anchor="middle")
-    floor = frame.top + frame.inner_height
+        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y_of(value), y2=y_of(value), class_="grid")
+        canvas.add("text", _tick_text(value), x=frame.left - 6, y=y_of(value) + 4, class_="axis", text_anchor="end")
+        canvas.add("text", _tick_text(value), x=x_of(value), y=frame.height - 10, class_="axis", text_anchor="middle")
     canvas.add("line", x1=frame.left, y1=floor, x2=frame.width - frame.right, y2=frame.top, class_="mark")
-    points = [(frame.left + at(p, frame.inner_width), floor - at(o, frame.inner_height)) for p, o in zip(predicted, observed, strict=True)]
-    canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_="line c1")
-    for x, y in points:
-        canvas.add("circle", cx=x, cy=y, r=3, class_="dot c1")
-    canvas.add("text", "predicted →", x=frame.width - frame.right, y=frame.height - 4, class_="axis", text_anchor="end")
+    points = [(x_of(p), bar) for p, bar in zip(said, happened, strict=True) if bar.value is not None]
+    for x, bar in points:
+        if bar.low is not None and bar.high is not None:
+            canvas.add("line", x1=x, x2=x, y1=y_of(bar.low), y2=y_of(bar.high), class_="whisker c1")
+        canvas.add("circle", cx=x, cy=y_of(bar.value or 0.0), r=3.5, class_="dot c1")
     return canvas.done()
 
 
@@ -252,7 +313,7 @@ def shares(title: str, items: Sequence[tuple[str, float]], *, width: int = 220) 
     most = max([share for _, share in items] + [1e-9])
     for i, (label, share) in enumerate(items):
         canvas.add("rect", x=0, y=2 + 17 * i, width=round(frame.width * 0.98 * share / most, 1), height=14, class_="bar c1 soft")
-        canvas.add("text", f"{label[:22]}  {share:.0%}", x=5, y=13 + 17 * i, class_="axis strong")
+        canvas.add("text", f"{shorten(label, 22)}  {share:.0%}", x=5, y=13 + 17 * i, class_="axis strong")
     return canvas.done()
 
 
@@ -270,6 +331,29 @@ def sparkline(title: str, values: Sequence[float | None], *, width: int = 120, h
     canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_="line c1")
     canvas.add("circle", cx=points[-1][0], cy=points[-1][1], r=2.5, class_="dot c1")
     return canvas.done()
+
+
+def thin(values: Sequence[float], *, most: int = MOST_POINTS) -> list[int]:
+    """Choose the positions a long curve is drawn by: the lowest and highest of each of `most` / 2 equal spans, in order.
+
+    >>> thin([0.0, 9.0, 1.0, 2.0, -5.0, 3.0], most=4)
+    [0, 1, 4, 5]
+    """
+    if len(values) <= most:
+        return list(range(len(values)))
+    n_spans = most // 2
+    edges = [round(k * len(values) / n_spans) for k in range(n_spans + 1)]
+    spans = [range(low, high) for low, high in zip(edges, edges[1:], strict=False) if high > low]
+    return sorted({one for span in spans for one in (min(span, key=values.__getitem__), max(span, key=values.__getitem__))})
+
+
+def shorten(text: str, most: int) -> str:
+    """Cut a long label, so that it does not run into its neighbor.
+
+    >>> shorten("a-long-name", 6)
+    'a-lon…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _tick_text(value: float) -> str:

@@ -6,7 +6,7 @@ Layering by longest path, then a few sweeps ordering each column by the mean pos
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from sampan.core.graph import Edge, Graph, Node
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, PAD = 176, 46, 54, 16, 12
 SWEEPS = 6
+LEAST_FOLDED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,55 @@ def _order(columns: Mapping[int, list[str]], edges: Sequence[Edge]) -> None:
             position.update({one: row - len(columns[number]) / 2 for row, one in enumerate(columns[number])})
 
 
-def draw(graph: Graph, *, focus: str = "", link: str = "/node/") -> Markup:
-    """Draw the graph as SVG; each box links to its node's page, the focus is marked."""
+def fold(graph: Graph, *, keep: str = "", least: int = LEAST_FOLDED) -> tuple[Graph, dict[str, int]]:
+    """Fold nodes of one kind with the very same neighbors (the trials of a search, the windows of a service) into the newest of them.
+
+    Returns the smaller graph, and how many nodes each remaining one stands for where that is more than itself. `keep` is never folded.
+    """
+    around: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for edge in graph.edges:
+        around[edge.dst].append(("from", edge.src, edge.role))
+        around[edge.src].append(("to", edge.dst, edge.role))
+    alike: dict[tuple[str, str, tuple[tuple[str, str, str], ...]], list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.id != keep and around[node.id]:
+            alike[node.kind, node.name, tuple(sorted(around[node.id]))].append(node)
+    folded = {max(group, key=lambda n: (n.created, n.seq)).id: group for group in alike.values() if len(group) >= least}
+    gone = {node.id for first, group in folded.items() for node in group if node.id != first}
+    smaller = Graph(
+        nodes=tuple(node for node in graph.nodes if node.id not in gone),
+        edges=tuple(edge for edge in graph.edges if edge.dst not in gone and edge.src not in gone),
+    )
+    return smaller, {first: len(group) for first, group in folded.items()}
+
+
+def nearest(graph: Graph, focus: str, *, most: int) -> Graph:
+    """Keep the `most` nodes that are fewest edges away from the focus."""
+    if len(graph.nodes) <= most:
+        return graph
+    beside: dict[str, list[str]] = defaultdict(list)
+    for edge in graph.edges:
+        beside[edge.dst].append(edge.src)
+        beside[edge.src].append(edge.dst)
+    reached, waiting = {focus: None}, deque([focus])
+    while waiting and len(reached) < most:
+        for one in beside[waiting.popleft()]:
+            if one not in reached and len(reached) < most:
+                reached[one] = None
+                waiting.append(one)
+    return Graph(
+        nodes=tuple(node for node in graph.nodes if node.id in reached),
+        edges=tuple(edge for edge in graph.edges if edge.dst in reached and edge.src in reached),
+    )
+
+
+def draw(graph: Graph, *, focus: str = "", link: str = "/node/", folded: Mapping[str, int] | None = None) -> Markup:
+    """Draw the graph as SVG; each box links to its node's page, the focus is marked, folded ones say how many they stand for."""
     placed = {one.node.id: one for one in place(graph)}
     width = PAD + max((p.x + BOX_WIDTH for p in placed.values()), default=0)
     height = PAD + max((p.y + BOX_HEIGHT for p in placed.values()), default=0)
     parts = [_edge(placed[e.src], placed[e.dst], e.role) for e in graph.edges if e.src in placed and e.dst in placed]
-    parts += [_box(one, focus=focus, link=link) for one in placed.values()]
+    parts += [_box(one, focus=focus, link=link, n=(folded or {}).get(one.node.id, 1)) for one in placed.values()]
     title = f"lineage of {len(placed)} things; the table below lists them"
     return Markup(  # noqa: S704 -- every text inside is escaped where it is written
         f'<svg class="lineage" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="group" aria-label="{escape(title)}">'
@@ -106,11 +149,11 @@ def _edge(src: Placed, dst: Placed, role: str) -> str:
     return f'<path class="edge" d="{path}"><title>{escape(role)}</title></path>'
 
 
-def _box(one: Placed, *, focus: str, link: str) -> str:
+def _box(one: Placed, *, focus: str, link: str, n: int) -> str:
     node = one.node
-    label = node.ref if node.name else f"{node.kind} {node.id[:8]}"
-    if node.name and node.version is None:
-        label = node.name
+    label = node.ref if node.version is not None else str(node.facts.get("label") or node.name or node.id[:8])
+    if n > 1:
+        label = f"{n} × {node.name or node.kind}"
     shown = label if len(label) <= 24 else label[:23] + "…"
     marked = " focus" if node.id == focus else ""
     what = " · ".join([node.kind, *node.aliases])

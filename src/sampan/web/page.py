@@ -1,7 +1,7 @@
 """What a page is, and the shell all pages share: navigation, language, errors.
 
 A page is a path, a title, a template and a function that loads what the template shows through the workspace's operations. One URL is one
-state; reading needs no JavaScript. Ours are in `pages.py`; another package brings one by an entry point in the group `sampan.pages`.
+state; reading needs no JavaScript. Ours are in `pages/`; another package brings one by an entry point in the group `sampan.pages`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from sampan import plugins
-from sampan.core.times import iso
+from sampan.core.times import Millis, iso
 from sampan.errors import SampanError
 from sampan.web import charts
 from sampan.web.words import LANGUAGES, translator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sampan.workspace.workspace import Workspace
+
+DAY_MS, LONGEST_MONTH_MS, MINUTE_S = 86_400_000, 31 * 86_400_000, 60
 
 Load = Callable[["Workspace", Mapping[str, str]], Mapping[str, Any]]
 
@@ -108,8 +111,33 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(number=charts.number, charts=charts)
-    environment.filters.update(number=charts.number, moment=lambda ms: iso(ms).replace("T", " ").replace("Z", ""), share=_share, size=_size)
+    environment.filters.update(number=charts.number, moment=_moment, share=_share, size=_size, seconds=_seconds, month=month)
     return environment
+
+
+def month(window: Any) -> str:
+    """Name the span of anything with `since` and `until` (milliseconds) in any language: 2013-05, 2013-05-01, or both ends."""
+    begin, end = iso(window.since), iso(window.until)
+    if begin[8:] == end[8:] == "01T00:00:00Z" and window.until - window.since <= LONGEST_MONTH_MS:
+        return begin[:7]
+    if begin[10:] == end[10:] == "T00:00:00Z":
+        return begin[:10] if window.until - window.since == DAY_MS else f"{begin[:10]} – {iso(window.until - DAY_MS)[:10]}"
+    return f"{begin[:16]} – {end[:16]}".replace("T", " ")
+
+
+def _moment(when: Millis | str) -> Markup:
+    """Write a moment, given in milliseconds or as ISO text, to the minute; programs find the whole of it."""
+    text = when if isinstance(when, str) else iso(when)
+    return Markup('<time datetime="{}">{}</time>').format(text, text[:16].replace("T", " ")) if text else Markup("–")
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value < MINUTE_S:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), MINUTE_S)
+    return f"{minutes} min {rest} s" if minutes < MINUTE_S else f"{minutes // MINUTE_S} h {minutes % MINUTE_S} min"
 
 
 def _share(value: float | None) -> str:

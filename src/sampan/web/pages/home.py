@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from sampan.web import charts
 from sampan.web.page import Page
 
 if TYPE_CHECKING:
+    from sampan.workspace.monitors import Window
     from sampan.workspace.workspace import Workspace
+
+KINDS = (
+    ("dataset", "Datasets", "/data"),
+    ("run", "Runs", "/runs"),
+    ("model", "Model versions", "/models"),
+    ("service", "Services", "/services"),
+    ("incident", "Incidents", "/incidents"),
+)
+TRENDS = (("Live AUC", "auc", 3), ("Live log loss", "log_loss", 3), ("Live cost a row", "cost", 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A service's windows as home shows them: the newest one, and how live quality went."""
+
+    newest: Window | None
+    trends: list[tuple[str, Any, str]]  # label, what draws its sparkline, newest value
 
 
 def load_home(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Load the status and the newest events."""
+    """Load the status, how live quality went, and the newest events."""
     del given
-    return {"status": workspace.home.status(), "log": workspace.home.log(limit=8)}
-
-
-def load_lineage(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Load the neighborhood of a node: what it came from and what came of it, drawn and as a table."""
-    from sampan.web.lineage import draw
-
-    node = workspace.catalog.resolve(given["ref"])
-    graph = _around(workspace, node.id)
-    by_id = {one.id: one for one in graph.nodes}
-    rows = [(by_id[e.src], e.role.replace("_", " "), by_id[e.dst]) for e in graph.edges if e.src in by_id and e.dst in by_id]
-    return {"node": node, "drawing": draw(graph, focus=node.id), "rows": rows, "title": "Lineage"}
+    status = workspace.home.status()
+    live = [(one, _watched(workspace, one.service)) for one in status.live]
+    return {"status": status, "live": live, "kinds": KINDS, "log": workspace.home.log(limit=8)}
 
 
 def load_node(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -33,34 +46,36 @@ def load_node(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, An
     node = workspace.catalog.node(given["id"])
     needed = [(edge.role.replace("_", " "), workspace.catalog.node(edge.src)) for edge in workspace.catalog.edges_to(node.id)]
     needing = [(edge.role.replace("_", " "), workspace.catalog.node(edge.dst)) for edge in workspace.catalog.edges_from(node.id)]
-    events = workspace.catalog.events(subject=node.id, limit=50, newest_first=True)
+    events = workspace.home.log(node.id, limit=50).events
     return {"node": node, "needed": needed, "needing": needing, "events": events, "title": node.ref, "own_page": own_page(node.kind, node)}
 
 
 def own_page(kind: str, node: Any) -> str:
     """Return the path of the page made for this kind, or ''."""
     paths = {
-        "dataset": f"/data/{node.ref}",
-        "model": f"/models/{node.ref}",
+        "dataset": f"/data/{quote(node.ref)}",
+        "model": f"/models/{quote(node.ref)}",
         "run": f"/runs/{node.id}",
-        "service": f"/services/{node.name}",
-        "deployment": f"/services/{node.name}",
-        "incident": f"/incidents/{node.id}",
+        "service": f"/services/{quote(node.name)}",
+        "deployment": f"/services/{quote(node.name)}",
+        "window": f"/services/{quote(node.name)}",
+        "incident": f"/incidents/{node.id[:12]}",
     }
     return paths.get(kind, "")
 
 
-def _around(workspace: Workspace, node_id: str) -> Any:
-    from sampan.core.graph import Graph
-
-    up, down = workspace.catalog.lineage(node_id, up=True), workspace.catalog.lineage(node_id, up=False, depth=3)
-    nodes = {one.id: one for one in (*up.nodes, *down.nodes)}
-    edges = {(e.dst, e.src, e.role): e for e in (*up.edges, *down.edges)}
-    return Graph(nodes=tuple(nodes.values()), edges=tuple(edges.values()))
+def _watched(workspace: Workspace, service: str) -> Watched:
+    windows = workspace.monitor.show(service).windows
+    trends = []
+    for label, name, digits in TRENDS:
+        values = [getattr(window, name).value for window in windows]
+        if any(value is not None for value in values):
+            newest = next((v for v in reversed(values) if v is not None), None)
+            trends.append((label, partial(charts.sparkline, values=values), charts.number(newest, digits)))
+    return Watched(windows[-1] if windows else None, trends)
 
 
 PAGES = (
     Page("/", "Home", "home.html", load_home, in_navigation=True, order=0),
-    Page("/lineage/{ref}", "Lineage", "lineage.html", load_lineage),
     Page("/node/{id}", "Node", "node.html", load_node),
 )

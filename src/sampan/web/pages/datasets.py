@@ -1,0 +1,74 @@
+"""Datasets: the list, and one with its contract, columns, versions and who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sampan.web import charts
+from sampan.web.page import Page
+from sampan.workspace.data_answers import Datasets
+
+if TYPE_CHECKING:
+    from sampan.core.graph import Node
+    from sampan.workspace.data_answers import Profiled
+    from sampan.workspace.workspace import Workspace
+
+MOST_USERS = 30
+MOST_VALUES = 4
+MOST_CONTRACT_BYTES = 200_000
+
+
+def load_datasets(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load the list."""
+    del given
+    return {"found": workspace.data.list() if workspace.has_store else Datasets(datasets=())}
+
+
+def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load one version of a dataset."""
+    shown = workspace.data.show(given["ref"])
+    profiled = workspace.data.profile(shown.ref)
+    node = workspace.catalog.resolve(shown.ref, kind="dataset")
+    check = workspace.catalog.resolve(shown.check, kind="check") if shown.check else None
+    return {
+        "shown": shown,
+        "node": node,
+        "check": check,
+        "contract": _contract(workspace, check),
+        "columns": [(column, _drawing(profiled, column.name)) for column in profiled.columns],
+        "users": _users(workspace, node),
+        "title": shown.ref,
+    }
+
+
+def _drawing(profiled: Profiled, name: str) -> Any:
+    """Return what draws a column, given its title; None where there is nothing to draw."""
+    if top := profiled.top.get(name):
+        return partial(charts.shares, items=[(value, count / max(profiled.n_rows, 1)) for value, count in top[:MOST_VALUES]])
+    edges, counts = profiled.histograms.get(name, ([], []))
+    return partial(charts.histogram, edges=[], counts=counts) if counts and edges else None
+
+
+def _contract(workspace: Workspace, check: Node | None) -> tuple[Node, str] | None:
+    """Return the contract a check was made by, and its text."""
+    if check is None:
+        return None
+    needed = (workspace.catalog.node(edge.src) for edge in workspace.catalog.edges_to(check.id))
+    contract = next((node for node in needed if node.kind == "contract"), None)
+    if contract is None or contract.size > MOST_CONTRACT_BYTES:
+        return None
+    return contract, workspace.store.blobs.read(contract.digest).decode("utf-8", errors="replace")
+
+
+def _users(workspace: Workspace, node: Node) -> list[tuple[str, Node]]:
+    edges = [edge for edge in workspace.catalog.edges_from(node.id) if edge.role != "checked_by"]
+    found = [(edge.role.replace("_", " "), workspace.catalog.node(edge.dst)) for edge in edges[-MOST_USERS:]]
+    return [(role, user) for role, user in reversed(found) if user.kind != "check"]
+
+
+PAGES = (
+    Page("/data", "Datasets", "datasets.html", load_datasets, in_navigation=True, order=10),
+    Page("/data/{ref}", "Dataset", "dataset.html", load_dataset),
+)

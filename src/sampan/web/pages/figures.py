@@ -1,0 +1,152 @@
+"""Charts of what rooms answer: live quality by window, a model's report, a run's curves. Each carries its numbers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sampan.web import charts
+from sampan.web.charts import Bar, Figure, Mark, Series, number
+from sampan.web.page import month
+
+if TYPE_CHECKING:
+    from sampan.workspace.monitors import Figure as Value
+    from sampan.workspace.monitors import Window
+
+QUALITY = (("AUC", "auc", 3), ("Log loss", "log_loss", 3), ("Cost a row", "cost", 2))
+SPARSE = 40  # rows of a chart's table; of longer curves every so-manieth is listed
+
+
+def quality(windows: Sequence[Window]) -> list[Figure]:
+    """Chart live quality with its interval beside what was estimated without labels, with a mark where another model went live."""
+    labels, marks = [month(window) for window in windows], promotions(windows)
+    found = []
+    for title, name, digits in QUALITY:
+        live, estimated, shadow = ([getattr(w, prefix + name) for w in windows] for prefix in ("", "estimated_", "shadow_"))
+        shown = [("live, with its 95 % interval", live, False), ("estimated without labels", estimated, True)]
+        if any(value.value is not None for value in shadow):
+            shown.append(("shadow", shadow, False))
+        series = [_series(label, values, dashed=dashed) for label, values, dashed in shown]
+        rows = [
+            (f"{label} · {window.model}", *(_value(values[i], digits) for _, values, _ in shown))
+            for i, (label, window) in enumerate(zip(labels, windows, strict=True))
+        ]
+        found.append(
+            Figure(
+                title,
+                partial(charts.lines, labels=labels, series=series, marks=marks),
+                ("Window", *(label for label, _, _ in shown)),
+                rows if any(one.value is not None for one in (*live, *estimated)) else (),
+                tuple(label for label, _, _ in shown),
+            )
+        )
+    return found
+
+
+def traffic(windows: Sequence[Window]) -> Figure:
+    """Chart the rows of each window, and those whose label is known."""
+    labels = [month(window) for window in windows]
+    totals, known = [float(w.n_rows) for w in windows], [float(w.n_labelled) for w in windows]
+    rows = [(label, number(total), number(part)) for label, total, part in zip(labels, totals, known, strict=True)]
+    head = ("Window", "Rows", "With a label")
+    return Figure("Rows by window", partial(charts.columns, labels=labels, totals=totals, parts=known), head, rows, ("with a label", "rows"))
+
+
+def promotions(windows: Sequence[Window]) -> list[Mark]:
+    """Mark the windows that another model answered than the one before."""
+    return [Mark(i, now.model) for i, (before, now) in enumerate(zip(windows, windows[1:], strict=False), 1) if before.model != now.model]
+
+
+def calibration(report: Mapping[str, Any]) -> Figure:
+    """Chart what happened against what the model said."""
+    bins = report["calibration"]["bins"]
+    happened = [Bar("", one["happened"]["value"], one["happened"]["low"], one["happened"]["high"]) for one in bins]
+    rows = [
+        (f"{number(one['low'])} – {number(one['high'])}", number(one["n_rows"]), number(one["said"]), estimate(one["happened"])) for one in bins
+    ]
+    draw = partial(charts.calibration, said=[one["said"] for one in bins], happened=happened)
+    head = ("Score", "Rows", "Said", "Happened")
+    note = "Across: the probability the model said. Up: the share that happened, with its interval. On the dashed line both are the same."
+    return Figure("Calibration", draw, head, rows, note=note)
+
+
+def cost_curve(report: Mapping[str, Any]) -> Figure:
+    """Chart the cost of each threshold, the chosen one marked."""
+    points, chosen = report.get("cost_curve") or (), report.get("threshold")
+    labels = [number(point["threshold"], 2) for point in points]
+    marks = []
+    if chosen is not None and points:
+        nearest = min(range(len(points)), key=lambda i: abs(points[i]["threshold"] - chosen))
+        marks = [Mark(nearest, number(chosen, 3))]
+    rows = [(label, number(p["cost"], 2), f"{p['warned']:.0%}") for label, p in zip(labels, points, strict=True)]
+    draw = partial(charts.lines, labels=labels, series=[Series("cost", [p["cost"] for p in points])], marks=marks)
+    note = "Mean cost a row at each threshold; the dashed line is the threshold in use."
+    return Figure("Cost by threshold", draw, ("Threshold", "Cost a row", "Warned"), rows, note=note)
+
+
+def slices(column: str, groups: Sequence[Mapping[str, Any]], metric: str, *, overall: float | None) -> Figure:
+    """Chart a metric by group with intervals; the dashed line is all rows together."""
+    judged = [group for group in groups if group["enough"] and group["metrics"].get(metric)]
+    judged.sort(key=lambda group: -(group["metrics"][metric]["value"] or 0.0))
+    bars = [Bar(str(g["group"]), g["metrics"][metric]["value"], g["metrics"][metric]["low"], g["metrics"][metric]["high"]) for g in judged]
+    rows = [
+        (str(g["group"]), number(g["n_rows"]), *(estimate(g["metrics"].get(name)) if g["enough"] else "–" for name in SLICE_METRICS))
+        for g in groups
+    ]
+    draw = partial(charts.intervals, bars=bars, reference=overall)
+    head = (column, "Rows", *(METRIC_WORDS[name] for name in SLICE_METRICS))
+    n_small = len(groups) - len(judged)
+    note = "Groups with too few rows to judge are in the table only." if n_small else ""
+    return Figure(f"{METRIC_WORDS.get(metric, metric)}: {column}", draw, head, rows, note=note)
+
+
+SLICE_METRICS = ("auc", "log_loss", "cost")
+METRIC_WORDS = {
+    "auc": "AUC",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "cost": "Cost a row",
+    "cost_if_silent": "Cost a row, never warning",
+    "cost_if_always": "Cost a row, always warning",
+    "positive_rate": "Share of positives",
+    "mean_score": "Mean score",
+}
+
+
+def curve(key: str, steps: Sequence[int], values: Sequence[float]) -> Figure:
+    """Chart a run's metric over its steps."""
+    kept = charts.thin(values)
+    every = max(1, len(values) // SPARSE)
+    rows = [(str(steps[i]), number(values[i], 4)) for i in range(0, len(values), every)]
+    draw = partial(charts.lines, labels=[str(steps[i]) for i in kept], series=[Series(key, [values[i] for i in kept])])
+    return Figure(key, draw, ("Step", key), rows)
+
+
+def trials(losses: Mapping[int, float], best: Mapping[int, float]) -> Figure:
+    """Chart a search: each trial's loss, and the best so far."""
+    steps = sorted(losses)
+    series = [
+        Series("best so far", [best.get(step) for step in steps]),
+        Series("trial", [losses[step] for step in steps], joined=False),
+    ]
+    rows = [(str(step), number(losses[step], 4), number(best.get(step), 4)) for step in steps]
+    draw = partial(charts.lines, labels=[str(step) for step in steps], series=series)
+    return Figure("Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, ("best so far", "each trial"))
+
+
+def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """Write a figure with its interval, as stored in a report."""
+    if not found or found["value"] is None:
+        return "–"
+    interval = f" ({number(found['low'], digits)} – {number(found['high'], digits)})" if found["low"] is not None else ""
+    return number(found["value"], digits) + interval
+
+
+def _series(name: str, values: Sequence[Value], *, dashed: bool) -> Series:
+    bands = {} if dashed or name == "shadow" else {"low": [v.low for v in values], "high": [v.high for v in values]}
+    return Series(name, [v.value for v in values], dashed=dashed, **bands)
+
+
+def _value(found: Value, digits: int) -> str:
+    return estimate({"value": found.value, "low": found.low, "high": found.high}, digits)

@@ -1,0 +1,48 @@
+"""Incidents: the list, and one from what raised it to how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sampan.web.page import Page, month
+from sampan.workspace.incidents import IncidentList
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+
+def load_incidents(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load the list, of one `state` or `service` where asked."""
+    state, service = given.get("state", ""), given.get("service", "")
+    found = workspace.incident.list_incidents(state=state, service=service) if workspace.has_store else IncidentList(incidents=())
+    return {"incidents": found.incidents, "state": state, "service": service}
+
+
+def load_incident(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load one incident."""
+    shown = workspace.incident.show(given["ref"])
+    node = workspace.catalog.resolve(given["ref"], kind="incident")
+    raised = {seen.window for seen in shown.windows}
+    by_id = {window.id: window for window in workspace.monitor.show(node.name).windows}
+    # A window that was sealed again has a newer reading; the incident keeps the one that raised it.
+    windows = [(by_id.get(seen.window), seen) for seen in shown.windows]
+    log = workspace.home.log(node.id, limit=100).events
+    ended = next((one.reason for one in log if one.type == "incident_closed"), "")
+    return {
+        "shown": shown,
+        "one": shown.incident,
+        "node": node,
+        "windows": windows,
+        "n_raised": len(raised),
+        "log": tuple(reversed(log)),
+        "ended": ended,
+        "month": month,
+        "title": f"{node.name}: {shown.incident.ref}",
+    }
+
+
+PAGES = (
+    Page("/incidents", "Incidents", "incidents.html", load_incidents, in_navigation=True, order=50),
+    Page("/incidents/{ref}", "Incident", "incident.html", load_incident),
+)

@@ -1,0 +1,130 @@
+"""Runs: the table, sorted and filtered by the query string, and one run with its curves, trials, environment and code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from sampan.errors import ParameterError
+from sampan.web.page import Page
+from sampan.web.pages import figures
+from sampan.workspace.runs import RunLine, RunList
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+STATES = ("running", "finished", "failed", "killed")
+PAGE, MOST = 50, 1000
+MOST_METRICS = 6
+MOST_CURVES = 8
+FIRST_METRICS = ("test_auc", "test_log_loss", "test_cost", "best_log_loss", "log_loss")
+TRIAL, BEST = "trial_log_loss", "best_log_loss"  # what a search logs to its run
+
+
+def load_runs(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load the table: newest first, or by `sort` (a metric, started or seconds) and `order`."""
+    asked = {name: given[name] for name in ("experiment", "state", "trials", "sort", "order", "limit") if given.get(name)}
+    limit = _limit(asked.get("limit", ""))
+    found = RunList(runs=())
+    if workspace.has_store:
+        chosen = {"experiment": asked.get("experiment", ""), "state": asked.get("state", "")}
+        found = workspace.run.list(**chosen, trials=asked.get("trials") == "yes", limit=limit)
+    metrics = metric_columns(found.runs)
+    experiments = sorted({run.experiment for run in found.runs} | {asked.get("experiment", "")} - {""})
+
+    def link(**change: str) -> str:
+        return "/runs?" + urlencode({**asked, **change})
+
+    return {
+        "runs": sort_runs(found.runs, asked.get("sort", ""), descending=asked.get("order", "desc") == "desc"),
+        "metrics": metrics,
+        "experiments": experiments,
+        "states": STATES,
+        "asked": asked,
+        "link": link,
+        "more": link(limit=str(min(2 * limit, MOST))) if len(found.runs) == limit < MOST else "",
+    }
+
+
+def metric_columns(runs: Sequence[RunLine]) -> list[str]:
+    """Choose the metrics the table shows: those that judge a model first, then the most common."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for key in run.metrics:
+            counts[key] = counts.get(key, 0) + 1
+    known = [key for key in FIRST_METRICS if key in counts]
+    others = sorted((key for key in counts if key not in known), key=lambda key: (-counts[key], key))
+    return [*known, *others][:MOST_METRICS]
+
+
+def sort_runs(runs: Sequence[RunLine], by: str, *, descending: bool) -> list[RunLine]:
+    """Sort runs by a metric, "started" or "seconds"; those without the value come last either way."""
+    if not by:
+        return list(runs)
+
+    def value(run: RunLine) -> Any:
+        return {"started": run.started, "seconds": run.seconds}.get(by, run.metrics.get(by))
+
+    known = sorted((run for run in runs if value(run) is not None), key=value, reverse=descending)
+    return [*known, *(run for run in runs if value(run) is None)]
+
+
+def load_run(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load one run."""
+    shown = workspace.run.show(given["ref"])
+    run_id, catalog = shown.run.run, workspace.catalog
+    summaries = workspace.run.metrics(run_id).summaries
+    inputs = [(edge.role.replace("_", " "), catalog.node(edge.src)) for edge in catalog.edges_to(run_id)]
+    made = [(edge.role.replace("_", " "), catalog.node(edge.dst)) for edge in catalog.edges_from(run_id)]
+    return {
+        "shown": shown,
+        "run": shown.run,
+        "node": catalog.node(run_id),
+        "row": catalog.run(run_id),
+        "summaries": summaries,
+        "charts": _charts(workspace, run_id, {m.key: m.n for m in summaries}),
+        "inputs": inputs,
+        "made": made,
+        "environment": _environment(workspace, [node.id for _, node in made if node.kind == "model"]),
+        "trial_params": sorted({name for trial in shown.trials for name in trial.params}),
+        "trial_metrics": metric_columns(shown.trials),
+        "title": shown.run.title or shown.run.run[:12],
+    }
+
+
+def _charts(workspace: Workspace, run: str, counts: Mapping[str, int]) -> list[Any]:
+    found = []
+    if counts.get(TRIAL):
+        losses, best = (workspace.run.metrics(run, key=key) for key in (TRIAL, BEST))
+        found.append(figures.trials(dict(zip(losses.steps, losses.values, strict=True)), dict(zip(best.steps, best.values, strict=True))))
+    for key in [key for key, n in counts.items() if n > 1 and key not in (TRIAL, BEST)][:MOST_CURVES]:
+        points = workspace.run.metrics(run, key=key)
+        found.append(figures.curve(key, points.steps, points.values))
+    return found
+
+
+def _environment(workspace: Workspace, models: Sequence[str]) -> Mapping[str, Any] | None:
+    """Return the environment that was kept with what the run made."""
+    for model in models:
+        for artifact in workspace.catalog.artifacts(model):
+            if artifact.path == "environment.json":
+                found: dict[str, Any] = msgspec.json.decode(workspace.store.blobs.read(artifact.digest))
+                return found
+    return None
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return PAGE
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise ParameterError(f"limit is {text!r}", hint=f"a number from 1 to {MOST:,}")
+    return int(text)
+
+
+PAGES = (
+    Page("/runs", "Runs", "runs.html", load_runs, in_navigation=True, order=20),
+    Page("/runs/{ref}", "Run", "run.html", load_run),
+)
