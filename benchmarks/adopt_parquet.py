@@ -71,6 +71,8 @@ def main() -> int:
     if peer:
         less = timings["dvc add, process"].wall_s / timings["sampan, process"].wall_s
         reached.append((less >= LESS_THAN_DVC, f"{less:.1f}x less wall than dvc add, whole processes, goal: at least {LESS_THAN_DVC:g}x"))
+        call = timings["dvc add, process"].wall_s / timings["sampan"].wall_s
+        print(f"         {call:.1f}x less wall than dvc add, the call beside the whole process")
     for is_reached, told in reached:
         print("reached " if is_reached else "MISSED  ", told)
     return 0 if all(is_reached for is_reached, _ in reached) else 1
