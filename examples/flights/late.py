@@ -10,30 +10,28 @@ import lightgbm
 import numpy as np
 from features import flights_view
 
-from sampan.evaluation.objective import objective, value
-from sampan.tuning.spaces import floats, ints, logs
-from sampan.workspace.training import train
+import sampan as sp
 
-goal = objective(
+goal = sp.objective(
     metric="auc",
     at_least=0.65,
     equal_across=["carrier", "origin"],
     max_gap=0.15,
     p95_ms=20,
-    kpi=value(fp=-5, fn=-15, currency="USD"),
+    kpi=sp.value(fp=-5, fn=-15, currency="USD"),
 )
 
 
-@train(name="flights-late", features=flights_view, objective=goal)
+@sp.train(name="flights-late", features=flights_view, objective=goal)
 def fit(
     features: np.ndarray,
     labels: np.ndarray,
     *,
-    num_leaves: int = ints(15, 63),
-    learning_rate: float = logs(0.03, 0.2),
-    min_data_in_leaf: int = ints(50, 1000, log=True),
-    feature_fraction: float = floats(0.4, 1.0),
-    lambda_l2: float = logs(0.1, 100.0),
+    num_leaves: int = sp.ints(15, 63),
+    learning_rate: float = sp.logs(0.03, 0.2),
+    min_data_in_leaf: int = sp.ints(50, 1000, log=True),
+    feature_fraction: float = sp.floats(0.4, 1.0),
+    lambda_l2: float = sp.logs(0.1, 100.0),
     rounds: int = 80,
     num_threads: int = 1,
     seed: int = 0,

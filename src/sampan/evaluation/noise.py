@@ -6,7 +6,8 @@ as `e + (1 - 2e) * sigmoid(a + b * logit(score))`: a and b take up drift of the 
 wrong labels. Scores must come from folds that leave the row itself out, and their models should have seen other rows of the same batch: a
 model of earlier batches alone confuses a weaker relation with wrong labels.
 
-Only flips independent of the features, alike for both classes, are estimated; labels wrong in one direction or in one group are not.
+Only flips independent of the features, alike for both classes, are estimated; labels wrong in one direction or in one group are not. And
+contradiction needs confidence: a hardly fitted model or a batch of few rows gives a wide interval, and then no alarm.
 """
 
 from __future__ import annotations

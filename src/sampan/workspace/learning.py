@@ -290,7 +290,9 @@ class Learning:
             matrix = fitted.matrix(self.rows.frame)
             model = self._call(matrix, self.rows.labels, chosen.params)
             flavor = find_flavor(model)
-            graph, parity = export(flavor, model, hard_rows(matrix[-PARITY_ROWS:], np.random.default_rng(order.seed)))
+            rows = hard_rows(matrix[-PARITY_ROWS:], np.random.default_rng(order.seed))
+            missing_ok = takes_missing(flavor, model, matrix.shape[1])
+            graph, parity = export(flavor, model, rows if missing_ok else rows[~np.isnan(rows).any(axis=1)])
             if graph is None and flavor.name == "sklearn":
                 # Its only safe format is the very graph that answers differently.
                 raise Unsupported(f"the model cannot be kept without pickle: {parity.reason}", hint="use another estimator or step")
@@ -301,6 +303,7 @@ class Learning:
             "features": list(fitted.names),
             "families": fitted.families,
             "flavor": flavor.name,
+            "takes_missing": missing_ok,
             "parity": msgspec.to_builtins(parity),
             "params": params,
             "threshold": threshold,
@@ -316,9 +319,9 @@ class Learning:
             "baseline": tested.baseline,
             "test_since": tested.since,
         }
-        digest = digest_value(
-            [sorted((f.path, f.digest) for f in files if f.path != ENVIRONMENT), view.digest, threshold, params, facts["until"]]
-        )
+        # What the model answers, and what it is judged by: a later report or gate reads both from here.
+        content = sorted((f.path, f.digest) for f in files if f.path != ENVIRONMENT)
+        digest = digest_value([content, *(facts[name] for name in ("view", "table", "threshold", "params", "until", "objective"))])
         inputs = (Input(self.run, "derived_from"), *(Input(node.id, "trained_on") for node in unique(order.datasets)))
         return ModelTrained(
             node=new_id(),
@@ -410,6 +413,15 @@ def find_flavor(model: object) -> Flavor:
         f"no flavor knows a {type(model).__module__}.{type(model).__qualname__}",
         hint="return a LightGBM or scikit-learn classifier, or add a flavor plug-in",
     )
+
+
+def takes_missing(flavor: Flavor, model: object, n_features: int) -> bool:
+    """Say whether a model answers a row with missing features."""
+    try:
+        score = flavor.predict(model, np.full((1, n_features), np.nan, np.float32))
+    except ValueError:  # what scikit-learn's estimators raise
+        return False
+    return bool(np.isfinite(score).all())
 
 
 def hard_rows(matrix: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

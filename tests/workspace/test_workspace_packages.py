@@ -1,0 +1,181 @@
+"""Packages of small real models: what is in them, and that they answer as the batch path did."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
+
+from small_training import CUT, FIT, add_orders, write_training
+
+from sampan.errors import IntegrityError, ParameterError, Unsupported
+from sampan.ports import Predictor
+from sampan.workspace.packages import probe
+from sampan.workspace.predictors import EXPECTED, open_predictor
+from sampan.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.slow  # each trains a small model
+
+SKLEARN = """
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+@sp.train(name="orders-late", features=orders_view, objective=goal)
+def fit(features, labels, *, c=sp.logs(0.1, 10.0)):
+    return make_pipeline(SimpleImputer(), LogisticRegression(C=c)).fit(features, labels)
+"""
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace.open(tmp_path) as workspace:
+        add_orders(workspace)
+        yield workspace
+
+
+def packed(ws: Workspace, text: str = FIT) -> Path:
+    model = ws.model.train(write_training(ws.root, text), trials=1, until=CUT).model.ref
+    return ws.model.package_path(ws.model.package(model).package)
+
+
+def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
+    folder = packed(ws)
+
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {
+        "package.json",
+        "features.json",
+        "model.onnx",
+        "native/model.txt",
+        "probe.parquet",
+        "reference.parquet",
+        "environment.json",
+        "card.md",
+    }
+    assert expected | {"online/orders.parquet"} == files
+    assert "orders-late@v1" in (folder / "card.md").read_text()
+
+
+def test_a_package_answers_its_probe_requests_with_the_scores_of_the_batch_path(ws: Workspace) -> None:
+    folder = packed(ws)
+
+    found = probe(folder)
+
+    assert found.passed
+    assert 256 == found.n_rows
+    assert found.max_difference < 1e-6
+    assert ws.model.verify("orders-late").passed
+
+
+def test_the_same_model_packed_twice_is_the_same_package(ws: Workspace) -> None:
+    packed(ws)
+
+    first, second = ws.model.package("orders-late"), ws.model.package("orders-late")
+
+    assert (first.digest, first.package) == (second.digest, second.package)
+    assert not second.made
+    assert 1 == len(ws.catalog.nodes(kind="package"))
+
+
+def test_a_package_that_answers_otherwise_fails_its_verification(ws: Workspace) -> None:
+    folder = packed(ws)
+    frame = pl.read_parquet(folder / "probe.parquet")
+    frame.with_columns(pl.col(EXPECTED) + 0.01).write_parquet(folder / "probe.parquet")
+
+    found = ws.model.verify("orders-late")
+
+    assert (False, 256, 8) == (found.passed, found.n_far, found.exit_code())
+
+
+def test_a_predictor_scores_what_its_features_say_and_keeps_the_port(ws: Workspace) -> None:
+    predictor: Predictor = open_predictor(packed(ws))
+    rows = [{"order": 1, "at": "2013-02-01T00:00:00Z", "shop": "north", "x1": 0.5, "x2": None}]
+
+    matrix = predictor.features(rows)
+
+    assert (1, 3) == matrix.shape
+    assert np.isnan(matrix[0, list(predictor.feature_names).index("x2")])
+    np.testing.assert_array_equal(predictor.score(matrix), predictor.predict(rows))
+    assert [1_359_676_800_000] == predictor.moments(rows).tolist()
+    assert ("orders-late", "v1") == (predictor.name, predictor.version)
+
+
+def test_a_predictor_learns_from_outcomes_it_is_fed(ws: Workspace) -> None:
+    predictor = open_predictor(packed(ws))
+    row = {"order": 1, "at": "2013-02-03T00:00:00Z", "shop": "north", "x1": 0.5, "x2": 0.1}
+    before = predictor.features([row])[0, 2]
+
+    predictor.feed("orders", [{"at": 0, "shop": "north", "late": 1.0, "done": "2013-02-02T12:00:00Z"}])
+
+    assert (0.0, 1.0) == (before, predictor.features([row])[0, 2])
+
+
+def test_a_bad_request_is_refused_by_field(ws: Workspace) -> None:
+    predictor = open_predictor(packed(ws))
+
+    with pytest.raises(ParameterError, match="x1"):
+        predictor.predict([{"order": 1, "at": "2013-02-01T00:00:00Z", "shop": "north", "x1": "much", "x2": 0}])
+    with pytest.raises(ParameterError, match="shape"):
+        predictor.score(np.zeros((1, 2), np.float32))
+
+
+def test_a_scikit_learn_model_is_packed_without_pickle(ws: Workspace) -> None:
+    folder = packed(ws, SKLEARN)
+
+    assert {"model.onnx", "params.json"} == {path.name for path in (folder / "native").iterdir()}
+    assert probe(folder).passed
+
+
+def test_a_scikit_learn_model_whose_only_safe_form_is_wrong_is_not_kept(ws: Workspace) -> None:
+    text = SKLEARN.replace("SimpleImputer()", "SimpleImputer(add_indicator=True)")
+    frame = add_orders(ws)
+    frame.with_columns(x1=pl.when(pl.col("order") % 5 > 0).then("x1")).write_parquet(ws.root / "holes.parquet")
+    ws.data.add(ws.root / "holes.parquet", name="orders")
+
+    with pytest.raises(Unsupported, match="without pickle"):
+        packed(ws, text)
+
+
+def test_a_model_that_cannot_be_exported_is_served_natively_and_marked_slow(ws: Workspace) -> None:
+    text = FIT.replace('"objective": "binary"', '"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5')
+    folder = packed(ws, text)
+
+    predictor = open_predictor(folder)
+
+    assert not (folder / "model.onnx").exists()
+    assert ("lightgbm", True) == (predictor.manifest.served_by, "random forests" in predictor.manifest.why_slow)
+    assert probe(folder).passed
+
+
+def test_another_environment_is_told(ws: Workspace) -> None:
+    folder = packed(ws)
+    file = folder / "environment.json"
+    file.write_text(file.read_text().replace('"implementation": "CPython"', '"implementation": "PyPy"'))
+
+    assert any("CPython" in line for line in open_predictor(folder).differences())
+
+
+@pytest.mark.parametrize("missing", ["package.json", "features.json", "model.onnx"])
+def test_a_package_that_lacks_a_file_is_named(ws: Workspace, missing: str) -> None:
+    folder = packed(ws)
+    (folder / missing).unlink()
+
+    with pytest.raises(IntegrityError, match="package"):
+        open_predictor(folder)
+
+
+def test_a_package_is_exported_to_a_new_folder_only(ws: Workspace, tmp_path: Path) -> None:
+    packed(ws)
+
+    ws.model.export("orders-late", tmp_path / "out")
+
+    assert probe(tmp_path / "out").passed
+    with pytest.raises(ParameterError, match="exists"):
+        ws.model.export("orders-late", tmp_path / "out")
