@@ -58,7 +58,7 @@ class Figure:
     draw: Callable[[str], Markup]  # given the translated title
     head: tuple[str, ...]
     rows: Sequence[Sequence[str]]
-    legend: tuple[str, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()  # name, and the classes of its key: "c2 dashed", "c1 dots", "c1 block"
     note: str = ""
 
 
@@ -117,17 +117,17 @@ def ticks(low: float, high: float, n: int = 4) -> list[float]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number for people: few digits, thousands with a thin space, – for missing.
+    """Write a number for people: few digits, thousands with commas as in every answer's text, – for missing.
 
     >>> number(0.65432), number(336776), number(None)
-    ('0.654', '336\u202f776', '–')
+    ('0.654', '336,776', '–')
     """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}".replace(",", "\u202f")
+        return f"{int(value):,}"
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}" if abs(value) < 1 and digits < 3 else f"{value:.{digits}f}"
 
 
@@ -256,9 +256,9 @@ def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None
     return canvas.done()
 
 
-def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, size: int = 300) -> Markup:
+def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, frame: Frame | None = None) -> Markup:
     """Draw the share that happened, with its interval, against the mean probability that was said; the diagonal is perfect."""
-    frame = Frame(width=size, height=size, left=44, right=12, top=12, bottom=30)
+    frame = frame or Frame(height=250)
     canvas = _Canvas(frame, title)
     known = [v for bar in happened for v in (bar.value, bar.low, bar.high) if v is not None]
     marked = ticks(0.0, max([0.1, *said, *known]))
@@ -274,7 +274,7 @@ def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, s
     for value in marked:
         canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y_of(value), y2=y_of(value), class_="grid")
         canvas.add("text", _tick_text(value), x=frame.left - 6, y=y_of(value) + 4, class_="axis", text_anchor="end")
-        canvas.add("text", _tick_text(value), x=x_of(value), y=frame.height - 10, class_="axis", text_anchor="middle")
+        canvas.add("text", _tick_text(value), x=x_of(value), y=frame.height - 8, class_="axis", text_anchor="middle")
     canvas.add("line", x1=frame.left, y1=floor, x2=frame.width - frame.right, y2=frame.top, class_="mark")
     points = [(x_of(p), bar) for p, bar in zip(said, happened, strict=True) if bar.value is not None]
     for x, bar in points:
@@ -286,7 +286,7 @@ def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, s
 
 def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, frame: Frame | None = None) -> Markup:
     """Draw counts over bin edges (one more edge than counts)."""
-    frame = frame or Frame(width=220, height=56, left=2, right=2, top=2, bottom=14)
+    frame = frame or Frame(width=190, height=44, left=1, right=1, top=2, bottom=14 if edges else 2)
     canvas = _Canvas(frame, title)
     most = max([*counts, 1])
     step = frame.inner_width / max(len(counts), 1)
@@ -306,14 +306,14 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, fr
     return canvas.done()
 
 
-def shares(title: str, items: Sequence[tuple[str, float]], *, width: int = 220) -> Markup:
+def shares(title: str, items: Sequence[tuple[str, float]], *, width: int = 190) -> Markup:
     """Draw the most frequent values as bars of their share (0 to 1)."""
     frame = Frame(width=width, height=4 + 17 * max(len(items), 1), left=2, right=2, top=2, bottom=2)
     canvas = _Canvas(frame, title)
     most = max([share for _, share in items] + [1e-9])
     for i, (label, share) in enumerate(items):
         canvas.add("rect", x=0, y=2 + 17 * i, width=round(frame.width * 0.98 * share / most, 1), height=14, class_="bar c1 soft")
-        canvas.add("text", f"{shorten(label, 22)}  {share:.0%}", x=5, y=13 + 17 * i, class_="axis strong")
+        canvas.add("text", f"{shorten(label, 20)}  {_percent(share)}", x=5, y=13 + 17 * i, class_="axis strong")
     return canvas.done()
 
 
@@ -354,6 +354,10 @@ def shorten(text: str, most: int) -> str:
     'a-lon…'
     """
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _percent(share: float) -> str:
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def _tick_text(value: float) -> str:

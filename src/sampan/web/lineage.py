@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from sampan.core.graph import Edge, Graph, Node
+from sampan.web.charts import shorten
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, PAD = 176, 46, 54, 16, 12
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, PAD = 158, 46, 40, 14, 12
+LONGEST_LABEL = 20
 SWEEPS = 6
 LEAST_FOLDED = 4
 
@@ -154,7 +156,7 @@ def _box(one: Placed, *, focus: str, link: str, n: int) -> str:
     label = node.ref if node.version is not None else str(node.facts.get("label") or node.name or node.id[:8])
     if n > 1:
         label = f"{n} × {node.name or node.kind}"
-    shown = label if len(label) <= 24 else label[:23] + "…"
+    shown = shorten(label, LONGEST_LABEL)
     marked = " focus" if node.id == focus else ""
     what = " · ".join([node.kind, *node.aliases])
     return (

@@ -1,24 +1,400 @@
-"""The pages' words in Vietnamese. English is the key; a word that is missing shows in English, and a test names it."""
+"""The pages' words in Vietnamese. English is the key; a word that is missing shows in English, and a test names it.
+
+Sentences that rooms compose (a gate's findings, a window's reasons) are matched by pattern; what they speak of stays as it is.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 LANGUAGES: Final = ("en", "vi")
 
-VIETNAMESE: Final[dict[str, str]] = {
+_SHELL: Final[dict[str, str]] = {
     "Skip to content": "Đến nội dung",
     "Main": "Chính",
+    "Times are UTC": "Giờ UTC",
     "Home": "Trang chủ",
+    "Datasets": "Bộ dữ liệu",
+    "Runs": "Lượt chạy",
+    "Models": "Mô hình",
+    "Services": "Dịch vụ",
+    "Incidents": "Sự cố",
+    "Log": "Nhật ký",
     "Not shown": "Không hiển thị được",
     "What to do next": "Việc nên làm tiếp",
     "to": "đến",
+    "Numbers": "Số liệu",
+    "No data yet.": "Chưa có dữ liệu.",
+    "What happened": "Diễn biến",
+    "When": "Khi nào",
+    "Who": "Ai",
+    "What": "Việc gì",
+    "Nothing happened yet.": "Chưa có gì xảy ra.",
+    "Since": "Từ",
+    "since": "từ",
+    "Lineage": "Nguồn gốc",
+    "State": "Trạng thái",
+    "Owner": "Phụ trách",
+    "Model": "Mô hình",
+    "Rows": "Số dòng",
+    "rows": "dòng",
+    "Show all": "Xem tất cả",
+    "nothing": "không có gì",
+    "none": "không có",
+    "all": "tất cả",
+    "yes": "có",
+    "no": "không",
+    "days": "ngày",
+    "until": "đến trước",
+    "windows": "cửa sổ",
+    "Made": "Tạo lúc",
 }
+
+_STATES: Final[dict[str, str]] = {
+    "live": "đang phục vụ",
+    "previous": "trước đó",
+    "shadow": "chạy bóng",
+    "canary": "canary",
+    "champion": "champion",
+    "running": "đang chạy",
+    "stopped": "đã dừng",
+    "finished": "xong",
+    "failed": "lỗi",
+    "killed": "bị ngắt",
+    "passed": "đạt",
+    "warned": "có cảnh báo",
+    "blocked": "vi phạm",
+    "refused": "bị từ chối",
+    "active": "đang dùng",
+    "open": "đang mở",
+    "closed": "đã đóng",
+    "quiet": "ổn định",
+    "drift": "có trôi dạt",
+    "alarm": "báo động",
+    "unknown": "chưa rõ",
+    "better": "tốt hơn",
+    "worse": "kém hơn",
+    "not shown": "chưa thấy khác biệt",
+    "fine": "đạt",
+    "unclear": "chưa rõ",
+    "broken": "vi phạm",
+    "run requested": "yêu cầu huấn luyện",
+    "dataset": "bộ dữ liệu",
+    "contract": "hợp đồng dữ liệu",
+    "check": "lần kiểm tra",
+    "run": "lượt chạy",
+    "model": "mô hình",
+    "report": "báo cáo đánh giá",
+    "decision": "quyết định",
+    "package": "gói triển khai",
+    "service": "dịch vụ",
+    "deployment": "lần triển khai",
+    "window": "cửa sổ",
+    "incident": "sự cố",
+}
+
+_EVENTS: Final[dict[str, str]] = {
+    "alias moved": "chuyển bí danh",
+    "dataset checked": "kiểm tra dữ liệu",
+    "dataset described": "mô tả dữ liệu",
+    "deployed": "triển khai",
+    "gate decided": "cổng kiểm duyệt quyết định",
+    "gate overridden": "bỏ qua cổng kiểm duyệt",
+    "incident closed": "đóng sự cố",
+    "incident continued": "sự cố tiếp diễn",
+    "incident opened": "mở sự cố",
+    "model evaluated": "đánh giá mô hình",
+    "model trained": "huấn luyện xong mô hình",
+    "package built": "đóng gói mô hình",
+    "params logged": "ghi tham số",
+    "run ended": "kết thúc lượt chạy",
+    "run request handled": "đã xử lý yêu cầu huấn luyện",
+    "run requested": "yêu cầu huấn luyện",
+    "run started": "bắt đầu lượt chạy",
+    "state changed": "đổi trạng thái",
+    "step committed": "ghi nhận một bước",
+    "tagged": "gắn thẻ",
+    "traffic routed": "định tuyến lưu lượng",
+    "version committed": "thêm phiên bản",
+    "window sealed": "chốt cửa sổ",
+}
+
+_HOME: Final[dict[str, str]] = {
+    "Nothing here yet. See a model's whole life on real data, or begin with your own.": (
+        "Chưa có gì ở đây. Hãy xem trọn vòng đời một mô hình trên dữ liệu thật, hoặc bắt đầu với dữ liệu của bạn."
+    ),
+    "Live now": "Đang phục vụ",
+    "Answers with": "Trả lời bằng",
+    "Open incidents": "Sự cố đang mở",
+    "Newest window": "Cửa sổ mới nhất",
+    "with a label": "đã có nhãn",
+    "No window of its traffic has been judged yet.": "Chưa có cửa sổ lưu lượng nào được đánh giá.",
+    "No service is live.": "Chưa có dịch vụ nào đang phục vụ.",
+    "Needs a person": "Cần người xử lý",
+    "What there is": "Hiện có",
+    "Model versions": "Phiên bản mô hình",
+    "The whole log": "Toàn bộ nhật ký",
+    "Live AUC": "AUC thực tế",
+    "Live log loss": "Log loss thực tế",
+    "Live cost a row": "Chi phí thực tế mỗi dòng",
+}
+
+_SERVICE: Final[dict[str, str]] = {
+    "Service": "Dịch vụ",
+    "What answers requests, and how it is doing.": "Cái gì đang trả lời yêu cầu, và hoạt động ra sao.",
+    "Windows": "Cửa sổ",
+    "Window": "Cửa sổ",
+    "Address": "Địa chỉ",
+    "It answers at": "Phục vụ tại",
+    "No server runs.": "Không có máy chủ nào đang chạy.",
+    "The newest routing could not be loaded:": "Không nạp được cấu hình định tuyến mới nhất:",
+    "Requests": "Yêu cầu",
+    "since the server started": "từ khi máy chủ khởi động",
+    "Errors": "Lỗi",
+    "Half are answered within": "Một nửa được trả lời trong",
+    "95 of 100 within": "95% được trả lời trong",
+    "Rows in the prediction log": "Dòng trong nhật ký dự đoán",
+    "lost": "bị mất",
+    "Who answers": "Mô hình nào trả lời",
+    "Role": "Vai trò",
+    "Rows answered": "Số dòng đã trả lời",
+    "How good its answers were": "Chất lượng câu trả lời",
+    "Live figures wait for labels; the estimate is made without them. Dashed lines: another model went live.": (
+        "Số liệu thực tế phải chờ nhãn; số ước lượng không cần nhãn. Nét đứt dọc: một mô hình khác bắt đầu phục vụ."
+    ),
+    "AUC": "AUC",
+    "Log loss": "Log loss",
+    "log loss": "log loss",
+    "Cost a row": "Chi phí mỗi dòng",
+    "Rows by window": "Số dòng theo cửa sổ",
+    "With a label": "Đã có nhãn",
+    "all rows": "tất cả các dòng",
+    "live, with its 95 % interval": "thực tế, kèm khoảng tin cậy 95 %",
+    "estimated without labels": "ước lượng khi chưa có nhãn",
+    "Drift by window": "Trôi dạt theo cửa sổ",
+    "How far each feature is from what the model was judged on, 0 to 1. Shaded and bold: it moved, beyond chance and by enough to matter.": (
+        "Mỗi đặc trưng lệch bao xa so với dữ liệu dùng để đánh giá mô hình, từ 0 đến 1. "
+        "Ô tô màu, chữ đậm: đã trôi dạt, vượt mức ngẫu nhiên và đủ lớn để đáng quan tâm."
+    ),
+    "Feature": "Đặc trưng",
+    "more features": "đặc trưng khác",
+    "Verdict": "Kết luận",
+    "Moved": "Trôi dạt",
+    "Shadow": "Chạy bóng",
+    "Why each verdict": "Vì sao có kết luận đó",
+    "nothing moved": "không có gì trôi dạt",
+    "A new candidate was asked for and nobody has taken it up:": "Đã có yêu cầu huấn luyện ứng viên mới nhưng chưa ai nhận:",
+}
+
+_INCIDENT: Final[dict[str, str]] = {
+    "What needed a person, and what was done about it.": "Những việc cần người xử lý, và đã xử lý ra sao.",
+    "No incident is like that.": "Không có sự cố nào như vậy.",
+    "No incident. One opens when a window of traffic raises an alarm:": (
+        "Chưa có sự cố. Sự cố được mở khi một cửa sổ lưu lượng phát báo động:"
+    ),
+    "How it ended": "Kết thúc ra sao",
+    "What raised it": "Nguyên nhân",
+}
+
+_MODEL: Final[dict[str, str]] = {
+    "Every version with its figures on rows it had not learned from.": "Mọi phiên bản, kèm số liệu trên các dòng chưa từng học.",
+    "Learned until": "Học đến",
+    "No model yet. Train one from a Python file:": "Chưa có mô hình. Hãy huấn luyện từ một tệp Python:",
+    "Learned from": "Học từ",
+    "Training run": "Lượt huấn luyện",
+    "May it go live?": "Có được đưa vào phục vụ không?",
+    "It passed every check.": "Đạt mọi điều kiện.",
+    "It was refused:": "Bị từ chối:",
+    "Judged against": "So với",
+    "Checks of the gate": "Các điều kiện của cổng kiểm duyệt",
+    "Question": "Câu hỏi",
+    "Answer": "Trả lời",
+    "Asked": "Yêu cầu",
+    "Found": "Kết quả",
+    "It has not been before its gate.": "Chưa qua cổng kiểm duyệt.",
+    "Was it judged on enough rows?": "Có đủ dòng để đánh giá không?",
+    "Does it reach the metric that was asked for?": "Có đạt chỉ số yêu cầu không?",
+    "Does it treat groups alike?": "Có công bằng giữa các nhóm không?",
+    "Does it answer fast enough?": "Có trả lời đủ nhanh không?",
+    "Is its answer time known?": "Đã đo thời gian trả lời chưa?",
+    "Does it answer online as in batch?": "Trả lời trực tuyến có giống chạy theo lô không?",
+    "Are the newest labels sound?": "Nhãn mới nhất có đáng tin không?",
+    "Is it shown better than the champion?": "Có bằng chứng tốt hơn champion không?",
+    "Does it rank no worse than the champion?": "Xếp hạng có không kém champion không?",
+    "Does it cost no more than the champion?": "Chi phí có không cao hơn champion không?",
+    "Could it be compared with the champion?": "Có so sánh được với champion không?",
+    "Does it pay to use it?": "Dùng nó có lợi không?",
+    "How good it is": "Chất lượng mô hình",
+    "Tested on later rows, with the same recipe fitted before them.": "Kiểm thử trên các dòng về sau, với cùng công thức khớp trên các dòng trước đó.",
+    "Judged on later rows that it never saw.": "Đánh giá trên các dòng về sau mà mô hình chưa từng thấy.",
+    "Judged as a shadow, on live requests.": "Đánh giá khi chạy bóng, trên yêu cầu thật.",
+    "Brier score": "Điểm Brier",
+    "Cost a row, never warning": "Chi phí mỗi dòng nếu không bao giờ cảnh báo",
+    "Cost a row, always warning": "Chi phí mỗi dòng nếu luôn cảnh báo",
+    "Share of positives": "Tỷ lệ dương tính",
+    "Mean score": "Điểm trung bình",
+    "Calibration": "Hiệu chuẩn",
+    "Score": "Điểm",
+    "Said": "Dự báo",
+    "Happened": "Thực tế",
+    "Across: the probability the model said. Up: the share that happened, with its interval. On the dashed line both are the same.": (
+        "Trục ngang: xác suất mô hình đưa ra. Trục dọc: tỷ lệ thực tế, kèm khoảng tin cậy. Trên nét đứt, hai giá trị bằng nhau."
+    ),
+    "Cost by threshold": "Chi phí theo ngưỡng",
+    "Mean cost a row at each threshold; the dashed line is the threshold in use.": (
+        "Chi phí trung bình mỗi dòng ở từng ngưỡng; nét đứt là ngưỡng đang dùng."
+    ),
+    "Threshold": "Ngưỡng",
+    "Warned": "Cảnh báo",
+    "What it decides": "Quyết định của mô hình",
+    "At the threshold": "Ở ngưỡng",
+    "It happened": "Có xảy ra",
+    "It did not happen": "Không xảy ra",
+    "Silent": "Không cảnh báo",
+    "By group": "Theo nhóm",
+    "Smaller groups are in the table only.": "Các nhóm nhỏ hơn chỉ có trong bảng.",
+    "Gaps between groups": "Chênh lệch giữa các nhóm",
+    "Groups by": "Nhóm theo",
+    "Widest gap": "Chênh lệch lớn nhất",
+    "Limit": "Giới hạn",
+    "Between": "Giữa",
+    "Beside the champion": "So với champion",
+    "Beside a simple baseline": "So với mô hình cơ sở đơn giản",
+    "Both on the same rows:": "Cả hai trên cùng các dòng:",
+    "Metric": "Chỉ số",
+    "This model": "Mô hình này",
+    "The other": "Mô hình kia",
+    "Difference": "Chênh lệch",
+    "How it was made": "Được tạo ra thế nào",
+    "Parameters": "Tham số",
+    "Search": "Tìm kiếm",
+    "trials": "lần thử",
+    "Newest labels": "Nhãn mới nhất",
+    "look wrong": "có vẻ sai",
+    "usual": "thường là",
+    "Kept as": "Lưu dưới dạng",
+    "Content": "Nội dung",
+    "features": "đặc trưng",
+    "encoding": "mã hóa",
+    "enrichment": "làm giàu",
+    "derivative": "dẫn xuất",
+    "combination": "kết hợp",
+    "Package": "Gói triển khai",
+    "files": "tệp",
+    "served by": "phục vụ bằng",
+    "Files": "Tệp",
+    "File": "Tệp",
+    "Size": "Dung lượng",
+    "It was not packed yet.": "Chưa được đóng gói.",
+    "Versions": "Phiên bản",
+}
+
+VIETNAMESE: Final[dict[str, str]] = {**_SHELL, **_EVENTS, **_STATES, **_HOME, **_SERVICE, **_INCIDENT, **_MODEL}
+
+_N, _SPAN = r"[-\d.,e]+%?", r"[-\d.,e]+%?(?: \([^)]*\))?"
+# A pattern of a composed sentence, and it in Vietnamese; {1} is put in as it is, {1:t} is translated itself.
+SENTENCES: Final[tuple[tuple[str, str], ...]] = (
+    (rf"at least ({_N}) rows", "ít nhất {1} dòng"),
+    (rf"({_N}) rows", "{1} dòng"),
+    (rf"(\w+) at least ({_N})", "{1} ít nhất {2}"),
+    (rf"(\w+) at most ({_N})", "{1} không quá {2}"),
+    (rf"cost per row below ({_N}), that of never warning", "chi phí mỗi dòng dưới {1}, mức khi không bao giờ cảnh báo"),
+    (rf"cost per row below ({_N}), that of always warning", "chi phí mỗi dòng dưới {1}, mức khi luôn cảnh báo"),
+    (rf"(\w+) by (.+) within ({_N})", "{1} theo {2} chênh không quá {3}"),
+    (rf"95 of 100 answers within ({_N}) ms", "95 trên 100 câu trả lời trong vòng {1} ms"),
+    ("no answer time was measured", "chưa đo thời gian trả lời"),
+    ("single requests are answered as in batch", "từng yêu cầu được trả lời như khi chạy theo lô"),
+    (rf"({_N}) of ({_N}) answers are the same", "{1} trên {2} câu trả lời giống nhau"),
+    (rf"at most ({_N}) more wrong labels than the usual ({_N})", "nhãn sai không vượt mức thường {2} quá {1}"),
+    (rf"({_SPAN}) of the labels of (\S+) look wrong", "{1:t} nhãn của {2} có vẻ sai"),
+    (r"log loss lower than that of (.+), beyond chance", "log loss thấp hơn của {1}, vượt mức ngẫu nhiên"),
+    (r"(\w+) not worse than that of (.+)", "{1} không kém {2}"),
+    (r"better than (.+)", "tốt hơn {1}"),
+    ("no labeled rows that neither model was trained on", "không có dòng đã gán nhãn nào mà cả hai mô hình đều chưa học"),
+    ("fewer than two groups with enough rows", "chưa có hai nhóm đủ dòng"),
+    ("not enough rows to say for sure", "chưa đủ dòng để khẳng định"),
+    ("the interval reaches past the limit", "khoảng tin cậy vượt qua giới hạn"),
+    ("no difference shown", "chưa thấy khác biệt"),
+    (rf"({_SPAN}) between (.+) and (.+)", "{1:t} giữa {2} và {3}"),
+    (
+        rf"(\w+) ({_N}) against ({_N}), difference ({_SPAN}) on ({_N}) rows; about ({_N}) more rows would show a difference of this size",
+        "{1} {2} so với {3}, chênh lệch {4:t} trên {5} dòng; cần thêm khoảng {6} dòng để thấy rõ mức chênh này",
+    ),
+    (rf"(\w+) ({_N}) against ({_N}), difference ({_SPAN}) on ({_N}) rows", "{1} {2} so với {3}, chênh lệch {4:t} trên {5} dòng"),
+    (rf"(\w+ )?({_N}) \(({_N}) to ({_N})\)", "{1}{2} ({3} đến {4})"),
+    (rf"live AUC ({_SPAN}) is below the reference's ({_N}) by more than ({_N})", "AUC thực tế {1:t} thấp hơn mức tham chiếu {2} quá {3}"),
+    (
+        rf"live log loss ({_SPAN}) is above the reference's ({_N}) by more than ({_N})",
+        "log loss thực tế {1:t} cao hơn mức tham chiếu {2} quá {3}",
+    ),
+    (
+        rf"live cost ({_SPAN}) a row is above the reference's ({_N}) by more than ({_N})",
+        "chi phí thực tế mỗi dòng {1:t} cao hơn mức tham chiếu {2} quá {3}",
+    ),
+    (
+        rf"estimated AUC ({_SPAN}) is below the reference's ({_N}) by more than ({_N})",
+        "AUC ước lượng {1:t} thấp hơn mức tham chiếu {2} quá {3}",
+    ),
+    (
+        rf"estimated log loss ({_SPAN}) is above the reference's ({_N}) by more than ({_N})",
+        "log loss ước lượng {1:t} cao hơn mức tham chiếu {2} quá {3}",
+    ),
+    (
+        rf"estimated cost ({_SPAN}) a row is above the reference's ({_N}) by more than ({_N})",
+        "chi phí ước lượng mỗi dòng {1:t} cao hơn mức tham chiếu {2} quá {3}",
+    ),
+    (rf"features with ({_N}) of the importance moved far: (.+)", "các đặc trưng chiếm {1} độ quan trọng đã trôi xa: {2}"),
+    (r"(.+): missing (\S+) -> (\S+)", "{1}: tỷ lệ thiếu {2} → {3}"),
+    (rf"(.+): ({_N}) of rows have a value unlike any seen before", "{1}: {2} số dòng có giá trị chưa từng thấy"),
+    (r"the model's scores moved far: (.+)", "điểm của mô hình đã trôi xa: {1}"),
+    (r"(.+) was trained, shown better and promoted", "đã huấn luyện {1}, chứng minh tốt hơn và đưa lên thay"),
+    (r"(.+) was trained and refused: (.+)", "đã huấn luyện {1} nhưng bị từ chối: {2}"),
+    (r"deployed (.+)", "triển khai {1}"),
+    (r"shadow (.+)", "chạy bóng {1}"),
+    (r"promoted the (shadow|canary)", "đưa bản {1:t} lên thay"),
+    (r"withdrew the (shadow|canary)", "rút bản {1:t}"),
+    ("rolled back", "quay lại bản trước"),
+    (r"(AUC|Log loss|Cost a row|Brier score): (.+)", "{1:t}: {2}"),
+    (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
+    (
+        r"(January|February|March|April|May|June|July|August|September|October|November|December) (\d{4})(?:: (.+))?",
+        "{1:month}/{2}{3:after}",
+    ),
+)
+_MONTHS: Final = ("January February March April May June July August September October November December").split()
+_SLOT: Final = re.compile(r"\{(\d)(?::(\w+))?\}")
 
 
 def translator(language: str) -> Callable[[str], str]:
     """Return the function that puts an English text into `language`."""
-    if language == "vi":
-        return lambda text: VIETNAMESE.get(text, text)
-    return lambda text: text
+    return vietnamese if language == "vi" else str
+
+
+def vietnamese(text: str) -> str:
+    """Put a text into Vietnamese, by the words and then by the patterns; what neither knows stays.
+
+    >>> vietnamese("at least 1,000 rows")
+    'ít nhất 1,000 dòng'
+    """
+    if text in VIETNAMESE:
+        return VIETNAMESE[text]
+    for pattern, form in _patterns():
+        if found := pattern.fullmatch(text):
+            return _SLOT.sub(lambda slot: _fill(found.group(int(slot[1])) or "", slot[2] or ""), form)
+    return text
+
+
+def _fill(text: str, how: str) -> str:
+    if how == "month":
+        return f"Tháng {_MONTHS.index(text) + 1}"
+    if how == "after":
+        return f": {vietnamese(text)}" if text else ""
+    return vietnamese(text) if how == "t" else text
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern), form) for pattern, form in SENTENCES)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sampan.workspace.data_answers import Profiled
     from sampan.workspace.workspace import Workspace
 
+TYPES = {"Int": "integer", "UInt": "integer", "Float": "number", "String": "text", "Boolean": "yes or no", "Datetime": "time", "Date": "date"}
 MOST_USERS = 30
 MOST_VALUES = 4
 MOST_CONTRACT_BYTES = 200_000
@@ -37,10 +38,22 @@ def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
         "node": node,
         "check": check,
         "contract": _contract(workspace, check),
-        "columns": [(column, _drawing(profiled, column.name)) for column in profiled.columns],
+        "columns": [(column, plain_type(column.type), _drawing(profiled, column.name)) for column in profiled.columns],
         "users": _users(workspace, node),
         "title": shown.ref,
     }
+
+
+def plain_type(name: str) -> str:
+    """Write a type as a reader knows it.
+
+    >>> plain_type("Int64"), plain_type("Datetime(time_unit='us', time_zone='UTC')")
+    ('integer', 'time (UTC)')
+    """
+    base, _, detail = name.partition("(")
+    zone = detail.partition("time_zone='")[2].partition("'")[0]
+    word = next((word for start, word in TYPES.items() if base.startswith(start)), name)
+    return f"{word} ({zone})" if zone else word
 
 
 def _drawing(profiled: Profiled, name: str) -> Any:

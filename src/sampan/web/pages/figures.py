@@ -7,14 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
-from sampan.web.charts import Bar, Figure, Mark, Series, number
+from sampan.web.charts import Bar, Figure, Frame, Mark, Series, number
 from sampan.web.page import month
 
 if TYPE_CHECKING:
     from sampan.workspace.monitors import Figure as Value
     from sampan.workspace.monitors import Window
 
+# (title, name in a window, digits)
 QUALITY = (("AUC", "auc", 3), ("Log loss", "log_loss", 3), ("Cost a row", "cost", 2))
+LABELLED = (("with a label", "c1 block"), ("all rows", "c1 block soft"))
+MOST_GROUPS = 14  # in a chart; the table has all
 SPARSE = 40  # rows of a chart's table; of longer curves every so-manieth is listed
 
 
@@ -38,7 +41,7 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
                 partial(charts.lines, labels=labels, series=series, marks=marks),
                 ("Window", *(label for label, _, _ in shown)),
                 rows if any(one.value is not None for one in (*live, *estimated)) else (),
-                tuple(label for label, _, _ in shown),
+                tuple((label, f"c{k}" + (" dashed" if dashed else "")) for k, (label, _, dashed) in enumerate(shown, 1)),
             )
         )
     return found
@@ -50,7 +53,7 @@ def traffic(windows: Sequence[Window]) -> Figure:
     totals, known = [float(w.n_rows) for w in windows], [float(w.n_labelled) for w in windows]
     rows = [(label, number(total), number(part)) for label, total, part in zip(labels, totals, known, strict=True)]
     head = ("Window", "Rows", "With a label")
-    return Figure("Rows by window", partial(charts.columns, labels=labels, totals=totals, parts=known), head, rows, ("with a label", "rows"))
+    return Figure("Rows by window", partial(charts.columns, labels=labels, totals=totals, parts=known), head, rows, LABELLED)
 
 
 def promotions(windows: Sequence[Window]) -> list[Mark]:
@@ -80,7 +83,7 @@ def cost_curve(report: Mapping[str, Any]) -> Figure:
         nearest = min(range(len(points)), key=lambda i: abs(points[i]["threshold"] - chosen))
         marks = [Mark(nearest, number(chosen, 3))]
     rows = [(label, number(p["cost"], 2), f"{p['warned']:.0%}") for label, p in zip(labels, points, strict=True)]
-    draw = partial(charts.lines, labels=labels, series=[Series("cost", [p["cost"] for p in points])], marks=marks)
+    draw = partial(charts.lines, labels=labels, series=[Series("cost", [p["cost"] for p in points])], marks=marks, frame=Frame(height=250))
     note = "Mean cost a row at each threshold; the dashed line is the threshold in use."
     return Figure("Cost by threshold", draw, ("Threshold", "Cost a row", "Warned"), rows, note=note)
 
@@ -88,6 +91,7 @@ def cost_curve(report: Mapping[str, Any]) -> Figure:
 def slices(column: str, groups: Sequence[Mapping[str, Any]], metric: str, *, overall: float | None) -> Figure:
     """Chart a metric by group with intervals; the dashed line is all rows together."""
     judged = [group for group in groups if group["enough"] and group["metrics"].get(metric)]
+    judged = sorted(judged, key=lambda group: -int(group["n_rows"]))[:MOST_GROUPS]
     judged.sort(key=lambda group: -(group["metrics"][metric]["value"] or 0.0))
     bars = [Bar(str(g["group"]), g["metrics"][metric]["value"], g["metrics"][metric]["low"], g["metrics"][metric]["high"]) for g in judged]
     rows = [
@@ -96,8 +100,7 @@ def slices(column: str, groups: Sequence[Mapping[str, Any]], metric: str, *, ove
     ]
     draw = partial(charts.intervals, bars=bars, reference=overall)
     head = (column, "Rows", *(METRIC_WORDS[name] for name in SLICE_METRICS))
-    n_small = len(groups) - len(judged)
-    note = "Groups with too few rows to judge are in the table only." if n_small else ""
+    note = "Smaller groups are in the table only." if len(judged) < len(groups) else ""
     return Figure(f"{METRIC_WORDS.get(metric, metric)}: {column}", draw, head, rows, note=note)
 
 
@@ -132,7 +135,7 @@ def trials(losses: Mapping[int, float], best: Mapping[int, float]) -> Figure:
     ]
     rows = [(str(step), number(losses[step], 4), number(best.get(step), 4)) for step in steps]
     draw = partial(charts.lines, labels=[str(step) for step in steps], series=series)
-    return Figure("Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, ("best so far", "each trial"))
+    return Figure("Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, (("best so far", "c1"), ("each trial", "c2 dots")))
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:

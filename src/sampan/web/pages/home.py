@@ -22,6 +22,8 @@ KINDS = (
     ("service", "Services", "/services"),
     ("incident", "Incidents", "/incidents"),
 )
+LOOKED_AT, SHOWN = 60, 8
+QUIET = {"step_committed", "dataset_described", "run_started", "params_logged"}  # on the page of the log, too frequent for home
 TRENDS = (("Live AUC", "auc", 3), ("Live log loss", "log_loss", 3), ("Live cost a row", "cost", 2))
 
 
@@ -38,7 +40,8 @@ def load_home(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, An
     del given
     status = workspace.home.status()
     live = [(one, _watched(workspace, one.service)) for one in status.live]
-    return {"status": status, "live": live, "kinds": KINDS, "log": workspace.home.log(limit=8)}
+    events = [event for event in workspace.home.log(limit=LOOKED_AT).events if event.type not in QUIET][:SHOWN]
+    return {"status": status, "live": live, "kinds": KINDS, "events": events}
 
 
 def load_node(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:

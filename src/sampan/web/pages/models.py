@@ -49,7 +49,7 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
         "node": node,
         "facts": node.facts,
         "report": report,
-        "metrics": [(figures.METRIC_WORDS.get(key, key), one) for key, one in (report["metrics"] if report else {}).items()],
+        "metrics": _metrics(report) if report else [],
         "charts": [figures.calibration(report), figures.cost_curve(report)] if report else [],
         "slices": _slices(report, metric) if report else [],
         "gaps": report["gaps"] if report else (),
@@ -61,6 +61,11 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
         "versions": workspace.model.list(name=node.name).models,
         "title": node.ref,
     }
+
+
+def _metrics(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    found, known = report["metrics"], figures.METRIC_WORDS
+    return [(known.get(key, key), found[key]) for key in (*(k for k in known if k in found), *(k for k in found if k not in known))]
 
 
 def _slices(report: Mapping[str, Any], metric: str) -> list[Any]:

@@ -91,8 +91,21 @@ def load_run(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any
         "environment": _environment(workspace, [node.id for _, node in made if node.kind == "model"]),
         "trial_params": sorted({name for trial in shown.trials for name in trial.params}),
         "trial_metrics": metric_columns(shown.trials),
+        "brief": brief,
         "title": shown.run.title or shown.run.run[:12],
     }
+
+
+def brief(value: str) -> str:
+    """Write a parameter's number with four digits; other texts stay.
+
+    >>> brief("0.7064965631185978"), brief("119"), brief("gbdt")
+    ('0.7065', '119', 'gbdt')
+    """
+    try:
+        return value if value.lstrip("-").isdecimal() else f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def _charts(workspace: Workspace, run: str, counts: Mapping[str, int]) -> list[Any]:
