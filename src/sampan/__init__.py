@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 # name -> "module:attribute", or "module" where the module itself is the name. Their types are in `__init__.pyi`.
 _EXPORTS: dict[str, str] = {
     "Workspace": "sampan.workspace.workspace:Workspace",
+    "Label": "sampan.features.view:Label",
     "choice": "sampan.tuning.spaces:choice",
     "col": "sampan.features.expressions:col",
     "connect": "sampan.remote:connect",
+    "dataset": "sampan.workspace.sources:dataset",
     "errors": "sampan.errors",
     "feature": "sampan.features.view:feature",
+    "feature_view": "sampan.features.view:features",
     "features": "sampan.features",
     "floats": "sampan.tuning.spaces:floats",
     "ints": "sampan.tuning.spaces:ints",
@@ -32,13 +35,16 @@ _EXPORTS: dict[str, str] = {
 }
 
 __all__ = [
+    "Label",
     "Workspace",
     "__version__",
     "choice",
     "col",
     "connect",
+    "dataset",
     "errors",
     "feature",
+    "feature_view",
     "features",
     "floats",
     "ints",

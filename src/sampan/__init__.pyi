@@ -6,6 +6,7 @@ from sampan.engine.step import step as step
 from sampan.evaluation.objective import objective as objective
 from sampan.evaluation.objective import value as value
 from sampan.features.expressions import col as col
+from sampan.features.view import Label as Label
 from sampan.features.view import feature as feature
 from sampan.features.view import view as view
 from sampan.remote import connect as connect
@@ -13,6 +14,7 @@ from sampan.tuning.spaces import choice as choice
 from sampan.tuning.spaces import floats as floats
 from sampan.tuning.spaces import ints as ints
 from sampan.tuning.spaces import logs as logs
+from sampan.workspace.sources import dataset as dataset
 from sampan.workspace.training import train as train
 from sampan.workspace.workspace import Workspace as Workspace
 

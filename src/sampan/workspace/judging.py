@@ -21,6 +21,7 @@ from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.evaluation.report import Report, evaluate
 from sampan.features.fitted import FittedView
 from sampan.features.view import View
+from sampan.serving.records import FIELD
 from sampan.workspace.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
 from sampan.workspace.predictors import FEATURES, GRAPH, NATIVE
 
@@ -125,7 +126,7 @@ def judge_shadow(ws: Workspace, service: str, candidate: Node, champion: Node, *
     """Take the scores that the live model and a shadow gave to the same requests, with the labels that came back."""
     pair = ws.monitor.paired_rows(service, since, until, candidate=candidate.ref)
     frame = pair.frame.sort("moment", maintain_order=True)
-    groups = {name: frame[name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}
+    groups = {name: frame[FIELD + name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}
     scores = {candidate.id: frame["candidate"].to_numpy(), champion.id: frame["champion"].to_numpy()}
     return Judged(frame["label"].to_numpy().astype(np.float64), frame["moment"].to_numpy(), groups, scores, "")
 

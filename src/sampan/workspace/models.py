@@ -81,6 +81,8 @@ class Models(Room):
             fixed = {**{k: v for k, v in known.items() if k in trainer.space}, **fixed}
         if trials < 1:
             raise ParameterError(f"{trials} trials find nothing", hint="give 1 or more")
+        for source in trainer.sources:
+            source.add_to(self.ws)
         datasets = find_datasets(self.ws, trainer.view, data)
         table, _ = feature_table(self.ws, trainer.view, datasets)
         code, environment = _origin(trainer.function)

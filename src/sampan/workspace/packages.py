@@ -194,6 +194,7 @@ def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageMan
         flavor=model.facts["flavor"],
         served_by="onnx" if parity["passed"] else model.facts["flavor"],
         why_slow=parity["reason"],
+        takes_missing=model.facts.get("takes_missing", True),
         environment=msgspec.json.decode(environment)["digest"],
     )
 

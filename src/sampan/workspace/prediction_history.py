@@ -45,8 +45,7 @@ class PackageRows:
 class PairedRows:
     """Labelled rows that both the live model and a shadow scored, in time.
 
-    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and one text column per kept request field:
-    the view's key fields, and its slices, which `slices` names.
+    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and a text column `field.NAME` for each of `slices`.
     """
 
     champion: str  # model reference
@@ -91,7 +90,8 @@ def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
         )
     shadow = max(shadows, key=lambda r: r.frame.filter(pl.col("role") == "shadow").select(pl.col("at").max()).item())
     scores = shadow.frame.filter(pl.col("role") == "shadow").select("id", candidate="score")
-    fields = [name for name in shadow.frame.columns if name.startswith(FIELD) and name in answered.columns]
+    declared = read_manifest(ws.model.package_path(shadow.package)).slices
+    slices = tuple(name for name in declared if FIELD + name in answered.columns)
     champion = str(answered["version"].mode().sort()[0])
     both = (
         answered.filter(pl.col("version") == champion)
@@ -106,13 +106,12 @@ def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
             "label",
             pl.col("score").alias("champion"),
             "candidate",
-            *(pl.col(name).alias(name.removeprefix(FIELD)) for name in fields),
+            *(FIELD + name for name in slices),
         )
     )
     if not both.height:
         raise NotFound(f"no row of this window that {shadow.version} scored has a label yet", hint="labels arrive by POST /outcomes")
-    slices = read_manifest(ws.model.package_path(shadow.package)).slices
-    return PairedRows(champion=champion, candidate=shadow.version, frame=both, slices=tuple(s for s in slices if s in both.columns))
+    return PairedRows(champion=champion, candidate=shadow.version, frame=both, slices=slices)
 
 
 def _packages(ws: Workspace, service: str) -> dict[NodeId, str]:

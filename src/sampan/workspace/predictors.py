@@ -44,6 +44,7 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     flavor: str
     served_by: str  # onnx | the flavor's name
     why_slow: str = ""
+    takes_missing: bool = True  # whether it answers where a feature is missing
     environment: str
 
 
@@ -76,6 +77,12 @@ class PackagePredictor:
         """Return one score per row of a feature matrix, shape (n,)."""
         if features.ndim != 2 or features.shape[1] != len(self.feature_names):
             raise ParameterError(f"features of shape {features.shape} are not (n, {len(self.feature_names)})", hint="see feature_names")
+        if not self.manifest.takes_missing and np.isnan(features).any():
+            row, column = np.argwhere(np.isnan(features))[0]
+            raise ParameterError(
+                f"row {row}: feature {self.feature_names[column]!r} is missing, and this model cannot answer without it",
+                hint="send a value for the fields that the feature is made from",
+            )
         return self._score(features)
 
     def moments(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:

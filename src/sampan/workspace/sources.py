@@ -1,4 +1,4 @@
-"""`sp.data`: name a file as one of the project's datasets, in the same Python file that trains on it."""
+"""`sp.dataset`: name a file as one of the project's datasets, in the same Python file that trains on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.features.nodes import Kind
+    from sampan.workspace.workspace import Workspace
 
 
 class DataFile(Columns):
@@ -27,12 +28,12 @@ class DataFile(Columns):
     def __str__(self) -> str:
         return self._dataset
 
-    def declared(self) -> dict[str, object]:
-        """Return the arguments with which `data add` adds it."""
-        return {"source": self._file, "name": self._dataset, "key": list(self._key), "time": self._time, "owner": self._owner}
+    def add_to(self, workspace: Workspace) -> None:
+        """Add the file to a workspace as a version of its dataset, if it is new."""
+        workspace.data.add(self._file, name=self._dataset, key=list(self._key), time=self._time, owner=self._owner)
 
 
-def data(
+def dataset(
     source: str | Path, *, key: Sequence[str] | str, name: str = "", time: str = "", later: Sequence[str] = (), owner: str = ""
 ) -> DataFile:
     """Name a file as a dataset and read its columns.
@@ -65,8 +66,8 @@ def data(
         raise ParameterError(f"{file.name}: " + "; ".join(faults))
     # What names a row or places it in time cannot be missing; nor can a column without a single gap be told to have none.
     columns = {c: FieldSpec(_kind(frame.schema[c]), nullable=c not in (*keys, time), later=c in later) for c in frame.columns}
-    dataset = check_name(name or file.name.partition(".")[0])
-    return DataFile(file, dataset=dataset, key=keys, time=time, owner=owner, columns=columns)
+    called = check_name(name or file.name.partition(".")[0])
+    return DataFile(file, dataset=called, key=keys, time=time, owner=owner, columns=columns)
 
 
 def _kind(dtype: pl.DataType) -> Kind:

@@ -20,6 +20,7 @@ from sampan.core.refs import check_name, nearest
 from sampan.errors import NotFound, ParameterError, SampanError, StepFailed
 from sampan.evaluation.objective import Objective
 from sampan.tuning.spaces import Choice, Floats, Ints, ParameterValue, Space, first_values
+from sampan.workspace.sources import DataFile
 
 if TYPE_CHECKING:
     from sampan.features.view import View
@@ -38,6 +39,7 @@ class Trainer:
         self.objective = objective
         self.space: dict[str, Space] = {}
         self.defaults: dict[str, ParameterValue] = {}
+        self.sources: tuple[DataFile, ...] = ()  # what its module names with sp.dataset; set when the module is loaded
         self._read_parameters()
 
     def __call__(self, features: Any, labels: Any, **params: Any) -> Any:
@@ -129,6 +131,8 @@ def load_trainer(file: Path, name: str = "") -> Trainer:
     except Exception as cause:
         raise StepFailed(f"{file.name} raised {type(cause).__name__}: {cause}", step=file.name, trace=trace_in(cause, file)) from cause
     found = {each.name: each for each in vars(module).values() if isinstance(each, Trainer)}
+    for trainer in found.values():
+        trainer.sources = tuple(each for each in vars(module).values() if isinstance(each, DataFile))
     if not found:
         raise NotFound(f"{file} declares no training function", hint="mark it with @sp.train(name=…, features=…, objective=…)")
     if name and name not in found:
