@@ -45,7 +45,7 @@ class PackageRows:
 class PairedRows:
     """Labelled rows that both the live model and a shadow scored, in time.
 
-    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and a text column `field.NAME` for each of `slices`.
+    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and a text column `field.NAME` per slice.
     """
 
     champion: str  # model reference
