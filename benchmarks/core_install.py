@@ -2,7 +2,8 @@
 
     python benchmarks/core_install.py
 
-Counts what a resolver would install on this machine (`uv pip compile`, no markers left open), nothing is installed. Ourselves are not counted.
+Counts what a resolver would install on this machine (`uv pip compile`, no markers left open); nothing is installed. We are not
+counted.
 """
 
 from __future__ import annotations

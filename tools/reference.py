@@ -26,8 +26,9 @@ def _commands() -> str:
     lines = [
         "# Commands",
         "",
-        "Each is also a Python method (`workspace.data.add(...)`), an HTTP route (`POST /api/v1/data/add`; `GET` where it only reads) and a method of",
-        "`sampan.connect(url)`, unless it is marked *this machine only*. Every command takes `--json`, `--project DIR` and `--help`.",
+        "Each is also a Python method (`workspace.data.add(...)`), an HTTP route (`POST /api/v1/data/add`; `GET` where it only reads)",
+        "and a method of `sampan.connect(url)`, unless it is marked *this machine only*. Every command takes `--json`,",
+        "`--project DIR` and `--help`.",
     ]
     for noun in sorted(plugins.BUILT_IN["sampan.rooms"]):
         lines += ["", f"## {'Top level' if not noun else 'sampan ' + noun}", "", plugins.summary(noun) if noun else "Verbs without a noun."]
@@ -68,9 +69,11 @@ def _tree(kind: type[errors.SampanError]) -> Iterator[type[errors.SampanError]]:
 
 
 def _project_file() -> str:
-    lines = ["# The project file", "", "`sampan.toml` is optional. It is read, never evaluated. All faults of a file are reported at once.", ""]
+    lines = ["# The project file", ""]
+    lines += ["`sampan.toml` is optional. It is read, never evaluated. All faults of a file are reported at once.", ""]
     for table, kind, named in project.sections():
-        lines += [f"## `[{table}{'.NAME' if named else ''}]`", "", (kind.__doc__ or "").splitlines()[0], "", "| key | default |", "|---|---|"]
+        lines += [f"## `[{table}{'.NAME' if named else ''}]`", "", (kind.__doc__ or "").splitlines()[0], ""]
+        lines += ["| key | default |", "|---|---|"]
         for one in msgspec.structs.fields(kind):
             default = "required" if one.required else f"`{one.default!r}`"
             lines.append(f"| `{one.name}` | {default} |")
