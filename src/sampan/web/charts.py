@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from markupsafe import Markup, escape
-
 
 LETTER = 6.2  # the usual width of a letter of an axis, in CSS pixels
 MOST_DOTS = 40
@@ -343,7 +343,7 @@ def thin(values: Sequence[float], *, most: int = MOST_POINTS) -> list[int]:
         return list(range(len(values)))
     n_spans = most // 2
     edges = [round(k * len(values) / n_spans) for k in range(n_spans + 1)]
-    spans = [range(low, high) for low, high in zip(edges, edges[1:], strict=False) if high > low]
+    spans = [range(low, high) for low, high in pairwise(edges) if high > low]
     return sorted({one for span in spans for one in (min(span, key=values.__getitem__), max(span, key=values.__getitem__))})
 
 

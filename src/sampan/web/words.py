@@ -136,6 +136,7 @@ _HOME: Final[dict[str, str]] = {
     "Needs a person": "Cần người xử lý",
     "What there is": "Hiện có",
     "Model versions": "Phiên bản mô hình",
+    "Runs, trials among them": "Lượt chạy, gồm cả lần thử",
     "The whole log": "Toàn bộ nhật ký",
     "Live AUC": "AUC thực tế",
     "Live log loss": "Log loss thực tế",
@@ -175,9 +176,9 @@ _SERVICE: Final[dict[str, str]] = {
     "live, with its 95 % interval": "thực tế, kèm khoảng tin cậy 95 %",
     "estimated without labels": "ước lượng khi chưa có nhãn",
     "Drift by window": "Trôi dạt theo cửa sổ",
-    "How far each feature is from what the model was judged on, 0 to 1. Shaded and bold: it moved, beyond chance and by enough to matter.": (
+    "How far each feature is from what the model was judged on, 0 to 1. Shaded: it moved, beyond chance and by enough to matter.": (
         "Mỗi đặc trưng lệch bao xa so với dữ liệu dùng để đánh giá mô hình, từ 0 đến 1. "
-        "Ô tô màu, chữ đậm: đã trôi dạt, vượt mức ngẫu nhiên và đủ lớn để đáng quan tâm."
+        "Ô tô màu: đã trôi dạt, vượt mức ngẫu nhiên và đủ lớn để đáng quan tâm."
     ),
     "Feature": "Đặc trưng",
     "more features": "đặc trưng khác",
@@ -228,7 +229,9 @@ _MODEL: Final[dict[str, str]] = {
     "Could it be compared with the champion?": "Có so sánh được với champion không?",
     "Does it pay to use it?": "Dùng nó có lợi không?",
     "How good it is": "Chất lượng mô hình",
-    "Tested on later rows, with the same recipe fitted before them.": "Kiểm thử trên các dòng về sau, với cùng công thức khớp trên các dòng trước đó.",
+    "Tested on later rows, with the same recipe fitted before them.": (
+        "Kiểm thử trên các dòng về sau, với cùng cấu hình được huấn luyện trên các dòng trước đó."
+    ),
     "Judged on later rows that it never saw.": "Đánh giá trên các dòng về sau mà mô hình chưa từng thấy.",
     "Judged as a shadow, on live requests.": "Đánh giá khi chạy bóng, trên yêu cầu thật.",
     "Brier score": "Điểm Brier",
@@ -294,6 +297,10 @@ _MODEL: Final[dict[str, str]] = {
 
 VIETNAMESE: Final[dict[str, str]] = {**_SHELL, **_EVENTS, **_STATES, **_HOME, **_SERVICE, **_INCIDENT, **_MODEL}
 
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _N, _SPAN = r"[-\d.,e]+%?", r"[-\d.,e]+%?(?: \([^)]*\))?"
 # A pattern of a composed sentence, and it in Vietnamese; {1} is put in as it is, {1:t} is translated itself.
 SENTENCES: Final[tuple[tuple[str, str], ...]] = (
@@ -359,12 +366,8 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     ("rolled back", "quay lại bản trước"),
     (r"(AUC|Log loss|Cost a row|Brier score): (.+)", "{1:t}: {2}"),
     (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
-    (
-        r"(January|February|March|April|May|June|July|August|September|October|November|December) (\d{4})(?:: (.+))?",
-        "{1:month}/{2}{3:after}",
-    ),
+    (rf"({'|'.join(_MONTHS)}) (\d{{4}})(?:: (.+))?", "{1:month}/{2}{3:after}"),
 )
-_MONTHS: Final = ("January February March April May June July August September October November December").split()
 _SLOT: Final = re.compile(r"\{(\d)(?::(\w+))?\}")
 
 

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from sampan.workspace.data_answers import Profiled
     from sampan.workspace.workspace import Workspace
 
-TYPES = {"Int": "integer", "UInt": "integer", "Float": "number", "String": "text", "Boolean": "yes or no", "Datetime": "time", "Date": "date"}
+TYPES = {
+    "Int": "integer",
+    "UInt": "integer",
+    "Float": "number",
+    "String": "text",
+    "Boolean": "yes or no",
+    "Datetime": "time",
+    "Date": "date",
+}
 MOST_USERS = 30
 MOST_VALUES = 4
 MOST_CONTRACT_BYTES = 200_000

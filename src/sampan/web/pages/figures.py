@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
@@ -58,7 +59,7 @@ def traffic(windows: Sequence[Window]) -> Figure:
 
 def promotions(windows: Sequence[Window]) -> list[Mark]:
     """Mark the windows that another model answered than the one before."""
-    return [Mark(i, now.model) for i, (before, now) in enumerate(zip(windows, windows[1:], strict=False), 1) if before.model != now.model]
+    return [Mark(i, now.model) for i, (before, now) in enumerate(pairwise(windows), 1) if before.model != now.model]
 
 
 def calibration(report: Mapping[str, Any]) -> Figure:
@@ -66,7 +67,8 @@ def calibration(report: Mapping[str, Any]) -> Figure:
     bins = report["calibration"]["bins"]
     happened = [Bar("", one["happened"]["value"], one["happened"]["low"], one["happened"]["high"]) for one in bins]
     rows = [
-        (f"{number(one['low'])} – {number(one['high'])}", number(one["n_rows"]), number(one["said"]), estimate(one["happened"])) for one in bins
+        (f"{number(one['low'])} – {number(one['high'])}", number(one["n_rows"]), number(one["said"]), estimate(one["happened"]))
+        for one in bins
     ]
     draw = partial(charts.calibration, said=[one["said"] for one in bins], happened=happened)
     head = ("Score", "Rows", "Said", "Happened")
@@ -135,7 +137,9 @@ def trials(losses: Mapping[int, float], best: Mapping[int, float]) -> Figure:
     ]
     rows = [(str(step), number(losses[step], 4), number(best.get(step), 4)) for step in steps]
     draw = partial(charts.lines, labels=[str(step) for step in steps], series=series)
-    return Figure("Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, (("best so far", "c1"), ("each trial", "c2 dots")))
+    return Figure(
+        "Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, (("best so far", "c1"), ("each trial", "c2 dots"))
+    )
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:
@@ -147,8 +151,10 @@ def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 
 def _series(name: str, values: Sequence[Value], *, dashed: bool) -> Series:
-    bands = {} if dashed or name == "shadow" else {"low": [v.low for v in values], "high": [v.high for v in values]}
-    return Series(name, [v.value for v in values], dashed=dashed, **bands)
+    """Return a line; what was measured on live answers also with its interval, others alone, so that bands do not hide each other."""
+    measured = not dashed and name != "shadow"
+    low, high = ([v.low for v in values], [v.high for v in values]) if measured else ((), ())
+    return Series(name, [v.value for v in values], low, high, dashed=dashed)
 
 
 def _value(found: Value, digits: int) -> str:

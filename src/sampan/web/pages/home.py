@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from sampan.workspace.monitors import Window
     from sampan.workspace.workspace import Workspace
 
-KINDS = (
-    ("dataset", "Datasets", "/data"),
-    ("run", "Runs", "/runs"),
-    ("model", "Model versions", "/models"),
-    ("service", "Services", "/services"),
-    ("incident", "Incidents", "/incidents"),
-)
 LOOKED_AT, SHOWN = 60, 8
 QUIET = {"step_committed", "dataset_described", "run_started", "params_logged"}  # on the page of the log, too frequent for home
 TRENDS = (("Live AUC", "auc", 3), ("Live log loss", "log_loss", 3), ("Live cost a row", "cost", 2))
@@ -41,7 +34,7 @@ def load_home(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, An
     status = workspace.home.status()
     live = [(one, _watched(workspace, one.service)) for one in status.live]
     events = [event for event in workspace.home.log(limit=LOOKED_AT).events if event.type not in QUIET][:SHOWN]
-    return {"status": status, "live": live, "kinds": KINDS, "events": events}
+    return {"status": status, "live": live, "stored": _stored(workspace) if status.counts else (), "events": events}
 
 
 def load_node(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -65,6 +58,19 @@ def own_page(kind: str, node: Any) -> str:
         "incident": f"/incidents/{node.id[:12]}",
     }
     return paths.get(kind, "")
+
+
+def _stored(workspace: Workspace) -> tuple[tuple[str, int, str], ...]:
+    """Count what there is, each with the page that lists it."""
+    catalog = workspace.catalog
+    n_incidents = len(workspace.incident.list_incidents().incidents)
+    return (
+        ("Datasets", len(catalog.assets("dataset")), "/data"),
+        ("Runs, trials among them", sum(asset.n_versions for asset in catalog.assets("run")), "/runs"),
+        ("Model versions", sum(asset.n_versions for asset in catalog.assets("model")), "/models"),
+        ("Services", len(catalog.assets("service")), "/services"),
+        ("Incidents", n_incidents, "/incidents"),
+    )
 
 
 def _watched(workspace: Workspace, service: str) -> Watched:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sampan.web.page import Page, month
 from sampan.workspace.incidents import IncidentList
+from sampan.workspace.monitors import Window
 
 if TYPE_CHECKING:
+    from sampan.core.graph import Node
     from sampan.workspace.workspace import Workspace
 
 
@@ -23,10 +27,8 @@ def load_incident(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str
     """Load one incident."""
     shown = workspace.incident.show(given["ref"])
     node = workspace.catalog.resolve(given["ref"], kind="incident")
-    raised = {seen.window for seen in shown.windows}
-    by_id = {window.id: window for window in workspace.monitor.show(node.name).windows}
     # A window that was sealed again has a newer reading; the incident keeps the one that raised it.
-    windows = [(by_id.get(seen.window), seen) for seen in shown.windows]
+    windows = [_window(workspace.catalog.node(seen.window)) for seen in shown.windows]
     log = workspace.home.log(node.id, limit=100).events
     ended = next((one.reason for one in log if one.type == "incident_closed"), "")
     return {
@@ -34,12 +36,15 @@ def load_incident(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str
         "one": shown.incident,
         "node": node,
         "windows": windows,
-        "n_raised": len(raised),
         "log": tuple(reversed(log)),
         "ended": ended,
         "month": month,
         "title": f"{node.name}: {shown.incident.ref}",
     }
+
+
+def _window(node: Node) -> Window:
+    return msgspec.convert({**node.facts, "id": node.id}, Window)
 
 
 PAGES = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_WINDOWS = 12  # columns of the drift table
 FIRST_FEATURES = 12
-LEVELS = (0.05, 0.10, 0.20)  # effects that make a moved feature's cell darker
+LEVELS = (0.10, 0.25, 0.50)  # effects that make a moved feature's cell darker
 
 
 @dataclass(frozen=True, slots=True)
