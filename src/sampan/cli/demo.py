@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from sampan.cli.progress import progress_for
+from sampan.cli.story import Story, code_digest
 from sampan.core.digests import digest_bytes
 from sampan.errors import NotFound, UsageError
-from sampan.workspace.workspace import Workspace
+from sampan.workspace.workspace import STORE_FOLDER, Workspace
 
 
 def main(arguments: Sequence[str] = (), *, project: str = ".", as_json: bool = False) -> int:
@@ -29,11 +30,10 @@ def main(arguments: Sequence[str] = (), *, project: str = ".", as_json: bool = F
     source = find_example(given.example)
     folder = Path(given.into or f"sampan-{given.example}").resolve()
     copy_example(source, folder)
+    begin_again_where_the_code_changed(folder)
     story = load_story(folder)
     began = time.monotonic()
     with Workspace.open(folder, progress=progress_for()) as workspace:
-        from sampan.cli.story import Story
-
         telling = Story(workspace, folder=folder, n_stages=story.N_STAGES)
         story.tell(workspace, telling, keep_serving=given.keep_serving)
     sys.stdout.write(f"\nThe whole story held, in {time.monotonic() - began:.0f} s")
@@ -67,6 +67,21 @@ def copy_example(source: Path, folder: Path) -> None:
         shutil.copyfile(file, target)
         copied[file.name] = digest_bytes(file.read_bytes())
     record.write_text(json.dumps(copied, indent=1, sort_keys=True))
+
+
+def begin_again_where_the_code_changed(folder: Path) -> None:
+    """Set the store of a story told by other code aside: half of an old story and half of a new one would be neither."""
+    told_by = folder / ".told-by"
+    now = code_digest(folder)
+    store = folder / STORE_FOLDER
+    if store.exists() and (not told_by.exists() or told_by.read_text() != now):
+        with Workspace.open(folder) as workspace:
+            for service in workspace.service.list_services().services:
+                workspace.service.stop(service.service)
+        aside = next(p for n in range(1, 10_000) if not (p := folder / f"{STORE_FOLDER}-earlier-{n}").exists())
+        store.rename(aside)
+        sys.stdout.write(f"The example's code changed: the store of the earlier story is kept as {aside.name}, the story begins anew.\n")
+    told_by.write_text(now)
 
 
 def load_story(folder: Path) -> ModuleType:

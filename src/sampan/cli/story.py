@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from sampan.core.digests import digest_bytes, digest_value
+from sampan.core.digests import Digest, digest_bytes, digest_value
 from sampan.errors import StoryFailed
 from sampan.workspace.workspace import Workspace
 
 Facts = dict[str, Any]
+
+
+def code_digest(folder: Path) -> Digest:
+    """Digest an example's own code."""
+    return digest_value([[p.name, digest_bytes(p.read_bytes())] for p in sorted(folder.glob("*.py"))])
 
 
 class Stage:
@@ -47,7 +52,7 @@ class Story:
         self.cached_seconds = 0.0
         self._number = 0
         # The chain starts with the example's own code: an edit anywhere in it tells the story anew.
-        self._chain = digest_value([[p.name, digest_bytes(p.read_bytes())] for p in sorted(folder.glob("*.py"))])
+        self._chain = code_digest(folder)
 
     def stage(self, title: str, tell: Callable[[Stage], None]) -> Facts:
         """Tell one stage: `tell` does the work and fills the stage. Returns its facts.
