@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
@@ -284,6 +285,36 @@ def test_too_few_rows_and_labels_of_one_class_are_refused(ws: Workspace, file: P
     with pytest.raises(ParameterError, match="rows have the label 0; there is nothing to learn"):
         ws.model.train(file, data={"orders": "never-late"})
     assert "model" not in kinds(ws)
+
+
+def test_a_column_that_the_features_need_and_the_data_lacks_is_named(ws: Workspace, file: Path) -> None:
+    frame = add_orders(ws).drop("x1")
+    frame.write_parquet(ws.root / "narrow.parquet")
+    ws.data.add(ws.root / "narrow.parquet")
+
+    with pytest.raises(ParameterError, match="x1"):
+        ws.model.train(file, data={"orders": "narrow"})
+
+
+def test_infinite_features_are_taken_as_missing(ws: Workspace, file: Path) -> None:
+    frame = add_orders(ws).with_columns(x1=pl.when(pl.col("order") % 7 == 0).then(float("inf")).otherwise("x1"))
+    frame.write_parquet(ws.root / "infinite.parquet")
+    ws.data.add(ws.root / "infinite.parquet")
+
+    model = ws.model.train(file, trials=1, until=CUT, data={"orders": "infinite"})
+
+    assert model.metrics["auc"].value > 0.7
+    assert "graph within" in model.parity
+
+
+def test_another_alias_than_champion_also_needs_a_passing_decision(ws: Workspace, file: Path) -> None:
+    model = ws.model.train(file, trials=1, until=CUT).model.ref
+    with pytest.raises(GateRejected):
+        ws.model.promote(model, alias="staging")
+    ws.model.gate(model)
+    ws.model.promote(model)
+
+    assert ws.model.promote(model, alias="staging").moved
 
 
 def test_a_failed_training_is_a_failed_run_and_can_be_repeated(ws: Workspace, tmp_path: Path) -> None:

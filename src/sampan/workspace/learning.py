@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 MIN_ROWS: Final = 500
 PARITY_ROWS: Final = 5000
 NOISE_ROWS: Final = 100_000  # the newest batches, up to about so many rows, are enough to tell usual from unusual
+NOISE_FOLDS: Final = 3
+NOISE_FEWEST: Final = 30  # of either label: below, no share of wrong ones can be told
 BASELINE_ROWS: Final = 50_000
 
 
@@ -127,7 +130,7 @@ class Learning:
         self._bury_dead_runs()
         with self._run(self.run, f"until {iso(self.order.until) if self.order.until < 2**61 else 'now'}", parent=None) as journal:
             split = rolling_origin(self.rows.moments, self.rows.known_at)
-            folds = [self._prepare(fold) for fold in split.search]
+            folds = [self._prepare(fold, self.rows) for fold in split.search]
             chosen = self._search(folds, journal)
             threshold = self._threshold(folds, chosen)
             tested = self._test(split, chosen.params, threshold, journal)
@@ -157,11 +160,11 @@ class Learning:
                 hint="look at the view's label rule, or widen --since and --until",
             )
 
-    def _prepare(self, fold: Fold) -> Prepared:
-        train, judged = self.rows.take(fold.train), self.rows.take(fold.validate)
+    def _prepare(self, fold: Fold, rows: LabeledRows) -> Prepared:
+        train, judged = rows.take(fold.train), rows.take(fold.validate)
         if len(train) < 2 or len(np.unique(train.labels)) < 2 or len(np.unique(judged.labels)) < 2:
             raise ParameterError(
-                f"before {iso(fold.begins)} or after it, the rows have one label only, so nothing can be validated in time order",
+                f"before {iso(fold.begins)} or after it, the rows have one label only, so nothing can be validated",
                 hint="widen --since and --until",
             )
         fitted = self.order.trainer.view.fit(train.frame)
@@ -189,7 +192,7 @@ class Learning:
         def make() -> dict[str, Any]:
             run = new_id()
             with self._run(run, f"trial {number}", parent=self.run, params=params) as journal:
-                scores = self._validated[number] = [self._score(self._fit(fold, params), fold.matrix) for fold in folds]
+                scores = self._validated[number] = self._fold_scores(folds, params)
                 losses = [float(log_losses(fold.judged.labels, each).mean()) for fold, each in zip(folds, scores, strict=True)]
                 for at, loss in enumerate(losses):
                     journal.log("log_loss", loss, step=at, at=self.ws.clock())
@@ -198,6 +201,11 @@ class Learning:
 
         outcome, _ = self.ws.engine.once("trial", {"training": self.order.key, "number": number, "params": dict(params)}, make)
         return float(outcome["loss"])
+
+    def _fold_scores(self, folds: Sequence[Prepared], params: Mapping[str, ParameterValue]) -> list[NDArray[np.float64]]:
+        """Fit and score folds side by side, a thread each: training libraries work outside of Python's lock."""
+        with ThreadPoolExecutor(max_workers=min(len(folds), os.cpu_count() or 1)) as pool:
+            return list(pool.map(lambda fold: self._score(self._fit(fold, params), fold.matrix), folds))
 
     def _fit(self, fold: Prepared, params: Mapping[str, ParameterValue]) -> Any:
         return self._call(fold.train, fold.train_labels, params)
@@ -243,7 +251,7 @@ class Learning:
         worth = self.order.trainer.objective.kpi
         if worth is None:
             return None
-        scores = self._validated.get(chosen.number) or [self._score(self._fit(fold, chosen.params), fold.matrix) for fold in folds]
+        scores = self._validated.get(chosen.number) or self._fold_scores(folds, chosen.params)
         return best_threshold(np.concatenate([fold.judged.labels for fold in folds]), np.concatenate(scores), worth)
 
     # -- test ---------------------------------------------------------------------------------------------------------------------
@@ -251,7 +259,7 @@ class Learning:
     def _test(self, split: Split, params: Mapping[str, ParameterValue], threshold: float | None, journal: MetricJournal) -> Tested:
         objective = self.order.trainer.objective
         with self.ws.progress.stage("Test on the newest span, beside a baseline"):
-            fold = self._prepare(split.test)
+            fold = self._prepare(split.test, self.rows)
             judged = fold.judged
             scores = self._score(self._fit(fold, params), fold.matrix)
             rng = np.random.default_rng(self.order.seed)
@@ -265,19 +273,16 @@ class Learning:
         return Tested(judged, scores, msgspec.to_builtins(report), msgspec.to_builtins(beside), split.test.begins)
 
     def _label_health(self, params: Mapping[str, ParameterValue]) -> LabelHealth | None:
-        rows, view = self.rows.newest(NOISE_ROWS), self.order.trainer.view
-        rng = np.random.default_rng(self.order.seed)
-        folds = rng.integers(0, 3, len(rows))
+        rows = self.rows.newest(NOISE_ROWS)
+        if min(rows.labels.sum(), (1 - rows.labels).sum()) < NOISE_FEWEST:
+            return None
+        numbers = np.random.default_rng(self.order.seed).integers(0, NOISE_FOLDS, len(rows))
+        folds = [Fold(np.flatnonzero(numbers != k), np.flatnonzero(numbers == k), int(rows.moments[0])) for k in range(NOISE_FOLDS)]
         out_of_fold = np.empty(len(rows))
-        with self.ws.progress.stage("Check the newest labels", total=3, unit="folds") as stage:
-            for k in range(3):
-                learn, judge = rows.take(np.flatnonzero(folds != k)), rows.take(np.flatnonzero(folds == k))
-                if len(np.unique(learn.labels)) < 2:
-                    return None
-                fitted = view.fit(learn.frame)
-                model = self._call(fitted.matrix(learn.frame), learn.labels, params)
-                out_of_fold[folds == k] = self._score(model, fitted.matrix(judge.frame))
-                stage.advance()
+        with self.ws.progress.stage("Check the newest labels", total=NOISE_FOLDS, unit="folds"):
+            prepared = [self._prepare(fold, rows) for fold in folds]
+            for fold, scores in zip(folds, self._fold_scores(prepared, params), strict=True):
+                out_of_fold[fold.validate] = scores
             return label_health(rows.labels, out_of_fold, rows.months, limit=self.order.trainer.objective.max_label_noise)
 
     # -- the model ----------------------------------------------------------------------------------------------------------------

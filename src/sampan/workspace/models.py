@@ -202,7 +202,7 @@ class Models(Room):
         if reason and not force:
             raise ParameterError("the reason would have no effect: the decision gives it", hint="leave --reason out, or add --force")
         decision = self._newest("decision", node)
-        refusal = self._refusal(node, decision, before)
+        refusal = self._refusal(node, decision)
         events: list[Any] = []
         if refusal and not force:
             raise refusal
@@ -297,8 +297,7 @@ class Models(Room):
         """
         node = self._model(model)
         decision = self._newest("decision", node)
-        champion = self._champion(node)
-        if decision is not None and self._refusal(node, decision, champion.id if champion else None) is None:
+        if decision is not None and self._refusal(node, decision) is None:
             gated = self._gated(decision, node)
         else:
             gated = self.gate(node.ref, since=since, until=until)
@@ -427,7 +426,7 @@ class Models(Room):
         found = probe(materialize(self.ws, build_package(self.ws, node).files))
         return found.p95_ms, found.n_rows, found.n_far
 
-    def _refusal(self, node: Node, decision: Node | None, champion: str | None) -> GateRejected | None:
+    def _refusal(self, node: Node, decision: Node | None) -> GateRejected | None:
         """Return why a model may not be promoted now, or None."""
         if decision is None:
             return GateRejected(
@@ -436,7 +435,8 @@ class Models(Room):
         if not decision.facts["passed"]:
             reasons = tuple(decision.facts["reasons"])
             return GateRejected(f"{node.ref} was refused by its gate", reasons=reasons, hint=f"sampan model show {node.ref}")
-        if decision.facts["champion"] != (champion or ""):
+        champion = self._champion(node)  # None, too, where the model is the champion itself
+        if champion is not None and decision.facts["champion"] != champion.id:
             reason = "stale_decision: the champion has changed since the decision"
             return GateRejected(f"{node.ref} was judged against another champion", reasons=(reason,), hint=f"sampan model gate {node.ref}")
         return None

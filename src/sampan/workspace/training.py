@@ -94,7 +94,7 @@ class Trainer:
 
 
 def train(*, name: str, features: View, objective: Objective) -> Callable[[Callable[..., Any]], Trainer]:
-    """Declare a training function.
+    """Declare a training function. It may be called from several threads at once, and the same arguments must give the same model.
 
     Parameters
     ----------
