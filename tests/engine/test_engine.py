@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -488,104 +486,6 @@ def test_steps_run_on_postgresql_from_workers_too(tmp_path: Path, postgres_uri: 
         assert first["share"].load() == pytest.approx(2 / 3)
         assert all(cached(second).values())
         pool.close()  # its workers hold connections
-
-
-# Several at once
-
-
-LEASE_S = 60
-
-
-def race(store: Store, marks: Path, how: str, n: int) -> list[str]:
-    command = [sys.executable, str(RACER), str(store.root), str(marks), how]
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"}) for _ in range(n)]
-    return [racer.communicate()[0].strip() for racer in racers]
-
-
-@pytest.mark.slow
-def test_processes_that_want_the_same_step_run_and_commit_it_once(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "marks").mkdir()
-
-    answers = race(store, tmp_path / "marks", "run", 4)
-
-    assert answers == ["made"] * 4
-    assert len(list((tmp_path / "marks").iterdir())) == 1
-    assert len(store.catalog.events(type="step_committed")) == 1
-
-
-@pytest.mark.slow
-def test_a_deed_is_done_once_whoever_tries(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "marks").mkdir()
-
-    answers = race(store, tmp_path / "marks", "once", 3)
-
-    assert sorted(answers) == ["('made', False)", "('made', True)", "('made', True)"]
-    assert len(list((tmp_path / "marks").iterdir())) == 1
-
-
-@pytest.mark.slow
-def test_a_step_whose_process_was_killed_is_taken_over_at_once(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "marks").mkdir()
-    command = [sys.executable, str(RACER), str(store.root), str(tmp_path / "marks"), "run"]
-    first = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "src"})
-    while not list((tmp_path / "marks").iterdir()):
-        time.sleep(0.01)
-    first.kill()
-    first.wait()
-    started = time.perf_counter()
-
-    assert race(store, tmp_path / "marks", "run", 1) == ["made"]
-    assert len(list((tmp_path / "marks").iterdir())) == 2
-    assert time.perf_counter() - started < LEASE_S
-
-
-# What the other engine does while the first one's step runs; empty when it is done.
-RIVAL: list[Callable[[], object]] = []
-
-
-def test_an_attempt_that_was_overtaken_discards_its_result_and_takes_the_winners(store: Store) -> None:
-    first = Engine(store, Ledger(store, actor="slow"), clock=lambda: 1_000_000, lease_ms=60_000)
-    second = Engine(store, Ledger(store, actor="fast"), clock=lambda: 1_120_000, lease_ms=60_000)  # after the first one's lease
-
-    @step
-    def contested(n: int) -> list[str]:
-        if RIVAL:
-            RIVAL.pop()()
-            return ["slow"]
-        return ["fast"]
-
-    won: dict[str, StepOutcome] = {}
-    RIVAL[:] = [lambda: won.update(second.run([contested], inputs={"n": 1}))]
-
-    outcome = first.run([contested], inputs={"n": 1})["contested"]
-
-    assert won["contested"].load() == ["fast"]
-    assert outcome.load() == ["fast"]
-    assert (outcome.cached, won["contested"].cached) == (True, False)
-    assert len(store.catalog.events(type="step_committed")) == 1
-
-
-def test_a_step_longer_than_its_lease_keeps_it_by_heartbeats(store: Store) -> None:
-    engine = Engine(store, Ledger(store, actor="ann"), lease_ms=150)
-    claims: list[int | None] = []
-
-    @step
-    def long(n: int) -> int:
-        time.sleep(0.5)
-        return n
-
-    def claim() -> None:
-        time.sleep(0.35)
-        with store.database.read() as session:
-            (key,) = session.one("select key from claim")
-        claims.append(store.steps.claim(key, step="long", owner="thief", now=time.time_ns() // 1_000_000))
-
-    thief = threading.Thread(target=claim)
-    thief.start()
-    outcome = engine.run([long], inputs={"n": 1})["long"]
-    thief.join()
-
-    assert (claims, outcome.cached) == ([None], False)
 
 
 # once
