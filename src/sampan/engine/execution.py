@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def execute(attempt: Attempt) -> Done:
     SampanError : the function, or reading its inputs, raised one; it passes as it is.
     """
     name = attempt.step.name
-    with _scratch_folder(name):
+    with _scratch_folder(attempt.shelf, name):
         started = time.perf_counter()
         try:
             arguments = {
@@ -78,9 +77,9 @@ def scratch() -> Path:
 
 
 @contextmanager
-def _scratch_folder(name: str) -> Iterator[None]:
-    with tempfile.TemporaryDirectory(prefix=f"sampan-{name}-") as folder:
-        token = _SCRATCH.set(Path(folder))
+def _scratch_folder(shelf: Shelf, name: str) -> Iterator[None]:
+    with shelf.scratch(name) as folder:
+        token = _SCRATCH.set(folder)
         try:
             yield
         finally:

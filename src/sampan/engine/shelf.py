@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ class Shelf:
     def tables(self) -> Tables:
         """Return the store's tables; the first use imports the table engine."""
         return self._store.tables
+
+    def scratch(self, name: str) -> AbstractContextManager[Path]:
+        """Make a folder for work in progress, on the store's disk, and remove it afterwards."""
+        from sampan.store.scratch import scratch_folder
+
+        return scratch_folder(self._store.root / "scratch", name)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _open, (self._store.root, self._store.database.address)
