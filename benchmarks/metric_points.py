@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import mmap
-import os
 import sqlite3
 import struct
 import subprocess
@@ -23,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from side_by_side import Spent, Timing, machine, run, summary, table, versions
+from side_by_side import Spent, Timing, environment, machine, run, summary, table, versions
 
 N_OURS = 100_000
 N_PEER = 1_000
@@ -72,7 +71,7 @@ def lost_by_kill(who: str, python: Path) -> tuple[int, int]:
         folder = Path(name)
         with (folder / "errors").open("wb") as errors:
             process = subprocess.Popen(
-                [str(python), __file__, "--write", who, name, str(FOREVER)], env={**os.environ, **QUIET}, stdout=errors, stderr=errors
+                [str(python), __file__, "--write", who, name, str(FOREVER)], env=environment(QUIET), stdout=errors, stderr=errors
             )
             while not acknowledged(folder):
                 if process.poll() is not None:

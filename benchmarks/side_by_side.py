@@ -58,10 +58,16 @@ def measure(job: Job, *, env: Mapping[str, str] | None = None) -> Spent:
 
 def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
     """Run a command and return what it printed."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env={**os.environ, **(env or {})})
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=environment(env))
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed with {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment for a job: without the setting by which Python would compile a job's modules anew each time."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **(added or {})}
 
 
 def side_by_side(

@@ -9,7 +9,6 @@ goal is missed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +33,6 @@ def main() -> int:
         "sampan --version": [beside / "sampan", "--version"],
     }
     jobs |= {f"{name} --help": [python.parent / name, "--help"] for name, python in peers.items()}
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else the peers would be compiled anew in each round
     timings = side_by_side(jobs, rounds=asked.rounds, warm_up=2)
 
     print(machine())
