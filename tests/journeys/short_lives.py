@@ -12,12 +12,12 @@ import signal
 import sys
 from pathlib import Path
 
-import churn
 import lightgbm  # noqa: F401  # imported before the fork
-import polars as pl
+import polars  # noqa: F401  # the same
 import skl2onnx  # noqa: F401  # the same
 import sklearn.linear_model  # noqa: F401  # the same
 
+import churn
 from sampan.core.events import RunEnded, RunStarted, new_id
 from sampan.workspace.workspace import Workspace
 
@@ -42,7 +42,8 @@ class Life:
         churn.customers(400, seed=1000 * self.seed + turn).write_csv(file)
         self.note("begin ingest")
         added = self.ws.data.add(file, name="extra")
-        self.note(f"version dataset {added.ref} {added.digest}")
+        node = self.ws.catalog.resolve(added.ref, kind="dataset")
+        self.note(f"version dataset {added.ref} {node.digest}")
 
     def log_points(self, turn: int) -> None:
         """Log points call by call, fold them, end the run."""
@@ -84,7 +85,6 @@ def main() -> None:
     """Fork a worker for each seed that is asked for."""
     project = Path(sys.argv[1])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for
-    assert pl.thread_pool_size() >= 1
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -81,7 +81,7 @@ def test_sixty_killed_processes_lose_nothing_that_was_acknowledged(project: Path
             nursery.stdin.flush()
             pid = int(nursery.stdout.readline())
             wait_for_lines(notes, seen + 1)
-            time.sleep(rng.random() ** 2 * 1.5)
+            time.sleep(rng.random() ** 2 * 3)
             os.kill(pid, signal.SIGKILL)
             if life % 5 == 4:
                 with Workspace.open(project) as ws:
