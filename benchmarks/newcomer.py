@@ -3,8 +3,8 @@
     python benchmarks/newcomer.py
 
 Types the four commands of the README for `examples/churn` in a fresh virtual environment and an empty folder, then asks the live service
-for a prediction and looks for it in the log that monitoring reads. Every command and file is counted. The peer's counts are from the research
-behind this project, by hand from its documentation: MLflow 3 with Evidently, 9 commands, 1 file to edit, 3 processes.
+for a prediction and looks for it in the log that monitoring reads. Every command and file is counted. The peer's counts are from the
+research behind this project, by hand from its documentation: MLflow 3 with Evidently, 9 commands, 1 file to edit, 3 processes.
 """
 
 from __future__ import annotations
