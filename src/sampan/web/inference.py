@@ -27,7 +27,7 @@ import msgspec
 from sampan import __version__
 from sampan.core.refs import nearest
 from sampan.core.times import Clock, system_clock
-from sampan.errors import AccessDenied, NotFound, ParameterError, SampanError, Unavailable
+from sampan.errors import AccessDenied, MethodRefused, NotFound, ParameterError, SampanError, TooLarge, Unavailable
 from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
@@ -45,20 +45,6 @@ Reload = Callable[[], Awaitable[None]]
 JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 LINGER_S = 2.0
-
-
-class TooLarge(ParameterError):
-    """A body is over the limit."""
-
-    code = "too_large"
-    http_status = 413
-
-
-class WrongMethod(ParameterError):
-    """The path is right, the method is not."""
-
-    code = "wrong_method"
-    http_status = 405
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +132,7 @@ class InferenceApp:
             raise NotFound(f"no page {path}", did_you_mean=nearest(path, self._routes))
         expected, handler = self._routes[route]
         if expected and method != expected:
-            raise WrongMethod(f"{path} takes {expected}, not {method}")
+            raise MethodRefused(f"{path} takes {expected}, not {method}")
         return route, handler, rest
 
     def _admit(self, method: str) -> None:
@@ -253,7 +239,7 @@ class InferenceApp:
             )
         expected = "POST" if verb == "infer" else "GET"
         if scope["method"] != expected:
-            raise WrongMethod(f"{scope['path']} takes {expected}, not {scope['method']}")
+            raise MethodRefused(f"{scope['path']} takes {expected}, not {scope['method']}")
         if verb == "infer":
             return await self._v2_infer(scope, receive, version)
         if verb == "ready":
