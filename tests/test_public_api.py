@@ -58,7 +58,7 @@ def test_every_public_name_is_listed_for_completion_and_explained() -> None:
 def test_the_lazy_names_are_those_declared() -> None:
     assert {*sampan._EXPORTS, "__version__"} == set(sampan.__all__)
     stub = Path(sampan.__file__).with_suffix(".pyi").read_text()
-    assert all(re.search(rf"\b{name}\b", stub) for name in sampan.__all__)
+    assert [] == [name for name in sampan.__all__ if not re.search(rf"\b{name}\b", stub)]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -8,6 +8,7 @@ from sampan.evaluation.objective import value as value
 from sampan.features.expressions import col as col
 from sampan.features.view import Label as Label
 from sampan.features.view import feature as feature
+from sampan.features.view import features as feature_view
 from sampan.features.view import view as view
 from sampan.remote import connect as connect
 from sampan.tuning.spaces import choice as choice
