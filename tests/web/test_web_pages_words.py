@@ -1,0 +1,67 @@
+"""That the pages a manager reads are in Vietnamese, to the last word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import sampan.web
+from sampan.web.pages import figures, home, models
+from sampan.web.words import VIETNAMESE, translator, vietnamese
+
+TEMPLATES = Path(sampan.web.__file__).parent / "templates"
+PAGES = ("base", "parts", "home", "services", "service", "incidents", "incident", "models", "model", "error")
+# Names that are the same in both languages.
+SAME = {"AUC", "Log loss", "log loss", "canary", "champion"}
+
+
+def texts(template: str) -> set[str]:
+    """Collect what a template puts through t(), directly or as the label of a piece."""
+    source = (TEMPLATES / f"{template}.html").read_text(encoding="utf-8")
+    found = re.findall(r"""\bt\(\s*"([^"]+)"\s*\)""", source) + re.findall(r"""\bt\(\s*'([^']+)'\s*\)""", source)
+    found += re.findall(r"""parts\.(?:tile|table|empty)\("([^"]+)\"""", source)
+    found += re.findall(r"""parts\.badge\([^()]*, "([^"]+)"\)""", source)
+    return set(found)
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_every_word_of_a_page_is_there_in_vietnamese(template: str) -> None:
+    missing = sorted(texts(template) - set(VIETNAMESE))
+
+    assert missing == []
+
+
+def test_every_title_of_a_chart_and_question_of_a_gate_is_there_in_vietnamese() -> None:
+    said = {*models.QUESTIONS.values(), *figures.METRIC_WORDS.values(), *(title for title, _, _ in (*figures.QUALITY, *home.TRENDS))}
+    said |= {name for name, _ in figures.LABELLED}
+
+    assert sorted(said - set(VIETNAMESE)) == []
+
+
+def test_nothing_is_translated_by_itself() -> None:
+    assert {text for text, told in VIETNAMESE.items() if text == told} <= SAME
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("at least 1,000 rows", "ít nhất 1,000 dòng"),
+        ("auc 0.7081 (0.675 to 0.7364)", "auc 0.7081 (0.675 đến 0.7364)"),
+        ("0.08196 (0 to 0.1777) between WN and AA", "0.08196 (0 đến 0.1777) giữa WN và AA"),
+        ("at most 5% more wrong labels than the usual 0.0%", "nhãn sai không vượt mức thường 0.0% quá 5%"),
+        ("0.8% (0.0% to 2.2%) of the labels of 2013-04 look wrong", "0.8% (0.0% đến 2.2%) nhãn của 2013-04 có vẻ sai"),
+        ("June 2013: the model's scores moved far: ks 0.30", "Tháng 6/2013: điểm của mô hình đã trôi xa: ks 0.30"),
+        ("May 2013", "Tháng 5/2013"),
+        ("AUC: carrier", "AUC: carrier"),
+        ("Cost a row: carrier", "Chi phí mỗi dòng: carrier"),
+        ("a sentence nobody knows", "a sentence nobody knows"),
+    ],
+)
+def test_composed_sentences_keep_what_they_speak_of(text: str, expected: str) -> None:
+    assert expected == vietnamese(text)
+
+
+def test_english_stays_english() -> None:
+    assert "at least 1,000 rows" == translator("en")("at least 1,000 rows")
