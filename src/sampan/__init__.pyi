@@ -8,7 +8,7 @@ from sampan.evaluation.objective import value as value
 from sampan.features.expressions import col as col
 from sampan.features.view import Label as Label
 from sampan.features.view import feature as feature
-from sampan.features.view import features as feature_view
+from sampan.features.view import features as _features
 from sampan.features.view import view as view
 from sampan.remote import connect as connect
 from sampan.tuning.spaces import choice as choice
@@ -22,4 +22,5 @@ from sampan.workspace.workspace import Workspace as Workspace
 __version__: str
 _EXPORTS: dict[str, str]
 
+feature_view = _features  # the module `features` has the shorter name
 open = Workspace.open  # noqa: A001  # sp.open("folder") reads as the builtin does
