@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -38,7 +39,7 @@ def test_labels_of_an_axis_never_overlap() -> None:
 
     places = sorted(float(x) for x in re.findall(r'<text x="([\d.]+)" y="202"', svg))
     assert len(places) >= 3
-    assert all(after - before > len(labels[0]) * charts.LETTER for before, after in zip(places, places[1:], strict=False))
+    assert all(after - before > len(labels[0]) * charts.LETTER for before, after in pairwise(places))
 
 
 def test_everything_written_in_a_chart_is_escaped() -> None:
