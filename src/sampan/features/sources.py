@@ -170,6 +170,8 @@ class OnlineSources:
             names = [_identity(row, self._view.key) for row in given]
             events = zip(names, key_list(n, *by), times.tolist(), units.tolist(), new.tolist(), strict=True)
             found = [(name, (key, time, unit)) for name, key, time, unit, there in events if there]
+            # In time order a series grows at its end; an event in between costs a copy of the whole series.
+            found.sort(key=lambda event: event[1][1])
             return lambda: store.add_all(_first_seen(found, counted))
 
         return prepare
