@@ -49,6 +49,13 @@ def tables() -> dict[str, pl.DataFrame]:
     return {"flights": flights, **others}
 
 
+@pytest.fixture(scope="module")
+def batch(example: ModuleType, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The features of all 336,776 flights."""
+    frame: pl.DataFrame = example.flights_view.batch(tables)
+    return frame
+
+
 def test_no_feature_reads_an_outcome_but_through_the_past(example: ModuleType) -> None:
     view = example.flights_view
     read = {
@@ -77,10 +84,12 @@ def test_federal_holidays_follow_their_rules(example: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_replayed_requests_with_outcomes_as_they_become_known_equal_the_batch(example: ModuleType, tables: dict[str, pl.DataFrame]) -> None:
+def test_replayed_requests_with_outcomes_as_they_become_known_equal_the_batch(
+    example: ModuleType, tables: dict[str, pl.DataFrame], batch: pl.DataFrame
+) -> None:
     view = example.flights_view
     until = int(datetime(2013, 5, 1, 4, tzinfo=UTC).timestamp() * 1000)
-    frame = view.batch(tables).with_row_index("row")
+    frame = batch.with_row_index("row")
     fitted = view.fit(frame, rows=(frame["__known_at"] <= until).fill_null(value=False).to_numpy(), known_by=until)
     fitted = FittedView.from_json(fitted.to_json())
     expected = fitted.matrix(frame)
@@ -120,9 +129,10 @@ def test_replayed_requests_with_outcomes_as_they_become_known_equal_the_batch(ex
 
 
 @pytest.mark.slow
-def test_late_arrivals_of_tomorrow_do_not_change_todays_features(example: ModuleType, tables: dict[str, pl.DataFrame]) -> None:
-    view = example.flights_view
-    before = view.batch(tables)
+def test_late_arrivals_of_tomorrow_do_not_change_todays_features(
+    example: ModuleType, tables: dict[str, pl.DataFrame], batch: pl.DataFrame
+) -> None:
+    view, before = example.flights_view, batch
     now = int(datetime(2013, 7, 1, tzinfo=UTC).timestamp() * 1000)
     unknown = (before["__known_at"] > now) | before["__known_at"].is_null()
     spoiled = tables["flights"].with_columns(
