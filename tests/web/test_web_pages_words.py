@@ -1,4 +1,4 @@
-"""That the pages a manager reads are in Vietnamese, to the last word."""
+"""That the pages are in Vietnamese, to the last word."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import sampan.web
-from sampan.web.pages import figures, home, models
+from sampan.web.pages import datasets, figures, home, models, runs
 from sampan.web.words import VIETNAMESE, translator, vietnamese
 
 TEMPLATES = Path(sampan.web.__file__).parent / "templates"
-PAGES = ("base", "parts", "home", "services", "service", "incidents", "incident", "models", "model", "error")
+PAGES = sorted(file.stem for file in TEMPLATES.glob("*.html"))
 # Names that are the same in both languages.
 SAME = {"AUC", "Log loss", "log loss", "canary", "champion"}
 
@@ -22,6 +22,7 @@ def texts(template: str) -> set[str]:
     source = (TEMPLATES / f"{template}.html").read_text(encoding="utf-8")
     found = re.findall(r"""\bt\(\s*"([^"]+)"\s*\)""", source) + re.findall(r"""\bt\(\s*'([^']+)'\s*\)""", source)
     found += re.findall(r"""parts\.(?:tile|table|empty)\("([^"]+)\"""", source)
+    found += re.findall(r"""\bnodes\("([^"]+)\"""", source)
     found += re.findall(r"""parts\.badge\([^()]*, "([^"]+)"\)""", source)
     return set(found)
 
@@ -35,7 +36,7 @@ def test_every_word_of_a_page_is_there_in_vietnamese(template: str) -> None:
 
 def test_every_title_of_a_chart_and_question_of_a_gate_is_there_in_vietnamese() -> None:
     said = {*models.QUESTIONS.values(), *figures.METRIC_WORDS.values(), *(title for title, _, _ in (*figures.QUALITY, *home.TRENDS))}
-    said |= {name for name, _ in figures.LABELLED}
+    said |= {name for name, _ in figures.LABELLED} | set(datasets.TYPES.values()) | set(runs.STATES)
 
     assert sorted(said - set(VIETNAMESE)) == []
 

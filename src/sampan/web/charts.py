@@ -183,8 +183,8 @@ def _draw_axes(canvas: _Canvas, labels: Sequence[str], low: float, high: float) 
         canvas.add("text", _tick_text(value), x=frame.left - 8, y=axes.y(value) + 4, class_="axis", text_anchor="end")
     widest = max((len(label) for label in labels), default=1) * LETTER + 12
     every = max(1, math.ceil(len(labels) * widest / max(frame.inner_width, 1)))
-    # Counted from the newest, so that the last label is always there.
-    for i in range(len(labels) - 1, -1, -every):
+    # Counted from the newest, so that the last label is always there; who leaves labels empty has chosen them.
+    for i in range(len(labels) - 1, -1, -every) if all(labels) else [i for i, label in enumerate(labels) if label]:
         canvas.add("text", labels[i], x=axes.x(i), y=frame.height - 8, class_="axis", text_anchor="middle")
     return axes
 

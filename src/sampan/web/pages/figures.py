@@ -85,7 +85,8 @@ def cost_curve(report: Mapping[str, Any]) -> Figure:
         nearest = min(range(len(points)), key=lambda i: abs(points[i]["threshold"] - chosen))
         marks = [Mark(nearest, number(chosen, 3))]
     rows = [(label, number(p["cost"], 2), f"{p['warned']:.0%}") for label, p in zip(labels, points, strict=True)]
-    draw = partial(charts.lines, labels=labels, series=[Series("cost", [p["cost"] for p in points])], marks=marks, frame=Frame(height=250))
+    axis = [f"{p['threshold']:.1f}" if round(100 * p["threshold"]) % 20 == 0 else "" for p in points]
+    draw = partial(charts.lines, labels=axis, series=[Series("cost", [p["cost"] for p in points])], marks=marks, frame=Frame(height=250))
     note = "Mean cost a row at each threshold; the dashed line is the threshold in use."
     return Figure("Cost by threshold", draw, ("Threshold", "Cost a row", "Warned"), rows, note=note)
 
