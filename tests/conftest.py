@@ -1,4 +1,4 @@
-"""What several folders of tests need: a real PostgreSQL server, started once, with a fresh database for each test."""
+"""What all tests share: the order they begin in, how examples are drawn, and a real PostgreSQL server with a fresh database for each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _NUMBERS = count(1)
+
+# The same examples in every run, however slow the machine. To look for new ones: pytest --hypothesis-profile=explore
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1_000)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
