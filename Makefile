@@ -37,8 +37,7 @@ lock:
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra demo -c requirements/dev.lock -o requirements/demo.lock
 
 $(BIN)/uv:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	tools/venv.sh $(PYTHON) $(VENV)
 
 $(DEMO_STAMP): $(BIN)/uv
 	$(BIN)/uv pip install -q --python $(BIN)/python -r requirements/demo.lock
