@@ -191,15 +191,15 @@ def _draw_axes(canvas: _Canvas, labels: Sequence[str], low: float, high: float) 
 
 def _draw_marks(canvas: _Canvas, marks: Sequence[Mark], axes: _Axes) -> None:
     frame = canvas.frame
-    for row, mark in enumerate(marks):
+    for mark in marks:
         x = axes.x(mark.x - 0.5)
-        late = x > frame.left + frame.inner_width * 0.7
+        late = x > frame.left + frame.inner_width * 0.9
         canvas.add("line", x1=x, x2=x, y1=frame.top, y2=frame.top + frame.inner_height, class_="mark")
         canvas.add(
             "text",
             mark.label,
             x=x - 5 if late else x + 5,
-            y=frame.top + 9 + 13 * (row % 3),
+            y=frame.top + 9,
             class_="axis strong halo",
             text_anchor="end" if late else "start",
         )
@@ -214,11 +214,22 @@ def _draw_series(canvas: _Canvas, one: Series, k: int, axes: _Axes) -> None:
     elif band:
         i, lo, hi = band[0]
         canvas.add("line", x1=axes.x(i), x2=axes.x(i), y1=axes.y(lo), y2=axes.y(hi), class_=f"whisker c{k}")
-    points = [(axes.x(i), axes.y(v)) for i, v in enumerate(one.y) if v is not None and math.isfinite(v)]
-    if len(points) > 1 and one.joined:
-        canvas.add("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_=f"line c{k}" + (" dashed" if one.dashed else ""))
-    for x, y in points if len(points) <= MOST_DOTS or not one.joined else ():
-        canvas.add("circle", cx=x, cy=y, r=3, class_=f"dot c{k}")
+    known = [(i, axes.x(i), axes.y(v)) for i, v in enumerate(one.y) if v is not None and math.isfinite(v)]
+    for run in _unbroken(known) if one.joined else ():
+        canvas.add("polyline", points=" ".join(f"{x},{y}" for _, x, y in run), class_=f"line c{k}" + (" dashed" if one.dashed else ""))
+    for _, x, y in known if len(known) <= MOST_DOTS or not one.joined else ():
+        canvas.add("circle", cx=x, cy=y, r=3 if one.joined else 3.6, class_=f"dot c{k}")
+
+
+def _unbroken(points: Sequence[tuple[int, float, float]]) -> list[list[tuple[int, float, float]]]:
+    """Split points where a position is missing; a piece of one point has no line."""
+    runs: list[list[tuple[int, float, float]]] = []
+    for point in points:
+        if runs and runs[-1][-1][0] == point[0] - 1:
+            runs[-1].append(point)
+        else:
+            runs.append([point])
+    return [run for run in runs if len(run) > 1]
 
 
 def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None, width: int = 400) -> Markup:

@@ -28,10 +28,10 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
     found = []
     for title, name, digits in QUALITY:
         live, estimated, shadow = ([getattr(w, prefix + name) for w in windows] for prefix in ("", "estimated_", "shadow_"))
-        shown = [("live, with its 95 % interval", live, False), ("estimated without labels", estimated, True)]
+        shown = [("live, with its 95 % interval", live, "c1"), ("estimated without labels", estimated, "c2 dashed")]
         if any(value.value is not None for value in shadow):
-            shown.append(("shadow", shadow, False))
-        series = [_series(label, values, dashed=dashed) for label, values, dashed in shown]
+            shown.append(("shadow", shadow, "c3 dots"))
+        series = [_series(label, values, style) for label, values, style in shown]
         rows = [
             (f"{label} · {window.model}", *(_value(values[i], digits) for _, values, _ in shown))
             for i, (label, window) in enumerate(zip(labels, windows, strict=True))
@@ -42,7 +42,7 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
                 partial(charts.lines, labels=labels, series=series, marks=marks),
                 ("Window", *(label for label, _, _ in shown)),
                 rows if any(one.value is not None for one in (*live, *estimated)) else (),
-                tuple((label, f"c{k}" + (" dashed" if dashed else "")) for k, (label, _, dashed) in enumerate(shown, 1)),
+                tuple((label, style) for label, _, style in shown),
             )
         )
     return found
@@ -59,7 +59,7 @@ def traffic(windows: Sequence[Window]) -> Figure:
 
 def promotions(windows: Sequence[Window]) -> list[Mark]:
     """Mark the windows that another model answered than the one before."""
-    return [Mark(i, now.model) for i, (before, now) in enumerate(pairwise(windows), 1) if before.model != now.model]
+    return [Mark(i, now.model.rpartition("@")[2]) for i, (before, now) in enumerate(pairwise(windows), 1) if before.model != now.model]
 
 
 def calibration(report: Mapping[str, Any]) -> Figure:
@@ -151,11 +151,10 @@ def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:
     return number(found["value"], digits) + interval
 
 
-def _series(name: str, values: Sequence[Value], *, dashed: bool) -> Series:
-    """Return a line; what was measured on live answers also with its interval, others alone, so that bands do not hide each other."""
-    measured = not dashed and name != "shadow"
-    low, high = ([v.low for v in values], [v.high for v in values]) if measured else ((), ())
-    return Series(name, [v.value for v in values], low, high, dashed=dashed)
+def _series(name: str, values: Sequence[Value], style: str) -> Series:
+    """Return a line: live quality with its interval, the estimate dashed; shadows as points, since each may be another model."""
+    low, high = ([v.low for v in values], [v.high for v in values]) if style == "c1" else ((), ())
+    return Series(name, [v.value for v in values], low, high, dashed="dashed" in style, joined="dots" not in style)
 
 
 def _value(found: Value, digits: int) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "failed", "killed")
 PAGE, MOST = 50, 1000
-MOST_METRICS = 6
+MOST_METRICS = 5
 MOST_CURVES = 8
 FIRST_METRICS = ("test_auc", "test_log_loss", "test_cost", "best_log_loss", "log_loss")
 TRIAL, BEST = "trial_log_loss", "best_log_loss"  # what a search logs to its run
