@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 _NUMBERS = count(1)
+_LONGEST = ("test_story.py", "test_killed.py")
 
 # The same examples in every run, however slow the machine. To look for new ones: pytest --hypothesis-profile=explore
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,8 +21,8 @@ settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest test, which takes minutes: the other workers do everything else meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_story.py")
+    """Begin with the tests that take minutes: other workers do everything else meanwhile."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
 
 
 @pytest.fixture(scope="session")
