@@ -136,7 +136,8 @@ _HOME: Final[dict[str, str]] = {
     "Needs a person": "Cần người xử lý",
     "What there is": "Hiện có",
     "Model versions": "Phiên bản mô hình",
-    "Runs, trials among them": "Lượt chạy, gồm cả lần thử",
+    "Runs and trials": "Lượt chạy và lần thử",
+    "more reasons": "lý do khác",
     "The whole log": "Toàn bộ nhật ký",
     "Live AUC": "AUC thực tế",
     "Live log loss": "Log loss thực tế",
@@ -173,8 +174,8 @@ _SERVICE: Final[dict[str, str]] = {
     "Rows by window": "Số dòng theo cửa sổ",
     "With a label": "Đã có nhãn",
     "all rows": "tất cả các dòng",
-    "live, with its 95 % interval": "thực tế, kèm khoảng tin cậy 95 %",
-    "estimated without labels": "ước lượng khi chưa có nhãn",
+    "live, 95 % interval": "thực tế, khoảng tin cậy 95 %",
+    "estimate": "ước lượng",
     "Drift by window": "Trôi dạt theo cửa sổ",
     "How far each feature is from what the model was judged on, 0 to 1. Shaded: it moved, beyond chance and by enough to matter.": (
         "Mỗi đặc trưng lệch bao xa so với dữ liệu dùng để đánh giá mô hình, từ 0 đến 1. "

@@ -28,7 +28,7 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
     found = []
     for title, name, digits in QUALITY:
         live, estimated, shadow = ([getattr(w, prefix + name) for w in windows] for prefix in ("", "estimated_", "shadow_"))
-        shown = [("live, with its 95 % interval", live, "c1"), ("estimated without labels", estimated, "c2 dashed")]
+        shown = [("live, 95 % interval", live, "c1"), ("estimate", estimated, "c2 dashed")]
         if any(value.value is not None for value in shadow):
             shown.append(("shadow", shadow, "c3 dots"))
         series = [_series(label, values, style) for label, values, style in shown]

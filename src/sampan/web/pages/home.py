@@ -66,7 +66,7 @@ def _stored(workspace: Workspace) -> tuple[tuple[str, int, str], ...]:
     n_incidents = len(workspace.incident.list_incidents().incidents)
     return (
         ("Datasets", len(catalog.assets("dataset")), "/data"),
-        ("Runs, trials among them", sum(asset.n_versions for asset in catalog.assets("run")), "/runs"),
+        ("Runs and trials", sum(asset.n_versions for asset in catalog.assets("run")), "/runs"),
         ("Model versions", sum(asset.n_versions for asset in catalog.assets("model")), "/models"),
         ("Services", len(catalog.assets("service")), "/services"),
         ("Incidents", n_incidents, "/incidents"),
