@@ -32,6 +32,14 @@ def test_lines_show_bands_marks_and_gaps() -> None:
     assert drawn(svg).get("aria-label") == "AUC"
 
 
+def test_a_missing_value_breaks_the_line() -> None:
+    svg = charts.lines("AUC", list("abcde"), [Series("auc", [0.1, 0.2, None, 0.3, 0.4])])
+
+    assert svg.count("<polyline") == 2
+    assert "<polyline" not in charts.lines("AUC", list("abc"), [Series("auc", [0.1, None, 0.2])])
+    assert "<polyline" not in charts.lines("AUC", list("abc"), [Series("auc", [0.1, 0.2, 0.3], joined=False)])
+
+
 def test_labels_of_an_axis_never_overlap() -> None:
     labels = [f"2013-{month:02d}" for month in range(1, 13)] * 5
 

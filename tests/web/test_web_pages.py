@@ -18,9 +18,10 @@ from short_life import HOSTILE, NAME, live_through
 
 from sampan.evaluation.gate import REASONS
 from sampan.web import app, page
-from sampan.web.pages import models
+from sampan.web.pages import models, services
 from sampan.web.pages.datasets import plain_type
 from sampan.web.pages.runs import brief, metric_columns, sort_runs
+from sampan.web.words import VIETNAMESE, vietnamese
 from sampan.workspace.runs import RunLine
 from sampan.workspace.workspace import Workspace
 
@@ -145,6 +146,15 @@ def test_the_model_page_tells_the_gate_in_questions(client: TestClient, ws: Work
     assert "Beside a simple baseline" in text
     assert "Calibration" in text
     assert "AUC: shop" in text
+
+
+def test_every_chart_is_told_in_vietnamese(ws: Workspace) -> None:
+    shown = models.load_model(ws, {"ref": f"{NAME}@v2"})
+    charts = [*services.load_service(ws, {"name": NAME})["charts"], *shown["charts"]]
+
+    said = {word for one in charts for word in (one.title, one.note, *one.head, *(name for name, _ in one.legend)) if word}
+    assert sorted(said - set(VIETNAMESE)) == []
+    assert "AUC" in {vietnamese(one.title).partition(":")[0] for one in shown["slices"]}
 
 
 def test_every_reason_of_a_gate_has_its_question() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT, SHOWN = 60, 8
 QUIET = {"step_committed", "dataset_described", "run_started", "params_logged"}  # on the page of the log, too frequent for home
+OPENED = "sampan ui"  # who reads the page has done that
 TRENDS = (("Live AUC", "auc", 3), ("Live log loss", "log_loss", 3), ("Live cost a row", "cost", 2))
 
 
@@ -34,7 +35,8 @@ def load_home(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, An
     status = workspace.home.status()
     live = [(one, _watched(workspace, one.service)) for one in status.live]
     events = [event for event in workspace.home.log(limit=LOOKED_AT).events if event.type not in QUIET][:SHOWN]
-    return {"status": status, "live": live, "stored": _stored(workspace) if status.counts else (), "events": events}
+    following = [command for command in status.next if command != OPENED]
+    return {"status": status, "live": live, "stored": _stored(workspace) if status.counts else (), "events": events, "next": following}
 
 
 def load_node(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
