@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -12,6 +13,8 @@ from typing import Any, ClassVar, TypeVar
 from sampan.errors import IntegrityError, StoreUnavailable
 from sampan.store.database import BUSY_S, Database, Row, Session
 
+_UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
+_LITTLE_SPACE = 1 << 20  # bytes: below, SQLite may not find room for the files beside the database
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _PAUSE_S = 0.01
 _CACHE_KIB = 64 << 10  # at most, a connection
@@ -20,10 +23,11 @@ Answer = TypeVar("Answer")
 
 
 class SqliteSession:
-    """A connection to one file."""
+    """A connection to one file. A frozen one takes the file as it is: it can be opened where nothing can be written, and only read."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, frozen: bool = False) -> None:
         self.connection = connection
+        self.frozen = frozen
 
     def all(self, sql: str, *values: Any) -> list[Row]:
         """Run a query and return every row."""
@@ -53,6 +57,28 @@ class SqliteDatabase(Database[SqliteSession]):
         return session.one("select 1 from sqlite_master where type = 'table' and name = ?", name) is not None
 
     def _connect(self) -> SqliteSession:
+        before = self._is_at_rest()
+        try:
+            return self._connect_shared()
+        except sqlite3.OperationalError as cause:
+            # On a full or read-only disk SQLite cannot make the files by which processes share a database, not even to read it.
+            if before and cause.sqlite_errorcode & 0xFF in _UNWRITABLE:
+                return self._connect_frozen()
+            raise
+
+    def _is_at_rest(self) -> bool:
+        """Say whether the file alone holds everything: no other process writes to it, and none died with records beside it."""
+        file, beside = Path(self.address), Path(f"{self.address}-wal")
+        try:
+            return file.stat().st_size > 0 and not (beside.is_file() and beside.stat().st_size > 0)
+        except OSError:
+            return False
+
+    def _connect_frozen(self) -> SqliteSession:
+        address = f"{Path(self.address).absolute().as_uri()}?mode=ro&immutable=1"
+        return SqliteSession(sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False), frozen=True)
+
+    def _connect_shared(self) -> SqliteSession:
         # check_same_thread: the pool hands a connection from thread to thread, to one at a time.
         connection = sqlite3.connect(self.address, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
@@ -72,7 +98,8 @@ class SqliteDatabase(Database[SqliteSession]):
         session.connection.close()
 
     def _is_usable(self, session: SqliteSession) -> bool:
-        return not session.connection.in_transaction
+        # A frozen connection never sees what others write later, so the next reader gets a new one.
+        return not session.frozen and not session.connection.in_transaction
 
     def _begin(self, session: SqliteSession) -> None:
         _patiently(lambda: session.connection.execute("begin immediate"))
@@ -101,7 +128,9 @@ class SqliteDatabase(Database[SqliteSession]):
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return IntegrityError(f"{self.address} is damaged or is no SQLite database: {cause}", hint="restore the file from a backup")
         if hint := _HINTS.get(code):
-            return StoreUnavailable(f"{self.address} cannot be used: {cause}", hint=hint.format(folder=Path(self.address).parent))
+            folder = Path(self.address).parent
+            trouble, remedy = _disk_trouble(folder) or (str(cause), hint.format(folder=folder))
+            return StoreUnavailable(f"{self.address} cannot be used: {trouble}", hint=remedy)
         return None
 
 
@@ -112,6 +141,20 @@ _HINTS = {
     sqlite3.SQLITE_CANTOPEN: "check that {folder} exists and that you may write in it",
     sqlite3.SQLITE_PERM: "give yourself the right to write in {folder}",
 }
+
+
+def _disk_trouble(folder: Path) -> tuple[str, str] | None:
+    """Look for what SQLite's own words leave open: a disk that is full, or one that is mounted to be read only."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    if disk.f_flag & os.ST_RDONLY:
+        return "its file system is mounted read-only", "it can still be read; to write, choose a store on a disk that can be written"
+    if disk.f_bavail * disk.f_frsize < _LITTLE_SPACE:
+        left = disk.f_bavail * disk.f_frsize // 1024
+        return f"its disk is full ({left:,} kB left)", f"free some space on the disk of {folder}; nothing was half written"
+    return None
 
 
 def _patiently(action: Callable[[], Answer]) -> Answer:
