@@ -10,7 +10,7 @@ import pytest
 
 from sampan.engine.code import code_keys
 from sampan.engine.pipeline import load_steps
-from sampan.errors import NotFound
+from sampan.errors import NotFound, StepFailed
 from sampan.store.hints import Hints
 
 TEXT = """
@@ -116,5 +116,5 @@ def test_an_error_in_the_file_is_the_users_own(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("1 / 0\n")
 
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(StepFailed, match=r"broken\.py raised ZeroDivisionError: division by zero at .*broken\.py:1"):
             load_steps(tmp_path / "broken.py")

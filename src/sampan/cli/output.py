@@ -37,6 +37,8 @@ def show_error(error: BaseException, *, as_json: bool) -> int:
         sys.stderr.write(to_json({"error": told}).decode() + "\n")
     else:
         sys.stderr.write(paint(_RED, "error", sys.stderr) + f": {told['message']}\n")
+        if trace := told.get("trace"):
+            sys.stderr.write(paint(_DIM, str(trace), sys.stderr) + "\n")
         if told["hint"]:
             sys.stderr.write(paint(_BOLD, "hint", sys.stderr) + f": {told['hint']}\n")
     return error.exit_code if isinstance(error, SampanError) else 1

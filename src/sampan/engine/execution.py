@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sampan.engine import sources, values
+from sampan.engine import values
+from sampan.engine.failures import own_lines
 from sampan.engine.shelf import Shelf
 from sampan.engine.step import Step
 from sampan.engine.values import Stored, Want
@@ -98,21 +99,11 @@ def _store(name: str, result: Any, shelf: Shelf) -> Stored:
 
 
 def _failed(step: Step[..., Any], cause: BaseException) -> StepFailed:
-    """Tell the user's own lines, without ours before and the libraries' after."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(cause.__traceback__)
-        if not sources.is_library(frame.filename) and frame.filename not in _OURS
-    ]
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    place, trace = own_lines(cause)
     text = "".join(traceback.format_exception_only(cause)).strip()
-    trace = "".join(traceback.format_list(frames)) + text
     return StepFailed(
         f"step {step.name} raised {text.partition(chr(10))[0]}{place}",
         step=step.name,
-        trace=trace,
+        trace=f"{trace}\n{text}".lstrip("\n"),
         hint=f"mend {step.name}; the steps before it are kept and will come from cache",
     )
-
-
-_OURS = (__file__, values.__file__)

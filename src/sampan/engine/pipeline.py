@@ -42,15 +42,21 @@ def load_steps(file: Path, memory: Memory | None = None) -> list[Step[..., Any]]
     ------
     NotFound : there is no such file, or no step is in it.
     """
+    steps = find_steps(file, memory)
+    if not steps:
+        raise NotFound(f"{file.resolve()} has no steps", hint="mark the functions that make something with @step")
+    return steps
+
+
+def find_steps(file: Path, memory: Memory | None = None) -> list[Step[..., Any]]:
+    """Return the steps of a Python file as `load_steps` does, but none where it has none."""
     file = file.resolve()
     name = f"steps-{digest_bytes(str(file).encode())[3:19]}"
     if memory and (steps := _recall(memory.get(name))):
         return steps
     module = load_script(file)
     steps = list(dict.fromkeys(found for found in vars(module).values() if isinstance(found, Step)))
-    if not steps:
-        raise NotFound(f"{file} has no steps", hint="mark the functions that make something with @step")
-    if memory:
+    if memory and steps:
         _keep(memory, name, steps)
     return steps
 

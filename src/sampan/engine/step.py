@@ -23,7 +23,7 @@ import msgspec
 
 from sampan.core.digests import Digest, digest_bytes
 from sampan.engine.canonical import is_plain
-from sampan.errors import NotFound, ParameterError, UsageError
+from sampan.errors import NotFound, ParameterError, SampanError, UsageError
 
 # The script that is being imported for its steps, so that one which runs them then can be told.
 _IMPORTING: ContextVar[str] = ContextVar("importing", default="")
@@ -121,7 +121,14 @@ def step(function: Callable[P, R] | None = None, /, *, cpu: int = 1, effects: bo
 
 
 def load_script(file: Path) -> ModuleType:
-    """Import a file that belongs to no package, once a process. Its `if __name__ == "__main__"` part does not run."""
+    """Import a file that belongs to no package, once a process. Its `if __name__ == "__main__"` part does not run.
+
+    Raises
+    ------
+    NotFound : there is no such Python file.
+    ProjectFileError : it is no Python.
+    StepFailed : it raised, or imports what is not installed.
+    """
     name = f"sampan_script_{file.stem}_{digest_bytes(str(file.resolve()).encode())[3:11]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -135,8 +142,12 @@ def load_script(file: Path) -> ModuleType:
     token = _IMPORTING.set(str(file))
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as cause:
         del sys.modules[name]
+        if isinstance(cause, (Exception, SystemExit)) and not isinstance(cause, SampanError):
+            from sampan.engine.failures import import_failed
+
+            raise import_failed(file, cause) from cause
         raise
     finally:
         _IMPORTING.reset(token)

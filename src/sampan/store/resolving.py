@@ -38,8 +38,16 @@ def missing_asset(session: Session, name: str, kind: str) -> NotFound:
     if kind and elsewhere:
         return NotFound(f"no {kind} called {name!r}", did_you_mean=elsewhere)
     known = {n for k, n in rows if not kind or k == kind}
-    hint = "" if known else f"there is no {kind or 'asset'} in this store yet"
-    return NotFound(f"no {kind or 'asset'} called {name!r}", did_you_mean=nearest(name, sorted(known)), hint=hint)
+    close = nearest(name, sorted(known))
+    hint = "" if close else _known_names(sorted(known), kind or "asset")
+    return NotFound(f"no {kind or 'asset'} called {name!r}", did_you_mean=close, hint=hint)
+
+
+def _known_names(names: list[str], what: str) -> str:
+    if not names:
+        return f"there is no {what} in this store yet"
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"{what}s here: {', '.join(names[:_SHOWN])}{more}"
 
 
 def _by_name(session: Session, wanted: Ref, kind: str) -> Node | None:

@@ -21,6 +21,28 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collec
     return "\n".join(f"  {line}".rstrip() for line in justified)
 
 
+def count(n: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    >>> count(1, "step"), count(1200, "step")
+    ('1 step', '1,200 steps')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def size_text(n_bytes: int) -> str:
+    """Write a number of bytes in the unit that suits it.
+
+    >>> size_text(812), size_text(41_300), size_text(2_310_000)
+    ('812 bytes', '41 kB', '2.3 MB')
+    """
+    if n_bytes < 1_000:
+        return count(n_bytes, "byte")
+    if n_bytes < 1_000_000:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1_000_000_000 else f"{n_bytes / 1e9:.1f} GB"
+
+
 def _cut(cell: str, widest: int) -> str:
     flat = cell.replace("\n", "⏎")
     return flat if len(flat) <= widest else flat[: widest - 1] + "…"

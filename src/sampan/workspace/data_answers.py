@@ -41,6 +41,7 @@ class ColumnLine(msgspec.Struct, frozen=True):
     null_share: float
     n_distinct: int
     values: str  # "12 … 1,400, median 872" or the most frequent texts
+    estimated: bool = False  # whether n_distinct is an estimate
 
 
 class RuleLine(msgspec.Struct, frozen=True):
@@ -208,9 +209,12 @@ class Head(Answer, frozen=True, kw_only=True):
     rows: tuple[dict[str, Any], ...]
 
     def text(self) -> str:
-        """Rows in aligned columns."""
-        cells = [["" if row[name] is None else str(row[name]) for name in self.columns] for row in self.rows]
-        return align(self.columns, cells, widest=24)
+        """Rows in aligned columns, numbers to the right."""
+        if not self.rows:
+            return f"{self.ref} has no rows; its columns are {', '.join(self.columns)}"
+        cells = [[_value_text(row[name]) for name in self.columns] for row in self.rows]
+        numbers = [name for name in self.columns if all(_is_number(row[name]) for row in self.rows)]
+        return align(self.columns, cells, right=numbers, widest=25)
 
 
 class Differs(Answer, frozen=True, kw_only=True):
@@ -313,8 +317,21 @@ def column_line(column: ColumnProfile, node: Node) -> ColumnLine:
         n_null=column.n_null,
         null_share=column.null_share,
         n_distinct=column.n_distinct,
-        values=_values_text(column),
+        values=_truths_text(column) if node.facts["columns"].get(column.name) == "Boolean" else _values_text(column),
+        estimated=column.is_sampled,
     )
+
+
+def _distinct_text(column: ColumnLine) -> str:
+    """Write how many values there are; an estimate to three digits, so that nobody takes it for a count."""
+    if not column.estimated:
+        return f"{column.n_distinct:,}" if column.n_distinct else ""
+    return f"~{float(f'{column.n_distinct:.3g}'):,.0f}"
+
+
+def _truths_text(column: ColumnProfile) -> str:
+    words = ("false", "true") if len(column.counts) > 1 else ("true" if column.maximum else "false",)
+    return ", ".join(f"{word} ({n:,})" for word, n in zip(words, column.counts, strict=False))
 
 
 def _values_text(column: ColumnProfile) -> str:
@@ -332,16 +349,29 @@ def _values_text(column: ColumnProfile) -> str:
 
 
 def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
-    rows = [
-        (c.name, _plain_type(c.type), f"{c.null_share:.1%}" if c.n_null else "", f"{c.n_distinct:,}" if c.n_distinct else "", c.values)
-        for c in columns
-    ]
+    rows = [(c.name, _plain_type(c.type), f"{c.null_share:.1%}" if c.n_null else "", _distinct_text(c), c.values) for c in columns]
     return align(("column", "type", "missing", "distinct", "values"), rows, right=("missing", "distinct"))
 
 
 def _plain_type(name: str) -> str:
     """Write Datetime(us, UTC) for Datetime(time_unit='us', time_zone='UTC')."""
     return name.replace("time_unit=", "").replace("time_zone=", "").replace("'", "")
+
+
+def _value_text(value: object) -> str:
+    """Write a value of a row as a person reads it; moments that fall on whole seconds without their zeros."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    text = str(value)
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") and "T" in text else text
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _row_text(row: dict[str, Any], first: tuple[str, ...] = ()) -> str:

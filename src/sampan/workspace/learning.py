@@ -27,6 +27,7 @@ from sampan.core.digests import Digest, digest_value
 from sampan.core.events import Input, RunEnded, RunStarted, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.times import Millis, iso
+from sampan.engine.failures import own_lines
 from sampan.errors import ParameterError, SampanError, StepFailed, Unsupported
 from sampan.evaluation.baseline import fit_baseline
 from sampan.evaluation.costs import best_threshold
@@ -45,7 +46,7 @@ from sampan.tuning.spaces import ParameterValue
 from sampan.workspace.feature_tables import LabeledRows
 from sampan.workspace.model_events import ModelEvaluated, ModelTrained, StoredFile
 from sampan.workspace.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE
-from sampan.workspace.training import Trainer, trace_in
+from sampan.workspace.training import Trainer
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -218,6 +219,7 @@ class Learning:
         except SampanError:
             raise
         except Exception as cause:
+            place, trace = own_lines(cause)
             n_missing = int(np.isnan(matrix).any(axis=0).sum())
             hint = (
                 f"{n_missing} of {matrix.shape[1]} features have missing values; the estimator must take NaN, or impute"
@@ -225,9 +227,9 @@ class Learning:
                 else ""
             )
             raise StepFailed(
-                f"{trainer.function.__name__} raised {type(cause).__name__}: {cause}",
+                f"{trainer.function.__name__} raised {type(cause).__name__}: {cause}{place}",
                 step=trainer.function.__name__,
-                trace=trace_in(cause, self.order.file),
+                trace=trace,
                 hint=hint,
             ) from cause
         if model is None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from sampan.core.answers import Answer
 from sampan.core.graph import MetricSummary, NodeId, RunRow
+from sampan.core.refs import nearest
 from sampan.core.times import Millis, iso
-from sampan.errors import NotFound, ParameterError
-from sampan.workspace.columns import align
+from sampan.errors import NotFound, ParameterError, UsageError
+from sampan.workspace.columns import align, count
+from sampan.workspace.data_answers import Head
 from sampan.workspace.operation import Room, operation
 
+if TYPE_CHECKING:
+    from sampan.engine.engine import StepOutcome
+    from sampan.engine.step import Step
+
 MANY = 10_000
+_SHOWN = 10
+_DECLARE = (
+    "`import sampan as sp`, then mark each function that makes a table with @sp.step, or the one that fits a model with @sp.train(…);"
+    " a plain script is run with python"
+)
 
 
 class RunLine(msgspec.Struct, frozen=True):
@@ -98,16 +111,19 @@ class RunMetrics(Answer, frozen=True, kw_only=True):
 
 
 class StepsRan(Answer, frozen=True, kw_only=True):
-    """The steps of a file, brought up to date."""
+    """The steps of a file, brought up to date, and what one of them made where that was asked for."""
 
     file: str
     ran: tuple[str, ...]
     cached: tuple[str, ...]
     digests: dict[str, str]
+    shown: Head | None = None
 
     def text(self) -> str:
         """Say which steps ran."""
-        return f"{self.file}: {len(self.ran)} steps ran ({', '.join(self.ran) or 'none'}), {len(self.cached)} were up to date"
+        ran = f"{count(len(self.ran), 'step')} ran: {', '.join(self.ran)}" if self.ran else "no step had to run"
+        line = f"{self.file}: {ran}" + (f"; {len(self.cached)} up to date" if self.cached else "")
+        return line if self.shown is None else f"{line}\n\n{self.shown.text()}"
 
 
 class FileRan(Answer, frozen=True, kw_only=True):
@@ -144,6 +160,7 @@ class Runs(Room):
         seed: int = 0,
         data: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
+        show: str = "",
     ) -> FileRan:
         """Carry out a file: train the model it declares, or bring its steps up to date.
 
@@ -158,11 +175,12 @@ class Runs(Room):
         seed : of the search and the training
         data : another version of a dataset, such as flights=flights@v3
         params : parameters that are not searched, or those of steps, such as num_leaves=31
+        show : the step whose result is wanted: a table's first rows, or the value
         """
-        if not file.is_file():
-            raise NotFound(f"there is no file {file}", hint="give the path of a Python file")
-        if (steps := self._steps(file, params or {}, data or {})) is not None:
-            return FileRan(steps=steps)
+        declared = self._declared(file)
+        if declared:
+            steps = self._run_steps(declared, file, params or {}, data or {}, show)
+            return FileRan(steps=steps, next=() if show else (f"sampan run {file} --show {declared[-1].name}",))
         trained = self.ws.model.train(
             file, name=name, trials=trials, since=since, until=until, like=like, seed=seed, data=data, params=params
         )
@@ -186,7 +204,7 @@ class Runs(Room):
             raise ParameterError(f"no run is {state!r}", hint="running, finished, failed or killed")
         rows = self.ws.catalog.runs(experiment=experiment, state=state, limit=MANY if not trials else limit)
         chosen = [row for row in rows if trials or row.parent is None][:limit]
-        return RunList(runs=tuple(self._line(row) for row in chosen), next=("sampan run show RUN",) if chosen else ())
+        return RunList(runs=tuple(self._line(row) for row in chosen), next=(f"sampan run show {chosen[0].node.id[:12]}",) if chosen else ())
 
     @operation(reads=True)
     def show(self, run: str) -> RunShown:
@@ -194,7 +212,7 @@ class Runs(Room):
 
         Parameters
         ----------
-        run : the run's id, or its first digits
+        run : the run's id, its first digits, or a model's name for its newest run
         """
         row = self._row(run)
         trials = [each for each in self.ws.catalog.runs(experiment=row.experiment, limit=MANY) if each.parent == row.node.id]
@@ -215,7 +233,7 @@ class Runs(Room):
 
         Parameters
         ----------
-        run : the run's id, or its first digits
+        run : the run's id, its first digits, or a model's name for its newest run
         key : the metric whose points are wanted
         """
         row = self._row(run)
@@ -230,7 +248,13 @@ class Runs(Room):
         )
 
     def _row(self, run: str) -> RunRow:
-        return self.ws.catalog.run(self.ws.catalog.resolve(run, kind="run").id)
+        """Return the run an id means; a model's name means its newest run, not the newest trial inside it."""
+        node = self.ws.catalog.resolve(run, kind="run")
+        if run == node.name:
+            newest = next((row for row in self.ws.catalog.runs(experiment=run, limit=MANY) if row.parent is None), None)
+            if newest is not None:
+                return newest
+        return self.ws.catalog.run(node.id)
 
     def _line(self, row: RunRow) -> RunLine:
         ended = row.ended
@@ -246,26 +270,74 @@ class Runs(Room):
             params=self.ws.catalog.params(row.node.id),
         )
 
-    def _steps(self, file: Path, params: dict[str, str], data: dict[str, str]) -> StepsRan | None:
-        """Run a file's steps on the datasets their inputs are named for; None where it has no steps."""
-        from sampan.engine.pipeline import load_steps
+    def _declared(self, file: Path) -> Sequence[Step[..., Any]]:
+        """Return the steps a file declares; none where it trains a model.
 
-        engine = self.ws.engine
-        try:
-            steps = load_steps(file, engine.hints)
-        except NotFound:
-            return None
+        Raises
+        ------
+        NotFound : it is no Python file.
+        UsageError : it declares neither, so that importing it would only carry it out unrecorded.
+        """
+        from sampan.engine.pipeline import find_steps
+
+        if file.is_dir():
+            raise NotFound(f"{file} is a folder", hint="give the path of a Python file in it")
+        if not file.is_file():
+            near = nearest(file.name, [each.name for each in file.parent.glob("*.py")])
+            raise NotFound(f"there is no file {file}", did_you_mean=near, hint="" if near else "give the path of a Python file")
+        if file.suffix == ".py" and not declares(file):
+            raise UsageError(f"{file} has neither steps nor a training function; nothing was run", hint=_DECLARE)
+        return find_steps(file, self.ws.engine.hints)
+
+    def _run_steps(self, steps: Sequence[Step[..., Any]], file: Path, params: dict[str, str], data: dict[str, str], show: str) -> StepsRan:
+        """Run steps on the datasets their inputs are named for."""
         made = {step.name for step in steps}
-        wanted = {name for step in steps for name in step.declared.inputs if name not in made}
-        inputs: dict[str, Any] = {n: self.ws.catalog.resolve(data.get(n, n), kind="dataset").digest for n in sorted(wanted)}
+        if show and show not in made:
+            raise NotFound(f"{file} has no step {show!r}", did_you_mean=nearest(show, made) or tuple(made))
+        wanted = {name: step.name for step in steps for name in step.declared.inputs if name not in made}
+        inputs: dict[str, Any] = {n: self._input(n, data.get(n, n), wanted[n]) for n in sorted(wanted)}
         known = {name: default for step in steps for name, default in step.declared.defaults.items()}
-        outcomes = engine.run(steps, inputs=inputs, params={n: _like(n, text, known) for n, text in params.items()})
+        outcomes = self.ws.engine.run(steps, inputs=inputs, params={n: _like(n, text, known) for n, text in params.items()})
         return StepsRan(
             file=file.name,
             ran=tuple(name for name, o in outcomes.items() if not o.cached),
             cached=tuple(name for name, o in outcomes.items() if o.cached),
             digests={name: o.digest for name, o in outcomes.items()},
+            shown=_head(show, outcomes[show]) if show else None,
         )
+
+    def _input(self, name: str, ref: str, step: str) -> str:
+        try:
+            return self.ws.catalog.resolve(ref, kind="dataset").digest
+        except NotFound as cause:
+            if ref != name:
+                raise
+            hint = cause.hint if cause.did_you_mean else f"sampan data add FILE --name {name}, or --data {name}=DATASET"
+            raise NotFound(f"step {step} needs {name!r}, and no dataset or step has that name", hint=hint) from cause
+
+
+def declares(file: Path) -> bool:
+    """Say whether a file could declare steps or a training function: it imports sampan, or a module beside it that may.
+
+    A file that is no Python is left to the import, which tells why.
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return True
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules = {name.partition(".")[0] for name in imported}
+    return "sampan" in modules or any((file.parent / m).with_suffix(".py").is_file() or (file.parent / m).is_dir() for m in modules if m)
+
+
+def _head(name: str, outcome: StepOutcome) -> Head:
+    """Return a result's first rows; a value that is no table is one row."""
+    value = outcome.load()
+    if not hasattr(value, "to_dicts"):
+        return Head(ref=name, columns=(name,), rows=({name: str(value)},))
+    frame = value.head(_SHOWN)
+    return Head(ref=name, columns=tuple(frame.columns), rows=tuple(frame.to_dicts()))
 
 
 def _like(name: str, text: str, known: dict[str, Any]) -> Any:

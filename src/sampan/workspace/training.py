@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sampan.core.refs import check_name, nearest
-from sampan.errors import NotFound, ParameterError, SampanError, StepFailed
+from sampan.errors import NotFound, ParameterError
 from sampan.evaluation.objective import Objective
 from sampan.tuning.spaces import Choice, Floats, Ints, ParameterValue, Space, first_values
 from sampan.workspace.sources import DataFile
@@ -124,12 +124,7 @@ def load_trainer(file: Path, name: str = "") -> Trainer:
 
     if not file.is_file():
         raise NotFound(f"there is no file {file}", hint="give the path of a file with an @sp.train function")
-    try:
-        module = load_script(file)
-    except SampanError:
-        raise
-    except Exception as cause:
-        raise StepFailed(f"{file.name} raised {type(cause).__name__}: {cause}", step=file.name, trace=trace_in(cause, file)) from cause
+    module = load_script(file)
     found = {each.name: each for each in vars(module).values() if isinstance(each, Trainer)}
     for trainer in found.values():
         trainer.sources = tuple(each for each in vars(module).values() if isinstance(each, DataFile))
@@ -140,14 +135,6 @@ def load_trainer(file: Path, name: str = "") -> Trainer:
     if not name and len(found) > 1:
         raise ParameterError(f"{file} trains {', '.join(found)}", hint="say which: --name " + next(iter(found)))
     return found[name] if name else next(iter(found.values()))
-
-
-def trace_in(error: BaseException, file: Path) -> str:
-    """Return the part of a traceback that lies in the user's file."""
-    import traceback
-
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file.resolve()]
-    return "".join(traceback.format_list(own)).rstrip()
 
 
 def _read(text: str, like: Space | ParameterValue) -> ParameterValue:

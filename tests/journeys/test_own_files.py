@@ -1,0 +1,118 @@
+"""`sampan run` on whatever a person has: steps, a plain script, a mistake. Each does something sensible or says what it expects."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sampan as package
+
+pytestmark = pytest.mark.slow  # each case starts the program
+
+ENV = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1]), "SAMPAN_ACTOR": "an"}
+STEPS = """
+import polars as pl
+import sampan as sp
+
+@sp.step
+def roomy(planes: pl.DataFrame, *, min_seats: int = 10) -> pl.DataFrame:
+    return planes.filter(pl.col("seats") >= min_seats)
+
+@sp.step
+def makers(roomy: pl.DataFrame) -> pl.DataFrame:
+    return roomy.group_by("maker").agg(pl.len().alias("n")).sort("maker")
+"""
+PLANES = "tail,maker,seats\n1,Airbus,180\n2,Boeing,149\n3,Cessna,4\n4,Boeing,330\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "planes.csv").write_text(PLANES)
+    (tmp_path / "steps.py").write_text(STEPS)
+    return tmp_path
+
+
+def sampan(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sampan", *line.split()]
+    return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=120)
+
+
+def test_steps_run_once_are_shown_and_come_from_cache_the_second_time(folder: Path) -> None:
+    sampan(folder, "data add planes.csv --key tail")
+    first = sampan(folder, "run steps.py")
+    again = sampan(folder, "run steps.py --show makers")
+    other = json.loads(sampan(folder, "run steps.py --params min_seats=1 --show makers --json").stdout)
+
+    assert "steps.py: 2 steps ran: roomy, makers" in first.stdout
+    assert "next: sampan run steps.py --show makers" in first.stdout
+    assert "no step had to run; 2 up to date" in again.stdout
+    assert "Boeing  2" in again.stdout
+    assert [{"maker": "Airbus", "n": 1}, {"maker": "Boeing", "n": 2}, {"maker": "Cessna", "n": 1}] == other["steps"]["shown"]["rows"]
+
+
+def test_an_input_that_is_no_dataset_is_named_with_the_command_that_adds_it(folder: Path) -> None:
+    done = sampan(folder, "run steps.py")
+
+    assert done.returncode == 2
+    assert "step roomy needs 'planes'" in done.stderr
+    assert "sampan data add FILE --name planes" in done.stderr
+
+
+def test_a_plain_script_is_not_carried_out(folder: Path) -> None:
+    (folder / "plain.py").write_text("import pathlib\npathlib.Path('made').touch()\n")
+    done = sampan(folder, "run plain.py")
+
+    assert done.returncode == 2
+    assert "neither steps nor a training function; nothing was run" in done.stderr
+    assert "@sp.step" in done.stderr
+    assert not (folder / "made").exists()
+
+
+MISTAKES = {
+    "no Python": ("x = (\n", 2, "mine.py:1 is no Python: '(' was never closed", "mend mine.py"),
+    "an error": (
+        "import sampan\ndef go():\n    return 1 / 0\ngo()\n",
+        4,
+        "mine.py raised ZeroDivisionError: division by zero",
+        "mend mine.py",
+    ),
+    "a missing package": (
+        "import sampan\nimport nosuchpackage.deep\n",
+        4,
+        "imports nosuchpackage, which is not installed",
+        "pip install nosuchpackage",
+    ),
+    "it ends itself": ("import sampan, sys\nsys.exit(3)\n", 4, "mine.py raised SystemExit: 3", "mend mine.py"),
+    "a step that raises": (STEPS.replace("planes.filter", "planes['nope'].filter"), 4, '"nope" not found at', "mend roomy"),
+    "a step that returns nothing": (STEPS.replace("return planes", "planes"), 4, "step roomy returned nothing", "`return`"),
+    "neither": ("import sampan\nx = 1\n", 2, "declares no training function", "@sp.train"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_in_a_persons_file_is_told_as_theirs(folder: Path, case: str) -> None:
+    text, code, message, hint = MISTAKES[case]
+    (folder / "mine.py").write_text(text)
+    if "sp.step" in text:
+        sampan(folder, "data add planes.csv --key tail")
+    done = sampan(folder, "run mine.py")
+
+    assert code == done.returncode, done.stderr
+    assert message in done.stderr
+    assert hint in done.stderr.split("hint:")[1]
+    assert 1 == done.stderr.count("error:")
+    assert "bug in Sampan" not in done.stderr
+    assert str(Path(package.__file__).parent) not in done.stderr  # none of our own lines
+
+
+def test_a_missing_file_and_a_folder_are_told(folder: Path) -> None:
+    missing, inside = sampan(folder, "run step.py"), sampan(folder, "run .")
+
+    assert (2, 2) == (missing.returncode, inside.returncode)
+    assert "did you mean steps.py?" in missing.stderr
+    assert "is a folder" in inside.stderr
