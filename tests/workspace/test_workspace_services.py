@@ -206,7 +206,7 @@ def test_mistakes_are_named(ws: Workspace, first: Node) -> None:
     with pytest.raises(Conflict, match="is the live model"):
         ws.service.shadow(NAME, NAME)
     assert unknown.value.did_you_mean == (NAME,)
-    assert ws.service.list_services().text().startswith(NAME)
+    assert f"{NAME}  running" in ws.service.list_services().text()
 
 
 def test_stopping_twice_and_before_the_start_is_harmless(ws: Workspace, first: Node) -> None:

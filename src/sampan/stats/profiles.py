@@ -62,10 +62,10 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def n_distinct(self) -> int:
-        """Distinct values: exact while all are kept, then estimated (standard error 1/√k)."""
+        """Distinct values: exact while all are kept, then estimated (standard error 1/√k), and never more than there are rows."""
         if not self.is_sampled:
             return len(self.hashes)
-        return round((len(self.hashes) - 1) * _HASH_RANGE / self.hashes[-1])
+        return min(round((len(self.hashes) - 1) * _HASH_RANGE / self.hashes[-1]), self.n_present)
 
     @property
     def mean(self) -> float | None:

@@ -16,6 +16,7 @@ from sampan.core.answers import Answer
 from sampan.core.graph import Edge, Node, NodeId, Recorded
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError
+from sampan.workspace.columns import count, size_text
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.trees import Branch, draw
@@ -71,7 +72,7 @@ class Status(Answer, frozen=True, kw_only=True):
         if self.incidents:
             lines = [f"  {one.incident}  {one.about}  {one.what}  (since {one.since})" for one in self.incidents]
             parts.append("\n".join(["open incidents:", *lines]))
-        parts.append("stored: " + ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in self.counts.items()))
+        parts.append("stored: " + ", ".join(count(n, kind) for kind, n in self.counts.items()))
         return "\n\n".join(parts)
 
 
@@ -144,7 +145,7 @@ class Freed(Answer, frozen=True, kw_only=True):
         if not self.n_objects and not self.n_leftovers:
             return "nothing to free"
         leftovers = f" and {self.n_leftovers:,} leftover files" if self.n_leftovers else ""
-        return f"{verb} {self.n_objects:,} objects{leftovers}, {self.n_bytes:,} bytes"
+        return f"{verb} {count(self.n_objects, 'object')}{leftovers}, {size_text(self.n_bytes)}"
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -344,6 +345,8 @@ class Home(Room):
             return FIRST_COMMANDS
         if incidents:
             return (f"sampan incident show {incidents[0].incident}", "sampan ui")
+        if stopped := next((one for one in live if one.state == "stopped" and one.model), None):
+            return (f"sampan service deploy {stopped.model} {stopped.service}", "sampan ui")
         if live:
             return (f"sampan monitor show {live[0].service}", "sampan ui")
         if "model" in counts:
@@ -353,6 +356,7 @@ class Home(Room):
 
 # Fields of an event's body that its subject, time or reason already tell.
 _TOLD_FIELDS = frozenset({"node", "kind", "name", "digest", "size", "reason", "before", "after", "key", "token", "state"})
+_MOMENTS = frozenset({"started", "ended", "since", "until"})  # milliseconds, where they are numbers
 _N_DETAILS = 3
 _NODE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -367,7 +371,9 @@ def _details(body: dict[str, Any]) -> Iterator[str]:
         for name, value in body.items()
         if name not in _TOLD_FIELDS and isinstance(value, (str, int, float)) and value != "" and not _NODE_ID.fullmatch(str(value))
     }
-    yield from (f"{name}={value}" for name, value in list(plain.items())[:_N_DETAILS])
+    yield from (
+        f"{name}={iso(value) if name in _MOMENTS and isinstance(value, int) else value}" for name, value in list(plain.items())[:_N_DETAILS]
+    )
 
 
 def _origin(node: Node) -> Origin:

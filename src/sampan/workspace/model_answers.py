@@ -13,7 +13,7 @@ from sampan.errors import GateRejected, IntegrityError
 from sampan.evaluation.gate import Check, Decision
 from sampan.evaluation.paired import Difference, Paired
 from sampan.stats.bootstrap import Estimate
-from sampan.workspace.columns import align
+from sampan.workspace.columns import align, size_text
 
 METRICS = ("auc", "log_loss", "brier", "cost")
 
@@ -166,7 +166,7 @@ class Packed(Answer, frozen=True, kw_only=True):
         """Say what was packed."""
         how = "packed" if self.made else "was packed before"
         place = f" in {self.folder}" if self.folder else ""
-        size = f"{len(self.files)} files, {self.size_bytes / 1e6:.1f} MB"
+        size = f"{len(self.files)} files, {size_text(self.size_bytes)}"
         return f"{self.model} {how}{place}: {size}, served by {self.served_by}, {self.digest[:15]}"
 
 

@@ -14,6 +14,7 @@ from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import GateRejected, NotFound, ParameterError
 from sampan.evaluation.gate import Decision, Evidence, decide
+from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.stats.bootstrap import Estimate
@@ -480,7 +481,7 @@ class Models(Room):
             if parity["passed"]
             else parity["reason"]
         )
-        labels = f"{health.newest.batch} {health.newest.share} look wrong, usual {health.usual:.2%}" if health else "too few to judge"
+        labels = _labels_text(health) if health else "too few to judge"
         return ModelTrainedAnswer(
             model=model_line(node),
             node=node.id,
@@ -535,3 +536,9 @@ def _origin(function: Any) -> tuple[str, str]:
 
     (found,) = code_keys([step(function)]).values()
     return found.digest, digest_value(versions_behind(found.libraries))
+
+
+def _labels_text(health: LabelHealth) -> str:
+    share = health.newest.share
+    between = "" if share.low is None or share.high is None else f" ({share.low:.1%} to {share.high:.1%})"
+    return f"{share.value or 0:.1%}{between} of those of {health.newest.batch} look wrong; {health.usual:.1%} is usual"

@@ -14,6 +14,7 @@ from sampan.core.graph import Node, NodeId
 from sampan.core.refs import nearest
 from sampan.core.times import Millis, iso, to_millis
 from sampan.errors import NotFound, ParameterError
+from sampan.workspace.columns import align
 from sampan.workspace.monitor_events import IncidentContinued, IncidentOpened, RunRequested, RunRequestHandled, WindowSealed
 from sampan.workspace.operation import Room, operation
 
@@ -138,8 +139,13 @@ class MonitorList(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """One line a service."""
         return (
-            "\n".join(f"{m.service:<24}{m.verdict:<8}{m.newest}  ({m.n_windows} windows)" for m in self.monitors)
-            or "nothing is watched yet"
+            align(
+                ("service", "newest window", "verdict", "windows"),
+                [(m.service, m.newest, m.verdict, f"{m.n_windows:,}") for m in self.monitors],
+                right=("windows",),
+            )
+            if self.monitors
+            else "nothing is watched yet"
         )
 
 

@@ -14,6 +14,7 @@ from sampan.core.refs import check_name, nearest
 from sampan.core.times import iso
 from sampan.errors import Conflict, NotFound, ParameterError, SampanError, Unavailable
 from sampan.workspace import service_process as process
+from sampan.workspace.columns import align
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.service_routing import ALIASES, Deployed, planned_routing, routed
 
@@ -117,7 +118,7 @@ class ServiceList(Answer, frozen=True, kw_only=True):
         if not self.services:
             return "no service yet"
         live = {s.service: next((d.model for d in s.deployments if d.role == "live"), "nothing") for s in self.services}
-        return "\n".join(f"{s.service:<24}{s.state:<10}{live[s.service]:<28}{s.url}".rstrip() for s in self.services)
+        return align(("service", "state", "live", "address"), [(s.service, s.state, live[s.service], s.url) for s in self.services])
 
 
 class Services(Room):
