@@ -185,6 +185,34 @@ def test_a_label_is_declared_and_its_leaks_are_found(ws: Workspace) -> None:
         ws.data.label("orders", target="paid >>= 5")
 
 
+def test_leaks_are_recorded_once_with_their_evidence_and_shown(ws: Workspace) -> None:
+    add_both(ws)
+    ws.data.label("orders", target="paid >= 25")
+    leaks = ws.data.leaks("orders")
+    n_events = len(ws.catalog.events())
+    again = ws.data.leaks("orders")
+    (recorded,) = ws.catalog.events(type="leaks_found")
+    node = ws.catalog.resolve(leaks.found, kind="leakage")
+
+    assert again == leaks
+    assert n_events == len(ws.catalog.events())
+    assert ("ana", node.id) == (recorded.actor, recorded.subject)
+    assert [leak.column for leak in leaks.leaks] == [leak["column"] for leak in node.facts["leaks"]]
+    assert ("paid >= 25", "at", {}) == (node.facts["target"], node.facts["moment"], node.facts["known"])
+    assert [("evaluated_on", "orders@v1")] == [(e.role, ws.catalog.node(e.src).ref) for e in ws.catalog.edges_to(node.id)]
+    assert {"paid": "the label is computed from it"} == ws.data.show("orders").kept_out
+    assert "paid: the label is computed from it" in ws.data.show("orders").text()
+
+
+def test_another_label_is_judged_anew(ws: Workspace) -> None:
+    add_both(ws)
+    first = ws.data.leaks("orders", target="paid >= 25")
+    second = ws.data.leaks("orders", target="id >= 100")
+
+    assert (first.found, second.found) == ("orders.leakage@v1", "orders.leakage@v2")
+    assert "id" in ws.data.show("orders").kept_out
+
+
 def test_every_answer_has_text_json_and_a_next_step(ws: Workspace) -> None:
     add_both(ws)
     ws.data.infer("orders")

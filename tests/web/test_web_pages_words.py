@@ -57,6 +57,11 @@ def test_nothing_is_translated_by_itself() -> None:
         ("May 2013", "Tháng 5/2013"),
         ("AUC: carrier", "AUC: carrier"),
         ("Cost a row: carrier", "Chi phí mỗi dòng: carrier"),
+        ("lies after time_hour in 20,113 of 327,346 rows", "nằm sau time_hour ở 20,113 trên 327,346 dòng"),
+        (
+            "arr_time - sched_arr_time predicts the label with AUC 0.981, each alone with 0.612 and 0.598",
+            "arr_time - sched_arr_time dự đoán nhãn với AUC 0.981, riêng từng cột là 0.612 và 0.598",
+        ),
         ("a sentence nobody knows", "a sentence nobody knows"),
     ],
 )

@@ -85,6 +85,8 @@ _STATES: Final[dict[str, str]] = {
     "dataset": "bộ dữ liệu",
     "contract": "hợp đồng dữ liệu",
     "check": "lần kiểm tra",
+    "leakage": "lần tìm rò rỉ nhãn",
+    "found": "có tìm thấy",
     "run": "lượt chạy",
     "model": "mô hình",
     "report": "báo cáo đánh giá",
@@ -103,6 +105,7 @@ _EVENTS: Final[dict[str, str]] = {
     "deployed": "triển khai",
     "gate decided": "cổng kiểm duyệt quyết định",
     "gate overridden": "bỏ qua cổng kiểm duyệt",
+    "leaks found": "tìm cột làm lộ nhãn",
     "incident closed": "đóng sự cố",
     "incident continued": "sự cố tiếp diễn",
     "incident opened": "mở sự cố",
@@ -296,6 +299,13 @@ _MODEL: Final[dict[str, str]] = {
 }
 
 _DATA: Final[dict[str, str]] = {
+    "Columns that give the label away": "Các cột làm lộ nhãn",
+    "They stay out of a model. The label:": "Không đưa chúng vào mô hình. Nhãn:",
+    "rows have one": "dòng có nhãn",
+    "None was found. The label:": "Không tìm thấy cột nào. Nhãn:",
+    "AUC alone": "AUC riêng cột",
+    "Evidence": "Bằng chứng",
+    "the label is computed from it": "nhãn được tính từ cột này",
     "Every version that was ever added, its contract, and who uses it.": "Mọi phiên bản từng được thêm, hợp đồng dữ liệu, và nơi sử dụng.",
     "Dataset": "Bộ dữ liệu",
     "Columns": "Cột",
@@ -467,6 +477,21 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (rf"(\w+) ({_N}) against ({_N}), difference ({_SPAN}) on ({_N}) rows", "{1} {2} so với {3}, chênh lệch {4:t} trên {5} dòng"),
     (rf"the ledger is intact: ({_N}) rows, each chained to the one before", "sổ cái nguyên vẹn: {1} dòng, mỗi dòng nối với dòng trước"),
     (rf"the ledger is broken at row ({_N}): (.+)", "sổ cái bị hỏng ở dòng {1}: {2}"),
+    (r"declared to be known only (\w+)", "được khai báo là chỉ biết được {1}"),
+    (rf"lies after (\S+) in ({_N}) of ({_N}) rows", "nằm sau {1} ở {2} trên {3} dòng"),
+    (
+        rf"missing in ({_N}) of the ({_N}) rows without a label and in ({_N}) others: it comes with the outcome",
+        "thiếu ở {1} trên {2} dòng không có nhãn và {3} dòng khác: nó đến cùng với kết quả",
+    ),
+    (
+        rf"(.+) predicts the label with AUC ({_N}), each alone with ({_N}) and ({_N})",
+        "{1} dự đoán nhãn với AUC {2}, riêng từng cột là {3} và {4}",
+    ),
+    (rf"equals (.+), which predicts the label, in ({_N}) of the rows", "bằng {1}, vốn dự đoán được nhãn, ở {2} số dòng"),
+    (
+        rf"alone it predicts the label with AUC ({_N}); the usual column has ({_N}) \(({_N}) deviations less\)",
+        "riêng cột này dự đoán nhãn với AUC {1}; cột thông thường là {2} (kém {3} độ lệch)",
+    ),
     (r"decision:(.+)", "quyết định:{1}"),
     (rf"(\w+ )?({_N}) \(({_N}) to ({_N})\)", "{1}{2} ({3} đến {4})"),
     (rf"live AUC ({_SPAN}) is below the reference's ({_N}) by more than ({_N})", "AUC thực tế {1:t} thấp hơn mức tham chiếu {2} quá {3}"),

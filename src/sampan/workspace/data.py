@@ -24,7 +24,6 @@ from sampan.workspace.data_answers import (
     Head,
     Inferred,
     Labelled,
-    LeakLine,
     Leaks,
     Profiled,
     RuleLine,
@@ -34,11 +33,10 @@ from sampan.workspace.data_answers import (
 )
 from sampan.workspace.data_contracts import Contracts, shown_path
 from sampan.workspace.data_events import DatasetDescribed
+from sampan.workspace.data_leaks import judge_leaks, label_expression, newest_leaks, read_expression
 from sampan.workspace.operation import Room, operation
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sampan.stats.profiles import Profile
     from sampan.table.sources import Loaded, SourceForm
 
@@ -46,7 +44,6 @@ KIND = "dataset"
 Names = list[str]  # inside the room, `list` is the operation
 _READING = 1  # raise when the same bytes would be read as another table
 _PROFILING = 1
-_JUDGING_LEAKS = 1
 _N_VERSIONS = 20
 
 
@@ -153,6 +150,7 @@ class Data(Room):
         node = self._node(ref)
         check = self.contracts.newest_check(node)
         found = check.facts if check else {}
+        leaks = newest_leaks(self.ws, node)
         versions = self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_N_VERSIONS)
         return Shown(
             name=node.name,
@@ -165,6 +163,7 @@ class Data(Room):
             verdict=str(found.get("verdict", "")),
             findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
             check=check.ref if check else "",
+            kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
             next=(f"sampan data head {node.ref}",) + (() if check else self._towards_check(node.name)),
         )
 
@@ -295,9 +294,9 @@ class Data(Room):
         self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
         return answer
 
-    @operation(reads=True)
+    @operation()
     def leaks(self, ref: str, *, target: str = "", moment: str = "") -> Leaks:
-        """Find columns that give the label away: known only later, or suspiciously predictive.
+        """Find columns that give the label away: known only later, or suspiciously predictive; record them.
 
         Parameters
         ----------
@@ -305,34 +304,9 @@ class Data(Room):
         target : the label as an expression; by default the declared one (sampan data label)
         moment : the column of the moment of prediction; by default the dataset's time
         """
-        from sampan.data.leakage import find_leaks
-
         node = self._node(ref)
-        facts = self.ws.catalog.asset(KIND, node.name).facts
-        label = facts.get("label", {})
-        rule = {"target": target or label.get("target", ""), "unless": "" if target else label.get("unless", "")}
-        if not rule["target"]:
-            raise UsageError(f"{node.name} has no declared label", hint=f"sampan data leaks {node.name} --target 'COLUMN >= 15'")
-        moment = moment or str(facts.get("time", ""))
         contract = self.contracts.read(node.name)
-        known = contract.known() if contract else {}
-
-        def find() -> dict[str, Any]:
-            frame = self.ws.store.tables.read(node.digest)
-            return dict(msgspec.to_builtins(find_leaks(frame, _target(rule["target"], rule["unless"]), moment=moment, known=known)))
-
-        found, _ = self.ws.engine.once("leaks", [_JUDGING_LEAKS, node.digest, rule, moment, known], find)
-        leaks = msgspec.convert(found["leaks"], tuple[LeakLine, ...])
-        return Leaks(
-            ref=node.ref,
-            target=rule["target"],
-            moment=moment,
-            n_rows=found["n_rows"],
-            n_labelled=found["n_labelled"],
-            leaks=leaks,
-            kept=tuple(name for name in node.facts["columns"] if name not in {leak.column for leak in leaks}),
-            aucs=found["aucs"],
-        )
+        return judge_leaks(self.ws, node, target=target, moment=moment, known=contract.known() if contract else {})
 
     # -- adding
 
@@ -445,8 +419,8 @@ class Data(Room):
 
         lazy = self.ws.store.tables.scan(node.digest)
         frame = lazy.collect()
-        label = compute_label(frame, _target(target, unless))
-        excluded = int(frame.select(_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
+        label = compute_label(frame, label_expression(target, unless))
+        excluded = int(frame.select(read_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
         n_labelled = len(label) - label.null_count()
         return Labelled(
             ref=node.ref,
@@ -488,19 +462,3 @@ def _difference(before: str, after: str, file: str) -> str:
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Make a row JSON-able: times as ISO text."""
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
-
-
-def _expression(text: str) -> pl.Expr:
-    import polars as pl
-
-    try:
-        return pl.sql_expr(text)
-    except pl.exceptions.PolarsError as cause:
-        raise ParameterError(f"{text!r} is no expression: {str(cause).splitlines()[0]}", hint="write e.g. arr_delay >= 15") from cause
-
-
-def _target(target: str, unless: str) -> pl.Expr:
-    import polars as pl
-
-    label = _expression(target)
-    return pl.when(~_expression(unless).fill_null(value=False)).then(label) if unless else label

@@ -112,6 +112,7 @@ class Shown(Answer, frozen=True, kw_only=True):
     verdict: str = ""
     findings: tuple[RuleLine, ...] = ()
     check: str = ""  # reference of the newest check
+    kept_out: dict[str, str] = {}  # columns that give the label away, each with the evidence
 
     def text(self) -> str:
         """Show it from what it is to what it holds."""
@@ -119,6 +120,8 @@ class Shown(Answer, frozen=True, kw_only=True):
         parts = ["\n".join([f"{self.ref}: {self.n_rows:,} rows", *said])]
         state = f"check: {_VERDICTS[self.verdict]} ({self.check})" if self.verdict else "check: none yet"
         parts.append("\n".join([state, *(f"  {f.level}: {f.message}" for f in self.findings)]))
+        if self.kept_out:
+            parts.append("\n".join(["give the label away:", *(f"  {column}: {reason}" for column, reason in self.kept_out.items())]))
         parts.append(_columns_text(self.columns))
         rows = [(v.ref, f"{v.n_rows:,}", v.created, v.source, ", ".join(v.aliases)) for v in self.versions]
         parts.append(align(("version", "rows", "added", "source", "aliases"), rows, right=("rows",)))
@@ -268,6 +271,7 @@ class Leaks(Answer, frozen=True, kw_only=True):
     leaks: tuple[LeakLine, ...]
     kept: tuple[str, ...]
     aucs: dict[str, float]
+    found: str = ""  # reference of the recorded finding
 
     def text(self) -> str:
         """Each column with the evidence against it."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sampan.web import charts
 from sampan.web.page import Page
 from sampan.workspace.data_answers import Datasets
+from sampan.workspace.data_leaks import KIND as LEAKAGE
+from sampan.workspace.data_leaks import newest_leaks
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node
@@ -46,6 +48,7 @@ def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
         "node": node,
         "check": check,
         "contract": _contract(workspace, check),
+        "leaks": newest_leaks(workspace, node),
         "columns": [(column, plain_type(column.type), _drawing(profiled, column.name)) for column in profiled.columns],
         "users": _users(workspace, node),
         "title": shown.ref,
@@ -86,7 +89,7 @@ def _contract(workspace: Workspace, check: Node | None) -> tuple[Node, str] | No
 def _users(workspace: Workspace, node: Node) -> list[tuple[str, Node]]:
     edges = [edge for edge in workspace.catalog.edges_from(node.id) if edge.role != "checked_by"]
     found = [(edge.role.replace("_", " "), workspace.catalog.node(edge.dst)) for edge in edges[-MOST_USERS:]]
-    return [(role, user) for role, user in reversed(found) if user.kind != "check"]
+    return [(role, user) for role, user in reversed(found) if user.kind not in ("check", LEAKAGE)]
 
 
 PAGES = (
