@@ -8,6 +8,7 @@ import pytest
 
 from sampan.core.answers import to_json
 from sampan.errors import NotFound, ParameterError, ProjectFileError, UsageError
+from sampan.workspace.data import PROFILE
 from sampan.workspace.workspace import Workspace
 
 ORDERS = "id,shop,paid,at\n" + "".join(f"{i},s{i % 3},{i % 50}.5,2024-01-{i % 28 + 1:02}T00:00:00Z\n" for i in range(200))
@@ -133,6 +134,16 @@ def test_a_blocking_rule_gives_exit_code_3(ws: Workspace) -> None:
     assert answer.verdict == "blocked"
     assert answer.exit_code() == 3
     assert "2 of 201 rows (1.00%) share id with another" in answer.text()
+
+
+def test_a_version_is_profiled_when_it_is_added_so_that_looking_writes_nothing(ws: Workspace) -> None:
+    add_both(ws)
+    n_events, files = len(ws.catalog.events()), sorted(ws.store.root.rglob("*"))
+    shown, profiled = ws.data.show("orders"), ws.data.profile("orders")
+
+    assert shown.columns == profiled.columns
+    assert (n_events, files) == (len(ws.catalog.events()), sorted(ws.store.root.rglob("*")))
+    assert ws.catalog.resolve("orders", kind="dataset").facts[PROFILE] in set(ws.catalog.referenced_digests())
 
 
 def test_a_broken_contract_file_is_named_with_its_line(ws: Workspace) -> None:

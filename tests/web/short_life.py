@@ -33,6 +33,7 @@ def live_through(folder: Path) -> None:
         bring_in_hostile(ws)
         ws.data.infer("orders")
         ws.data.check(["orders"])
+        ws.data.leaks("orders", target="late = 1")
         ws.model.train(write_training(folder), trials=4, until=CUT)
         ws.model.ship(NAME)
         try:

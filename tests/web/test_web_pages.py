@@ -228,6 +228,21 @@ def test_the_language_follows_the_link_and_is_kept(ws: Workspace) -> None:
     assert '<html lang="en">' in client.get("/?lang=en").text
 
 
+def test_visiting_pages_records_nothing(ws: Workspace, pages: dict[str, str], client: TestClient) -> None:
+    n_events = len(ws.catalog.events(limit=100_000))
+    for path in pages:
+        client.get(path)
+
+    assert n_events == len(ws.catalog.events(limit=100_000))
+
+
+def test_a_dataset_shows_the_columns_that_give_its_label_away(pages: dict[str, str]) -> None:
+    text = next(text for path, text in pages.items() if path.startswith("/data/orders"))
+
+    assert "Columns that give the label away" in text
+    assert "the label is computed from it" in text
+
+
 def test_pages_are_quick(client: TestClient, pages: dict[str, str]) -> None:
     # The crawl has computed what is computed once; from then on a page reads recorded facts.
     for path in [*NAVIGATION, f"/services/{NAME}", f"/models/{NAME}@v2", "/data/orders", f"/lineage/{NAME}@v2"]:

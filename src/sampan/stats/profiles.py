@@ -8,7 +8,7 @@ sampling: the k values with the smallest hashes, each text with its exact count;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -110,9 +110,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return next((c for c in self.columns if c.name == name), None)
 
 
-def profile_table(frame: pl.DataFrame) -> Profile:
-    """Profile every column."""
-    return Profile(n_rows=frame.height, columns=tuple(_profile_column(frame[name]) for name in frame.columns))
+def profile_table(frame: pl.DataFrame, *, done: Callable[[str], None] = lambda _: None) -> Profile:
+    """Profile every column; `done` is told the name of each that is."""
+    columns = []
+    for name in frame.columns:
+        columns.append(_profile_column(frame[name]))
+        done(name)
+    return Profile(n_rows=frame.height, columns=tuple(columns))
 
 
 def merge_profiles(a: Profile, b: Profile) -> Profile:

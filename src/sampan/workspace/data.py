@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 KIND = "dataset"
 Names = list[str]  # inside the room, `list` is the operation
 _READING = 1  # raise when the same bytes would be read as another table
-_PROFILING = 1
+PROFILE = "profile_1"  # the fact that names a version's profile; another number when profiles change
 _N_VERSIONS = 20
 
 
@@ -343,6 +343,7 @@ class Data(Room):
             "format": loaded.format,
             "n_rows": version.n_rows,
             "columns": version.columns,
+            PROFILE: self._record_profile(version.digest),
         }
         for fact in ("encoding", "delimiter", "member"):
             if getattr(loaded, fact):
@@ -393,15 +394,26 @@ class Data(Room):
             raise ParameterError(f"{node.ref} has no key: no few columns tell its rows apart", hint="say --key COLUMN,COLUMN")
         return [*found[0]]
 
-    def _profile(self, node: Node) -> Profile:
-        from sampan.stats.profiles import Profile, profile_table
+    def _record_profile(self, table: Digest) -> Digest:
+        """Profile a table and store the profile; done once for the same content."""
+        from sampan.stats.profiles import profile_table
 
         def make() -> Digest:
-            profile = profile_table(self.ws.store.tables.read(node.digest))
+            frame = self.ws.store.tables.read(table)
+            with self.ws.progress.stage("profiling", total=frame.width, unit="columns") as stage:
+                profile = profile_table(frame, done=lambda column: stage.advance(1, column))
             return self.ws.store.blobs.put(msgspec.json.encode(profile))
 
-        digest, _ = self.ws.engine.once("profile", [_PROFILING, node.digest], make)
-        return msgspec.json.decode(self.ws.store.blobs.read(digest), type=Profile)
+        digest, _ = self.ws.engine.once("profile", [PROFILE, table], make)
+        return str(digest)
+
+    def _profile(self, node: Node) -> Profile:
+        """Read a version's profile. One that an earlier release recorded without, or in another form, is profiled anew each time."""
+        from sampan.stats.profiles import Profile, profile_table
+
+        if PROFILE in node.facts:
+            return msgspec.json.decode(self.ws.store.blobs.read(node.facts[PROFILE]), type=Profile)
+        return profile_table(self.ws.store.tables.read(node.digest))
 
     def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
         return tuple(column_line(column, node) for column in self._profile(node).columns)
