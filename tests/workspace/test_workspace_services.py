@@ -119,11 +119,14 @@ def test_shadow_promote_and_rollback_swap_without_a_gap(ws: Workspace, first: No
 
     shadowed = ws.service.shadow(f"{NAME}@v2", NAME)
     before = scores(ws)
+    ws.service.settle(NAME)
+    served = {d.role: d.predictions for d in ws.service.show(NAME).deployments}
     promoted = ws.service.promote(NAME, reason="better on paired rows")
     after = scores(ws)
     back = ws.service.rollback(NAME, reason="complaints")
     again = scores(ws)
 
+    assert served == {"live": len(ROWS), "shadow": len(ROWS)}
     assert (shadowed.live, shadowed.shadow) == (f"{NAME}@v1", f"{NAME}@v2")
     assert (promoted.live, promoted.shadow) == (f"{NAME}@v2", "")
     assert back.live == f"{NAME}@v1"

@@ -21,7 +21,7 @@ _HELP: dict[str, tuple[str, str]] = {
     "sampan_log_written_rows_total": ("counter", "Rows the prediction log holds since the start."),
     "sampan_log_dropped_rows_total": ("counter", "Rows lost to the prediction log: its queue or the disk was full."),
     "sampan_shadow_queue_rows": ("gauge", "Answered rows that wait for the shadow."),
-    "sampan_shadow_scored_rows_total": ("counter", "Rows the shadow scored."),
+    "sampan_shadow_scored_rows_total": ("counter", "Rows that a shadow scored, by version."),
     "sampan_shadow_dropped_rows_total": ("counter", "Rows the shadow did not score: its queue was full, or it raised."),
     "sampan_outcomes_total": ("counter", "True labels received."),
     "sampan_fed_rows_total": ("counter", "Rows fed to online feature tables."),

@@ -122,12 +122,13 @@ class Scorer:
         now: dict[tuple[str, Labels], float] = {
             ("sampan_shadow_queue_rows", ()): self._shadow.queued_rows,
             ("sampan_shadow_dropped_rows_total", ()): self._shadow.dropped_rows,
-            ("sampan_shadow_scored_rows_total", ()): self._shadow.scored_rows,
             ("sampan_log_queue_rows", ()): self._log.queued_rows,
             ("sampan_log_written_rows_total", ()): self._log.written_rows,
             ("sampan_log_dropped_rows_total", ()): self._log.dropped_rows,
             ("sampan_canary_share", ()): routing.share if routing.canary else 0.0,
         }
+        for version, n_rows in self._shadow.scored_rows.items():
+            now[("sampan_shadow_scored_rows_total", (("version", version),))] = n_rows
         for variant in routing.variants:
             now[("sampan_routing_info", (("version", variant.version), ("role", variant.role)))] = 1
         return now

@@ -29,7 +29,7 @@ class Shadow:
     def __init__(self, service: str, record: Callable[[Variant, Scored], None], *, capacity_rows: int) -> None:
         self.variant: Variant | None = None
         self.queued_rows = 0
-        self.scored_rows = 0
+        self.scored_rows: dict[str, int] = {}  # by version
         self.dropped_rows = 0
         self._service = service
         self._record = record
@@ -91,8 +91,11 @@ class Shadow:
         finally:
             with self._counting:
                 self.queued_rows -= len(rows)
-                self.scored_rows += len(rows) if scored is not None else 0
-                self.dropped_rows += len(rows) if scored is None else 0
+                if scored is None:
+                    self.dropped_rows += len(rows)
+                else:
+                    # A new dict each time: the event loop iterates over it for /metrics.
+                    self.scored_rows = {**self.scored_rows, variant.version: self.scored_rows.get(variant.version, 0) + len(rows)}
 
 
 def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[str], *, at: Millis, started_ns: int) -> Scored:

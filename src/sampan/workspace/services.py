@@ -435,11 +435,9 @@ class Services(Room):
         return node is not None and node.facts["package"] == package.id
 
     def _deployment(self, alias: str, node_id: NodeId, samples: Samples | None) -> Deployment:
-        from sampan.serving.exposition import total
-
         node = self.ws.catalog.node(node_id)
         version = str(node.facts["version"])
-        counted = None if samples is None else int(total(samples, "sampan_predictions_total", version=version, role=alias))
+        counted = None if samples is None else int(_scored_rows(samples, version, alias))
         package = self.ws.catalog.node(str(node.facts["package"]))
         return Deployment(
             role=alias, model=version, package=f"package:{package.ref}", id=node.id, since=iso(node.created), predictions=counted
@@ -463,6 +461,15 @@ def _samples(live: Liveness) -> Samples | None:
         return parse(process.ask(live, "GET", "/metrics", timeout_s=5.0)[1].decode())
     except Unavailable:
         return None
+
+
+def _scored_rows(samples: Samples, version: str, role: str) -> float:
+    """Return how many rows a version scored in a role; a shadow's answer nobody, and are counted by themselves."""
+    from sampan.serving.exposition import total
+
+    if role == "shadow":
+        return total(samples, "sampan_shadow_scored_rows_total", version=version)
+    return total(samples, "sampan_predictions_total", version=version, role=role)
 
 
 def _traffic(samples: Samples) -> Traffic:
