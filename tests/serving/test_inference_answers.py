@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -79,12 +78,11 @@ def test_a_bad_request_is_told_what_is_wrong(shared_server: Running, body: bytes
 def test_a_body_over_the_limit_is_refused_before_it_is_read(shared_server: Running) -> None:
     size = 100 * 1024 * 1024
     with socket.create_connection(("127.0.0.1", shared_server.port)) as client:
+        client.settimeout(30)
         client.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
-        begun = time.monotonic()
-        answer = client.recv(4096)
+        answer = client.recv(4096)  # a server that waited for the body, which never comes, would not answer
 
     assert answer.startswith(b"HTTP/1.1 413")
-    assert time.monotonic() - begun < 1, "it answered without waiting for the body"
 
 
 def test_a_client_that_sends_100_megabytes_still_reads_the_refusal(shared_server: Running) -> None:

@@ -182,9 +182,9 @@ def test_a_writer_waits_for_another_process_and_then_goes_on(tmp_path: Path) -> 
     other = sqlite3.connect(tmp_path / "sampan.db", isolation_level=None, check_same_thread=False)
     other.execute("begin immediate")
     release = threading.Timer(0.3, lambda: other.execute("rollback"))
-    release.start()
 
     began = time.monotonic()
+    release.start()
     with Store.open(tmp_path) as store:
         commit(Ledger(store, actor="test"), "dataset", "flights")
     assert time.monotonic() - began > 0.2
