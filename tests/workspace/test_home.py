@@ -37,11 +37,15 @@ def test_status_counts_what_is_stored_by_kind(ws: Workspace) -> None:
     commit(ws, "dataset", "flights")
     commit(ws, "dataset", "weather")
     commit(ws, "model", "late")
-
+    commit(ws, "check", "flights.check")
+    for _ in range(3):
+        commit(ws, "window", "late")
+    commit(ws, "prophecy", "late")
     status = ws.home.status()
 
-    assert status.counts == {"dataset": 2, "model": 1}
-    assert "2 datasets, 1 model" in status.text()
+    assert {"dataset": 2, "model": 1, "check": 1, "window": 1, "prophecy": 1} == status.counts
+    assert {"dataset": 3, "model": 1, "check": 1, "window": 3, "prophecy": 1} == status.stored
+    assert "stored: 3 dataset versions, 1 model version, 3 windows, 1 prophecy" in status.text()
 
 
 def test_status_says_what_the_project_file_says(tmp_path: Path) -> None:

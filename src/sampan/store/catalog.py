@@ -77,6 +77,11 @@ class Catalog(Tracking):
         with self._database.read() as session:
             return listing.nodes(session, f"{where} order by n.pk desc limit ?", *values, limit)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many nodes there are of each kind."""
+        with self._database.read() as session:
+            return dict(sorted(session.all("select kind, count(*) from node group by kind")))
+
     def aliases(self, kind: str, name: str) -> dict[str, NodeId]:
         """Return where an asset's aliases point, by alias."""
         sql = "select l.name, n.id from alias l join node n on n.pk = l.node join asset a on a.pk = l.asset where a.kind = ? and a.name = ?"

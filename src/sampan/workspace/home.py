@@ -55,7 +55,8 @@ class Status(Answer, frozen=True, kw_only=True):
     project: str
     owner: str = ""
     description: str = ""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = {}  # named things, by kind
+    stored: dict[str, int] = {}  # versions, runs, windows …, by kind
     live: tuple[Live, ...] = ()
     incidents: tuple[Open, ...] = ()
 
@@ -72,7 +73,7 @@ class Status(Answer, frozen=True, kw_only=True):
         if self.incidents:
             lines = [f"  {one.incident}  {one.about}  {one.what}  (since {one.since})" for one in self.incidents]
             parts.append("\n".join(["open incidents:", *lines]))
-        parts.append("stored: " + ", ".join(count(n, kind) for kind, n in self.counts.items()))
+        parts.append("stored: " + ", ".join(_stored_words({**self.counts, **self.stored})))
         return "\n\n".join(parts)
 
 
@@ -213,6 +214,7 @@ class Home(Room):
             owner=about.owner,
             description=about.description,
             counts=counts,
+            stored=self.ws.catalog.counts(),
             live=live,
             incidents=incidents,
             next=self._next(counts, live, incidents),
@@ -359,6 +361,20 @@ _TOLD_FIELDS = frozenset({"node", "kind", "name", "digest", "size", "reason", "b
 _MOMENTS = frozenset({"started", "ended", "since", "until"})  # milliseconds, where they are numbers
 _N_DETAILS = 3
 _NODE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+# What a reader counts, in the order of a model's life; kinds that stand behind them are told on their pages.
+_COUNTED = {"dataset": "dataset version", "run": "run", "model": "model version", "decision": "decision", "package": "package"}
+_COUNTED |= {"service": "service", "window": "window", "incident": "incident"}
+_BEHIND = frozenset({"contract", "check", "leakage", "report", "deployment", "monitor"})
+
+
+def _stored_words(stored: dict[str, int]) -> Iterator[str]:
+    """Yield how much there is of each kind; those of plug-ins last."""
+    others = {kind: kind for kind in sorted(stored) if kind not in _BEHIND and kind not in _COUNTED}
+    for kind, word in {**_COUNTED, **others}.items():
+        if stored.get(kind):
+            yield count(stored[kind], word)
 
 
 def _details(body: dict[str, Any]) -> Iterator[str]:
