@@ -20,7 +20,7 @@ from sampan.evaluation.gate import REASONS
 from sampan.web import app, page
 from sampan.web.pages import models, services
 from sampan.web.pages.datasets import plain_type
-from sampan.web.pages.runs import brief, metric_columns, sort_runs
+from sampan.web.pages.runs import brief, metric_columns
 from sampan.web.words import VIETNAMESE, vietnamese
 from sampan.workspace.runs import RunLine
 from sampan.workspace.workspace import Workspace
@@ -179,17 +179,25 @@ def test_runs_are_sorted_by_a_metric_of_the_query(client: TestClient, ws: Worksp
     assert 'aria-sort="ascending"' in text
     assert client.get("/runs?limit=0").status_code == 400
     assert client.get("/runs?state=asleep").status_code == 400
-    assert "Show more" in client.get("/runs?trials=yes&limit=2").text
+    assert [listed[0]] == re.findall(r'href="/runs/([0-9a-f]{32})"', client.get("/runs?trials=yes&sort=log_loss&order=asc&limit=1").text)
+    assert "Show more" in client.get("/runs?trials=yes&sort=log_loss&limit=2").text
 
 
-def test_runs_without_the_metric_come_last() -> None:
-    def run(name: str, **metrics: float) -> RunLine:
-        return RunLine(name, "m", name, "finished", "2013-01-01T00:00:00Z", 1.0, None, metrics, {})
+def test_older_runs_are_a_link_away(client: TestClient, ws: Workspace) -> None:
+    path, found = "/runs?trials=yes&limit=2", []
+    while path:
+        text = client.get(path).text
+        found.append(re.findall(r'href="/runs/([0-9a-f]{32})"', text))
+        path = next((href for href in links(text) if "before=" in href), "")
 
-    runs = [run("none"), run("low", auc=0.6), run("high", auc=0.7)]
+    assert [run.run for run in ws.run.list(trials=True, limit=100).runs] == [run for page in found for run in page]
+    assert {2} == {len(page) for page in found[:-1]}
+    assert client.get("/runs?before=yesterday").status_code == 400
 
-    assert ["high", "low", "none"] == [one.run for one in sort_runs(runs, "auc", descending=True)]
-    assert ["low", "high", "none"] == [one.run for one in sort_runs(runs, "auc", descending=False)]
+
+def test_the_metrics_that_runs_have_are_columns() -> None:
+    runs = [RunLine(name, "m", name, "finished", "2013-01-01T00:00:00Z", 1.0, None, {"auc": 0.6}, {}) for name in "ab"]
+
     assert ["auc"] == metric_columns(runs)
 
 

@@ -39,6 +39,13 @@ def test_a_training_file_is_run_and_its_runs_are_listed_shown_and_measured(ws: W
     assert "orders-late@v1" == answer.model
     assert [answer.run] == [line.run for line in listed.runs]
     assert 3 == len(ws.run.list(trials=True).runs)
+    newest = ws.run.list(trials=True, limit=2)
+    oldest = ws.run.list(trials=True, limit=2, before=newest.before)
+    assert ([2, 1], None) == ([len(newest.runs), len(oldest.runs)], oldest.before)
+    assert 3 == len({line.run for line in (*newest.runs, *oldest.runs)})
+    assert [answer.run] == [line.run for line in ws.run.list(trials=True, sort="test_auc", limit=1).runs]
+    with pytest.raises(ParameterError, match="not one by a metric"):
+        ws.run.list(sort="test_auc", before=3)
     assert ("finished", 2) == (shown.run.state, len(shown.trials))
     assert ("dataset:orders@v1",) == shown.inputs
     assert ("model:orders-late@v1",) == shown.made

@@ -28,8 +28,8 @@ _SHALLOW = 4  # edges
 class Catalog(Tracking):
     """Answers questions about one store; safe to use from several threads."""
 
-    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int]) -> None:
-        super().__init__(database, fold=fold)
+    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int], fold_all: Callable[[], int]) -> None:
+        super().__init__(database, fold=fold, fold_all=fold_all)
 
     def asset(self, kind: str, name: str) -> Asset:
         """Return one asset. Raises NotFound with the nearest names."""

@@ -46,7 +46,7 @@ class Store:
         self.database = database
         self.journals = Journals(root / "journals")
         self.folding = Folding(database, self.journals)
-        self.catalog = Catalog(database, fold=self.folding.fold)
+        self.catalog = Catalog(database, fold=self.folding.fold, fold_all=self.folding.fold_all)
         self.steps = Steps(database)
 
     @classmethod

@@ -14,14 +14,16 @@ from sampan.store.points import unpack_columns
 
 _RUN_COLUMNS = "r.experiment, r.title, n.state, r.started, r.ended, p.id, r.source, r.host, r.pid"
 _N_NODE_COLUMNS = 11
+_MOMENTS = {"started": "r.started", "seconds": "r.ended - r.started"}
 
 
 class Tracking:
     """Answers questions about runs. Metric questions first fold what the run's journals hold."""
 
-    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int]) -> None:
+    def __init__(self, database: Database[Any], *, fold: Callable[[NodeId], int], fold_all: Callable[[], int]) -> None:
         self._database = database
         self._fold = fold
+        self._fold_all = fold_all
 
     def run(self, node_id: NodeId) -> RunRow:
         """Return one run. Raises NotFound."""
@@ -31,11 +33,31 @@ class Tracking:
             raise NotFound(f"no run {node_id}")
         return found[0]
 
-    def runs(self, *, experiment: str = "", state: str = "", limit: int = 100, before: int | None = None) -> list[RunRow]:
-        """Return runs, newest first; `before` is the `node.seq` of the last run of the page before."""
-        where, values = listing.conditions({"r.experiment = ?": experiment, "n.state = ?": state, "r.node < ?": before})
+    def runs(
+        self, *, experiment: str = "", state: str = "", parent: NodeId | None = None, limit: int = 100, before: int | None = None
+    ) -> list[RunRow]:
+        """Return runs, newest first; `before` is the `node.seq` of the last run of the page before.
+
+        `parent` asks for the trials of one run; with "" it asks for the runs that are no trials.
+        """
+        where, values = _conditions(experiment, state, parent, before)
         with self._database.read() as session:
             return _runs(session, f"{where} order by r.node desc limit ?", *values, limit)
+
+    def ranked_runs(
+        self, by: str, *, ascending: bool = False, experiment: str = "", state: str = "", parent: NodeId | None = None, limit: int = 100
+    ) -> list[RunRow]:
+        """Return the first runs by a metric's last value, by "started" or by "seconds", of all there are; those without it come last."""
+        if by not in _MOMENTS:
+            self._fold_all()
+        where, values = _conditions(experiment, state, parent, None)
+        value, join = _MOMENTS.get(by, "m.last"), ""
+        if by not in _MOMENTS:
+            join = "left join run_metric m on m.run = r.node and m.key = (select pk from metric_key where name = ?) "
+            values = [by, *values]
+        order = f"order by {value} is null, {value} {'asc' if ascending else 'desc'}, r.node desc limit ?"
+        with self._database.read() as session:
+            return _runs(session, f"{join}{where} {order}", *values, limit)
 
     def params(self, run: NodeId) -> dict[str, str]:
         """Return a run's parameters, by name."""
@@ -72,6 +94,13 @@ class Tracking:
                 found.at.extend(moments)
                 found.values.extend(values)
         return _in_order(found)
+
+
+def _conditions(experiment: str, state: str, parent: NodeId | None, before: int | None) -> tuple[str, list[Any]]:
+    where, values = listing.conditions({"r.experiment = ?": experiment, "n.state = ?": state, "p.id = ?": parent, "r.node < ?": before})
+    if parent == "":
+        where = f"{where} and r.parent is null" if where else "where r.parent is null"
+    return where, values
 
 
 def _in_order(logged: MetricPoints) -> MetricPoints:

@@ -161,6 +161,7 @@ class StoreContract:
         rest = store.catalog.nodes(kind="dataset", before=page[-1].seq)
         assert [n.id for n in (*page, *rest)] == ids[::-1]
         assert store.catalog.nodes(kind="model") == []
+        assert store.catalog.counts() == {"dataset": 5}
 
     def test_lineage_reaches_all_ancestors_and_all_descendants(self, store: Store, ledger: Ledger) -> None:
         raw, other = commit(ledger, "dataset", "raw"), commit(ledger, "dataset", "other")
@@ -225,6 +226,8 @@ class StoreContract:
         assert (row.parent, row.source, row.pid) == (parent, "train.py", 7)
         assert [r.node.id for r in store.catalog.runs(experiment="late")] == [run, parent]
         assert [r.node.id for r in store.catalog.runs(state="running")] == [parent]
+        assert [r.node.id for r in store.catalog.runs(parent="")] == [parent]
+        assert [r.node.id for r in store.catalog.runs(parent=parent)] == [run]
         with pytest.raises(StaleState):
             ledger.append(RunEnded(node=run, state="failed", ended=10))
         with pytest.raises(NotFound):
@@ -258,6 +261,17 @@ class StoreContract:
         assert math.isnan(found[0].value)
         assert found[1].value == 0.8
         assert len(store.catalog.observations(node)) == 3
+
+    def test_runs_are_ranked_by_a_metric_of_all_those_without_it_last(self, store: Store, ledger: Ledger) -> None:
+        low, none, high, broken = (start(ledger) for _ in range(4))
+        for run, value in ((low, 0.6), (high, 0.7), (broken, math.nan)):
+            journal = store.journals.open(run)
+            journal.log("auc", value, step=0, at=1)
+            journal.close()
+
+        assert [high, low, broken] == [r.node.id for r in store.catalog.ranked_runs("auc", limit=3)]
+        assert [low, high, broken, none] == [r.node.id for r in store.catalog.ranked_runs("auc", ascending=True)]
+        assert [broken, high, none, low] == [r.node.id for r in store.catalog.ranked_runs("unheard of")]
 
     def test_metric_points_come_back_as_they_were_logged(self, store: Store, ledger: Ledger) -> None:
         run = start(ledger)

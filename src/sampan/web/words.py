@@ -360,6 +360,8 @@ _RUNS: Final[dict[str, str]] = {
     "Started": "Bắt đầu",
     "Took": "Thời lượng",
     "Show more": "Xem thêm",
+    "Older runs": "Các lượt chạy cũ hơn",
+    "Newest runs": "Các lượt chạy mới nhất",
     "No run is like that.": "Không có lượt chạy nào như vậy.",
     "No run yet. A Python file with a training function is enough:": "Chưa có lượt chạy. Chỉ cần một tệp Python có hàm huấn luyện:",
     "Code": "Mã nguồn",

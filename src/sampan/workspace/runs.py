@@ -45,9 +45,10 @@ class RunLine(msgspec.Struct, frozen=True):
 
 
 class RunList(Answer, frozen=True, kw_only=True):
-    """Runs, newest first. `before` continues the list with older ones."""
+    """Runs, newest first or by what was asked. `before`, where there are older ones, continues the list with them."""
 
     runs: tuple[RunLine, ...]
+    before: int | None = None
 
     def text(self) -> str:
         """Lay the runs out as a table."""
@@ -66,7 +67,8 @@ class RunList(Answer, frozen=True, kw_only=True):
             )
             for r in self.runs
         ]
-        return align(header, rows, right=("seconds",))
+        table = align(header, rows, right=("seconds",))
+        return table if self.before is None else f"{table}\n  older: --before {self.before}"
 
 
 class RunShown(Answer, frozen=True, kw_only=True):
@@ -190,21 +192,44 @@ class Runs(Room):
         )
 
     @operation(reads=True)
-    def list(self, *, experiment: str = "", state: str = "", trials: bool = False, limit: int = 20) -> RunList:
-        """List runs, newest first.
+    def list(
+        self,
+        *,
+        experiment: str = "",
+        state: str = "",
+        trials: bool = False,
+        sort: str = "",
+        ascending: bool = False,
+        before: int | None = None,
+        limit: int = 20,
+    ) -> RunList:
+        """List runs, newest first, or the first by a metric.
 
         Parameters
         ----------
         experiment : only those of this model
         state : running, finished, failed or killed
         trials : also the single trials of searches
+        sort : by this metric of all runs, by started or by seconds, highest first
+        ascending : lowest first
+        before : go on with older runs, from the number that the list before ended with
         limit : at most so many
         """
         if state not in ("", "running", "finished", "failed", "killed"):
             raise ParameterError(f"no run is {state!r}", hint="running, finished, failed or killed")
-        rows = self.ws.catalog.runs(experiment=experiment, state=state, limit=MANY if not trials else limit)
-        chosen = [row for row in rows if trials or row.parent is None][:limit]
-        return RunList(runs=tuple(self._line(row) for row in chosen), next=(f"sampan run show {chosen[0].node.id[:12]}",) if chosen else ())
+        if sort and before is not None:
+            raise ParameterError("before goes on with a list by age, not one by a metric", hint="leave out before, or raise limit")
+        if limit < 1:
+            raise ParameterError(f"limit is {limit}", hint="at least 1")
+        parent, more = (None if trials else ""), limit + 1  # one more says whether there are more
+        if sort:
+            rows = self.ws.catalog.ranked_runs(sort, ascending=ascending, experiment=experiment, state=state, parent=parent, limit=limit)
+        else:
+            rows = self.ws.catalog.runs(experiment=experiment, state=state, parent=parent, before=before, limit=more)
+        shown = rows[:limit]
+        older = shown[-1].node.seq if len(rows) > limit else None
+        following = [f"sampan run show {shown[0].node.id[:12]}"] if shown else []
+        return RunList(runs=tuple(self._line(row) for row in shown), before=older, next=tuple(following))
 
     @operation(reads=True)
     def show(self, run: str) -> RunShown:
@@ -215,7 +240,7 @@ class Runs(Room):
         run : the run's id, its first digits, or a model's name for its newest run
         """
         row = self._row(run)
-        trials = [each for each in self.ws.catalog.runs(experiment=row.experiment, limit=MANY) if each.parent == row.node.id]
+        trials = self.ws.catalog.runs(parent=row.node.id, limit=MANY)
         inputs = [self.ws.catalog.node(e.src) for e in self.ws.catalog.edges_to(row.node.id)]
         made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(row.node.id)]
         return RunShown(
@@ -251,9 +276,9 @@ class Runs(Room):
         """Return the run an id means; a model's name means its newest run, not the newest trial inside it."""
         node = self.ws.catalog.resolve(run, kind="run")
         if run == node.name:
-            newest = next((row for row in self.ws.catalog.runs(experiment=run, limit=MANY) if row.parent is None), None)
-            if newest is not None:
-                return newest
+            newest = self.ws.catalog.runs(experiment=run, parent="", limit=1)
+            if newest:
+                return newest[0]
         return self.ws.catalog.run(node.id)
 
     def _line(self, row: RunRow) -> RunLine:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STATES = ("running", "finished", "failed", "killed")
 PAGE, MOST = 50, 1000
+MOST_SEQ = 2**31 - 1  # nodes are numbered by a database's integer
 MOST_METRICS = 5
 MOST_CURVES = 8
 FIRST_METRICS = ("test_auc", "test_log_loss", "test_cost", "best_log_loss", "log_loss")
@@ -25,27 +26,35 @@ TRIAL, BEST = "trial_log_loss", "best_log_loss"  # what a search logs to its run
 
 
 def load_runs(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Load the table: newest first, or by `sort` (a metric, started or seconds) and `order`."""
+    """Load the table: newest first and older ones page by page, or the first by `sort` (a metric, started or seconds) and `order`."""
     asked = {name: given[name] for name in ("experiment", "state", "trials", "sort", "order", "limit") if given.get(name)}
-    limit = _limit(asked.get("limit", ""))
+    limit = _number("limit", asked.get("limit", ""), PAGE, MOST)
+    sort, before = asked.get("sort", ""), given.get("before", "")
     found = RunList(runs=())
     if workspace.has_store:
-        chosen = {"experiment": asked.get("experiment", ""), "state": asked.get("state", "")}
-        found = workspace.run.list(**chosen, trials=asked.get("trials") == "yes", limit=limit)
-    metrics = metric_columns(found.runs)
-    experiments = sorted({run.experiment for run in found.runs} | {asked.get("experiment", "")} - {""})
+        found = workspace.run.list(
+            experiment=asked.get("experiment", ""),
+            state=asked.get("state", ""),
+            trials=asked.get("trials") == "yes",
+            sort=sort,
+            ascending=asked.get("order") == "asc",
+            before=None if sort or not before else _number("before", before, 0, MOST_SEQ),
+            limit=limit,
+        )
 
     def link(**change: str) -> str:
         return "/runs?" + urlencode({**asked, **change})
 
     return {
-        "runs": sort_runs(found.runs, asked.get("sort", ""), descending=asked.get("order", "desc") == "desc"),
-        "metrics": metrics,
-        "experiments": experiments,
+        "runs": found.runs,
+        "metrics": metric_columns(found.runs),
+        "experiments": [asset.name for asset in workspace.catalog.assets("run")] if workspace.has_store else [],
         "states": STATES,
         "asked": asked,
         "link": link,
-        "more": link(limit=str(min(2 * limit, MOST))) if len(found.runs) == limit < MOST else "",
+        "more": link(limit=str(min(2 * limit, MOST))) if sort and len(found.runs) == limit < MOST else "",
+        "older": link(before=str(found.before)) if found.before is not None else "",
+        "newest": link() if before and not sort else "",
     }
 
 
@@ -58,18 +67,6 @@ def metric_columns(runs: Sequence[RunLine]) -> list[str]:
     known = [key for key in FIRST_METRICS if key in counts]
     others = sorted((key for key in counts if key not in known), key=lambda key: (-counts[key], key))
     return [*known, *others][:MOST_METRICS]
-
-
-def sort_runs(runs: Sequence[RunLine], by: str, *, descending: bool) -> list[RunLine]:
-    """Sort runs by a metric, "started" or "seconds"; those without the value come last either way."""
-    if not by:
-        return list(runs)
-
-    def value(run: RunLine) -> Any:
-        return {"started": run.started, "seconds": run.seconds}.get(by, run.metrics.get(by))
-
-    known = sorted((run for run in runs if value(run) is not None), key=value, reverse=descending)
-    return [*known, *(run for run in runs if value(run) is None)]
 
 
 def load_run(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -129,11 +126,11 @@ def _environment(workspace: Workspace, models: Sequence[str]) -> Mapping[str, An
     return None
 
 
-def _limit(text: str) -> int:
+def _number(name: str, text: str, default: int, most: int) -> int:
     if not text:
-        return PAGE
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise ParameterError(f"limit is {text!r}", hint=f"a number from 1 to {MOST:,}")
+        return default
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ParameterError(f"{name} is {text!r}", hint=f"a number from 1 to {most:,}")
     return int(text)
 
 
