@@ -14,6 +14,8 @@ import pytest
 
 import sampan
 from sampan import plugins
+from sampan.store import Store
+from sampan.workspace.workspace import Workspace
 
 ROOT = Path(sampan.__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "extend"
@@ -107,6 +109,21 @@ def test_its_versions_and_events_are_in_status_lineage_log_and_audit(installed: 
     assert "└─ describes term late flight@v1" in lineage
     assert {event["type"] for event in command(installed, project, "log")["events"]} == {"term_defined"}
     assert command(installed, project, "audit", "verify")["intact"] is True
+
+
+@pytest.mark.slow
+def test_what_it_recorded_outlives_its_removal(installed: Path, project: Path, tmp_path: Path) -> None:
+    command(installed, project, "glossary", "define", "cancelled", "did not depart", "--about", "late flight")
+    removed = tmp_path
+
+    lineage = command(removed, project, "lineage", "cancelled", as_json=False)
+    assert "└─ describes term late flight@v1" in lineage
+    assert "term_defined" in {event["type"] for event in command(removed, project, "log")["events"]}
+    assert command(removed, project, "audit", "verify")["intact"] is True
+    assert command(removed, project, "fsck")["clean"] is True
+    with Workspace.open(project) as ws, Store.open(tmp_path / "copy") as copy:
+        ws.ledger.replay(copy)
+        assert [node.ref for node in ws.catalog.nodes(kind="term")] == [node.ref for node in copy.catalog.nodes(kind="term")]
 
 
 def test_its_operations_are_routes_and_described_in_openapi(served: Any) -> None:
