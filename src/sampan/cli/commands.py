@@ -12,6 +12,7 @@ import click
 
 from sampan import plugins
 from sampan.cli import output, start
+from sampan.cli.asides import kept_aside
 from sampan.cli.progress import progress_for
 from sampan.core.answers import to_json
 from sampan.core.refs import nearest
@@ -179,7 +180,8 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
         given = {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items() if text not in (None, ())}
         arguments = bind(parameters, given, from_text)
         with settings.open_workspace() as workspace:
-            answer = operation.call(workspace.room(operation.noun), arguments)
+            with kept_aside(as_json=settings.as_json):
+                answer = operation.call(workspace.room(operation.noun), arguments)
             output.show(answer, as_json=settings.as_json)
         return answer.exit_code()
 

@@ -75,7 +75,8 @@ class _Shown:
             if self.owner.bars:
                 self.owner.stream.write("\r\x1b[K")
             return
-        amount = f"{self.n:,} {self.unit}".strip() + ", " if self.n and (self.unit or self.total) else ""
+        unit = self.unit.removesuffix("s") if self.n == 1 else self.unit
+        amount = f"{self.n:,} {unit}".strip() + ", " if self.n and (unit or self.total) else ""
         note = f" ({self.note})" if self.note else ""
         self._write(f"{how}, {amount}{seconds:.1f} s{note}", last=True)
 
