@@ -44,11 +44,11 @@ def test_a_file_that_is_no_table_gives_one_error_and_exit_code_2(tmp_path: Path,
 
 ACCEPTED = {
     "header only": (b"a,b\n", "0 rows, 2 columns", "no rows: only a header"),
-    "mixed types": (b"a\n1\n2\nx\n", "3 rows, 1 columns", "column 'a' stays text: 2 of 3 values are numbers, 1 are not; line 4: 'x'"),
-    "UTF-8 with BOM and CRLF": (b"\xef\xbb\xbfa,b\r\n1,2\r\n", "1 rows, 2 columns", ""),
+    "mixed types": (b"a\n1\n2\nx\n", "3 rows, 1 column", "column 'a' stays text: 2 of 3 values are numbers, 1 are not; line 4: 'x'"),
+    "UTF-8 with BOM and CRLF": (b"\xef\xbb\xbfa,b\r\n1,2\r\n", "1 row, 2 columns", ""),
     "all-null column": (b"a,b\n1,\n2,\n", "2 rows, 2 columns", ""),
-    "5,000 columns": ((",".join(f"c{i}" for i in range(5000)) + "\n" + "1," * 4999 + "1\n").encode(), "1 rows, 5,000 columns", ""),
-    "other delimiter": (b"a;b\n1;2\n", "1 rows, 2 columns", "the delimiter is ;"),
+    "5,000 columns": ((",".join(f"c{i}" for i in range(5000)) + "\n" + "1," * 4999 + "1\n").encode(), "1 row, 5,000 columns", ""),
+    "other delimiter": (b"a;b\n1;2\n", "1 row, 2 columns", "the delimiter is ;"),
 }
 
 

@@ -116,3 +116,32 @@ def test_a_missing_file_and_a_folder_are_told(folder: Path) -> None:
     assert (2, 2) == (missing.returncode, inside.returncode)
     assert "did you mean steps.py?" in missing.stderr
     assert "is a folder" in inside.stderr
+
+
+def test_warnings_are_told_once_and_what_is_printed_leaves_json_whole(folder: Path) -> None:
+    said = "    for i in range(30):\n        warnings.warn(f'scale the data {i % 2}')\n    print('hello')\n    return planes.filter"
+    (folder / "steps.py").write_text("import warnings\n" + STEPS.replace("    return planes.filter", said))
+    sampan(folder, "data add planes.csv --key tail")
+    done = sampan(folder, "run steps.py --json")
+
+    assert ["roomy", "makers"] == json.loads(done.stdout)["steps"]["ran"]
+    assert "hello" in done.stderr
+    assert 2 == done.stderr.count("warning: UserWarning: scale the data")
+    assert "at steps.py:" in done.stderr
+
+
+def test_a_key_that_names_no_row_is_said_at_once(folder: Path) -> None:
+    done = sampan(folder, "data add planes.csv --key maker")
+
+    assert 0 == done.returncode
+    assert "note: 2 rows share their key maker with another; --key names other columns" in done.stdout
+
+
+def test_a_command_for_a_name_with_spaces_can_be_pasted(folder: Path) -> None:
+    (folder / "my planes (1).csv").write_text(PLANES)
+    added = sampan(folder, "data add planes.csv")
+    command = [sys.executable, "-m", "sampan", "data", "add", "my planes (1).csv"]
+    spaced = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=120)
+
+    assert "next: sampan data infer planes\n" in added.stdout
+    assert "next: sampan data infer 'my planes (1)'\n" in spaced.stdout

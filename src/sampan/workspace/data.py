@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -136,7 +137,7 @@ class Data(Room):
                     owner=str(asset.facts.get("owner", "")),
                 )
             )
-        following = (f"sampan data show {lines[0].name}", "sampan data check") if lines else ("sampan data add FILE",)
+        following = (f"sampan data show {quote(lines[0].name)}", "sampan data check") if lines else ("sampan data add FILE",)
         return Datasets(datasets=tuple(lines), next=following)
 
     @operation(reads=True)
@@ -164,7 +165,7 @@ class Data(Room):
             findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
             check=check.ref if check else "",
             kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
-            next=(f"sampan data head {node.ref}",) + (() if check else self._towards_check(node.name)),
+            next=(f"sampan data head {quote(node.ref)}",) + (() if check else self._towards_check(node.name)),
         )
 
     @operation(local=True)
@@ -189,13 +190,15 @@ class Data(Room):
         rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
         shown = shown_path(self.ws, file)
         answer = Inferred(
-            dataset=node.ref, file=shown, written=False, n_rules=len(rules), rules=rules, next=(f"sampan data check {node.name}",)
+            dataset=node.ref, file=shown, written=False, n_rules=len(rules), rules=rules, next=(f"sampan data check {quote(node.name)}",)
         )
         if before == text:
             return answer
         if before is not None and not force:
-            again = f"sampan data infer {node.name} --force"
-            return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, f"sampan data check {node.name}"))
+            again = f"sampan data infer {quote(node.name)} --force"
+            return msgspec.structs.replace(
+                answer, diff=_difference(before, text, shown), next=(again, f"sampan data check {quote(node.name)}")
+            )
         self.contracts.write(node.name, text)
         return msgspec.structs.replace(answer, written=True)
 
@@ -217,7 +220,7 @@ class Data(Room):
             for name in names:
                 tables.append(self.contracts.check(self._node(name)))
                 stage.advance(1, tables[-1].dataset)
-        following = tuple(f"sampan data show {self._node(name).name}" for name in names[:1])
+        following = tuple(f"sampan data show {quote(self._node(name).name)}" for name in names[:1])
         return Checked(tables=tuple(tables), next=following)
 
     @operation(reads=True)
@@ -363,9 +366,22 @@ class Data(Room):
             n_columns=len(node.facts["columns"]),
             source=str(node.facts["source"]),
             digest=short(node.digest),
-            notes=notes,
+            notes=(*notes, *self._key_notes(node)),
             next=self._towards_check(node.name),
         )
+
+    def _key_notes(self, node: Node) -> tuple[str, ...]:
+        """Say at once where the columns that should name a row do not: a contract would say so later, a comparison not at all."""
+        key = self.ws.catalog.asset(KIND, node.name).facts.get("key", [])
+        if not key or not set(key) <= set(node.facts["columns"]):
+            return ()
+
+        def count() -> int:
+            keys = self.ws.store.tables.scan(node.digest).select(key).collect()
+            return int(keys.is_duplicated().sum())
+
+        n_shared, _ = self.ws.engine.once("key", [node.digest, key], count)
+        return (f"{n_shared:,} rows share their key {' + '.join(key)} with another; --key names other columns",) if n_shared else ()
 
     def _describe(self, name: str, facts: Mapping[str, Any]) -> None:
         """Record what is newly said of a dataset; what is not said again stays."""
@@ -420,7 +436,7 @@ class Data(Room):
 
     def _towards_check(self, name: str) -> tuple[str, ...]:
         verb = "check" if self.contracts.path(name).exists() else "infer"
-        return (f"sampan data {verb} {name}",)
+        return (f"sampan data {verb} {quote(name)}",)
 
     # -- labels
 

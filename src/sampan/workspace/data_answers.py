@@ -9,7 +9,7 @@ import msgspec
 from sampan.core.answers import Answer
 from sampan.core.graph import Node
 from sampan.core.times import iso
-from sampan.workspace.columns import align
+from sampan.workspace.columns import align, count
 
 if TYPE_CHECKING:
     from sampan.stats.profiles import ColumnProfile
@@ -70,7 +70,7 @@ class Added(Answer, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Say what is there now and what was noticed while reading."""
-        head = f"{self.ref}: {self.n_rows:,} rows, {self.n_columns:,} columns from {self.source}"
+        head = f"{self.ref}: {count(self.n_rows, 'row')}, {count(self.n_columns, 'column')} from {self.source}"
         return "\n".join([head + (" (unchanged)" if self.unchanged else ""), *(f"  note: {note}" for note in self.notes)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -90,7 +91,7 @@ class Contracts:
         contract = self.read(node.name)
         if contract is None:
             file = shown_path(self.ws, self.path(node.name))
-            raise NotFound(f"{node.name} has no contract: no file {file}", hint=f"sampan data infer {node.name}")
+            raise NotFound(f"{node.name} has no contract: no file {file}", hint=f"sampan data infer {quote(node.name)}")
         others = self._referred({rule.table for rule in contract.rules if isinstance(rule, Reference)})
         parts = [_CHECKING, node.id, digest_value(contract), {name: other.id for name, other in others.items()}]
         if any(isinstance(rule, Freshness | Custom) for rule in contract.rules):

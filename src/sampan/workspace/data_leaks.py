@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,7 +40,10 @@ def judge_leaks(ws: Workspace, node: Node, *, target: str, moment: str, known: M
     label = facts.get("label", {})
     rule = {"target": target or label.get("target", ""), "unless": "" if target else label.get("unless", "")}
     if not rule["target"]:
-        raise UsageError(f"{node.name} has no declared label", hint=f"sampan data leaks {node.name} --target 'COLUMN >= 15'")
+        raise UsageError(
+            f"{node.name} has no declared label",
+            hint=f"say --target 'COLUMN >= 15', or declare it once: sampan data label {quote(node.name)} --target …",
+        )
     by = {**rule, "moment": moment or str(facts.get("time", "")), "known": dict(known)}
     recorded, _ = ws.engine.once("leaks", [_JUDGING, node.id, by], lambda: _record(ws, node, by))
     return as_answer(ws.catalog.node(recorded), node)
@@ -67,7 +71,7 @@ def as_answer(found: Node, node: Node) -> Leaks:
         kept=tuple(name for name in node.facts["columns"] if name not in out),
         aucs=facts["aucs"],
         found=found.ref,
-        next=(f"sampan data show {node.ref}",),
+        next=(f"sampan data show {quote(node.ref)}",),
     )
 
 
