@@ -171,6 +171,63 @@ def test_a_failed_flush_leaves_whole_batches_and_a_usable_writer(
     assert ids(segments.read("log")[0]) == [1, 3]
 
 
+def test_a_day_of_a_long_log_is_read_from_the_segments_that_can_hold_it(segments: Segments, tmp_path: Path) -> None:
+    for day in range(100):
+        with segments.writer("log", SCHEMA) as writer:
+            writer.write(batch(day * 10, day * 10 + 9))
+    late = segments.writer("log", SCHEMA)  # one being written may hold anything
+    late.write(batch(425))
+    late.flush()
+    for path in tmp_path.rglob("*.arrows"):
+        if path.stem not in ("0000000043", "0000000044"):
+            path.write_bytes(b"this would not be read as Arrow")
+
+    assert [43, 101] == segments.covering("log", "id", 420, 430)
+    assert [420, 429, 425] == ids(segments.read_range("log", "id", 420, 430))
+    assert [44, 101] == segments.covering("log", "id", 439, 440)
+    late.seal()
+    assert [43] == segments.covering("log", "id", 429, 430) == segments.covering("log", "id", 426, 430)
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.none() | st.integers(-(2**40), 2**40), max_size=4), st.booleans()), max_size=8),
+    st.integers(-(2**40), 2**40),
+    st.integers(0, 2**40),
+)
+def test_a_range_has_the_rows_that_all_rows_have_of_it(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[list[int | None], bool]], low: int, width: int
+) -> None:
+    segments = Segments(tmp_path_factory.mktemp("log"))
+    writers = []
+    for values, sealed in parts:
+        writers.append(segments.writer("log", SCHEMA))
+        writers[-1].write(pa.record_batch([values, [0.0] * len(values)], schema=SCHEMA))
+        writers[-1].flush()
+        if sealed:
+            writers[-1].seal()
+    expected = [value for values, _ in parts for value in values if value is not None and low <= value < low + width]
+
+    assert expected == ids(segments.read_range("log", "id", low, low + width))
+    for writer in writers:
+        writer.seal()
+    assert expected == ids(segments.read_range("log", "id", low, low + width))
+
+
+def test_segments_whose_range_is_not_known_are_read(segments: Segments, tmp_path: Path) -> None:
+    for number in range(3):
+        with segments.writer("log", SCHEMA) as writer:
+            writer.write(batch(number))
+    ranges = next(tmp_path.rglob("ranges"))
+    lines = ranges.read_bytes().split(b"\n\n")
+    ranges.write_bytes(lines[0] + b"\n" + lines[1][:-9] + b"\n" + lines[2])
+
+    assert [1, 2] == segments.covering("log", "id", 0, 1)
+    ranges.unlink()
+    assert [1, 2, 3] == segments.covering("log", "id", 0, 1)
+    assert [0] == ids(segments.read_range("log", "id", 0, 1))
+    assert 0 == segments.read_range("log", "nothing", 0, 1).num_rows
+
+
 CHILD = """
 import os, sys
 import pyarrow as pa
@@ -208,5 +265,6 @@ def test_killed_writers_lose_nothing_that_was_flushed(segments: Segments, tmp_pa
     assert len(seen) == len(set(seen))
     assert cursor == "4"
     assert segments.seal_abandoned() == 4
+    assert [3] == segments.covering("log", "id", 2 * 10**6, 3 * 10**6)
     assert sorted(ids(segments.read("log")[0])) == sorted(seen)
     assert list(tmp_path.rglob("*.open")) == []

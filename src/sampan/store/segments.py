@@ -2,6 +2,7 @@
 
     segments/<stream>/0000000012.open     being written; its writer holds a lock on it
     segments/<stream>/0000000011.arrows   sealed: flushed to the disk, never written again
+    segments/<stream>/ranges              how far the integers of sealed segments reach, see `segment_ranges.py`
 
 A reader takes every whole batch of every segment, also of those being written, and stops at a torn tail. What `flush` returned from
 survives kill -9; what `seal` returned from survives a power failure. Segments of a stream are numbered in the order they were begun.
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from sampan.errors import ParameterError, UsageError
 from sampan.store.files import locked, store_errors, sync_folder
+from sampan.store.segment_ranges import Ranges, note, noted, widen, within
 
 _OPEN = ".open"
 _SEALED = ".arrows"
@@ -45,6 +47,7 @@ class SegmentWriter:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._n_batches = 0
+        self._ranges: Ranges = {}
         self._append(schema.serialize().to_pybytes())
 
     def __enter__(self) -> SegmentWriter:
@@ -65,6 +68,7 @@ class SegmentWriter:
             raise ParameterError(f"a batch with columns {_columns(batch.schema)} for a log of {_columns(self.schema)}")
         self._check_open()
         data = batch.serialize().to_pybytes()
+        widen(self._ranges, batch)
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= _MAX_BUFFERED_BYTES:
@@ -92,6 +96,7 @@ class SegmentWriter:
             if self._n_batches:
                 self._append(_END_OF_STREAM)
                 _finish(self._path, self._file)
+                note(self._path.parent, int(self._path.stem), self._ranges)
             else:
                 self._path.unlink(missing_ok=True)
         finally:
@@ -168,6 +173,27 @@ class Segments:
         if tables:
             return pa.concat_tables(tables, promote_options="permissive"), str(cursor.advance(offsets, finished))
         return newest.empty_table() if newest else pa.table({}), str(cursor.advance(offsets, finished))
+
+    def read_range(self, stream: str, column: str, low: int, high: int) -> pa.Table:
+        """Return the rows with `low` <= column < `high`, reading only segments that can hold such rows; without any, an empty table."""
+        wanted = set(self.covering(stream, column, low, high))
+        tables = []
+        for found in _found(self._of(stream)):
+            if found.number in wanted:
+                batches = [part for batch in _read_segment(found, 0).batches if (part := within(batch, column, low, high)).num_rows]
+                tables += [pa.Table.from_batches(batches)] if batches else []
+        return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+
+    def covering(self, stream: str, column: str, low: int, high: int) -> list[int]:
+        """Return the numbers of the segments that can hold rows with `low` <= column < `high`: those being written always can."""
+        folder = self._of(stream)
+        ranges = noted(folder, column)
+        found = []
+        for segment in _found(folder):
+            known = ranges.get(segment.number) if segment.path.suffix == _SEALED else None
+            if known is None or (known[0] < high and known[1] >= low):
+                found.append(segment.number)
+        return found
 
     def streams(self) -> list[str]:
         """Return the names of all streams."""
@@ -314,6 +340,10 @@ def _seal_if_abandoned(found: _Found) -> bool:
                 os.ftruncate(file, piece.end)
                 _write_whole(file, _END_OF_STREAM)
                 _finish(found.path, file)
+                ranges: Ranges = {}
+                for batch in piece.batches:
+                    widen(ranges, batch)
+                note(found.path.parent, found.number, ranges)
             else:
                 found.path.unlink(missing_ok=True)
         except BlockingIOError:

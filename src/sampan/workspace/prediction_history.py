@@ -62,14 +62,12 @@ def read_window(ws: Workspace, service: str, since: Millis, until: Millis) -> li
     outcomes = _outcomes(ws, service)
     found = []
     for package, version in _packages(ws, service).items():
-        table, _ = ws.store.segments.read(predictions_stream(service, package))
+        table = ws.store.segments.read_range(predictions_stream(service, package), "moment", since, until)
         if not table.num_rows:
             continue
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        frame = frame.filter((pl.col("moment") >= since) & (pl.col("moment") < until))
-        if frame.height:
-            found.append(PackageRows(package, version, _labelled(_last_of_each(frame), outcomes)))
+        found.append(PackageRows(package, version, _labelled(_last_of_each(frame), outcomes)))
     return sorted(found, key=lambda rows: -rows.frame.filter(pl.col("role").is_in(ANSWERED)).height)
 
 

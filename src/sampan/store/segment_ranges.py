@@ -1,0 +1,74 @@
+"""How far the integers of sealed segments reach, so that who asks for a range need not read what cannot hold it.
+
+    segments/<stream>/ranges     a line for each sealed segment: {"segment":11,"columns":{"moment":[1356998400000,1357084799000]}}
+
+Lines are hints: a segment without a whole line is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+_FILE = "ranges"
+
+Ranges = dict[str, tuple[int, int]]  # column -> least and greatest value
+
+
+class _Line(msgspec.Struct, frozen=True):
+    segment: int
+    columns: Ranges
+
+
+def widen(ranges: Ranges, batch: pa.RecordBatch) -> None:
+    """Let ranges reach over a batch's 64-bit integers; missing values have no place in any range."""
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.type != pa.int64() or column.null_count == len(column):
+            continue
+        values = (column.drop_null() if column.null_count else column).to_numpy()
+        low, high = int(values.min()), int(values.max())
+        known = ranges.get(field.name, (low, high))
+        ranges[field.name] = (min(low, known[0]), max(high, known[1]))
+
+
+def within(batch: pa.RecordBatch, column: str, low: int, high: int) -> pa.RecordBatch:
+    """Return a batch's rows with `low` <= column < `high`; none where it has no such column."""
+    if column not in batch.schema.names:
+        return batch.slice(0, 0)
+    values = batch.column(column).to_numpy(zero_copy_only=False)  # a missing value is NaN here, which no range holds
+    inside = (values >= low) & (values < high)
+    return batch if inside.all() else batch.filter(pa.array(np.asarray(inside, dtype=np.bool_)))
+
+
+def note(folder: Path, segment: int, ranges: Ranges) -> None:
+    """Write down a sealed segment's ranges. A disk that refuses costs later readers time, and nothing else."""
+    # Between line ends, so that a line torn by a crash spoils no other.
+    line = b"\n" + msgspec.json.encode(_Line(segment, ranges)) + b"\n"
+    with suppress(OSError):
+        file = os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)
+
+
+def noted(folder: Path, column: str) -> dict[int, tuple[int, int]]:
+    """Return the known ranges of a column, by segment."""
+    try:
+        lines: Iterable[bytes] = (folder / _FILE).read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    read = msgspec.json.Decoder(_Line).decode
+    found: dict[int, tuple[int, int]] = {}
+    for line in filter(None, lines):
+        with suppress(msgspec.DecodeError):
+            told = read(line)
+            if column in told.columns:
+                found[told.segment] = told.columns[column]
+    return found
