@@ -90,6 +90,16 @@ def test_a_histogram_counts_every_finite_value_once() -> None:
     assert profiled([], pl.Int64()).histogram() == ([], [])
 
 
+def test_the_largest_numbers_there_are_have_a_histogram_and_quantiles() -> None:
+    most = float(np.finfo(np.float64).max)
+    column = profiled([-most, -most, most, most / 1.5, most / 1.5, 0.0])
+    edges, counts = column.histogram(4)
+
+    assert edges == pytest.approx([-most, -most / 2, 0.0, most / 2, most])
+    assert counts == [2, 0, 1, 3]
+    assert column.quantiles([0, 0.5, 1]) == pytest.approx([-most, 0.0, most], rel=2**-9)
+
+
 def test_times_and_dates_have_ranges() -> None:
     times = profiled([datetime(2013, 1, 1, 5, 30, tzinfo=UTC), datetime(2013, 1, 2, tzinfo=UTC)])
     dates = profiled([date(2013, 1, 1), date(2013, 1, 3)])

@@ -8,6 +8,7 @@ sampling: the k values with the smallest hashes, each text with its exact count;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +40,6 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     n_nan: int = 0  # NaN or infinite; in no code
     minimum: float | int | str | None = None
     maximum: float | int | str | None = None
-    total: float = 0.0
     codes: list[int] = []
     counts: list[int] = []
     values: dict[str, int] = {}
@@ -67,11 +67,6 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
             return len(self.hashes)
         return min(round((len(self.hashes) - 1) * _HASH_RANGE / self.hashes[-1]), self.n_present)
 
-    @property
-    def mean(self) -> float | None:
-        """The mean of a number; None otherwise."""
-        return self.total / self.n_present if self.kind == "number" and self.n_present else None
-
     def top(self, n: int = 5) -> list[tuple[str, int]]:
         """Return the most frequent texts (of those kept), most frequent first."""
         return sorted(self.values.items(), key=lambda item: (-item[1], item[0]))[:n]
@@ -94,8 +89,9 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
         if low == high:
             return [low, high], [int(sum(self.counts))]
         middles = np.clip(_middles(np.asarray(self.codes, dtype=np.int64), self.kind, whole=self.whole), low, high)
-        counts, edges = np.histogram(middles, bins=n_bins, range=(low, high), weights=np.asarray(self.counts))
-        return [float(e) for e in edges], [int(c) for c in counts]
+        scale = 1.0 if math.isfinite(high - low) else 0.5  # the range of floats is twice what a float can hold
+        counts, edges = np.histogram(middles * scale, bins=n_bins, range=(low * scale, high * scale), weights=np.asarray(self.counts))
+        return [float(e) for e in edges / scale], [int(c) for c in counts]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +173,6 @@ def _profile_column(values: pl.Series) -> ColumnProfile:
         n_nan=len(numbers) - len(finite),
         minimum=int(low) if whole and low is not None else low,
         maximum=int(high) if whole and high is not None else high,
-        total=float(finite.sum()) if kind == "number" else 0.0,
         codes=codes.tolist(),
         counts=counts.tolist(),
         hashes=hashes.tolist(),
@@ -222,7 +217,7 @@ def _middles(codes: Codes, kind: str, *, whole: bool) -> np.ndarray[Any, np.dtyp
     high = ((np.abs(codes) + 1) << _SHIFT).view(np.float64)
     if whole:  # the whole numbers inside the code: exactly one up to 1,024
         low, high = np.ceil(low), np.maximum(np.ceil(high) - 1, np.ceil(low))
-    middle = np.where(codes == 0, 0.0, (low + high) / 2)
+    middle = np.where(codes == 0, 0.0, low + (high - low) / 2)
     return np.asarray(np.where(codes < 0, -middle, middle), dtype=np.float64)
 
 
@@ -257,7 +252,6 @@ def _merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
         n_nan=a.n_nan + b.n_nan,
         minimum=_least(a.minimum, b.minimum),
         maximum=_greatest(a.maximum, b.maximum),
-        total=a.total + b.total,
         codes=found.tolist(),
         counts=counts.tolist(),
         values=_merge_values(a, b, hashes),
