@@ -5,6 +5,7 @@ An event class lives beside the operation that appends it (workspace rooms, plug
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import msgspec
@@ -223,6 +224,4 @@ class StepCommitted(Event, frozen=True, kw_only=True):
 
 def new_id() -> NodeId:
     """Draw a fresh node id."""
-    import secrets
-
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -149,7 +148,7 @@ class Batch:
 
     def _new_name(self) -> Path:
         self._temporary.mkdir(parents=True, exist_ok=True)
-        path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
+        path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
         self._made.append(path)
         return path
 

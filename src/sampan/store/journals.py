@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import struct
 import threading
 import weakref
@@ -160,7 +159,7 @@ class Journals:
         """Start a journal for a run and hold its lock until it is closed or the process ends."""
         if not _RUN.match(run_id):
             raise ParameterError(f"{run_id!r} is no run's id", hint="32 lower-case hex digits")
-        path = self._folder / f"{run_id}.{secrets.token_hex(4)}.journal"
+        path = self._folder / f"{run_id}.{os.urandom(4).hex()}.journal"
         # Locked before it has its name, so that nobody takes it for a dead writer's.
         nameless = path.with_suffix(".starting")
         with store_errors(path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -166,4 +165,4 @@ def _patiently(action: Callable[[], Answer]) -> Answer:
         except sqlite3.OperationalError as cause:
             if cause.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
                 raise
-        time.sleep(_PAUSE_S * random.random())  # noqa: S311  # spreads the waiting processes; no secret
+        time.sleep(_PAUSE_S * os.urandom(1)[0] / 255)  # spreads the waiting processes; `random` would cost their start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +138,7 @@ def _match(root: Path, database: Database[Any], found: StoreFormat | None) -> No
             hint="leave the database's address out" if found.database == "sqlite" else "give the address of its database",
         )
     migrate(database)
-    identity = _identity(database, found.store if found else secrets.token_hex(16))
+    identity = _identity(database, found.store if found else os.urandom(16).hex())
     if found is None:
         described = StoreFormat(FORMAT, identity, database.dialect, __version__)
         with Batch(root / "tmp") as batch:
