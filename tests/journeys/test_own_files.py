@@ -145,3 +145,53 @@ def test_a_command_for_a_name_with_spaces_can_be_pasted(folder: Path) -> None:
 
     assert "next: sampan data infer planes\n" in added.stdout
     assert "next: sampan data infer 'my planes (1)'\n" in spaced.stdout
+
+
+TRAINING = """
+import numpy as np
+import sampan as sp
+from sampan.features import DAY
+from sklearn.linear_model import LogisticRegression
+
+rows = sp.dataset("rows.csv", key="id", time="at", later=["late"])
+
+@sp.feature_view(on="rows", columns=rows, key=["id"], moment=rows.at, label=sp.Label(rows.late, known_at=rows.at + DAY))
+def view(c):
+    return {"x": c.x, "double": c.x + c.x}
+
+@sp.train(name="late", features=view, objective=sp.objective(metric="auc", at_least=0.6, min_rows=100))
+def fit(X, y):
+    return LogisticRegression().fit(X, y)
+"""
+HEADER = "id,at,x,group,late\n"
+
+
+def training_rows(n: int, *, late: str = "", x: str = "") -> str:
+    lines = (
+        f"{i},2024-01-{1 + i % 28:02}T00:00:00Z,{x if x and i % 9 == 0 else i % 13},g,{late or str(i % 3 == 0).lower()}" for i in range(n)
+    )
+    return HEADER + "\n".join(lines) + "\n"
+
+
+UNFIT = {
+    "labels of one class": (TRAINING, training_rows(600, late="true"), 2, "all 600 rows have the label 1", "label rule"),
+    "infinite features": (TRAINING, training_rows(600, x="inf"), 4, "fit raised ValueError: Input X contains NaN at", "2 of 2 features"),
+    "no rows": (TRAINING, HEADER, 2, "rows.csv has no rows, so its columns have no types at", "with rows"),
+    "few rows": (TRAINING, training_rows(30), 2, "30 labeled rows are too few to train late", "at least 500"),
+    "text added to a number": (TRAINING.replace("c.x + c.x", "c.x + c.group"), training_rows(600), 2, "mine.py:11", "two numbers"),
+    "no file": (TRAINING.replace("rows.csv", "none.csv"), training_rows(9), 2, "no file none.csv at", "rows.csv"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_data_that_no_model_can_learn_from_is_told(tmp_path: Path, case: str) -> None:
+    code, rows, exits, message, hint = UNFIT[case]
+    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "rows.csv").write_text(rows)
+    done = sampan(tmp_path, "run mine.py --trials 1")
+
+    assert exits == done.returncode, done.stdout + done.stderr
+    assert message in done.stderr
+    assert hint in done.stderr.split("hint:")[1]
+    assert 1 == done.stderr.count("error:")
+    assert done.stdout == ""

@@ -22,6 +22,14 @@ def own_lines(cause: BaseException) -> tuple[str, str]:
     return place, "".join(traceback.format_list(frames)).rstrip()
 
 
+def with_place(error: SampanError) -> None:
+    """Add to an error of ours the line of the user's file that brought it about, unless it names one already."""
+    place, _ = own_lines(error)
+    if place and place not in error.message and not getattr(error, "file", ""):
+        error.message += place
+        error.args = (error.message,)
+
+
 def import_failed(file: Path, cause: BaseException) -> SampanError:
     """Tell why a user's file could not be imported."""
     if isinstance(cause, SyntaxError):

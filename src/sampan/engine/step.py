@@ -144,11 +144,14 @@ def load_script(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as cause:
         del sys.modules[name]
-        if isinstance(cause, (Exception, SystemExit)) and not isinstance(cause, SampanError):
-            from sampan.engine.failures import import_failed
+        if not isinstance(cause, (Exception, SystemExit)):
+            raise
+        from sampan.engine.failures import import_failed, with_place
 
-            raise import_failed(file, cause) from cause
-        raise
+        if isinstance(cause, SampanError):
+            with_place(cause)
+            raise
+        raise import_failed(file, cause) from cause
     finally:
         _IMPORTING.reset(token)
     return module

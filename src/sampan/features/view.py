@@ -326,7 +326,7 @@ def check_view(built: View) -> None:
 def _identity_faults(built: View) -> Iterator[str]:
     taken = {MOMENT, LABEL, KNOWN_AT, *built.key, *built.slices}
     names = [f.name for f in built.features]
-    yield from (f"feature {n!r} has the name of a key or slice column" for n in names if n in taken)
+    yield from (f"feature {n!r} has the name of a key or slice column; call it otherwise, say {n}_code" for n in names if n in taken)
     if not names:
         yield "there are no features"
     if not built.key:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampan.core.refs import check_name, nearest
-from sampan.errors import ParameterError
+from sampan.errors import DataFormatError, ParameterError
 from sampan.features.expressions import Columns, FieldSpec
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def dataset(
     beside = Path(str(sys._getframe(1).f_globals.get("__file__", ""))).parent / source
     file = beside if beside.is_file() else Path(source)
     frame = read_source(file).frame
+    if not frame.height:
+        raise DataFormatError(f"{file.name} has no rows, so its columns have no types", source=str(file), hint="give a file with rows")
     keys = (key,) if isinstance(key, str) else tuple(key)
     wanted = {"key": keys, "time": (time,) if time else (), "later": tuple(later)}
     faults = [

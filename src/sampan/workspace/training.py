@@ -68,7 +68,7 @@ class Trainer:
             try:
                 found[name] = _read(text, known[name])
             except ValueError as fault:
-                faults.append(f"{name}={text}: {fault}")
+                faults.append(f"{name}={text} {fault}")
         if faults:
             raise ParameterError("; ".join(faults), hint="parameters: " + ", ".join(known))
         return found
