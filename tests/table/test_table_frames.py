@@ -35,5 +35,8 @@ def test_a_column_twice_or_of_several_types_is_refused() -> None:
 
 
 def test_what_is_no_table_is_refused() -> None:
-    with pytest.raises(DataFormatError, match="table is a int, not a table"):
+    with pytest.raises(DataFormatError, match="table is no table but of type int"):
         from_memory(5)
+    for empty in (pl.DataFrame(), pd.DataFrame(), {}):
+        with pytest.raises(DataFormatError, match="table has no columns"):
+            from_memory(empty)

@@ -14,8 +14,15 @@ def from_memory(data: Any, *, source: str = "table") -> pl.DataFrame:
 
     Raises
     ------
-    DataFormatError : not a table, a column name twice, or a column that holds several types.
+    DataFormatError : not a table, no column at all, a column name twice, or a column that holds several types.
     """
+    frame = _frame(data, source=source)
+    if not frame.width:
+        raise DataFormatError(f"{source} has no columns", source=source, hint="give a table with at least one column")
+    return frame
+
+
+def _frame(data: Any, *, source: str) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         data = data.collect()
     if isinstance(data, pl.DataFrame):
@@ -33,7 +40,7 @@ def from_memory(data: Any, *, source: str = "table") -> pl.DataFrame:
         first = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise DataFormatError(f"{source} cannot become a table: {first}", source=source, hint="give each column one type") from cause
     raise DataFormatError(
-        f"{source} is a {type(data).__name__}, not a table",
+        f"{source} is no table but of type {type(data).__name__}",
         source=source,
         hint="give a Polars, pandas or Arrow table, or a dict of columns",
     )
