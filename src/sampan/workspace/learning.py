@@ -57,6 +57,7 @@ NOISE_ROWS: Final = 100_000  # the newest batches, up to about so many rows, are
 NOISE_FOLDS: Final = 3
 NOISE_FEWEST: Final = 30  # of either label: below, no share of wrong ones can be told
 BASELINE_ROWS: Final = 50_000
+_NAMED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,8 @@ class Learning:
                 scores = self._validated[number] = self._fold_scores(folds, params)
                 losses = [float(log_losses(fold.judged.labels, each).mean()) for fold, each in zip(folds, scores, strict=True)]
                 for at, loss in enumerate(losses):
-                    journal.log("log_loss", loss, step=at, at=self.ws.clock())
+                    journal.log("fold_log_loss", loss, step=at, at=self.ws.clock())
+                journal.log("log_loss", float(np.mean(losses)), step=0, at=self.ws.clock())
             self.ws.ledger.fold(run)
             return {"loss": float(np.mean(losses)), "run": run}
 
@@ -220,23 +222,28 @@ class Learning:
             raise
         except Exception as cause:
             place, trace = own_lines(cause)
-            n_missing = int(np.isnan(matrix).any(axis=0).sum())
-            hint = (
-                f"{n_missing} of {matrix.shape[1]} features have missing values; the estimator must take NaN, or impute"
-                if n_missing
-                else ""
-            )
+            what = str(cause).partition("\n")[0].rstrip(".")
             raise StepFailed(
-                f"{trainer.function.__name__} raised {type(cause).__name__}: {cause}{place}",
+                f"{trainer.function.__name__} raised {type(cause).__name__}: {what}{place}",
                 step=trainer.function.__name__,
                 trace=trace,
-                hint=hint,
+                hint=self._missing_hint(matrix),
             ) from cause
         if model is None:
             raise StepFailed(
                 f"{trainer.function.__name__} returned nothing", step=trainer.function.__name__, hint="return the fitted estimator"
             )
         return model
+
+    def _missing_hint(self, matrix: NDArray[np.float32]) -> str:
+        """Name the features with gaps, where a function that raised was given some: most estimators take none."""
+        gaps = np.asarray(np.isnan(matrix).any(axis=0))
+        if not gaps.any():
+            return ""
+        features = self.order.trainer.view.features
+        names = [each.name for each, gap in zip(features, gaps, strict=False) if gap] if len(features) == len(gaps) else []
+        named = ": " + ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "") if names else ""
+        return f"{int(gaps.sum())} of {len(gaps)} features have missing values{named}; the estimator must take NaN, or impute"
 
     def _score(self, model: Any, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         scores = find_flavor(model).predict(model, matrix)

@@ -164,10 +164,9 @@ class Packed(Answer, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Say what was packed."""
-        how = "packed" if self.made else "was packed before"
-        place = f" in {self.folder}" if self.folder else ""
+        how = f"is in {self.folder}" if self.folder else "packed" if self.made else "was packed before"
         size = f"{len(self.files)} files, {size_text(self.size_bytes)}"
-        return f"{self.model} {how}{place}: {size}, served by {self.served_by}, {self.digest[:15]}"
+        return f"{self.model} {how}: {size}, served by {self.served_by}, {self.digest[:15]}"
 
 
 class Verified(Answer, frozen=True, kw_only=True):

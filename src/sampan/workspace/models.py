@@ -17,6 +17,7 @@ from sampan.evaluation.gate import Decision, Evidence, decide
 from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
+from sampan.evaluation.slices import Gap
 from sampan.stats.bootstrap import Estimate
 from sampan.workspace import judging
 from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment
@@ -58,7 +59,9 @@ class Models(Room):
         data: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
     ) -> ModelTrainedAnswer:
-        """Train the model a file declares; what was trained before from the same data, code and parameters is not trained again.
+        """Train the model a file declares, unless that was done before.
+
+        The same data, code and parameters give the same model, so it is not trained again.
 
         Parameters
         ----------
@@ -113,7 +116,7 @@ class Models(Room):
 
     @operation()
     def evaluate(self, model: str, *, since: str = "", until: str = "", data: dict[str, str] | None = None) -> Reported:
-        """Judge a model on labeled rows later than those it learned from, by group and with intervals.
+        """Judge a model on labeled rows later than those it learned from, also group by group.
 
         Parameters
         ----------
@@ -249,7 +252,7 @@ class Models(Room):
 
     @operation(local=True)
     def verify(self, model: str) -> Verified:
-        """Ask a model's package its probe set: every request must get the score that the batch path gave.
+        """Ask a model's package its probe set: each answer must be the score that batch gave.
 
         Parameters
         ----------
@@ -286,7 +289,7 @@ class Models(Room):
 
     @operation(local=True)
     def ship(self, model: str, *, name: str = "", since: str = "", until: str = "", port: int = 0) -> Shipped:
-        """Gate a model, make it champion, pack it and let it answer: from trained to live in one step.
+        """Take a model from trained to live: gate, champion, package, service.
 
         Parameters
         ----------
@@ -497,7 +500,7 @@ class Models(Room):
 
     def _reported(self, report: Node, model: Node) -> Reported:
         facts = report.facts
-        gaps = tuple(f"{g['column']}: {g['verdict']}, {g['better']} against {g['worse']}" for g in facts["gaps"])
+        gaps = tuple(_gap_text(msgspec.convert(gap, Gap)) for gap in facts["gaps"])
         return Reported(
             report=f"report:{report.ref}",
             model=model.ref,
@@ -536,6 +539,13 @@ def _origin(function: Any) -> tuple[str, str]:
 
     (found,) = code_keys([step(function)]).values()
     return found.digest, digest_value(versions_behind(found.libraries))
+
+
+_GAP = {"fine": "within", "unclear": "not enough rows to say whether within", "broken": "over"}
+
+
+def _gap_text(gap: Gap) -> str:
+    return f"{gap.metric} by {gap.column}: {gap.worse} is {gap.gap} worse than {gap.better}, {_GAP[gap.verdict]} {gap.limit:g}"
 
 
 def _labels_text(health: LabelHealth) -> str:
