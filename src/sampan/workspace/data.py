@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from sampan.core.events import VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.core.refs import check_name, nearest
 from sampan.core.times import iso
-from sampan.errors import ParameterError, UsageError
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, UsageError
 from sampan.workspace.data_answers import (
     Added,
     Checked,
@@ -225,7 +226,7 @@ class Data(Room):
 
     @operation(reads=True)
     def profile(self, ref: str) -> Profiled:
-        """Describe each column: missing and distinct values, range, quantiles, most frequent values."""
+        """Describe each column: missing and distinct values, range, median, most frequent texts."""
         node = self._node(ref)
         profile = self._profile(node)
         ranged = [c for c in profile.columns if c.codes]
@@ -299,7 +300,7 @@ class Data(Room):
 
     @operation()
     def leaks(self, ref: str, *, target: str = "", moment: str = "") -> Leaks:
-        """Find columns that give the label away: known only later, or suspiciously predictive; record them.
+        """Find and record columns that give the label away: known only later, or too predictive.
 
         Parameters
         ----------
@@ -424,11 +425,12 @@ class Data(Room):
         return str(digest)
 
     def _profile(self, node: Node) -> Profile:
-        """Read a version's profile. One that an earlier release recorded without, or in another form, is profiled anew each time."""
+        """Read a version's profile; where none is recorded, or its bytes are lost or damaged (`fsck` names them), profile anew."""
         from sampan.stats.profiles import Profile, profile_table
 
         if PROFILE in node.facts:
-            return msgspec.json.decode(self.ws.store.blobs.read(node.facts[PROFILE]), type=Profile)
+            with suppress(BlobUnavailable, IntegrityError):
+                return msgspec.json.decode(self.ws.store.blobs.read(node.facts[PROFILE]), type=Profile)
         return profile_table(self.ws.store.tables.read(node.digest))
 
     def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:

@@ -289,7 +289,7 @@ class Home(Room):
 
         found = fsck(self.ws.store, quick=quick, ledger=lambda: self.ws.ledger.verify().what)
         faults = tuple(Damage(digest=f.digest, what=f.what, needed_by=f.needed_by) for f in found)
-        return Checked(clean=not faults, faults=faults, next=("sampan audit verify",) if faults else ())
+        return Checked(clean=not faults, faults=faults, next=("sampan audit verify", "sampan log") if faults else ())
 
     @operation(reads=True, local=True)
     def doctor(self) -> Diagnosis:

@@ -162,7 +162,7 @@ class Services(Room):
 
     @operation(local=True)
     def shadow(self, model: str, name: str) -> ServiceState:
-        """Let a model score what the live one answers, unseen by callers; its scores go to the prediction log."""
+        """Let a model score, unseen by callers, what the live one answers; its scores are logged."""
         return self._join(model, name, "shadow")
 
     @operation(local=True)
@@ -377,7 +377,9 @@ class Services(Room):
             canary_share=plan.share,
             shadow=plan.shadow.version if plan.shadow else "",
             differences=self._differences(plan.live.package) if plan.live else (),
-            next=(f"sampan service show {service}", f"sampan monitor show {service}"),
+            next=(f"sampan service show {service}", f"sampan monitor show {service}")
+            if live or not plan.live
+            else (f"sampan service deploy {plan.live.version} {service}",),
         )
 
     def _differences(self, package: NodeId) -> tuple[str, ...]:
