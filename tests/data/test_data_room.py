@@ -146,6 +146,17 @@ def test_a_version_is_profiled_when_it_is_added_so_that_looking_writes_nothing(w
     assert ws.catalog.resolve("orders", kind="dataset").facts[PROFILE] in set(ws.catalog.referenced_digests())
 
 
+def test_a_profile_that_is_damaged_is_made_anew(ws: Workspace) -> None:
+    add_both(ws)
+    before = ws.data.profile("orders")
+    digest = ws.catalog.resolve("orders", kind="dataset").facts[PROFILE]
+    ws.store.blobs.path(digest).chmod(0o644)
+    ws.store.blobs.path(digest).write_bytes(b"{}")
+
+    assert before == ws.data.profile("orders")
+    assert [digest] == [fault.digest for fault in ws.home.fsck().faults]
+
+
 def test_a_broken_contract_file_is_named_with_its_line(ws: Workspace) -> None:
     add_both(ws)
     ws.data.infer("orders")

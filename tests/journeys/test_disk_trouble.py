@@ -105,7 +105,8 @@ def test_a_disk_that_fills_up_while_data_is_added_leaves_what_was_there(tmp_path
 def test_one_flipped_byte_is_named_by_head_and_by_fsck(tmp_path: Path) -> None:
     (tmp_path / "flights.csv").write_text(TABLE)
     sampan(tmp_path, "data", "add", "flights.csv", "--key", "flight")
-    part = max((path for path in (tmp_path / ".sampan" / "objects").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    stored = (path for path in (tmp_path / ".sampan" / "objects").rglob("*") if path.is_file())
+    part = max((path for path in stored if path.read_bytes().startswith(b"PAR1")), key=lambda path: path.stat().st_size)
     flipped = bytearray(part.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     part.chmod(0o644)
