@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from small_training import CUT, add_orders, write_training
 
+from sampan.core.events import RunStarted, new_id
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.workspace import Workspace
 
@@ -85,3 +89,12 @@ def test_a_step_parameter_of_the_wrong_type_is_named(ws: Workspace, tmp_path: Pa
 
     with pytest.raises(ParameterError, match="at_least=many is no int"):
         ws.run.script(file, params={"at_least": "many"})
+
+
+def test_a_run_whose_process_was_killed_is_not_shown_as_running(ws: Workspace) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    for pid in (int(gone.stdout), os.getpid()):
+        here = {"host": socket.gethostname(), "pid": pid, "started": ws.clock()}
+        ws.ledger.append(RunStarted(node=new_id(), experiment="late", title=f"of {pid}", source="late.py", **here))
+
+    assert ["running", "killed"] == [line.state for line in ws.run.list(experiment="late").runs]

@@ -46,6 +46,7 @@ from sampan.tuning.spaces import ParameterValue
 from sampan.workspace.feature_tables import LabeledRows
 from sampan.workspace.model_events import ModelEvaluated, ModelTrained, StoredFile
 from sampan.workspace.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE
+from sampan.workspace.run_liveness import is_dead
 from sampan.workspace.training import Trainer
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ class Learning:
     def _bury_dead_runs(self) -> None:
         """End the runs of this model whose process died."""
         for row in self.ws.catalog.runs(experiment=self.order.trainer.name, state="running"):
-            if not self.ws.store.journals.is_alive(row.node.id) and row.host == socket.gethostname() and not _lives(row.pid):
+            if is_dead(row, self.ws.store.journals):
                 self.ws.ledger.append(RunEnded(node=row.node.id, state="killed", ended=self.ws.clock(), reason="its process died"))
 
 
@@ -468,13 +469,3 @@ def store_folder(ws: Workspace, folder: Path) -> tuple[StoredFile, ...]:
 def unique(datasets: Mapping[str, Node]) -> list[Node]:
     """Return each dataset version once."""
     return list({node.id: node for node in datasets.values()}.values())
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

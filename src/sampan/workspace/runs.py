@@ -17,6 +17,7 @@ from sampan.errors import NotFound, ParameterError, UsageError
 from sampan.workspace.columns import align, count
 from sampan.workspace.data_answers import Head
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.run_liveness import is_dead
 
 if TYPE_CHECKING:
     from sampan.engine.engine import StepOutcome
@@ -287,7 +288,7 @@ class Runs(Room):
             run=row.node.id,
             experiment=row.experiment,
             title=row.title,
-            state=row.state,
+            state="killed" if is_dead(row, self.ws.store.journals) else row.state,
             started=iso(row.started),
             seconds=None if ended is None else (ended - row.started) / 1000,
             parent=row.parent,
