@@ -89,7 +89,7 @@ def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFo
     close = nearest(wanted.alias, aliases) or tuple(aliases[:_SHOWN])
     return NotFound(
         f"the {kinds[0]} {wanted.name!r} has no alias {wanted.alias!r}; its newest version is {newest.ref}",
-        did_you_mean=tuple(f"{wanted.name}@{alias}" for alias in close),
+        did_you_mean=tuple(f"{wanted.name}@{alias}" for alias in close) or (newest.ref,),
     )
 
 

@@ -417,7 +417,8 @@ def _origin_line(one: Origin) -> str:
 
 def _live_line(one: Live) -> str:
     where = f" at {one.url}" if one.url else ""
-    parts = [f"{one.service}: {one.model or 'no model'}" + (f", live since {one.since}" if one.since else "") + f", {one.state}{where}"]
+    since = f", {'live since' if one.state == 'running' else 'deployed'} {one.since}" if one.since else ""
+    parts = [f"{one.service}: {one.model or 'no model'}{since}, {one.state}{where}"]
     if one.window:
         reason = f" ({one.reasons[0]})" if one.reasons else ""
         parts.append(f"newest window {one.window}: {one.verdict}{reason}" + (f", live {one.quality}" if one.quality else ""))
