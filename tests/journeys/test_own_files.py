@@ -195,3 +195,14 @@ def test_data_that_no_model_can_learn_from_is_told(tmp_path: Path, case: str) ->
     assert hint in done.stderr.split("hint:")[1]
     assert 1 == done.stderr.count("error:")
     assert done.stdout == ""
+
+
+def test_a_very_wide_table_is_drafted_and_shown_without_flooding_the_terminal(tmp_path: Path) -> None:
+    n = 2000
+    (tmp_path / "wide.csv").write_text(",".join(f"c{i}" for i in range(n)) + "\n" + (",".join("1" for _ in range(n)) + "\n") * 3)
+    sampan(tmp_path, "data add wide.csv")
+    head, drafted = sampan(tmp_path, "data head wide"), sampan(tmp_path, "data infer wide")
+
+    assert "and 1,960 more columns" in head.stdout
+    assert 60 < len(drafted.stdout.splitlines()) < 70
+    assert "more rules in contracts/wide.yaml" in drafted.stdout

@@ -163,11 +163,15 @@ def _table(contract: Contract) -> dict[str, Any]:
     quality = [_quality(r) for r in contract.rules if isinstance(r, RowCount | Unique | NullTogether)]
     if quality:
         table["quality"] = quality
-    table["properties"] = [_column(column, contract) for column in contract.columns]
+    of_columns: dict[str, list[AnyRule]] = {}
+    for rule in contract.rules:
+        if isinstance(rule, NullShare | AllowedValues | Range | Pattern | Custom):
+            of_columns.setdefault(rule.column, []).append(rule)
+    table["properties"] = [_column(column, contract, of_columns.get(column.name, [])) for column in contract.columns]
     return table
 
 
-def _column(column: Column, contract: Contract) -> dict[str, Any]:
+def _column(column: Column, contract: Contract, rules: list[AnyRule]) -> dict[str, Any]:
     written: dict[str, Any] = {"name": column.name, "logicalType": column.type}
     if column.physical_type:
         written["physicalType"] = column.physical_type
@@ -179,10 +183,8 @@ def _column(column: Column, contract: Contract) -> dict[str, Any]:
     if column.description:
         written["description"] = column.description
     written.update(column.other)
-    own = NullShare | AllowedValues | Range | Pattern | Custom
-    quality = [_quality(rule) for rule in contract.rules if isinstance(rule, own) and rule.column == column.name]
-    if quality:
-        written["quality"] = quality
+    if rules:
+        written["quality"] = [_quality(rule) for rule in rules]
     extras = _properties({"unit": column.unit, "role": column.role, "known": column.known})
     if extras:
         written["customProperties"] = extras

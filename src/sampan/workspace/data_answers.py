@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _VERDICTS = {"passed": "keeps its contract", "warned": "keeps its contract, with warnings", "blocked": "breaks its contract"}
 _BLOCKED = 3  # ContractViolated.exit_code
 _SHOWN_EXAMPLES = 3
+_MOST_COLUMNS = 40  # side by side, or in a sentence, on a terminal
+_MOST_RULES = 60
 _MANY = 10_000
 
 
@@ -141,9 +143,11 @@ class Inferred(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """Say what was drafted, or how it would change the file that is there."""
         if self.written:
-            return "\n".join([f"wrote {self.file}: {self.n_rules} rules for {self.dataset}", *(f"  {rule}" for rule in self.rules)])
+            more = [f"  and {count(len(self.rules) - _MOST_RULES, 'more rule')} in {self.file}"] if len(self.rules) > _MOST_RULES else []
+            lines = [f"wrote {self.file}: {count(self.n_rules, 'rule')} for {self.dataset}"]
+            return "\n".join([*lines, *(f"  {rule}" for rule in self.rules[:_MOST_RULES]), *more])
         if not self.diff:
-            return f"{self.file} is already what the data says ({self.n_rules} rules)"
+            return f"{self.file} is already what the data says ({count(self.n_rules, 'rule')})"
         return f"{self.file} is kept as it is. The data now would say:\n\n{self.diff}"
 
 
@@ -215,9 +219,11 @@ class Head(Answer, frozen=True, kw_only=True):
         """Rows in aligned columns, numbers to the right."""
         if not self.rows:
             return f"{self.ref} has no rows; its columns are {', '.join(self.columns)}"
-        cells = [[_value_text(row[name]) for name in self.columns] for row in self.rows]
-        numbers = [name for name in self.columns if all(_is_number(row[name]) for row in self.rows)]
-        return align(self.columns, cells, right=numbers, widest=25)
+        shown = self.columns[:_MOST_COLUMNS]
+        cells = [[_value_text(row[name]) for name in shown] for row in self.rows]
+        numbers = [name for name in shown if all(_is_number(row[name]) for row in self.rows)]
+        more = len(self.columns) - len(shown)
+        return align(shown, cells, right=numbers, widest=25) + (f"\n  and {count(more, 'more column')}" if more else "")
 
 
 class Differs(Answer, frozen=True, kw_only=True):
@@ -275,12 +281,13 @@ class Leaks(Answer, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Each column with the evidence against it."""
-        head = f"{self.ref}: {len(self.leaks)} of {len(self.leaks) + len(self.kept)} columns give “{self.target}” away"
+        head = f"{self.ref}: {len(self.leaks):,} of {len(self.leaks) + len(self.kept):,} columns give “{self.target}” away"
         lines = [head + f" ({self.n_labelled:,} of {self.n_rows:,} rows have a label)"]
         for leak in self.leaks:
             lines.append(f"  {leak.column}  (alone: AUC {leak.auc:.3f})")
             lines.extend(f"      {reason}" for reason in (leak.reason, *leak.also))
-        return "\n".join([*lines, f"  fit for use: {', '.join(self.kept)}"])
+        more = f" and {len(self.kept) - _MOST_COLUMNS:,} more" if len(self.kept) > _MOST_COLUMNS else ""
+        return "\n".join([*lines, f"  fit for use: {', '.join(self.kept[:_MOST_COLUMNS])}{more}"])
 
 
 class Labelled(Answer, frozen=True, kw_only=True):
