@@ -69,7 +69,7 @@ SUMMARIES: dict[str, str] = {
     "incident": "Incidents: what went wrong, and what was done about it",
     "model": "Models: train, judge, promote, package, ship",
     "monitor": "Monitors: drift and live quality, window by window",
-    "run": "Runs: record a script or a training, list and compare",
+    "run": "Runs: train or compute from a file, list and look at them",
     "schedule": "The scheduler: judge shadows, take up requests for runs",
     "service": "Services: what is live, its traffic and latency",
     "demo": "Run the flagship story on real data",
