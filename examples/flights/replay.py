@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,15 @@ class Traffic:
     n_outcomes: int = 0
     failures: list[str] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)  # answered rows by model version
+
+    def add(self, other: Traffic) -> None:
+        """Count another stretch of traffic in."""
+        self.n_requests += other.n_requests
+        self.n_rows += other.n_rows
+        self.n_outcomes += other.n_outcomes
+        self.failures += other.failures
+        for version, n_rows in other.versions.items():
+            self.versions[version] = self.versions.get(version, 0) + n_rows
 
 
 class Timeline:
@@ -109,6 +119,32 @@ def replay(port: int, timeline: Timeline, since: int, until: int, *, passed: Cal
     finally:
         client.close()
     return traffic
+
+
+class Onward:
+    """Traffic that goes on at an even pace while something else happens, a day of it at least: `with Onward(…) as onward: promote()`."""
+
+    def __init__(self, port: int, timeline: Timeline, since: int, *, at_most: int = 72, at_least: int = 24, pace_s: float = 0.1) -> None:
+        self.until = since  # everything before this hour has been asked
+        self.traffic = Traffic()
+        self._port, self._timeline, self._pace_s = port, timeline, pace_s
+        self._first, self._last = since + at_least * HOUR_MS, since + at_most * HOUR_MS
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="onward")
+
+    def __enter__(self) -> Onward:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while self.until < self._last and not (self._enough.wait(self._pace_s) and self.until >= self._first):
+            hour = replay(self._port, self._timeline, self.until, self.until + HOUR_MS, passed=lambda _: None)
+            self.traffic.add(hour)
+            self.until += HOUR_MS
 
 
 def _send(client: Client, path: str, body: object, traffic: Traffic) -> Any:

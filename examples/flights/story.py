@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from features import flights_view
-from replay import Timeline, Traffic, milliseconds, open_timeline, replay
+from replay import HOUR_MS, Onward, Timeline, Traffic, milliseconds, open_timeline, replay
 
 from sampan.cli.story import Stage, Story
 from sampan.errors import NotFound
@@ -57,9 +57,10 @@ class Example:
         story.stage("Compute features, never from the future", self.compute_features)
         story.stage("Train on January to April, search in time order", self.train)
         story.stage("Gate, promote, package, serve", self.ship)
-        story.stage("Ask the server again what batch had computed", self.ask_again)
+        asked = story.stage("Ask the server again what batch had computed", self.ask_again)
         for since, until in MONTHS:
-            story.stage(f"Live through {_month(since)}", lambda stage, s=since, u=until: self.live(stage, s, u))
+            begin = int(asked["asked_until"])
+            asked = story.stage(f"Live through {_month(since)}", lambda stage, b=begin, s=since, u=until: self.live(stage, b, s, u))
         story.stage("Refuse a candidate whose newest labels were spoiled", self.spoil)
         story.stage("Where the live answer comes from", self.account)
 
@@ -156,9 +157,11 @@ class Example:
 
     def ask_again(self, stage: Stage) -> None:
         """Replay real requests and compare the features the server saw with those of the batch."""
-        day = milliseconds(FIRST_LIVE_DAY)
-        traffic = self._replay(day, day + 2 * 86_400_000)
-        n_same, n_rows = self._compare_with_batch(day, day + 2 * 86_400_000)
+        begin = milliseconds(FIRST_LIVE_DAY)
+        end = begin + 2 * 24 * HOUR_MS
+        traffic = self._replay(begin, end)
+        n_same, n_rows = self._compare_with_batch(begin, end)
+        stage.facts["asked_until"] = end
         stage.holds(
             "every request was answered",
             not traffic.failures,
@@ -170,23 +173,28 @@ class Example:
 
     # -- life ---------------------------------------------------------------------------------------------------------------------
 
-    def live(self, stage: Stage, since: str, until: str) -> None:
-        """Replay a month, seal its window, and let the scheduler do what is due."""
-        begin = milliseconds(since) + (2 * 86_400_000 if since == FIRST_LIVE_DAY else 0)
+    def live(self, stage: Stage, begin: int, since: str, until: str) -> None:
+        """Replay a month, seal its window, and let the scheduler do what is due while the next month's requests come in."""
         traffic = self._replay(begin, milliseconds(until))
         window = self.ws.monitor.window(MODEL, since, until)
         for line in window.text().splitlines():
             stage.say(line.strip())
         before = self.ws.catalog.aliases("model", MODEL)["champion"]
-        turn = self.ws.schedule.turn()
+        with Onward(self._port(), self.timeline(), milliseconds(until)) as onward:
+            turn = self.ws.schedule.turn()
         for deed in turn.deeds:
             for line in str(deed).splitlines():
                 stage.say(line.strip())
+        traffic.add(onward.traffic)
+        meanwhile = ", ".join(f"{n:,} by {version}" for version, n in sorted(onward.traffic.versions.items())) or "none"
         stage.holds(
-            "no request was lost", not traffic.failures, f"{traffic.n_rows:,} answers" if not traffic.failures else traffic.failures[0]
+            "no request was lost, also while models were trained and swapped",
+            not traffic.failures,
+            f"{traffic.n_rows:,} answers (meanwhile: {meanwhile})" if not traffic.failures else traffic.failures[0],
         )
         self._check_promotion(stage, before, {deed.did for deed in turn.deeds})
         stage.facts |= {"rows": traffic.n_rows, "verdict": window.window.verdict, "deeds": [str(deed) for deed in turn.deeds]}
+        stage.facts["asked_until"] = onward.until
 
     def _check_promotion(self, stage: Stage, before: str, deeds: set[str]) -> None:
         """A champion may change only where its paired test says better, and must stay where it does not."""
@@ -246,14 +254,18 @@ class Example:
         return self._timeline
 
     def _replay(self, begin: int, end: int) -> Traffic:
+        timeline = self.timeline()
+        with self.ws.progress.stage("asking", total=timeline.n_asked(begin, end), unit="flights") as stage:
+            return replay(self._port(), timeline, begin, end, passed=stage.advance)
+
+    def _port(self) -> int:
+        """Return where the server listens; start it where an interrupted story left none."""
         live = self.ws.service.running(MODEL)
         if live is None:
             self.ws.service.deploy(f"{MODEL}@champion", MODEL)
             live = self.ws.service.running(MODEL)
         assert live is not None
-        timeline = self.timeline()
-        with self.ws.progress.stage("asking", total=timeline.n_asked(begin, end), unit="flights") as stage:
-            return replay(live.port, timeline, begin, end, passed=stage.advance)
+        return live.port
 
     def _compare_with_batch(self, begin: int, end: int) -> tuple[int, int]:
         """Return how many logged requests have exactly the batch's features, and how many there are."""
