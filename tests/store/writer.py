@@ -24,7 +24,9 @@ COUNTS = struct.Struct("<QQ")
 def write(root: str, database: str, run: str, n_rounds: int, acknowledged: str, *, fold: bool) -> None:
     with (
         Path(acknowledged).open("r+b") as file,
-        mmap.mmap(file.fileno(), COUNTS.size) as counts,
+        mmap.mmap(file.fileno(), COUNTS.size) as mapped,
+        memoryview(mapped) as raw,
+        raw.cast("Q") as counts,  # a count is set in one store; struct's pack_into would clear it first, and die in between
         Store.open(Path(root), database=database) as store,
     ):
         ledger = Ledger(store, actor=run)
@@ -32,11 +34,11 @@ def write(root: str, database: str, run: str, n_rounds: int, acknowledged: str, 
         with store.journals.open(run) as journal:
             for number in range(n_rounds):
                 ledger.append(VersionCommitted(node=new_id(), kind="dataset", name="shared", digest="", facts={"by": run, "round": number}))
-                COUNTS.pack_into(counts, 0, number + 1, n_points)
+                counts[0] = number + 1
                 for _ in range(POINTS_A_ROUND):
                     journal.log("count", float(n_points), step=n_points, at=n_points)
                     n_points += 1
-                    COUNTS.pack_into(counts, 0, number + 1, n_points)
+                    counts[1] = n_points
                 if fold:
                     ledger.fold(run)
 
