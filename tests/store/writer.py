@@ -9,7 +9,6 @@ file, which outlives the process: versions, points.
 from __future__ import annotations
 
 import mmap
-import struct
 import sys
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from sampan.ledger import Ledger
 from sampan.store import Store
 
 POINTS_A_ROUND = 50
-COUNTS = struct.Struct("<QQ")
+COUNTS_BYTES = 16
 
 
 def write(root: str, database: str, run: str, n_rounds: int, acknowledged: str, *, fold: bool) -> None:
     with (
         Path(acknowledged).open("r+b") as file,
-        mmap.mmap(file.fileno(), COUNTS.size) as mapped,
+        mmap.mmap(file.fileno(), COUNTS_BYTES) as mapped,
         memoryview(mapped) as raw,
         raw.cast("Q") as counts,  # a count is set in one store; struct's pack_into would clear it first, and die in between
         Store.open(Path(root), database=database) as store,

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from sampan.errors import ParameterError, UsageError
 from sampan.store.files import locked, store_errors, sync_folder
+from sampan.store.journals import writer_lives
 from sampan.store.segment_ranges import Ranges, note, noted, widen, within
 
 _OPEN = ".open"
@@ -274,7 +275,7 @@ def _found(folder: Path) -> list[_Found]:
 
 def _read_segment(found: _Found, offset: int) -> _Piece:
     # Asked before reading: what a writer adds in between is read by the next call.
-    is_finished = found.path.suffix == _SEALED or not _has_writer(found.path)
+    is_finished = found.path.suffix == _SEALED or not writer_lives(found.path)
     try:
         with _open(found.path) as file:
             schema = _read_schema(file)
@@ -311,20 +312,6 @@ def _read_batches(data: bytes, schema: pa.Schema) -> tuple[list[pa.RecordBatch],
             end = source.tell()
     except _TORN:
         return batches, end
-
-
-def _has_writer(path: Path) -> bool:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
 
 
 def _seal_if_abandoned(found: _Found) -> bool:
