@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.demo-$(shell sha256sum requirements/demo.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.dev-$(shell sha256sum requirements/dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 
-.PHONY: demo test quick lint types contracts check lock clean
+.PHONY: demo test quick lint types contracts check peers lock clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/sampan demo
 
-test: check
+test: check peers
 	tools/browser.sh
 	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
@@ -20,6 +20,9 @@ quick: $(DEV_STAMP)
 	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not browser"
 
 check: lint types contracts
+
+peers: $(DEV_STAMP)
+	tools/peers.sh
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -35,6 +38,7 @@ contracts: $(DEV_STAMP)
 lock:
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras --group dev -o requirements/dev.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra demo -c requirements/dev.lock -o requirements/demo.lock
+	tools/peers.sh lock
 
 $(BIN)/uv:
 	tools/venv.sh $(PYTHON) $(VENV)
@@ -50,4 +54,4 @@ $(DEV_STAMP): $(BIN)/uv
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
