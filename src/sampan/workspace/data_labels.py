@@ -1,0 +1,62 @@
+"""Labels, and the columns that give them away."""
+
+from __future__ import annotations
+
+from sampan.core.graph import Node
+from sampan.workspace.data_answers import Labelled, Leaks
+from sampan.workspace.data_leaks import judge_leaks, label_expression, read_expression
+from sampan.workspace.data_room import DataRoom
+
+
+class Labels(DataRoom):
+    """The verbs of labels."""
+
+    def label(self, ref: str, *, target: str, unless: str = "", why: str = "") -> Labelled:
+        """Declare how rows get their label, and which get none.
+
+        Parameters
+        ----------
+        ref : the dataset
+        target : the label as an expression, e.g. "arr_delay >= 15"
+        unless : the rows without a label, e.g. "arr_time IS NULL"
+        why : the reason for that
+        """
+        node = self._node(ref)
+        answer = self._labelled(node, target, unless, why)
+        self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
+        return answer
+
+    def leaks(self, ref: str, *, target: str = "", moment: str = "") -> Leaks:
+        """Find and record columns that give the label away: known only later, or too predictive.
+
+        Parameters
+        ----------
+        ref : the dataset
+        target : the label as an expression; by default the declared one (sampan data label)
+        moment : the column of the moment of prediction; by default the dataset's time
+        """
+        node = self._node(ref)
+        contract = self.contracts.read(node.name)
+        return judge_leaks(self.ws, node, target=target, moment=moment, known=contract.known() if contract else {})
+
+    def _labelled(self, node: Node, target: str, unless: str, why: str) -> Labelled:
+        import polars as pl
+
+        from sampan.data.leakage import compute_label
+
+        lazy = self.ws.store.tables.scan(node.digest)
+        frame = lazy.collect()
+        label = compute_label(frame, label_expression(target, unless))
+        excluded = int(frame.select(read_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
+        n_labelled = len(label) - label.null_count()
+        return Labelled(
+            ref=node.ref,
+            target=target,
+            unless=unless,
+            why=why,
+            n_rows=len(label),
+            n_labelled=n_labelled,
+            n_positive=int(label.cast(pl.Int64).sum()),
+            n_excluded=excluded,
+            n_undefined=len(label) - n_labelled - excluded,
+        )

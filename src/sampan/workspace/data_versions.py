@@ -1,0 +1,112 @@
+"""Versions of a dataset: what there is, what is in them, what changed between them."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+import msgspec
+
+from sampan.core.graph import Node
+from sampan.core.times import iso
+from sampan.errors import ParameterError
+from sampan.workspace.data_answers import ColumnLine, DatasetLine, Datasets, Differs, Head, RuleLine, Shown, column_line, version_line
+from sampan.workspace.data_leaks import newest_leaks
+from sampan.workspace.data_room import KIND, DataRoom, Names, plain
+
+_N_VERSIONS = 20
+
+
+class Versions(DataRoom):
+    """The verbs that read and compare versions."""
+
+    def list(self) -> Datasets:
+        """List the datasets, each with its newest version and check."""
+        catalog = self.ws.catalog
+        lines = []
+        for asset in catalog.assets(KIND):
+            node = catalog.resolve(asset.name, kind=KIND)
+            check = self.contracts.newest_check(node)
+            lines.append(
+                DatasetLine(
+                    name=asset.name,
+                    newest=node.ref,
+                    n_rows=node.facts.get("n_rows", 0),
+                    n_columns=len(node.facts.get("columns", {})),
+                    check=str(check.facts["verdict"]) if check else "",
+                    updated=iso(node.created),
+                    owner=str(asset.facts.get("owner", "")),
+                )
+            )
+        following = (f"sampan data show {quote(lines[0].name)}", "sampan data check") if lines else ("sampan data add FILE",)
+        return Datasets(datasets=tuple(lines), next=following)
+
+    def show(self, ref: str) -> Shown:
+        """Show a dataset: what is said of it, its newest check, its columns and versions.
+
+        Parameters
+        ----------
+        ref : flights, flights@v3 or flights@alias
+        """
+        node = self._node(ref)
+        check = self.contracts.newest_check(node)
+        found = check.facts if check else {}
+        leaks = newest_leaks(self.ws, node)
+        versions = self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_N_VERSIONS)
+        return Shown(
+            name=node.name,
+            ref=node.ref,
+            n_rows=node.facts["n_rows"],
+            digest=node.digest,
+            facts=dict(self.ws.catalog.asset(KIND, node.name).facts),
+            versions=tuple(version_line(v) for v in versions),
+            columns=self._column_lines(node),
+            verdict=str(found.get("verdict", "")),
+            findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
+            check=check.ref if check else "",
+            kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
+            next=(f"sampan data head {quote(node.ref)}",) + (() if check else self._towards_check(node.name)),
+        )
+
+    def head(self, ref: str, *, rows: int = 5) -> Head:
+        """Show the first rows.
+
+        Parameters
+        ----------
+        ref : the dataset
+        rows : how many, 1 to 1,000
+        """
+        if not 1 <= rows <= 1000:
+            raise ParameterError(f"rows is {rows}", hint="1 to 1,000")
+        node = self._node(ref)
+        frame = self.ws.store.tables.scan(node.digest).head(rows).collect()
+        return Head(ref=node.ref, columns=tuple(frame.columns), rows=tuple(plain(row) for row in frame.to_dicts()))
+
+    def diff(self, before: str, after: str, *, key: Names | None = None) -> Differs:
+        """Compare two versions row by row.
+
+        Parameters
+        ----------
+        before, after : two versions, e.g. flights@v1 flights@v2
+        key : the columns rows are matched by; by default the dataset's key
+        """
+        old, new = self._node(before), self._node(after)
+        found = self.ws.store.tables.diff(old.digest, new.digest, key=key or self._key(new))
+        changed = [{**row.key, **{name: f"{row.before[name]} → {row.after[name]}" for name in row.after}} for row in found.examples_changed]
+        examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
+        return Differs(
+            before=old.ref,
+            after=new.ref,
+            key=found.key,
+            n_added=found.n_added,
+            n_removed=found.n_removed,
+            n_changed=found.n_changed,
+            n_same=found.n_same,
+            changed_columns=found.changed_columns,
+            columns_added=found.columns_added,
+            columns_removed=found.columns_removed,
+            columns_retyped={name: f"{types.before} → {types.after}" for name, types in found.columns_retyped.items()},
+            examples={word: [plain(row) for row in rows] for word, rows in examples.items() if rows},
+        )
+
+    def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
+        return tuple(column_line(column, node) for column in self._profile(node).columns)
