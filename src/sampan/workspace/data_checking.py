@@ -10,11 +10,13 @@ from sampan.errors import UsageError
 from sampan.workspace.data_answers import Checked, Inferred
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, DataRoom, Names
+from sampan.workspace.operation import operation
 
 
 class Checking(DataRoom):
     """The verbs of contracts."""
 
+    @operation(local=True)
     def infer(self, ref: str, *, force: bool = False) -> Inferred:
         """Draft a contract from a dataset and the others here, as contracts/NAME.yaml.
 
@@ -48,6 +50,7 @@ class Checking(DataRoom):
         self.contracts.write(node.name, text)
         return msgspec.structs.replace(answer, written=True)
 
+    @operation()
     def check(self, refs: Names | None = None) -> Checked:
         """Check datasets against their contracts; exit code 3 if a blocking rule is broken.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sampan.workspace.data_answers import Profiled, column_line
 from sampan.workspace.data_room import DataRoom
+from sampan.workspace.operation import operation
 
 
 class Exploring(DataRoom):
     """The verbs that describe data."""
 
+    @operation(reads=True)
     def profile(self, ref: str) -> Profiled:
         """Describe each column: missing and distinct values, range, median, most frequent texts."""
         node = self._node(ref)

@@ -14,6 +14,7 @@ from sampan.errors import ParameterError
 from sampan.workspace.data_answers import Added
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
+from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
     from sampan.table.sources import Loaded, SourceForm
@@ -24,6 +25,7 @@ _READING = 1  # raise when the same bytes would be read as another table
 class Intake(DataRoom):
     """The verbs that bring data in."""
 
+    @operation(local=True)
     def add(
         self,
         source: Path,

@@ -6,11 +6,13 @@ from sampan.core.graph import Node
 from sampan.workspace.data_answers import Labelled, Leaks
 from sampan.workspace.data_leaks import judge_leaks, label_expression, read_expression
 from sampan.workspace.data_room import DataRoom
+from sampan.workspace.operation import operation
 
 
 class Labels(DataRoom):
     """The verbs of labels."""
 
+    @operation()
     def label(self, ref: str, *, target: str, unless: str = "", why: str = "") -> Labelled:
         """Declare how rows get their label, and which get none.
 
@@ -26,6 +28,7 @@ class Labels(DataRoom):
         self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
         return answer
 
+    @operation()
     def leaks(self, ref: str, *, target: str = "", moment: str = "") -> Leaks:
         """Find and record columns that give the label away: known only later, or too predictive.
 

@@ -12,6 +12,7 @@ from sampan.errors import ParameterError
 from sampan.workspace.data_answers import ColumnLine, DatasetLine, Datasets, Differs, Head, RuleLine, Shown, column_line, version_line
 from sampan.workspace.data_leaks import newest_leaks
 from sampan.workspace.data_room import KIND, DataRoom, Names, plain
+from sampan.workspace.operation import operation
 
 _N_VERSIONS = 20
 
@@ -19,6 +20,7 @@ _N_VERSIONS = 20
 class Versions(DataRoom):
     """The verbs that read and compare versions."""
 
+    @operation(reads=True)
     def list(self) -> Datasets:
         """List the datasets, each with its newest version and check."""
         catalog = self.ws.catalog
@@ -40,6 +42,7 @@ class Versions(DataRoom):
         following = (f"sampan data show {quote(lines[0].name)}", "sampan data check") if lines else ("sampan data add FILE",)
         return Datasets(datasets=tuple(lines), next=following)
 
+    @operation(reads=True)
     def show(self, ref: str) -> Shown:
         """Show a dataset: what is said of it, its newest check, its columns and versions.
 
@@ -67,6 +70,7 @@ class Versions(DataRoom):
             next=(f"sampan data head {quote(node.ref)}",) + (() if check else self._towards_check(node.name)),
         )
 
+    @operation(reads=True)
     def head(self, ref: str, *, rows: int = 5) -> Head:
         """Show the first rows.
 
@@ -81,6 +85,7 @@ class Versions(DataRoom):
         frame = self.ws.store.tables.scan(node.digest).head(rows).collect()
         return Head(ref=node.ref, columns=tuple(frame.columns), rows=tuple(plain(row) for row in frame.to_dicts()))
 
+    @operation(reads=True)
     def diff(self, before: str, after: str, *, key: Names | None = None) -> Differs:
         """Compare two versions row by row.
 
