@@ -21,6 +21,7 @@ from blake3 import blake3
 from grown_flights import grown_flights
 from side_by_side import Job, machine, run, side_by_side, table, versions
 
+from sampan.store import Store
 from sampan.store.blobs import LocalBlobs
 from sampan.store.tables import Tables
 
@@ -49,6 +50,7 @@ def main() -> int:
             for path in folder.iterdir():
                 shutil.rmtree(path)
             (folder / "copies").mkdir()
+            Store.open(folder / "store").close()
             if peer:
                 lay_out_dvc(folder / "dvc", source, peer)
             os.sync()  # nobody is to flush what another wrote

@@ -21,7 +21,17 @@ from typing import IO
 from sampan.core.digests import PREFIX, Digest, digest_bytes, is_digest
 from sampan.core.times import Millis
 from sampan.errors import BlobUnavailable, IntegrityError, NotFound, ParameterError, StaleState, Unsupported
-from sampan.store.files import Batch, Signature, flush_in_background, hash_file, is_regular, locked, signature, store_errors
+from sampan.store.files import (
+    PIPELINED_BYTES,
+    Batch,
+    Signature,
+    flush_in_background,
+    hash_file,
+    is_regular,
+    locked,
+    signature,
+    store_errors,
+)
 from sampan.store.packs import MAX_OBJECT_BYTES, MAX_PACK_BYTES, Packs
 from sampan.store.stat_cache import StatCache
 
@@ -42,7 +52,7 @@ class BlobBatch:
     def put(self, data: bytes) -> Digest:
         """Store bytes as an object of their own."""
         digest = digest_bytes(data)
-        if self._is_new(digest):
+        if self._is_new(digest, self._blobs.keep):
             self._files.write(data, self._blobs.object_path(digest))
             self.large += [digest] if len(data) >= MAX_OBJECT_BYTES else []
         return digest
@@ -52,7 +62,7 @@ class BlobBatch:
         if len(data) >= MAX_OBJECT_BYTES:
             return self.put(data)
         digest = digest_bytes(data)
-        if self._is_new(digest):
+        if self._is_new(digest, self._blobs.keep_small):
             if self._small_bytes + len(data) > MAX_PACK_BYTES:
                 self._write_pack()
             self._small.append((digest, data))
@@ -67,8 +77,8 @@ class BlobBatch:
             self._files.write(data, self._blobs.object_path(digest))
         self._small.clear()
 
-    def _is_new(self, digest: Digest) -> bool:
-        if digest in self._seen or self._blobs.keep(digest):
+    def _is_new(self, digest: Digest, keep: Callable[[Digest], bool]) -> bool:
+        if digest in self._seen or keep(digest):
             return False
         self._seen.add(digest)
         return True
@@ -84,7 +94,7 @@ class LocalBlobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.packs = Packs(root / "packs")
+        self.packs = self._open_packs(root / "packs")
         self._objects = root / "objects"
         self._temporary = root / "tmp"
         self._unpacked = root / "cache" / "unpacked"
@@ -109,13 +119,19 @@ class LocalBlobs:
     def batch(self) -> Iterator[BlobBatch]:
         """Open a batch of puts that become durable and visible together."""
         self.packs.refresh()
-        with Batch(self._temporary) as files:
+        with self._new_files() as files:
             batch = BlobBatch(self, files)
             yield batch
             batch.finish()
         for digest in batch.large:
             with suppress(FileNotFoundError):
                 self._mark_checked(digest, signature(self.object_path(digest)))
+
+    def _open_packs(self, folder: Path) -> Packs:
+        return Packs(folder)
+
+    def _new_files(self) -> Batch:
+        return Batch(self._temporary)
 
     def put_file(self, path: Path) -> tuple[Digest, int]:
         """Store a copy of a file; return its digest and size in bytes."""
@@ -142,10 +158,13 @@ class LocalBlobs:
         if known is not None and self.keep(known):
             return known, before.size
         with Batch(self._temporary) as batch:
-            temporary = self._linked(batch, path, link)
-            flushing = flush_in_background(temporary)
-            digest = hash_file(temporary)
-            flushing.join()
+            if link == "copy" and before.size >= PIPELINED_BYTES:
+                temporary, digest = batch.copy_and_digest(path)
+            else:
+                temporary = self._linked(batch, path, link)
+                flushing = flush_in_background(temporary)
+                digest = hash_file(temporary)
+                flushing.join()
             after = signature(path)
             if (after.size, after.mtime_ns, after.inode) != (before.size, before.mtime_ns, before.inode):
                 raise StaleState(f"{path} was written to while it was being read", hint="run it again once the file is complete")
@@ -188,6 +207,10 @@ class LocalBlobs:
         with suppress(FileNotFoundError):
             self._mark_checked(digest, signature(path))
         return True
+
+    def keep_small(self, digest: Digest) -> bool:
+        """Keep what may lie in a pack."""
+        return self.keep(digest)
 
     def _touch(self, path: Path) -> bool:
         with store_errors(self.root), locked(self._lock_file, exclusive=False):
@@ -277,7 +300,7 @@ class LocalBlobs:
             place = self.packs.find(digest)
             if place is None:
                 raise self._missing(digest) from None
-            return place.pack.stat().st_mtime_ns // 1_000_000
+            return self.packs.modified(place.pack)
 
     def delete(self, digest: Digest) -> int:
         """Free the bytes; return how many were freed, 0 if it was not there."""
@@ -300,7 +323,7 @@ class LocalBlobs:
             for digest in digests:
                 freed.update(self._unlink(digest, is_old))
             packed = [digest for digest in digests if digest not in freed and not self._is_object(digest)]
-            freed.update(self.packs.discard(packed, temporary=self._temporary, allowed=is_old) if packed else {})
+            freed.update(self.packs.discard(packed, batch=self._new_files, stored_before=stored_before) if packed else {})
         for digest in freed:
             self._checked.pop(digest, None)
             (self._unpacked / digest[len(PREFIX) :]).unlink(missing_ok=True)

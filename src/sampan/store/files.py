@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
+from sampan.core.digests import Digest
 from sampan.errors import StoreUnavailable
+from sampan.store import copying
 
 READ_ONLY = 0o444
-_COPY_BLOCK = 64 << 20
+PIPELINED_BYTES = 64 << 20  # a larger file is digested and flushed while it is being copied
 _HINTS = {
     errno.ENOSPC: "free some space, or let `sampan gc` remove what nothing needs",
     errno.EDQUOT: "the disk quota is used up; free some space, or run `sampan gc`",
@@ -113,19 +115,24 @@ class Batch:
         self.place(path, target)
 
     @contextmanager
-    def create(self) -> Iterator[tuple[Path, IO[bytes]]]:
+    def create(self, *, mode: int = os.O_WRONLY) -> Iterator[tuple[Path, IO[bytes]]]:
         """Open a new temporary file. It vanishes with the batch unless `place` gives it a target."""
         with store_errors(self._temporary.parent):
             path = self._new_name()
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+            handle = os.open(path, mode | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
             with os.fdopen(handle, "wb") as file:
                 yield path, file
 
     def copy(self, source: Path) -> Path:
         """Copy a file inside the kernel and start flushing the copy; return its temporary path."""
         with source.open("rb") as origin, self.create() as (path, file):
-            _copy_bytes(origin.fileno(), file.fileno())
+            copying.copy(origin.fileno(), file.fileno())
         return path
+
+    def copy_and_digest(self, source: Path) -> tuple[Path, Digest]:
+        """Copy a large file, digesting and flushing the copy as it grows; return its temporary path and its digest."""
+        with source.open("rb") as origin, self.create(mode=os.O_RDWR) as (path, file):
+            return path, copying.copy_and_digest(origin.fileno(), file.fileno())
 
     def hardlink(self, source: Path) -> Path:
         """Give a file a second, temporary name. Raises OSError where the file system cannot."""
@@ -204,15 +211,3 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _copy_bytes(source: int, target: int) -> None:
-    try:
-        while os.copy_file_range(source, target, _COPY_BLOCK):
-            pass
-    except OSError as error:
-        # Older kernels and some pairs of file systems refuse; sendfile works everywhere and continues where the offsets stand.
-        if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-        while os.sendfile(target, source, None, _COPY_BLOCK):  # None: the file's own offset
-            pass

@@ -85,9 +85,17 @@ def read_schema(path: Path, *, source: str) -> pl.Schema:
         raise DataFormatError(f"{source} is not a readable Parquet file: {cause}", source=source) from cause
 
 
+def encode_schema(schema: pl.Schema) -> bytes:
+    """Write columns as a Parquet file without rows."""
+    return encode(pl.DataFrame(schema=schema))
+
+
 def decode_schema(data: bytes) -> pl.Schema:
-    """Read the columns of a Parquet file without rows."""
-    return pl.Schema(pl.read_parquet_schema(io.BytesIO(data)))
+    """Read the columns of a Parquet file without rows. Raises DataFormatError if Polars has no type for one of them."""
+    try:
+        return pl.Schema(pl.read_parquet_schema(io.BytesIO(data)))
+    except pl.exceptions.PolarsError as cause:
+        raise DataFormatError(f"the columns of this Parquet file cannot be read: {cause}", source="the table") from cause
 
 
 def count_rows(path: Path) -> int:

@@ -1,7 +1,8 @@
 """Tables: every change makes a new version and writes only what changed; every version stays readable.
 
 A version is the digest of its manifest (`manifest.py`), a manifest lists parts (`parts.py`). Nothing here knows names or histories:
-which version is the newest of a dataset is the catalog's affair. Edits and diffs are imported when asked for, since they need NumPy.
+which version is the newest of a dataset is the catalog's affair. What needs Polars or NumPy is imported when asked for: adopting a file,
+naming objects and reading manifests do without, and Polars takes longer to import than such a command takes in all.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
-
-import polars as pl
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sampan.core.digests import Digest
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
-from sampan.store.tables import manifest, parts
+from sampan.store.tables import manifest
+from sampan.store.tables.footers import read_footer
 from sampan.store.tables.manifest import Manifest, Part
 from sampan.store.tables.versions import TableDiff, TableVersion
 
-Frame = pl.DataFrame | pl.LazyFrame
+if TYPE_CHECKING:
+    import polars as pl
+
+    Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
 
 class Writes(Protocol):
@@ -67,6 +70,8 @@ class Tables:
         ------
         ParameterError : a column's type cannot be stored.
         """
+        from sampan.store.tables import parts
+
         schema = frame.collect_schema()
         parts.check_storable(schema)
         with self.blobs.batch() as batch:
@@ -81,13 +86,13 @@ class Tables:
         DataFormatError : it is no Parquet file.
         """
         if is_regular(path):
-            parts.read_schema(path, source=str(path))
+            read_footer(path, source=str(path))
         base, size = self.blobs.adopt_file(path, link=link)
-        schema = parts.read_schema(self.blobs.path(base), source=str(path))
-        parts.check_storable(schema)
-        part = Part(base, parts.count_rows(self.blobs.path(base)), size)
+        footer = read_footer(self.blobs.path(base), source=str(path))
         with self.blobs.batch() as batch:
-            return self._commit(batch, manifest.build(self._put_schema(batch, schema), [part], batch.put_small), schema)
+            columns = footer.without_rows()
+            found = manifest.build(batch.put(columns), [Part(base, footer.n_rows, size)], batch.put_small)
+            return _describe(batch.put(manifest.encode(found)), found, columns)
 
     def append(self, base: Digest, frame: Frame) -> TableVersion:
         """Add rows at the end; only they are written. Columns may come in any order.
@@ -96,8 +101,11 @@ class Tables:
         ------
         ParameterError : columns are missing, unknown or of another type; all are named.
         """
+        from sampan.store.tables import parts
+        from sampan.store.tables.conforming import conform
+
         before, schema = self._manifest(base), self._schema(base)
-        added = _conform(frame, schema)
+        added = conform(frame, schema)
         with self.blobs.batch() as batch:
             new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
             after = manifest.extend(before, new, self.blobs.read, batch.put_small)
@@ -133,7 +141,9 @@ class Tables:
         ------
         ParameterError : the number of rows differs.
         """
-        from sampan.store.tables import edits
+        import polars as pl
+
+        from sampan.store.tables import edits, parts
 
         before, schema = self._manifest(base), self._schema(base)
         parts.check_storable(columns.schema)
@@ -154,11 +164,12 @@ class Tables:
         ------
         ParameterError : the columns differ, the key is no column, or several rows have the same key.
         """
-        from sampan.store.tables import edits
+        from sampan.store.tables import edits, parts
+        from sampan.store.tables.conforming import conform
 
         before, schema = self._manifest(base), self._schema(base)
         edits.check_key(key, schema)
-        added = _conform(frame, schema).collect()
+        added = conform(frame, schema).collect()
         edits.check_unique(added, key, "the new rows")
         replaced = edits.rows_with_keys(self.scan(base), added.select(parts.exactly(key)), key)
         with self.blobs.batch() as batch:
@@ -168,7 +179,7 @@ class Tables:
 
     def compact(self, base: Digest) -> TableVersion:
         """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
-        from sampan.store.tables import edits
+        from sampan.store.tables import edits, parts
 
         before, schema = self._manifest(base), self._schema(base)
         n_rows = parts.part_rows(len(schema))
@@ -186,6 +197,8 @@ class Tables:
 
     def scan(self, version: Digest) -> pl.LazyFrame:
         """Read a version lazily. Raises BlobUnavailable or IntegrityError, naming the part, before any row is read."""
+        from sampan.store.tables import parts
+
         listed = self.parts(version)
         with _naming_parts(version, listed):
             return parts.scan(listed, self._schema(version), self.blobs)
@@ -196,7 +209,8 @@ class Tables:
 
     def info(self, version: Digest) -> TableVersion:
         """Say what a version is, from its manifest alone."""
-        return _describe(version, self._manifest(version), self._schema(version))
+        found = self._manifest(version)
+        return _describe(version, found, self.blobs.read(found.schema))
 
     def schema(self, version: Digest) -> pl.Schema:
         """Return a version's columns with their exact types."""
@@ -240,6 +254,8 @@ class Tables:
 
     def check(self, version: Digest) -> None:
         """Compare a version's numbers with its parts. Raises IntegrityError naming the part in which they differ."""
+        from sampan.store.tables import parts
+
         found = self._manifest(version)
         listed = self._parts(found)
         for number, part in enumerate(listed):
@@ -263,17 +279,25 @@ class Tables:
         return manifest.all_parts(found, self.blobs.read)
 
     def _schema(self, version: Digest) -> pl.Schema:
+        from sampan.store.tables import parts
+
         return parts.decode_schema(self.blobs.read(self._manifest(version).schema))
 
     def _put_schema(self, batch: Writes, schema: pl.Schema) -> Digest:
-        return batch.put(parts.encode(pl.DataFrame(schema=schema)))
+        from sampan.store.tables import parts
+
+        return batch.put(parts.encode_schema(schema))
 
     def _write_part(self, batch: Writes, rows: pl.DataFrame) -> Part:
+        from sampan.store.tables import parts
+
         data = parts.encode(rows)
         return Part(batch.put(data), rows.height, len(data))
 
     def _commit(self, batch: Writes, found: Manifest, schema: pl.Schema) -> TableVersion:
-        return _describe(batch.put(manifest.encode(found)), found, schema)
+        from sampan.store.tables import parts
+
+        return _describe(batch.put(manifest.encode(found)), found, parts.encode_schema(schema))
 
 
 @contextmanager
@@ -289,26 +313,5 @@ def _naming_parts(version: Digest, listed: Sequence[Part]) -> Iterator[None]:
         raise
 
 
-def _describe(version: Digest, found: Manifest, schema: pl.Schema) -> TableVersion:
-    columns = {name: str(dtype) for name, dtype in schema.items()}
-    return TableVersion(version, found.n_rows, columns, found.n_parts, found.size_bytes)
-
-
-def _conform(frame: Frame, schema: pl.Schema) -> pl.LazyFrame:
-    """Bring new rows into the table's columns, or say everything in which they differ."""
-    given = frame.collect_schema()
-    faults = [f"{name}: missing (the table has {dtype})" for name, dtype in schema.items() if name not in given]
-    faults += [f"{name}: not in the table" for name in given if name not in schema]
-    faults += [
-        f"{name}: {dtype} instead of {schema[name]}"
-        for name, dtype in given.items()
-        if name in schema and dtype != schema[name] and not isinstance(dtype, pl.Null)
-    ]
-    if faults:
-        raise ParameterError(
-            "the new rows do not have the table's columns: " + "; ".join(faults),
-            hint="cast or rename the columns, or create a new table",
-        )
-    # A column without any value has no type of its own; it takes the table's.
-    untyped = [parts.exactly([name]).cast(dtype) for name, dtype in schema.items() if isinstance(given[name], pl.Null)]
-    return frame.lazy().select(parts.exactly(schema.names())).with_columns(untyped)
+def _describe(version: Digest, found: Manifest, columns: bytes) -> TableVersion:
+    return TableVersion(version, found.n_rows, found.n_parts, found.size_bytes, columns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -9,14 +11,22 @@ import msgspec
 from sampan.core.digests import Digest
 
 
-class TableVersion(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class TableVersion:
     """A table's content at one moment. `digest` names it for ever."""
 
     digest: Digest
     n_rows: int
-    columns: dict[str, str]  # name -> Polars type, in the table's order
     n_parts: int
     size_bytes: int  # all parts, overlays and deletion vectors
+    _columns: bytes = field(repr=False, compare=False)  # a Parquet file without rows
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns and their Polars types, in the table's order. Asking brings Polars."""
+        from sampan.store.tables import parts
+
+        return {name: str(dtype) for name, dtype in parts.decode_schema(self._columns).items()}
 
 
 class Retyped(msgspec.Struct, frozen=True):
