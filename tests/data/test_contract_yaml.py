@@ -17,9 +17,9 @@ from sampan.data.contract import (
     Reference,
     RowCount,
     Unique,
-    describe,
 )
 from sampan.data.contract_yaml import read_contract, write_contract
+from sampan.data.rule_words import describe
 from sampan.errors import ProjectFileError
 
 CONTRACT = Contract(

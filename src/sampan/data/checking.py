@@ -1,112 +1,95 @@
-"""Hold a table against its contract. All rules of rows compile to one Polars select; keys and references, which are no scans, go apart."""
+"""Hold a table against its contract. All rules of rows compile to one Polars select; keys, references and queries, no scans, go apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import polars as pl
 
 from sampan.core.refs import nearest
-from sampan.core.times import Millis, iso
+from sampan.core.times import Millis
 from sampan.data.contract import (
-    AllowedValues,
     AnyRule,
     Contract,
-    Custom,
-    Freshness,
-    NullShare,
-    NullTogether,
-    Pattern,
-    Range,
+    Query,
     Reference,
     RowCount,
+    Statistic,
     Unique,
+    all_rules,
     columns_of,
-    describe,
+    count_rules,
     logical_type,
 )
-from sampan.data.inference import null_groups
-from sampan.errors import ParameterError
+from sampan.data.findings import N_EXAMPLES, CheckResult, Finding, example_rows, found, note, plain_rows, share_of_rows
+from sampan.data.measuring import Measure, judge_rows, measure
+from sampan.data.null_groups import null_groups
+from sampan.data.queries import check_query
+from sampan.data.rule_words import describe
+from sampan.data.uniqueness import COUNT, repeated
 from sampan.ports import Check
 
-N_EXAMPLES = 5
-_HOUR_MS = 3_600_000
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule that the table breaks, or (level note) something about it worth knowing."""
-
-    check: str
-    columns: tuple[str, ...]
-    level: str  # block | warn | note
-    message: str
-    count: int = 0  # rows
-    share: float = 0.0
-    n_missing: int = 0  # rows a reference does not speak of, since a value is missing
-    examples: tuple[dict[str, Any], ...] = ()
-
-
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a table keeps its contract. `findings` are broken rules, the gravest first."""
-
-    table: str
-    n_rows: int
-    n_rules: int
-    findings: tuple[Finding, ...] = ()
-    notes: tuple[Finding, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        """Say passed, warned or blocked."""
-        levels = {f.level for f in self.findings}
-        return "blocked" if "block" in levels else "warned" if levels else "passed"
+Table = pl.DataFrame | pl.LazyFrame
+_MOST_ROWS = 100_000  # numbers of rows that break a blocking rule
 
 
 def check_table(
     contract: Contract,
-    frame: pl.DataFrame | pl.LazyFrame,
+    frame: Table,
     *,
-    tables: Mapping[str, pl.DataFrame | pl.LazyFrame] | None = None,
+    tables: Mapping[str, Table] | None = None,
     checks: Mapping[str, Check] | None = None,
     now: Millis | None = None,
 ) -> CheckResult:
     """Check a table.
 
-    `tables` are those that references lead to, `checks` the plug-ins that custom rules name, `now` the moment freshness is judged at.
+    `tables` are those that references and queries lead to, `checks` what custom rules name, `now` the moment freshness is judged at.
     A rule that cannot be judged (no such table, no `now`) is a note, never a silent pass.
 
     Raises
     ------
-    ParameterError : a custom rule names a check that is not installed.
+    ParameterError : a rule names a check that is not installed, or cannot be computed.
     """
     lazy = frame.lazy()
     schema = lazy.collect_schema()
     structural, usable = _check_structure(contract, schema)
-    rules = [rule for rule in _all_rules(contract) if all(c in usable for c in columns_of(rule))]
-    scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference)]
-    findings, notes, n_rows = _scan(scanned, lazy, schema, checks or {}, now)
+    rules = [rule for rule in all_rules(contract) if all(c in usable for c in columns_of(rule))]
+    scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
+    findings, n_rows, n_null = _scan([measure(rule, schema, checks=checks or {}, now=now) for rule in scanned], lazy, schema)
     for rule in rules:
-        if isinstance(rule, Unique):
-            findings.extend(_check_unique(rule, lazy, n_rows))
-        elif isinstance(rule, Reference):
-            broken, unjudged = _check_reference(rule, lazy, (tables or {}).get(rule.table), n_rows)
-            findings.extend(broken)
-            notes.extend(unjudged)
+        findings.extend(_check_apart(rule, lazy, tables or {}, n_rows))
     if n_rows:
-        notes.extend(_note_absences(lazy, schema, n_rows))
-    findings = sorted([*structural, *findings], key=lambda f: (f.level != "block", -f.count))
-    n_rules = len(contract.columns) + len(_all_rules(contract))
-    return CheckResult(table=contract.name, n_rows=n_rows, n_rules=n_rules, findings=tuple(findings), notes=tuple(notes))
+        findings.extend(_note_absences(lazy, schema, n_rows, n_null))
+    notes = tuple(f for f in findings if f.level == "note")
+    broken = sorted([*structural, *(f for f in findings if f.level != "note")], key=lambda f: (f.level != "block", -f.count))
+    return CheckResult(table=contract.name, n_rows=n_rows, n_rules=count_rules(contract), findings=tuple(broken), notes=notes)
 
 
-def _all_rules(contract: Contract) -> list[AnyRule]:
-    required = [NullShare(column=c.name, max_share=0.0, level="block", why="required") for c in contract.columns if c.required]
-    rules: list[AnyRule] = [*required, *contract.rules]
-    if contract.key and not any(isinstance(r, Unique) and set(r.columns) == set(contract.key) for r in rules):
-        rules.append(Unique(columns=contract.key, level="block"))
-    return rules
+def check_batch(
+    contract: Contract,
+    frame: Table,
+    *,
+    tables: Mapping[str, Table] | None = None,
+    checks: Mapping[str, Check] | None = None,
+    now: Millis | None = None,
+) -> CheckResult:
+    """Check a part of a table on its way in, and number the rows that break a blocking rule.
+
+    Rules about the whole table (how many rows, sums, counts of distinct values, queries) say nothing about a part and are left out.
+    """
+    kept = tuple(rule for rule in contract.rules if not _speaks_of_the_whole(rule))
+    part = msgspec.structs.replace(contract, rules=kept)
+    result = check_table(part, frame, tables=tables, checks=checks, now=now)
+    return (
+        msgspec.structs.replace(result, rows=_blocking_rows(part, frame.lazy(), checks or {}, tables or {})) if result.blocked else result
+    )
+
+
+def _speaks_of_the_whole(rule: AnyRule) -> bool:
+    if isinstance(rule, RowCount):
+        return rule.minimum > 1 or rule.maximum is not None
+    return isinstance(rule, Query) or (isinstance(rule, Statistic) and rule.statistic in ("sum", "n_distinct", "distinct_share"))
 
 
 def _check_structure(contract: Contract, schema: pl.Schema) -> tuple[list[Finding], set[str]]:
@@ -135,199 +118,116 @@ def _structural(check: str, column: str, message: str) -> Finding:
     return Finding(check=check, columns=(column,), level="block", message=message)
 
 
-def _scan(
-    rules: Sequence[AnyRule], lazy: pl.LazyFrame, schema: pl.Schema, checks: Mapping[str, Check], now: Millis | None
-) -> tuple[list[Finding], list[Finding], int]:
-    """Count every rule's violations in one pass, then fetch example rows of the broken ones."""
-    compiled = [_compile(rule, schema, checks) for rule in rules]
-    cells = [pl.len().alias("n")]
-    cells.extend((expression.sum() if is_rows else expression).alias(f"r{i}") for i, (expression, is_rows) in enumerate(compiled))
-    measured = lazy.select(cells).collect(engine="streaming").row(0, named=True)
-    n_rows = int(measured["n"])
-    findings, notes = [], []
-    for i, rule in enumerate(rules):
-        value = measured[f"r{i}"]
-        if isinstance(rule, Freshness) and (now is None or value is None):
-            notes.append(Finding(check="freshness", columns=(rule.column,), level="note", message=f"not judged: {describe(rule)}"))
-            continue
-        judged = _judge(rule, value, n_rows, now, checks)
-        if judged is None:
-            continue
-        expression, is_rows = compiled[i]
-        examples = _examples(lazy, expression, columns_of(rule), schema) if is_rows else ()
-        findings.append(msgspec.structs.replace(judged, examples=examples))
-    return findings, notes, n_rows
+def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[list[Finding], int, dict[str, int]]:
+    """Compute every rule's cells in one pass, then fetch example rows of the broken ones; also count each column's missing values."""
+    cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
+    nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in schema]
+    computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
+    n_rows = int(computed["\0n"])
+    findings = []
+    for i, one in enumerate(measures):
+        told = one.judge([computed[f"{i}.{j}"] for j in range(len(one.cells))], n_rows)
+        if told is not None and told.count and one.marks is not None:
+            told = msgspec.structs.replace(told, examples=example_rows(lazy, one.marks, told.columns, schema))
+        findings.extend([told] if told is not None else [])
+    return findings, n_rows, {name: int(computed[f"\0null {name}"]) for name in schema}
 
 
-def _compile(rule: AnyRule, schema: pl.Schema, checks: Mapping[str, Check]) -> tuple[pl.Expr, bool]:
-    """Return an expression and whether it marks rows (else it is one value for the table)."""
-    match rule:
-        case NullShare(column=column):
-            return pl.col(column).is_null(), True
-        case AllowedValues(column=column, values=values):
-            allowed = pl.lit(pl.Series(list(values), dtype=schema[column], strict=False)).implode()
-            return (~pl.col(column).is_in(allowed)).fill_null(value=False), True
-        case Range(column=column, minimum=low, maximum=high):
-            return _outside(column, low, high, is_float=schema[column].is_float()), True
-        case Pattern(column=column, pattern=pattern):
-            return (~pl.col(column).str.contains(pattern)).fill_null(value=False), True
-        case NullTogether(columns=columns):
-            missing = [pl.col(c).is_null() for c in columns]
-            return pl.any_horizontal(missing) & ~pl.all_horizontal(missing), True
-        case Freshness(column=column):
-            return pl.col(column).cast(pl.Datetime("ms")).max().dt.epoch("ms"), False
-        case Custom(column=column, name=name, parameters=parameters):
-            return _plug_in(name, checks).violations(column, parameters).fill_null(value=False), True
-        case _:
-            return pl.len(), False
-
-
-def _outside(column: str, low: float | None, high: float | None, *, is_float: bool) -> pl.Expr:
-    values = pl.col(column)
-    outside = values.is_nan() if is_float else pl.lit(value=False)
-    if low is not None:
-        outside = outside | (values < low)
-    if high is not None:
-        outside = outside | (values > high)
-    return outside.fill_null(value=False)
-
-
-def _plug_in(name: str, checks: Mapping[str, Check]) -> Check:
-    if name not in checks:
-        close = nearest(name, checks, n=1)
-        hint = f"did you mean {close[0]}?" if close else "install the package that brings it"
-        raise ParameterError(f"the contract names the check {name!r}, which is not installed", hint=hint)
-    return checks[name]
-
-
-def _judge(rule: AnyRule, value: Any, n_rows: int, now: Millis | None, checks: Mapping[str, Check]) -> Finding | None:
-    """Return a finding if what was measured breaks the rule."""
-    count = int(value or 0)
-    if isinstance(rule, RowCount):
-        said = f"{n_rows:,} rows where at least {rule.minimum:,} are expected"
-        return None if n_rows >= rule.minimum else _finding(rule, said, 0, n_rows)
-    if isinstance(rule, Freshness):
-        hours = ((now or 0) - count) / _HOUR_MS
-        said = f"the newest {rule.column} is {iso(count)}, {hours:,.0f} hours ago; {rule.max_hours:g} are allowed"
-        return None if hours <= rule.max_hours else _finding(rule, said, 0, n_rows)
-    if isinstance(rule, NullShare):
-        broken = count > rule.max_share * n_rows
-        limit = "none may" if rule.max_share == 0 else f"at most {rule.max_share:.2%} may"
-        said = f"{_rows(count, n_rows)} lack {rule.column}; {limit}"
-        return _finding(rule, said, count, n_rows) if broken else None
-    if not count:
-        return None
-    if isinstance(rule, Custom):
-        plug_in = checks[rule.name]
-        found = _finding(rule, f"{_rows(count, n_rows)} break “{plug_in.describe(rule.column, rule.parameters)}”", count, n_rows)
-        return found if rule.has_level else msgspec.structs.replace(found, level=plug_in.level)
-    return _finding(rule, f"{_rows(count, n_rows)} break “{describe(rule)}”", count, n_rows)
-
-
-def _finding(rule: AnyRule, message: str, count: int, n_rows: int) -> Finding:
-    tag = rule.name if isinstance(rule, Custom) else str(rule.__struct_config__.tag)
-    share = count / n_rows if n_rows else 0.0
-    return Finding(check=tag, columns=columns_of(rule), level=rule.level, message=message, count=count, share=share)
-
-
-def _rows(count: int, n_rows: int) -> str:
-    return f"{count:,} of {n_rows:,} rows ({count / n_rows:.2%})" if n_rows else "0 rows"
-
-
-def _examples(lazy: pl.LazyFrame, marked: pl.Expr, columns: tuple[str, ...], schema: pl.Schema) -> tuple[dict[str, Any], ...]:
-    """Fetch the first rows that break a rule: their number, the rule's columns, then the first columns of the table for orientation."""
-    shown = list(dict.fromkeys((*columns, *list(schema)[: 8 - min(len(columns), 4)])))
-    rows = (
-        lazy.with_row_index("row").filter(marked).select("row" if "row" not in shown else pl.col("row"), *(c for c in shown if c != "row"))
-    )
-    return _plain_rows(rows.head(N_EXAMPLES).collect())
-
-
-def _plain_rows(frame: pl.DataFrame) -> tuple[dict[str, Any], ...]:
-    return tuple({name: _plain(value) for name, value in row.items()} for row in frame.to_dicts())
-
-
-def _plain(value: Any) -> Any:
-    """Make a value JSON-able."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    isoformat: Callable[[], str] | None = getattr(value, "isoformat", None)
-    return isoformat().replace("+00:00", "Z") if isoformat else str(value)
+def _check_apart(rule: AnyRule, lazy: pl.LazyFrame, tables: Mapping[str, Table], n_rows: int) -> list[Finding]:
+    if isinstance(rule, Unique):
+        return _check_unique(rule, lazy, n_rows)
+    if isinstance(rule, Reference):
+        return _check_reference(rule, lazy, tables.get(rule.table), n_rows)
+    return check_query(rule, lazy, tables, n_rows) if isinstance(rule, Query) else []
 
 
 def _check_unique(rule: Unique, lazy: pl.LazyFrame, n_rows: int) -> list[Finding]:
-    columns = list(rule.columns)
-    present = lazy.select(columns).drop_nulls()
-    sizes = present.group_by(columns).agg(pl.len().alias("\0n")).filter(pl.col("\0n") > 1)
-    repeated = sizes.sort("\0n", *columns, descending=[True, *[False] * len(columns)]).collect()
-    if repeated.is_empty():
+    shared = repeated(lazy, rule.columns)
+    count = int(shared[COUNT].sum())
+    if judge_rows(rule, count, n_rows) is None:
         return []
-    count = int(repeated["\0n"].sum())
-    message = f"{_rows(count, n_rows)} share {' + '.join(columns)} with another ({repeated.height:,} values are not unique)"
-    examples = _plain_rows(repeated.head(N_EXAMPLES).rename({"\0n": "rows"} if "rows" not in columns else {"\0n": "n rows"}))
-    return [msgspec.structs.replace(_finding(rule, message, count, n_rows), examples=examples)]
+    message = f"{share_of_rows(count, n_rows)} share {' + '.join(rule.columns)} with another ({shared.height:,} values are not unique)"
+    return [msgspec.structs.replace(found(rule, message, count, n_rows), examples=_counted_values(shared, rule.columns))]
 
 
-def _check_reference(
-    rule: Reference, lazy: pl.LazyFrame, other: pl.DataFrame | pl.LazyFrame | None, n_rows: int
-) -> tuple[list[Finding], list[Finding]]:
+def _counted_values(values: pl.DataFrame, columns: Sequence[str]) -> tuple[dict[str, object], ...]:
+    return plain_rows(values.head(N_EXAMPLES).rename({COUNT: "rows" if "rows" not in columns else "n rows"}))
+
+
+def _check_reference(rule: Reference, lazy: pl.LazyFrame, other: Table | None, n_rows: int) -> list[Finding]:
     """Count rows without a counterpart, and apart from them rows that refer to nothing."""
     columns, to = list(rule.columns), list(rule.to_columns)
     if other is None:
-        message = f"not judged: {describe(rule)}; there is no dataset {rule.table!r} here"
-        return [], [Finding(check="reference", columns=rule.columns, level="note", message=message)]
-    theirs = other.lazy().collect_schema()
-    ours = lazy.collect_schema()
-    wrong = [
-        f"{c} is {ours[c]}, {rule.table}.{t} is {theirs.get(t, 'missing')}"
-        for c, t in zip(columns, to, strict=True)
-        if ours[c] != theirs.get(t)
-    ]
+        return [note("reference", rule.columns, f"not judged: {describe(rule)}; there is no dataset {rule.table!r} here")]
+    theirs, ours = other.lazy().collect_schema(), lazy.collect_schema()
+    pairs = list(zip(columns, to, strict=True))
+    wrong = [f"{c} is {ours[c]}, {rule.table}.{t} is {theirs.get(t, 'missing')}" for c, t in pairs if ours[c] != theirs.get(t)]
     if wrong:
         message = f"{' + '.join(columns)} cannot be looked up in {rule.table}: {'; '.join(wrong)}"
-        return [Finding(check="reference", columns=rule.columns, level=rule.level, message=message)], []
+        return [Finding(check="reference", columns=rule.columns, level=rule.level, message=message)]
     present = lazy.select(columns).drop_nulls()
     known = other.lazy().select(to).unique()
-    sizes = present.group_by(columns).agg(pl.len().alias("\0n"))
-    missing, n_present = pl.collect_all(
-        [
-            sizes.join(known, left_on=columns, right_on=to, how="anti").sort("\0n", *columns, descending=[True, *[False] * len(columns)]),
-            present.select(pl.len()),
-        ]
-    )
+    sizes = present.group_by(columns).agg(pl.len().alias(COUNT))
+    lonely = sizes.join(known, left_on=columns, right_on=to, how="anti").sort(COUNT, *columns, descending=[True, *[False] * len(columns)])
+    missing, n_present = pl.collect_all([lonely, present.select(pl.len())], engine="streaming")
+    count = int(missing[COUNT].sum())
+    if judge_rows(rule, count, n_rows) is None:
+        return []
     n_missing = n_rows - int(n_present[0, 0])
     apart = f"; {n_missing:,} more lack a value and refer to nothing" if n_missing else ""
-    if missing.is_empty():
-        return [], []
-    count = int(missing["\0n"].sum())
-    message = f"{_rows(count, n_rows)} have no counterpart in {rule.table}: {missing.height:,} values of {' + '.join(columns)}{apart}"
-    examples = _plain_rows(missing.head(N_EXAMPLES).rename({"\0n": "rows"} if "rows" not in columns else {"\0n": "n rows"}))
-    found = _finding(rule, message, count, n_rows)
-    return [msgspec.structs.replace(found, examples=examples, n_missing=n_missing)], []
+    values = f"{missing.height:,} values of {' + '.join(columns)}"
+    message = f"{share_of_rows(count, n_rows)} have no counterpart in {rule.table}: {values}{apart}"
+    told = found(rule, message, count, n_rows)
+    return [msgspec.structs.replace(told, examples=_counted_values(missing, columns), n_missing=n_missing)]
 
 
-def _note_absences(lazy: pl.LazyFrame, schema: pl.Schema, n_rows: int) -> list[Finding]:
+def _note_absences(lazy: pl.LazyFrame, schema: pl.Schema, n_rows: int, n_null: Mapping[str, int]) -> list[Finding]:
     """Note rows in which a group of columns is missing together, and what else is missing in just those rows."""
     notes = []
-    for group in null_groups(lazy):
-        absent = pl.col(group[0]).is_null()
-        others = [name for name in schema if name not in group]
-        there = [(pl.col(name).is_null() & absent).sum().alias(name) for name in others]
-        everywhere = [pl.col(name).null_count().alias(f"{name}\0all") for name in others]
-        counted = lazy.select(absent.sum().alias("\0n"), *there, *everywhere).collect().row(0, named=True)
-        count = int(counted["\0n"])
-        also = [name for name in others if counted[name] == count and counted[f"{name}\0all"] < n_rows]
+    sometimes = {name: n for name, n in n_null.items() if 0 < n < n_rows}
+    for group in null_groups(lazy, sometimes):
+        absent, count = pl.col(group[0]).is_null(), sometimes[group[0]]
+        others = [name for name in schema if name in sometimes and name not in group and sometimes[name] >= count]
+        there = lazy.select((pl.col(name).is_null() & absent).sum().alias(name) for name in others).collect(engine="streaming")
+        also = [name for name in others if there[0, name] == count]
         more = f"; {', '.join(also)} {'is' if len(also) == 1 else 'are'} missing there too" if also else ""
-        found = Finding(
+        told = Finding(
             check="null_together",
             columns=(*group, *also),
             level="note",
-            message=f"{_rows(count, n_rows)} lack {', '.join(group)} together{more}",
+            message=f"{share_of_rows(count, n_rows)} lack {', '.join(group)} together{more}",
             count=count,
             share=count / n_rows,
-            examples=_examples(lazy, absent, (*group, *also)[:4], schema),
+            examples=example_rows(lazy, absent, (*group, *also)[:4], schema),
         )
-        notes.append(found)
+        notes.append(told)
     return notes
+
+
+def _blocking_rows(contract: Contract, lazy: pl.LazyFrame, checks: Mapping[str, Check], tables: Mapping[str, Table]) -> tuple[int, ...]:
+    """Number the rows that break a blocking rule, at most _MOST_ROWS of them."""
+    schema = lazy.collect_schema()
+    _, usable = _check_structure(contract, schema)
+    marks = [pl.lit(value=False)]
+    for rule in all_rules(contract):
+        if rule.level != "block" or not all(column in usable for column in columns_of(rule)):
+            continue
+        if isinstance(rule, Unique):
+            marks.append(pl.struct(rule.columns).is_duplicated() & pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns))
+        elif isinstance(rule, Reference):
+            marks.extend(_without_counterpart(rule, schema, tables.get(rule.table)))
+        elif not isinstance(rule, Query):
+            one = measure(rule, schema, checks=checks, now=None)
+            marks.extend([] if one.marks is None else [one.marks])
+    numbered = lazy.with_row_index("\0row").filter(pl.any_horizontal(mark.fill_null(value=False) for mark in marks)).select("\0row")
+    return tuple(numbered.head(_MOST_ROWS).collect().to_series().to_list())
+
+
+def _without_counterpart(rule: Reference, schema: pl.Schema, other: Table | None) -> list[pl.Expr]:
+    if other is None or any(schema[c] != other.lazy().collect_schema().get(t) for c, t in zip(rule.columns, rule.to_columns, strict=True)):
+        return []
+    known = (
+        other.lazy().select(rule.to_columns).drop_nulls().unique().collect().rename(dict(zip(rule.to_columns, rule.columns, strict=True)))
+    )
+    present = pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns)
+    return [present & ~pl.struct(rule.columns).is_in(known.select(pl.struct(rule.columns).implode()).to_series().item())]

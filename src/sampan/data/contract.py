@@ -1,11 +1,13 @@
 """What a dataset promises: its columns, key and rules. `contract_yaml` writes and reads it as an Open Data Contract Standard file.
 
 A rule is one of the structs below; each has a level (block: the data must not be used; warn: someone should look), the evidence it was
-inferred from, and why it is there. Values that a rule speaks of are never null: missing values have rules of their own.
+inferred from, and why it is there. Values that a rule speaks of are never null: missing values have rules of their own. `rule_words`
+says a rule in words, `measuring` compiles it.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +16,11 @@ import polars as pl
 Level = Literal["block", "warn"]
 LEVELS: tuple[Level, ...] = ("block", "warn")
 LOGICAL_TYPES = ("string", "integer", "number", "boolean", "date", "timestamp", "time", "array", "object")
+ROLES = ("key", "time", "target", "feature", "group")
 Scalar = str | int | float | bool
+Bound = int | float | str | None  # a text is a moment, like 2013-01-01T00:00:00Z; None = open
+StatisticName = Literal["mean", "median", "std", "sum", "minimum", "maximum", "n_distinct", "distinct_share"]
+STATISTICS: tuple[StatisticName, ...] = ("mean", "median", "std", "sum", "minimum", "maximum", "n_distinct", "distinct_share")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):
@@ -23,56 +29,114 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):
     level: Level = "warn"
     evidence: str = ""  # what was counted when the rule was inferred
     why: str = ""
+    false_alarms: float | None = None  # expected in a year, if nothing is wrong; None: nobody estimated it
+
+
+class RowRule(Rule, frozen=True, kw_only=True):
+    """Base of the rules that single rows break. `tolerance` is the share of the rows that may."""
+
+    tolerance: float = 0.0
 
 
 class NullShare(Rule, frozen=True, kw_only=True, tag="null_share"):
-    """At most this share of a column's values is missing."""
+    """At most this share of a column's values is missing. The values `also` count as missing."""
 
     column: str
     max_share: float
+    also: tuple[Scalar, ...] = ()
 
 
-class AllowedValues(Rule, frozen=True, kw_only=True, tag="values"):
-    """A column has no other values than these."""
+class AllowedValues(RowRule, frozen=True, kw_only=True, tag="values"):
+    """A column has no other values than these; with `forbidden`, none of these."""
 
     column: str
     values: tuple[Scalar, ...]
+    forbidden: bool = False
 
 
-class Range(Rule, frozen=True, kw_only=True, tag="range"):
-    """A number lies between two bounds, both allowed; None = open. NaN breaks the rule."""
+class Range(RowRule, frozen=True, kw_only=True, tag="range"):
+    """A number or moment lies between two bounds; a bound itself is allowed unless `beyond` says otherwise. NaN breaks the rule."""
 
     column: str
-    minimum: float | int | None = None
-    maximum: float | int | None = None
+    minimum: Bound = None
+    maximum: Bound = None
+    beyond: tuple[Literal["minimum", "maximum"], ...] = ()  # the bounds that are not allowed themselves
 
 
-class Pattern(Rule, frozen=True, kw_only=True, tag="pattern"):
-    """A text matches a regular expression."""
+class Length(RowRule, frozen=True, kw_only=True, tag="length"):
+    """A text has so many characters."""
+
+    column: str
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+class Pattern(RowRule, frozen=True, kw_only=True, tag="pattern"):
+    """A text matches a regular expression (Rust's dialect: no look-around)."""
 
     column: str
     pattern: str
 
 
 class RowCount(Rule, frozen=True, kw_only=True, tag="row_count"):
-    """The table has at least so many rows."""
+    """The table has at least, or at most, so many rows."""
 
-    minimum: int
+    minimum: int = 0
+    maximum: int | None = None
 
 
-class Unique(Rule, frozen=True, kw_only=True, tag="unique"):
+class Unique(RowRule, frozen=True, kw_only=True, tag="unique"):
     """No two rows agree in all these columns. Rows with a missing value among them are not compared."""
 
     columns: tuple[str, ...]
 
 
-class NullTogether(Rule, frozen=True, kw_only=True, tag="null_together"):
+class NullTogether(RowRule, frozen=True, kw_only=True, tag="null_together"):
     """In every row these columns are all there or all missing."""
 
     columns: tuple[str, ...]
 
 
-class Reference(Rule, frozen=True, kw_only=True, tag="reference"):
+class Condition(RowRule, frozen=True, kw_only=True, tag="condition"):
+    """An SQL condition holds in every row, like `arrived >= departed`. Where it is neither true nor false, nothing is said."""
+
+    sql: str
+
+
+class Query(Rule, frozen=True, kw_only=True, tag="query"):
+    """An SQL query over this table and others answers one number between two bounds."""
+
+    sql: str
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    beyond: tuple[Literal["minimum", "maximum"], ...] = ()
+
+
+class Statistic(Rule, frozen=True, kw_only=True, tag="statistic"):
+    """A statistic of a column's values lies between two bounds."""
+
+    column: str
+    statistic: StatisticName
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+
+
+class Distribution(Rule, frozen=True, kw_only=True, tag="distribution"):
+    """A column is distributed as in its reference, up to a distance.
+
+    For numbers, `edges` ascend and `shares` are the shares of the reference up to each edge, the edge included; the distance is the largest
+    difference of these shares (Kolmogorov-Smirnov at the edges). For texts, `shares` go with `values`, all others being one more; the
+    distance is half the sum of the differences (total variation). A difference that chance gives alone never counts.
+    """
+
+    column: str
+    shares: tuple[float, ...]
+    max_distance: float
+    edges: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+
+
+class Reference(RowRule, frozen=True, kw_only=True, tag="reference"):
     """Every row finds its counterpart in another table. A row with a missing value refers to nothing and is counted apart."""
 
     columns: tuple[str, ...]
@@ -87,16 +151,33 @@ class Freshness(Rule, frozen=True, kw_only=True, tag="freshness"):
     max_hours: float
 
 
-class Custom(Rule, frozen=True, kw_only=True, tag="custom"):
-    """A rule of a check plug-in (`ports.Check`), with its parameters as the file has them."""
+class Custom(RowRule, frozen=True, kw_only=True, tag="custom"):
+    """A rule in Python: a check plug-in (`ports.Check`) by name, or a function of the project as `checks.py:function`."""
 
-    column: str
+    column: str = ""  # "": a rule of the whole row
     name: str
     parameters: dict[str, Any] = {}
     has_level: bool = True  # False: the file says none, and the plug-in's own counts
 
 
-AnyRule = NullShare | AllowedValues | Range | Pattern | RowCount | Unique | NullTogether | Reference | Freshness | Custom
+AnyRule = (
+    NullShare
+    | AllowedValues
+    | Range
+    | Length
+    | Pattern
+    | RowCount
+    | Unique
+    | NullTogether
+    | Condition
+    | Query
+    | Statistic
+    | Distribution
+    | Reference
+    | Freshness
+    | Custom
+)
+ColumnRule = NullShare | AllowedValues | Range | Length | Pattern | Statistic | Distribution | Custom
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,9 +189,11 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False  # no missing value at all; blocks
     description: str = ""
     unit: str = ""
-    role: str = ""  # key | time | target | feature | group
+    role: str = ""  # one of ROLES
+    pii: str = ""  # the class of personal data it holds, like email or name
     known: str = ""  # when its value is known: the name of a moment column, or "after" the outcome
-    other: dict[str, Any] = {}  # keys of the standard that Sampan keeps and does not use
+    properties: dict[str, Any] = {}  # custom properties of others, kept as they are
+    other: dict[str, Any] = {}  # keys of the standard that Sampan keeps; of them it holds data against logicalTypeOptions
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +204,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "draft"
     owner: str = ""
     description: str = ""
+    licence: str = ""
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     rules: tuple[AnyRule, ...] = ()
+    properties: dict[str, Any] = {}
     other: dict[str, Any] = {}
 
     def column(self, name: str) -> Column | None:
@@ -135,43 +220,69 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         return {c.name: c.known for c in self.columns if c.known}
 
 
+def all_rules(contract: Contract) -> list[AnyRule]:
+    """Return the contract's rules with those its columns and key imply: required, the standard's type options, a key's uniqueness."""
+    rules: list[AnyRule] = [NullShare(column=c.name, max_share=0.0, level="block", why="required") for c in contract.columns if c.required]
+    for column in contract.columns:
+        rules.extend(_option_rules(column))
+    rules.extend(contract.rules)
+    if contract.key and not any(isinstance(r, Unique) and set(r.columns) == set(contract.key) for r in rules):
+        rules.append(Unique(columns=contract.key, level="block"))
+    return rules
+
+
+def count_rules(contract: Contract) -> int:
+    """Count what a check holds a table against: one rule for each column and its type, and all others."""
+    return len(contract.columns) + len(all_rules(contract))
+
+
+def _option_rules(column: Column) -> list[AnyRule]:
+    """Turn the standard's logicalTypeOptions into rules; they are part of a type, so they block."""
+    options = column.other.get("logicalTypeOptions")
+    if not isinstance(options, dict):
+        return []
+    rules: list[AnyRule] = []
+    exclusive = {"minimum": options.get("exclusiveMinimum"), "maximum": options.get("exclusiveMaximum")}
+    low = exclusive["minimum"] if exclusive["minimum"] not in (None, True, False) else options.get("minimum")
+    high = exclusive["maximum"] if exclusive["maximum"] not in (None, True, False) else options.get("maximum")
+    if low is not None or high is not None:
+        beyond = tuple(side for side, value in exclusive.items() if value not in (None, False))
+        rules.append(Range(column=column.name, minimum=low, maximum=high, beyond=beyond, level="block", why="logicalTypeOptions"))  # type: ignore[arg-type]
+    if "minLength" in options or "maxLength" in options:
+        shortest, longest = options.get("minLength"), options.get("maxLength")
+        rules.append(Length(column=column.name, minimum=shortest, maximum=longest, level="block", why="logicalTypeOptions"))
+    if options.get("pattern"):
+        rules.append(Pattern(column=column.name, pattern=str(options["pattern"]), level="block", why="logicalTypeOptions"))
+    return rules
+
+
 def columns_of(rule: AnyRule) -> tuple[str, ...]:
-    """Return the columns a rule reads; () for a rule of the whole table."""
+    """Return the columns a rule reads; () for a rule of the whole table, or of a row where the rule does not say."""
     if isinstance(rule, Unique | NullTogether | Reference):
         return rule.columns
-    return () if isinstance(rule, RowCount) else (rule.column,)
+    if isinstance(rule, Condition):
+        return condition_columns(rule.sql)
+    if isinstance(rule, RowCount | Query) or not rule.column:
+        return ()
+    return (rule.column,)
 
 
-def describe(rule: AnyRule) -> str:
-    """Say a rule in words a person who owns the data would use."""
-    match rule:
-        case NullShare(column=column, max_share=0.0):
-            return f"{column} is never missing"
-        case NullShare(column=column, max_share=share):
-            return f"{column} is missing in at most {share:.2%} of the rows"
-        case AllowedValues(column=column, values=values):
-            shown = ", ".join(map(str, values[:8])) + (f" … ({len(values)} values)" if len(values) > 8 else "")
-            return f"{column} is one of {shown}"
-        case Range(column=column, minimum=None, maximum=high):
-            return f"{column} is at most {high:,}"
-        case Range(column=column, minimum=low, maximum=None):
-            return f"{column} is at least {low:,}"
-        case Range(column=column, minimum=low, maximum=high):
-            return f"{column} is between {low:,} and {high:,}"
-        case Pattern(column=column, pattern=pattern):
-            return f"{column} looks like {pattern}"
-        case RowCount(minimum=n):
-            return f"the table has at least {n:,} rows" if n != 1 else "the table has rows"
-        case Unique(columns=columns):
-            return f"{' + '.join(columns)} is unique"
-        case NullTogether(columns=columns):
-            return f"{', '.join(columns)} are missing together or not at all"
-        case Reference(columns=columns, table=table, to_columns=to):
-            return f"{' + '.join(columns)} is found in {table} ({' + '.join(to)})"
-        case Freshness(column=column, max_hours=hours):
-            return f"the newest {column} is at most {hours:g} hours old"
-        case Custom(column=column, name=name):
-            return f"{column} passes {name}"
+@cache
+def condition_columns(sql: str) -> tuple[str, ...]:
+    """Return the columns an SQL condition names, in their order; () where it cannot be parsed."""
+    try:
+        return tuple(dict.fromkeys(pl.sql_expr(sql).meta.root_names()))
+    except pl.exceptions.PolarsError:
+        return ()
+
+
+def rule_name(rule: AnyRule) -> str:
+    """Name the kind of a rule as findings do: its tag, or the plug-in's name.
+
+    >>> rule_name(RowCount(minimum=1))
+    'row_count'
+    """
+    return rule.name if isinstance(rule, Custom) else str(rule.__struct_config__.tag)
 
 
 def logical_type(dtype: pl.DataType) -> str:

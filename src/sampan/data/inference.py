@@ -31,6 +31,7 @@ from sampan.data.contract import (
     logical_type,
 )
 from sampan.data.keys import find_keys, is_unique
+from sampan.data.null_groups import null_groups
 from sampan.data.references import find_references
 from sampan.stats.intervals import wilson
 
@@ -120,34 +121,6 @@ def find_time(frame: pl.DataFrame) -> str:
         if columns:
             return columns[0] if len(columns) == 1 else ""
     return ""
-
-
-def null_groups(frame: pl.DataFrame | pl.LazyFrame) -> list[tuple[str, ...]]:
-    """Return the groups of columns that are missing in exactly the same rows (and in some), largest count of such rows first.
-
-    Two passes over the table, whatever its width: fingerprints of where each column is missing, then the proof for those that agree.
-    """
-    lazy = frame.lazy()
-    names = lazy.collect_schema().names()
-    row = pl.col("\0row").cast(pl.UInt64) + 1
-    prints = [pl.struct(pl.col(name).null_count().alias("n"), _row_sum(row, name).alias("sum")).alias(name) for name in names]
-    found = lazy.with_row_index("\0row").select(pl.len().alias("\0n"), *prints).collect().row(0, named=True)
-    alike: dict[tuple[int, int], list[str]] = {}
-    for name in names:
-        if 0 < found[name]["n"] < found["\0n"]:
-            alike.setdefault((found[name]["n"], found[name]["sum"]), []).append(name)
-    candidates = {group[0]: group[1:] for group in alike.values() if len(group) > 1}
-    if not candidates:
-        return []
-    same = [(pl.col(first).is_null() == pl.col(other).is_null()).all().alias(other) for first, rest in candidates.items() for other in rest]
-    proven = lazy.select(same).collect().row(0, named=True)
-    groups = [(first, *(other for other in rest if proven[other])) for first, rest in candidates.items()]
-    return sorted((group for group in groups if len(group) > 1), key=lambda group: -found[group[0]]["n"])
-
-
-def _row_sum(row: pl.Expr, name: str) -> pl.Expr:
-    """Add up the squares of the numbers of the rows in which a column is missing (modulo 2⁶⁴)."""
-    return (row * row).filter(pl.col(name).is_null()).sum()
 
 
 def _parts(frame: pl.DataFrame, time: str) -> tuple[dict[str, list[_Part]], pl.Series]:

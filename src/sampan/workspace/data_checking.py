@@ -27,8 +27,9 @@ class Checking(DataRoom):
         ref : the dataset
         force : replace the contract that is there
         """
-        from sampan.data.contract import describe
+        from sampan.data.contract import count_rules
         from sampan.data.contract_yaml import write_contract
+        from sampan.data.rule_words import describe
 
         node = self._node(ref)
         contract = self.contracts.draft(node)
@@ -38,7 +39,12 @@ class Checking(DataRoom):
         rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
         shown = shown_path(self.ws, file)
         answer = Inferred(
-            dataset=node.ref, file=shown, written=False, n_rules=len(rules), rules=rules, next=(f"sampan data check {quote(node.name)}",)
+            dataset=node.ref,
+            file=shown,
+            written=False,
+            n_rules=count_rules(contract),
+            rules=rules,
+            next=(f"sampan data check {quote(node.name)}",),
         )
         if before == text:
             return answer

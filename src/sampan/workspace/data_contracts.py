@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
@@ -18,7 +19,10 @@ from sampan.workspace.data_answers import RuleLine, TableChecked
 from sampan.workspace.data_events import DatasetChecked
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sampan.data.contract import Contract
+    from sampan.data.findings import CheckResult
     from sampan.workspace.workspace import Workspace
 
 FOLDER = "contracts"
@@ -86,13 +90,13 @@ class Contracts:
         ------
         NotFound : the dataset has no contract.
         """
-        from sampan.data.contract import Custom, Freshness, Reference
+        from sampan.data.contract import Custom, Freshness
 
         contract = self.read(node.name)
         if contract is None:
             file = shown_path(self.ws, self.path(node.name))
             raise NotFound(f"{node.name} has no contract: no file {file}", hint=f"sampan data infer {quote(node.name)}")
-        others = self._referred({rule.table for rule in contract.rules if isinstance(rule, Reference)})
+        others = self._referred(contract)
         parts = [_CHECKING, node.id, digest_value(contract), {name: other.id for name, other in others.items()}]
         if any(isinstance(rule, Freshness | Custom) for rule in contract.rules):
             parts.append(self.ws.clock())  # such a rule's answer changes with time, or with the plug-in's code
@@ -109,6 +113,21 @@ class Contracts:
             check=check.ref,
             cached=cached,
         )
+
+    def check_frame(self, name: str, frame: pl.DataFrame | pl.LazyFrame) -> CheckResult:
+        """Check a batch on its way into a dataset, recording nothing; `rows` are the numbers of those that break a blocking rule.
+
+        A dataset without a contract promises nothing, so its batches pass.
+        """
+        from sampan.data.checking import check_batch
+        from sampan.data.findings import CheckResult
+
+        contract = self.read(name)
+        if contract is None:
+            return CheckResult(table=name, n_rows=frame.lazy().collect().height, n_rules=0)
+        tables = self.ws.store.tables
+        others = {other: tables.scan(node.digest) for other, node in self._referred(contract).items()}
+        return check_batch(contract, frame, tables=others, checks=installed_checks(), now=self.ws.clock())
 
     def newest_check(self, node: Node) -> Node | None:
         """Return the newest check of a dataset version."""
@@ -129,9 +148,15 @@ class Contracts:
         )
         return msgspec.structs.replace(contract, owner=str(said.get("owner", "")), description=str(said.get("description", "")))
 
-    def _referred(self, names: set[str]) -> dict[str, Node]:
+    def _referred(self, contract: Contract) -> dict[str, Node]:
+        """Return the newest versions of the other datasets that a contract's references and queries name."""
+        from sampan.data.contract import Query, Reference
+
         here = {asset.name for asset in self.ws.catalog.assets("dataset")}
-        return {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted(names & here)}
+        named = {rule.table for rule in contract.rules if isinstance(rule, Reference)}
+        queries = " ".join(rule.sql for rule in contract.rules if isinstance(rule, Query))
+        named |= {name for name in here if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", queries)}
+        return {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted(named & here)}
 
     def _record(self, node: Node, contract: Contract, others: Mapping[str, Node]) -> str:
         """Run a check and record it beside the contract it was made by; return its node."""
@@ -142,7 +167,7 @@ class Contracts:
             contract,
             tables.scan(node.digest),
             tables={name: tables.scan(other.digest) for name, other in others.items()},
-            checks=_installed_checks(),
+            checks=installed_checks(),
             now=self.ws.clock(),
         )
         facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
@@ -152,12 +177,14 @@ class Contracts:
         return event.node
 
     def _record_contract(self, name: str, contract: Contract) -> str:
+        from sampan.data.contract import count_rules
+
         asset, text = f"{name}.contract", self.path(name).read_bytes()
         digest = self.ws.store.blobs.put(text)
         known = self.ws.catalog.find_version("contract", asset, digest)
         if known is not None:
             return known.id
-        facts = {"file": shown_path(self.ws, self.path(name)), "n_rules": len(contract.rules), "status": contract.status}
+        facts = {"file": shown_path(self.ws, self.path(name)), "n_rules": count_rules(contract), "status": contract.status}
         event = VersionCommitted(node=new_id(), kind="contract", name=asset, digest=digest, size=len(text), facts=facts)
         self.ws.ledger.append(event)
         return event.node
@@ -169,7 +196,8 @@ def shown_path(workspace: Workspace, path: Path) -> str:
     return str(absolute.relative_to(workspace.root)) if absolute.is_relative_to(workspace.root) else str(absolute)
 
 
-def _installed_checks() -> dict[str, Any]:
+def installed_checks() -> dict[str, Any]:
+    """Return the check plug-ins by name."""
     from sampan import plugins
 
     found = {name: plugins.find("sampan.checks", name) for name in plugins.names("sampan.checks")}
