@@ -62,6 +62,9 @@ LIMIT = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 """
 BECOME_NOBODY = """
+import importlib, pkgutil, blake3, sampan.store
+for module in pkgutil.walk_packages(sampan.store.__path__, "sampan.store."):
+    importlib.import_module(module.name)  # nobody may not read a checkout that lies in root's home
 if os.getuid() == 0:
     os.setuid(65534)
 """
