@@ -156,8 +156,8 @@ class PolicyRefused(Rejected):
 
     code = "policy_refused"
 
-    def __init__(self, message: str, *, rule: str, owner: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint or f"ask {owner}")
+    def __init__(self, message: str, *, rule: str, owner: str, reasons: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, reasons=reasons, hint=hint or f"ask {owner}")
         self.rule = rule
         self.owner = owner
 

@@ -24,6 +24,8 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     owner: str = ""
     description: str = ""
+    purpose: str = ""
+    region: str = ""
 
 
 class StorePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,18 +53,64 @@ class Project(msgspec.Struct, frozen=True):
     store: StorePlace = StorePlace()
     datasets: dict[str, DatasetSource] = {}
 
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[policies.DATASET]`: what a dataset may be used for, and what is said of its columns."""
+
+    owner: str = ""
+    ask: str = ""
+    license: str = ""
+    conditions: str = ""
+    purposes: tuple[str, ...] = ()
+    not_for: tuple[str, ...] = ()
+    bases: dict[str, str] = {}
+    regions: tuple[str, ...] = ()
+    expires: str = ""
+    keep_days: int | None = None
+    k: int | None = None
+    protected: tuple[str, ...] = ()
+    pii: dict[str, str] = {}
+    actions: dict[str, str] = {}
+    column_purposes: dict[str, str] = {}
+
+
+class Purpose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[purposes.NAME]`: what a purpose means, and whether it earns money."""
+
+    description: str = ""
+    commercial: bool = False
+
+
+class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[governance]`: who may act for every owner, who may see behind pseudonyms, and where the keys are."""
+
+    officers: tuple[str, ...] = ()
+    teams: dict[str, str] = {}  # a team that owns data -> its people, with commas
+    reidentify: tuple[str, ...] = ()
+    keys: str = ""  # a folder outside the store
+
+
 
 class Fault(msgspec.Struct, frozen=True):
     """One thing wrong in a project file."""
 
     key: str
     what: str
+    policies: dict[str, Policy] = {}
+    purposes: dict[str, Purpose] = {}
+    governance: Governance = Governance()
     line: int | None = None
 
 
-_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace}
-_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource}
-_EXPECTED: dict[Any, str] = {str: "text in quotes", tuple[str, ...]: "a list of texts"}
+_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace, "governance": Governance}
+_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource, "policies": Policy, "purposes": Purpose}
+_EXPECTED: dict[Any, str] = {
+    str: "text in quotes",
+    tuple[str, ...]: "a list of texts",
+    dict[str, str]: "a table of texts",
+    bool: "true or false",
+    int: "a whole number",
+    int | None: "a whole number",
+}
 
 
 def sections() -> Iterator[tuple[str, type[msgspec.Struct], bool]]:

@@ -20,9 +20,11 @@ from sampan.evaluation.objective import Objective
 from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.evaluation.report import Report, evaluate
 from sampan.features.fitted import FittedView
+from sampan.features.reading import columns_read
 from sampan.features.view import View
 from sampan.serving.records import FIELD
 from sampan.workspace.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
+from sampan.workspace.governance import require_training
 from sampan.workspace.predictors import FEATURES, GRAPH, NATIVE
 
 if TYPE_CHECKING:
@@ -88,8 +90,9 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
             f"{names} learned from all rows before the window's end", hint="judge on rows later than --until of the training"
         )
     scorers = {model.id: Scorer(ws, model) for model in models}
+    purpose = str(models[0].facts.get("purpose", ""))
     views = {scorer.fitted.view.digest: scorer.fitted.view for scorer in scorers.values()}
-    sets = {digest: _window_rows(ws, view, since=since, until=until, data=data or {}) for digest, view in views.items()}
+    sets = {digest: _window_rows(ws, view, since=since, until=until, data=data or {}, purpose=purpose) for digest, view in views.items()}
     rows = _in_common(sets)
     first = next(iter(rows.values()))
     if not len(first):
@@ -99,8 +102,9 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
     return Judged(first.labels, first.moments, groups, scores, find_datasets(ws, first.view, data)[first.view.on].id)
 
 
-def _window_rows(ws: Workspace, view: View, *, since: Millis, until: Millis, data: Mapping[str, str]) -> LabeledRows:
+def _window_rows(ws: Workspace, view: View, *, since: Millis, until: Millis, data: Mapping[str, str], purpose: str = "") -> LabeledRows:
     datasets = find_datasets(ws, view, {name: ref for name, ref in data.items() if name in (view.on, *view.tables)})
+    require_training(ws, datasets, reads=columns_read(view), learns={}, purpose=purpose, act="evaluate")
     table, _ = feature_table(ws, view, datasets)
     return labeled_rows(ws, view, table, since=since, until=until)
 

@@ -36,6 +36,7 @@ from sampan.evaluation.noise import LabelHealth, label_health
 from sampan.evaluation.paired import Scored, compare
 from sampan.evaluation.report import evaluate
 from sampan.features.fitted import FittedView
+from sampan.features.reading import columns_learned, columns_read
 from sampan.features.view import LABEL, MOMENT
 from sampan.flavors.parity import export
 from sampan.ports import Flavor
@@ -327,6 +328,9 @@ class Learning:
             "n_rows": len(self.rows),
             "objective": msgspec.to_builtins(order.trainer.objective),
             "datasets": {name: node.id for name, node in order.datasets.items()},
+            "purpose": order.trainer.purpose or self.ws.project.project.purpose,
+            "reads": by_dataset(order.datasets, columns_read(view)),
+            "learns": by_dataset(order.datasets, columns_learned(view)),
             "table": order.table,
             "search": {"trials": order.trials, "best": chosen.number, "log_loss": chosen.loss, "seed": order.seed},
             "labels": msgspec.to_builtins(health) if health else None,
@@ -337,6 +341,8 @@ class Learning:
         # What the model answers, and what it is judged by: a later report or gate reads both from here.
         content = sorted((f.path, f.digest) for f in files if f.path != ENVIRONMENT)
         digest = digest_value([content, *(facts[name] for name in ("view", "table", "threshold", "params", "until", "objective"))])
+        if facts["purpose"]:  # the same model for another purpose is another: what it may be packed and served for differs
+            digest = digest_value([digest, facts["purpose"]])
         inputs = (Input(self.run, "derived_from"), *(Input(node.id, "trained_on") for node in unique(order.datasets)))
         return ModelTrained(
             node=new_id(),
@@ -464,6 +470,11 @@ def store_folder(ws: Workspace, folder: Path) -> tuple[StoredFile, ...]:
         digest, size = ws.store.blobs.put_file(file)
         found.append(StoredFile(file.relative_to(folder).as_posix(), digest, size))
     return tuple(found)
+
+
+def by_dataset(datasets: Mapping[str, Node], columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return columns by the name of the dataset they are read from, instead of the name the view knows it by."""
+    return {datasets[table].name: [*names] for table, names in columns.items() if table in datasets}
 
 
 def unique(datasets: Mapping[str, Node]) -> list[Node]:

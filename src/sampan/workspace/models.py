@@ -18,8 +18,9 @@ from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.evaluation.slices import Gap
+from sampan.features.reading import columns_learned, columns_read
 from sampan.stats.bootstrap import Estimate
-from sampan.workspace import judging
+from sampan.workspace import governance, judging
 from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment
 from sampan.workspace.model_answers import (
     Compared,
@@ -88,6 +89,9 @@ class Models(Room):
         for source in trainer.sources:
             source.add_to(self.ws)
         datasets = find_datasets(self.ws, trainer.view, data)
+        governance.require_training(
+            self.ws, datasets, reads=columns_read(trainer.view), learns=columns_learned(trainer.view), purpose=trainer.purpose
+        )
         table, _ = feature_table(self.ws, trainer.view, datasets)
         code, environment = _origin(trainer.function)
         order = Order(
@@ -111,6 +115,8 @@ class Models(Room):
 
         # Trials depend on the data, code and parameters alone, so they are re-used when only the objective or their number changed.
         key = {"training": order.key, "trials": trials, "objective": msgspec.to_builtins(trainer.objective), "program": __version__}
+        if purpose := trainer.purpose or self.ws.project.project.purpose:
+            key["purpose"] = purpose
         made, cached = self.ws.engine.once("train", key, make)
         return self._trained(self.ws.catalog.node(made["model"]), made["run"], cached=cached)
 
@@ -231,6 +237,7 @@ class Models(Room):
         from sampan.workspace.packages import build_package
 
         node = self._model(model)
+        governance.require_allowed(self.ws, [node], purpose=str(node.facts.get("purpose", "")), act="package")
         event = build_package(self.ws, node)
         existing = self.ws.catalog.find_version("package", node.name, event.digest)
         if existing is None:
@@ -283,6 +290,8 @@ class Models(Room):
         """
         from sampan.workspace.packages import copy_folder
 
+        node = self._model(model)
+        governance.require_allowed(self.ws, [node], purpose=str(node.facts.get("purpose", "")), act="export")
         packed = self.package(model)
         copy_folder(self.package_path(packed.package), folder)
         return msgspec.structs.replace(packed, folder=str(folder), next=())

@@ -14,7 +14,7 @@ from sampan.core.graph import MetricSummary, NodeId, RunRow
 from sampan.core.refs import nearest
 from sampan.core.times import Millis, iso
 from sampan.errors import NotFound, ParameterError, UsageError
-from sampan.workspace.columns import align, count
+from sampan.workspace.columns import align, count, size_text
 from sampan.workspace.data_answers import Head
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.run_liveness import is_dead
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 MANY = 10_000
 _SHOWN = 10
+Words = list[str]  # inside the room, `list` is the operation
+_MARKS = {"step", "train"}
 _DECLARE = (
     "`import sampan as sp`, then mark each function that makes a table with @sp.step, or the one that fits a model with @sp.train(…);"
-    " a plain script is run with python"
+    " any other program: sampan run program WORDS"
 )
 
 
@@ -80,6 +82,7 @@ class RunShown(Answer, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     made: tuple[str, ...]
     trials: tuple[RunLine, ...]
+    artifacts: dict[str, int] = {}  # bytes, by path
 
     def text(self) -> str:
         """Show the run, what it read and made, and its trials."""
@@ -90,6 +93,7 @@ class RunShown(Answer, frozen=True, kw_only=True):
         lines += [f"  {key} = {value}" for key, value in one.params.items()] + [
             f"  {key}: {value:.4f}" for key, value in one.metrics.items()
         ]
+        lines += [f"  kept   {path}  {size_text(size)}" for path, size in self.artifacts.items()]
         if self.trials:
             lines.append(RunList(runs=self.trials).text())
         return "\n".join(lines)
@@ -144,6 +148,38 @@ class FileRan(Answer, frozen=True, kw_only=True):
         return self.steps.text() if self.steps is not None else self.said
 
 
+class ScriptRan(Answer, frozen=True, kw_only=True):
+    """How a watched program went."""
+
+    run: NodeId
+    words: tuple[str, ...]
+    code: int
+    seconds: float
+    cpu_s: float
+    max_rss_mb: float
+    n_params: int
+    metrics: dict[str, float]
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    models: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Say what was recorded."""
+        ended = "finished" if self.code == 0 else f"failed (exit code {self.code})"
+        lines = [f"run {self.run[:12]} {ended} in {self.seconds:.1f} s, {self.cpu_s:.1f} s of processor time, {self.max_rss_mb:,.0f} MB"]
+        lines += [f"  read     {ref}" for ref in self.read] + [f"  wrote    {ref}" for ref in self.written]
+        lines += [f"  model    {model}" for model in self.models]
+        lines += [f"  {key}: {value:.6g}" for key, value in self.metrics.items()]
+        if self.n_params:
+            lines.append(f"  {count(self.n_params, 'parameter')}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+    def exit_code(self) -> int:
+        """Return the program's own; as shells do, 128 and the signal's number where one ended it."""
+        return self.code if self.code >= 0 else 128 - self.code
+
+
 class Runs(Room):
     """Runs: carry out a file, list, show, read metrics."""
 
@@ -191,6 +227,48 @@ class Runs(Room):
         return FileRan(
             model=trained.model.ref, run=trained.run, cached=trained.cached, metrics=metrics, said=trained.text(), next=trained.next
         )
+
+    @operation(local=True, verbatim=True)
+    def program(self, words: Words, *, name: str = "", title: str = "") -> ScriptRan:
+        """Carry out any program and record it: its code, arguments, environment, files, fits, scores, output and resources.
+
+        `sampan run train.py --lr 0.1` comes here where the file declares neither steps nor a training function for Sampan. What stands
+        after the program's name is its own; our options stand before it. The exit code is the program's.
+
+        Parameters
+        ----------
+        words : a Python file, -m and a module, a notebook, or a command, with its arguments
+        name : what the run belongs to, as runs are grouped and compared; by default the file's name
+        title : what tells this run from the others; by default the words
+        """
+        from sampan.workspace.scripts import Script, show_output
+
+        if not words:
+            raise UsageError("there is nothing to run", hint="sampan run FILE.py")
+        outcome = Script(self.ws, words, name=name, title=title).carry_out(show_output)
+        return ScriptRan(
+            run=outcome.run,
+            words=tuple(words),
+            code=outcome.code,
+            seconds=outcome.seconds,
+            cpu_s=outcome.cpu_s,
+            max_rss_mb=outcome.max_rss_mb,
+            n_params=outcome.n_params,
+            metrics=outcome.metrics,
+            read=tuple(outcome.read),
+            written=tuple(outcome.written),
+            models=tuple(outcome.models),
+            notes=tuple(outcome.notes),
+            next=(f"sampan run show {outcome.run[:12]}", "sampan run list"),
+        )
+
+    @classmethod
+    def verb_for(cls, word: str) -> str:
+        """Say which verb `sampan run WORD` means: `script` for a file made for Sampan, or none at all; else `program`."""
+        file = Path(word)
+        if file.suffix != ".py" or not file.is_file():
+            return "script" if file.suffix == ".py" or file.is_dir() else "program"
+        return "script" if declares(file) else "program"
 
     @operation(reads=True)
     def list(
@@ -244,12 +322,14 @@ class Runs(Room):
         trials = self.ws.catalog.runs(parent=row.node.id, limit=MANY)
         inputs = [self.ws.catalog.node(e.src) for e in self.ws.catalog.edges_to(row.node.id)]
         made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(row.node.id)]
+        kept = self.ws.catalog.artifacts(row.node.id)
         return RunShown(
             run=self._line(row),
             source=row.source,
             inputs=tuple(f"{n.kind}:{n.ref}" for n in inputs),
             made=tuple(f"{n.kind}:{n.ref}" for n in made if n.kind != "run"),
             trials=tuple(self._line(each) for each in reversed(trials)),
+            artifacts={each.path: each.size for each in kept},
             next=(f"sampan run metrics {row.node.id[:12]}",),
         )
 
@@ -333,8 +413,12 @@ class Runs(Room):
         )
 
     def _input(self, name: str, ref: str, step: str) -> str:
+        from sampan.workspace.governance import require_allowed
+
         try:
-            return self.ws.catalog.resolve(ref, kind="dataset").digest
+            dataset = self.ws.catalog.resolve(ref, kind="dataset")
+            require_allowed(self.ws, [dataset], act="read")
+            return dataset.digest
         except NotFound as cause:
             if ref != name:
                 raise
@@ -343,18 +427,35 @@ class Runs(Room):
 
 
 def declares(file: Path) -> bool:
-    """Say whether a file could declare steps or a training function: it imports sampan, or a module beside it that may.
+    """Say whether a file declares steps or a training function, itself or by a module beside it that it imports from.
 
     A file that is no Python is left to the import, which tells why.
     """
+    return _declares(file, set())
+
+
+def _declares(file: Path, seen: set[Path]) -> bool:
+    seen.add(file)
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return True
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    modules = {name.partition(".")[0] for name in imported}
-    return "sampan" in modules or any((file.parent / m).with_suffix(".py").is_file() or (file.parent / m).is_dir() for m in modules if m)
+    ours = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "sampan"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in _MARKS and isinstance(node.value, ast.Name) and node.value.id in ours:
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sampan" and {a.name for a in node.names} & _MARKS:
+            return True
+    # A name that is only imported from a module of one's own may be a step as well.
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    beside = [(file.parent / module.replace(".", "/")).with_suffix(".py") for module in sorted(modules)]
+    return any(each.is_file() and each not in seen and _declares(each, seen) for each in beside)
 
 
 def _head(name: str, outcome: StepOutcome) -> Head:

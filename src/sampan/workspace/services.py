@@ -148,6 +148,7 @@ class Services(Room):
         port : for a server that has to be started; 0 finds a free one
         """
         package = self._package(model)
+        self._require_allowed(package)
         service = check_name(name or package.name)
         aliases = self._aliases(service)
         present = self._node_of(aliases, "live")
@@ -198,6 +199,7 @@ class Services(Room):
         if chosen is None:
             raise NotFound(f"{name} has neither canary nor shadow to promote", hint=f"sampan service shadow MODEL {name}")
         package = self.ws.catalog.node(str(self._need(aliases, chosen, name).facts["package"]))
+        self._require_allowed(package)
         self._move(name, package, "live", aliases[chosen], aliases, reason=reason or f"promoted the {chosen}")
         self._follow(name, aliases)
         return self._state(name, f"{self._version(package)} is live in {name}, after being its {chosen}", changed=True)
@@ -217,6 +219,7 @@ class Services(Room):
         """Make the model that was live before live again."""
         aliases = self._known(name)
         back = self._need(aliases, "previous", name)
+        self._require_allowed(self.ws.catalog.node(str(back.facts["package"])))
         after = {**aliases, "live": aliases["previous"], "previous": aliases["live"]}
         self._route(name, aliases, after, reason=reason or "rolled back")
         self._follow(name, aliases)
@@ -287,6 +290,7 @@ class Services(Room):
 
     def _join(self, model: str, name: str, role: Candidate, *, share: float | None = None) -> ServiceState:
         package = self._package(model)
+        self._require_allowed(package)
         aliases = self._known(name)
         version = self._version(package)
         if self._deploys(aliases, "live", package):
@@ -405,6 +409,14 @@ class Services(Room):
         if not packages:
             raise NotFound(f"{found.ref} has no package yet", hint=f"sampan model package {found.ref}")
         return max(packages, key=lambda node: node.created)
+
+    def _require_allowed(self, package: Node) -> None:
+        """Refuse to serve a model for a purpose, in a region or on a day that the terms of its data forbid."""
+        from sampan.workspace.governance import require_allowed
+
+        models = [self.ws.catalog.node(edge.src) for edge in self.ws.catalog.edges_to(package.id) if edge.role == "packaged_as"]
+        purpose = next((str(model.facts.get("purpose", "")) for model in models), "")
+        require_allowed(self.ws, [package], purpose=purpose, act="serve")
 
     def _version(self, package: Node) -> str:
         """Return what answers call a package: the reference of its model."""

@@ -31,12 +31,13 @@ SEED = "seed"  # a parameter of this name is given the run's seed
 class Trainer:
     """A training function with its view, objective and search space."""
 
-    def __init__(self, function: Callable[..., Any], *, name: str, features: View, objective: Objective) -> None:
+    def __init__(self, function: Callable[..., Any], *, name: str, features: View, objective: Objective, purpose: str = "") -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = check_name(name)
         self.view = features
         self.objective = objective
+        self.purpose = purpose
         self.space: dict[str, Space] = {}
         self.defaults: dict[str, ParameterValue] = {}
         self.sources: tuple[DataFile, ...] = ()  # what its module names with sp.dataset; set when the module is loaded
@@ -93,7 +94,7 @@ class Trainer:
             )
 
 
-def train(*, name: str, features: View, objective: Objective) -> Callable[[Callable[..., Any]], Trainer]:
+def train(*, name: str, features: View, objective: Objective, purpose: str = "") -> Callable[[Callable[..., Any]], Trainer]:
     """Declare a training function. It may be called from several threads at once, and the same arguments must give the same model.
 
     Parameters
@@ -101,10 +102,11 @@ def train(*, name: str, features: View, objective: Objective) -> Callable[[Calla
     name : the model's name; its versions are name@v1, name@v2 …
     features : the feature view whose matrix and labels the function is given
     objective : what the model is judged by, see `sp.objective`
+    purpose : what the model is for, held against the terms of the data; by default the project's (`purpose` in sampan.toml)
     """
 
     def declare(function: Callable[..., Any]) -> Trainer:
-        return Trainer(function, name=name, features=features, objective=objective)
+        return Trainer(function, name=name, features=features, objective=objective, purpose=purpose)
 
     return declare
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sampan.workspace.models import Models
     from sampan.workspace.monitors import Monitors
     from sampan.workspace.runs import Runs
+    from sampan.workspace.policy import Policy
     from sampan.workspace.schedule import Schedule
     from sampan.workspace.services import Services
 
@@ -195,6 +196,11 @@ class Workspace:
     def schedule(self) -> Schedule:
         """The scheduler: do what is due."""
         return cast("Schedule", self.room("schedule"))
+    @property
+    def policy(self) -> Policy:
+        """What data may be used for."""
+        return cast("Policy", self.room("policy"))
+
 
     @property
     def service(self) -> Services:
