@@ -7,16 +7,22 @@ from hypothesis import strategies as st
 from sampan.data.contract import (
     AllowedValues,
     Column,
+    Condition,
     Contract,
     Custom,
+    Distribution,
     Freshness,
+    Length,
     NullShare,
     NullTogether,
     Pattern,
+    Query,
     Range,
     Reference,
     RowCount,
+    Statistic,
     Unique,
+    all_rules,
 )
 from sampan.data.contract_yaml import read_contract, write_contract
 from sampan.data.rule_words import describe
@@ -30,21 +36,39 @@ CONTRACT = Contract(
     columns=(
         Column(name="a", type="integer", physical_type="Int64", required=True, unit="minutes", description="late by"),
         Column(name="b", type="string", required=True, role="key", known="t", other={"classification": "public"}),
-        Column(name="t", type="timestamp", role="time"),
+        Column(name="t", type="timestamp", role="time", pii="travel", properties={"loggedBy": "tower"}),
     ),
     rules=(
         Reference(columns=("a", "b"), table="weather", to_columns=("x", "y"), level="warn", evidence="9 of 10", why="named alike"),
         RowCount(minimum=1, level="block", evidence="3 rows", why="an empty delivery is a broken one"),
+        RowCount(minimum=10, maximum=20, false_alarms=0.5),
+        RowCount(maximum=20),
         Unique(columns=("b", "a"), level="block"),
+        Unique(columns=("a",), tolerance=0.01),
         NullTogether(columns=("a", "t")),
+        Condition(sql="a > 0 OR b = 'x'", level="block", tolerance=0.05),
+        Query(sql="SELECT count(*) FROM data WHERE a < 0", minimum=0, maximum=0),
+        Query(sql="SELECT max(a) FROM data", minimum=1, maximum=2.5, beyond=("minimum", "maximum")),
+        Query(sql="SELECT min(a) FROM data", maximum=7),
+        Custom(name="checks.py:sober", parameters={"limit": 3}),
         NullShare(column="a", max_share=0.0123),
         Range(column="a", minimum=-5, maximum=2.5),
+        Range(column="a", maximum=3, beyond=("maximum",), tolerance=0.25, false_alarms=1.5),
+        Statistic(column="a", statistic="mean", minimum=1, maximum=2.5),
+        Distribution(column="a", edges=(1.0, 2.5), shares=(0.2, 0.9), max_distance=0.1),
+        Length(column="b", minimum=1, maximum=9),
+        AllowedValues(column="b", values=("", "?"), forbidden=True),
+        Distribution(column="b", values=("NO", "yes"), shares=(0.5, 0.25), max_distance=0.2),
         AllowedValues(column="b", values=("NO", "1", "yes")),
         Pattern(column="b", pattern="^[A-Z]{2}$"),
+        NullShare(column="b", max_share=0.5, also=("n/a", "")),
         Custom(column="b", name="iban", parameters={"countries": ["DE", "VN"]}),
         Custom(column="b", name="tidy_text", has_level=False),
-        Freshness(column="t", max_hours=24.0, level="block", why="dashboards"),
+        Range(column="t", minimum="2013-01-01T00:00:00"),
+        Freshness(column="t", max_hours=24.0, level="block", why="dashboards", evidence="3 deliveries", false_alarms=0.1),
     ),
+    licence="CC-BY-4.0",
+    properties={"costCenter": 12},
     other={"team": {"name": "ops"}},
 )
 
@@ -73,7 +97,7 @@ def test_the_file_is_of_the_standard() -> None:
     assert (document["apiVersion"], document["kind"]) == ("v3.1.0", "DataContract")
     assert table["relationships"][0]["to"] == ["weather.x", "weather.y"]
     assert (column["primaryKey"], column["primaryKeyPosition"], column["logicalType"]) == (True, 1, "string")
-    assert column["quality"][0]["arguments"]["validValues"] == ["NO", "1", "yes"]
+    assert column["quality"][3]["arguments"]["validValues"] == ["NO", "1", "yes"]
     assert document["slaProperties"][0]["element"] == "flights.t"
 
 
@@ -136,25 +160,95 @@ def test_values_yaml_would_take_for_dates_or_objects_are_faults() -> None:
     )
 
 
-def test_a_rule_kind_nobody_runs_is_refused_not_ignored() -> None:
-    quality = "        quality: [{type: sql, query: select 1}]\n"
-    head = "apiVersion: v3.1.0\nkind: DataContract\nschema:\n  - name: f\n"
-    text = f"{head}    properties:\n      - name: a\n        logicalType: string\n{quality}"
+def rule_file(*lines: str, options: str = "") -> str:
+    column = "      - name: a\n        logicalType: integer\n"
+    head = f"apiVersion: v3.1.0\nkind: DataContract\nname: f\nschema:\n  - name: f\n    properties:\n{column}"
+    return head + options + "        quality:\n" + "".join(f"          - {line}\n" for line in lines)
 
-    assert "SQL rules are not run" in faults(text)
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{type: sql, query: select 1}", "a query needs mustBe"),
+        ("{type: sql, query: drop table a, mustBe: 0}", "must start with SELECT"),
+        ("{type: sql, query: \"SELECT count(*) FROM read_csv('/etc/passwd')\", mustBe: 0}", "reads the datasets here, no files"),
+        ('{type: sql, query: "SELECT count(*) FROM \\"read_csv\\"/**/(\'x\')", mustBe: 0}', "reads the datasets here, no files"),
+        ("{type: custom, engine: sampan, implementation: {check: condition, sql: 'a >'}}", "is no condition"),
+        ("{type: custom, engine: sampan, implementation: {check: condition, sql: 'b > 1'}}", "names column 'b'"),
+        ("{type: custom, engine: soda, implementation: {check: condition}}", "engine is 'soda'"),
+        ("{type: custom, engine: sampan, implementation: {check: statistic, statistic: meen}}", "did you mean mean?"),
+        ("{type: custom, engine: sampan, implementation: {check: distribution, maxDistance: 1, edges: [1], shares: []}}", "as many shares"),
+        ("{metric: invalidValues, arguments: {pattern: '['}, mustBe: 0}", "pattern '[' is none"),
+        ("{metric: invalidValues, arguments: {validValues: [1]}, mustBeLessThan: 5}", "write unit: percent"),
+        ("{metric: rowCount}", "rowCount needs"),
+        ("{metric: rowCount, mustNotBe: 3, mustBe: 1}", "mustNotBe is not held here"),
+        ("{metric: rowCount, mustBe: 1, customProperties: [{property: tolerance, value: 7}]}", "tolerance is 7"),
+        ("{metric: rowCount, mustBe: 1, customProperties: [{property: falseAlarmsPerYear, value: few}]}", "falseAlarmsPerYear is 'few'"),
+    ],
+)
+def test_a_rule_that_cannot_be_held_is_refused_not_ignored(line: str, message: str) -> None:
+    assert message in faults(rule_file(line))
+
+
+def test_the_comparisons_of_the_standard_are_read() -> None:
+    text = rule_file(
+        "{metric: rowCount, mustBeGreaterThan: 3}",
+        "{metric: rowCount, mustBeBetween: [2, 4]}",
+        "{type: sql, query: 'SELECT sum(a) FROM {object}', mustBeLessThan: 3600}",
+        "{metric: missingValues, arguments: {missingValues: [null, -1]}, mustBe: 0}",
+    )
+
+    assert read_contract(text, file="f").rules == (
+        RowCount(minimum=4),
+        RowCount(minimum=2, maximum=4),
+        Query(sql="SELECT sum(a) FROM {object}", maximum=3600, beyond=("maximum",)),
+        NullShare(column="a", max_share=0.0, also=(-1,)),
+    )
+
+
+def test_the_type_options_of_the_standard_are_rules_that_block() -> None:
+    options = "        logicalTypeOptions: {exclusiveMinimum: 0, maximum: 9}\n"
+    contract = read_contract(rule_file("{metric: rowCount, mustBe: 1}", options=options), file="f")
+
+    assert all_rules(contract)[0] == Range(column="a", minimum=0, maximum=9, beyond=("minimum",), level="block", why="logicalTypeOptions")
+    assert "logicalTypeOptions" in write_contract(contract)
+
+
+def test_a_role_that_is_none_is_a_fault_and_properties_of_others_are_kept() -> None:
+    options = "        customProperties: [{property: role, value: targt}, {property: steward, value: ana}]\n"
+    assert "role is 'targt'; did you mean target?" in faults(rule_file("{metric: rowCount, mustBe: 1}", options=options))
+
+    kept = read_contract(rule_file("{metric: rowCount, mustBe: 1}", options=options.replace("targt", "target")), file="f")
+    assert (kept.columns[0].role, kept.columns[0].properties) == ("target", {"steward": "ana"})
 
 
 def test_every_rule_can_be_said_in_words() -> None:
     assert [describe(rule) for rule in CONTRACT.rules] == [
         "a + b is found in weather (x + y)",
         "the table has rows",
+        "the table has between 10 and 20 rows",
+        "the table has between 0 and 20 rows",
         "b + a is unique",
+        "a is unique, in all but 1.00% of the rows",
         "a, t are missing together or not at all",
+        "a > 0 OR b = 'x' holds, in all but 5.00% of the rows",
+        "SELECT count(*) FROM data WHERE a < 0 is 0",
+        "SELECT max(a) FROM data is above 1 and below 2.5",
+        "SELECT min(a) FROM data is at most 7",
+        "every row passes checks.py:sober",
         "a is missing in at most 1.23% of the rows",
         "a is between -5 and 2.5",
+        "a is below 3, in all but 25.00% of the rows",
+        "the mean of a is between 1 and 2.5",
+        "a is distributed as in its reference, up to 0.1",
+        "b has between 1 and 9 characters",
+        "b is none of , ?",
+        "b is distributed as in its reference, up to 0.2",
         "b is one of NO, 1, yes",
         "b looks like ^[A-Z]{2}$",
+        "b is missing in at most 50.00% of the rows ('n/a', '' count as missing)",
         "b passes iban",
         "b passes tidy_text",
+        "t is at least 2013-01-01T00:00:00",
         "the newest t is at most 24 hours old",
     ]

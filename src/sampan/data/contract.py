@@ -242,18 +242,25 @@ def _option_rules(column: Column) -> list[AnyRule]:
     if not isinstance(options, dict):
         return []
     rules: list[AnyRule] = []
-    exclusive = {"minimum": options.get("exclusiveMinimum"), "maximum": options.get("exclusiveMaximum")}
-    low = exclusive["minimum"] if exclusive["minimum"] not in (None, True, False) else options.get("minimum")
-    high = exclusive["maximum"] if exclusive["maximum"] not in (None, True, False) else options.get("maximum")
+    low, low_itself = _option_bound(options, "minimum", "exclusiveMinimum")
+    high, high_itself = _option_bound(options, "maximum", "exclusiveMaximum")
     if low is not None or high is not None:
-        beyond = tuple(side for side, value in exclusive.items() if value not in (None, False))
-        rules.append(Range(column=column.name, minimum=low, maximum=high, beyond=beyond, level="block", why="logicalTypeOptions"))  # type: ignore[arg-type]
+        beyond = (*(() if low_itself else ("minimum",)), *(() if high_itself else ("maximum",)))
+        rules.append(Range(column=column.name, minimum=low, maximum=high, beyond=beyond, level="block", why="logicalTypeOptions"))
     if "minLength" in options or "maxLength" in options:
         shortest, longest = options.get("minLength"), options.get("maxLength")
         rules.append(Length(column=column.name, minimum=shortest, maximum=longest, level="block", why="logicalTypeOptions"))
     if options.get("pattern"):
         rules.append(Pattern(column=column.name, pattern=str(options["pattern"]), level="block", why="logicalTypeOptions"))
     return rules
+
+
+def _option_bound(options: dict[str, Any], name: str, exclusive: str) -> tuple[Bound, bool]:
+    """Return a bound and whether it is allowed itself; `exclusive` is a bound of its own, or true beside the other."""
+    said = options.get(exclusive)
+    if said is None or isinstance(said, bool):
+        return options.get(name), not said
+    return said, False
 
 
 def columns_of(rule: AnyRule) -> tuple[str, ...]:

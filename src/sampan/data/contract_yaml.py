@@ -1,40 +1,31 @@
 """Contracts as Open Data Contract Standard 3.1 files: written the same way every time, read with every fault named.
 
-What the standard has a place for stands there (types, required, primary key, library metrics, relationships, service levels); what it has
-none for stands where it says: `type: custom` rules of engine sampan, and customProperties for level, evidence, unit, role and known.
+What the standard has a place for stands there (types, required, primary key, relationships, service levels); what it has none for stands
+where it says: customProperties for unit, role, pii, licence and known. `rules_yaml` writes and reads the rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import yaml
 
 from sampan.core.refs import nearest
-from sampan.data.contract import (
-    LEVELS,
-    LOGICAL_TYPES,
-    AllowedValues,
-    AnyRule,
-    Column,
-    Contract,
-    Custom,
-    Freshness,
-    Level,
-    NullShare,
-    NullTogether,
-    Pattern,
-    Range,
-    Reference,
-    RowCount,
-    Unique,
-    columns_of,
+from sampan.data.contract import LOGICAL_TYPES, ROLES, AnyRule, Column, ColumnRule, Contract, Freshness, Reference, Unique, columns_of
+from sampan.data.rules_yaml import (
+    RULE_PROPERTIES,
+    properties,
+    read_common,
+    read_properties,
+    read_quality,
+    read_tolerance,
+    rule_properties,
+    write_quality,
 )
 from sampan.data.yaml_sections import Section, read_yaml
 
 API_VERSION = "v3.1.0"
-ENGINE = "sampan"
 _KEPT_AT_TOP = (
     "tenant",
     "dataProduct",
@@ -63,8 +54,10 @@ _KEPT_AT_COLUMN = (
     "physicalName",
     "id",
 )
-_FRESHNESS_LEVEL = "freshnessLevel"
-_RULE_PROPERTIES = ("level", "evidence")
+_FRESHNESS = "freshness"  # what a service level of the standard has no place for: {column: {level: …}}
+_OF_THE_CONTRACT = ("owner", "licence", _FRESHNESS)
+_OF_A_COLUMN = ("unit", "role", "pii", "known")
+_COLUMN_RULES = get_args(ColumnRule)
 
 
 def write_contract(contract: Contract) -> str:
@@ -81,12 +74,11 @@ def write_contract(contract: Contract) -> str:
         document["description"] = {"purpose": contract.description}
     document.update(contract.other)
     document["schema"] = [_table(contract)]
-    freshness = [_freshness(rule, contract.name) for rule in contract.rules if isinstance(rule, Freshness)]
+    freshness = [rule for rule in contract.rules if isinstance(rule, Freshness)]
     if freshness:
-        document["slaProperties"] = freshness
-    # A service level of the standard takes no properties of its own.
-    blocking = any(isinstance(rule, Freshness) and rule.level == "block" for rule in contract.rules)
-    extras = _properties({"owner": contract.owner, _FRESHNESS_LEVEL: "block" if blocking else ""})
+        document["slaProperties"] = [_freshness(rule, contract.name) for rule in freshness]
+    said = {rule.column: _plain(rule_properties(rule)) for rule in freshness}
+    extras = properties({"owner": contract.owner, "licence": contract.licence, _FRESHNESS: said or None, **contract.properties})
     if extras:
         document["customProperties"] = extras
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140, default_flow_style=False)
@@ -113,18 +105,20 @@ def read_contract(text: str, *, file: str) -> Contract:
     rules: list[AnyRule] = []
     name = top.text("name") or (tables[0].text("name") if tables else "")
     columns, key = _read_table(tables[0], rules) if tables else ((), ())
-    extras = _read_properties(top)
-    freshness_level = _read_level(top, {"level": extras.get(_FRESHNESS_LEVEL, "warn")})
-    rules.extend(_read_freshness(section, freshness_level) for section in top.sections("slaProperties"))
+    extras = read_properties(top, _OF_THE_CONTRACT, keep=True)
+    said = extras.get(_FRESHNESS)
+    rules.extend(_read_freshness(section, said if isinstance(said, dict) else {}) for section in top.sections("slaProperties"))
     contract = Contract(
         name=name,
         version=top.text("version", "1.0.0"),
         status=top.text("status", "draft"),
         owner=str(extras.get("owner", "")),
         description=purpose,
+        licence=str(extras.get("licence", "")),
         columns=columns,
         key=key,
         rules=tuple(rules),
+        properties={name: value for name, value in extras.items() if name not in _OF_THE_CONTRACT},
         other=top.keep(_KEPT_AT_TOP),
     )
     top.finish()
@@ -151,8 +145,8 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _properties(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"property": name, "value": value} for name, value in values.items() if value not in ("", None)]
+def _plain(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value not in ("", None)}
 
 
 def _table(contract: Contract) -> dict[str, Any]:
@@ -160,13 +154,15 @@ def _table(contract: Contract) -> dict[str, Any]:
     relationships = [_relationship(rule, contract.name) for rule in contract.rules if isinstance(rule, Reference)]
     if relationships:
         table["relationships"] = relationships
-    quality = [_quality(r) for r in contract.rules if isinstance(r, RowCount | Unique | NullTogether)]
+    of_columns: dict[str, list[AnyRule]] = {}
+    quality = []
+    for rule in contract.rules:
+        if isinstance(rule, _COLUMN_RULES) and rule.column:
+            of_columns.setdefault(rule.column, []).append(rule)
+        elif not isinstance(rule, Reference | Freshness):
+            quality.append(write_quality(rule))
     if quality:
         table["quality"] = quality
-    of_columns: dict[str, list[AnyRule]] = {}
-    for rule in contract.rules:
-        if isinstance(rule, NullShare | AllowedValues | Range | Pattern | Custom):
-            of_columns.setdefault(rule.column, []).append(rule)
     table["properties"] = [_column(column, contract, of_columns.get(column.name, [])) for column in contract.columns]
     return table
 
@@ -184,48 +180,16 @@ def _column(column: Column, contract: Contract, rules: list[AnyRule]) -> dict[st
         written["description"] = column.description
     written.update(column.other)
     if rules:
-        written["quality"] = [_quality(rule) for rule in rules]
-    extras = _properties({"unit": column.unit, "role": column.role, "known": column.known})
+        written["quality"] = [write_quality(rule) for rule in rules]
+    extras = properties({name: getattr(column, name) for name in _OF_A_COLUMN} | column.properties)
     if extras:
         written["customProperties"] = extras
     return written
 
 
-def _quality(rule: AnyRule) -> dict[str, Any]:
-    match rule:
-        case NullShare(max_share=share):
-            body = {"type": "library", "metric": "nullValues", "mustBeLessOrEqualTo": round(share * 100, 6), "unit": "percent"}
-        case AllowedValues(values=values):
-            body = {"type": "library", "metric": "invalidValues", "arguments": {"validValues": list(values)}, "mustBe": 0}
-        case Pattern(pattern=pattern):
-            body = {"type": "library", "metric": "invalidValues", "arguments": {"pattern": pattern}, "mustBe": 0}
-        case RowCount(minimum=minimum):
-            body = {"type": "library", "metric": "rowCount", "mustBeGreaterOrEqualTo": minimum}
-        case Unique(columns=columns):
-            body = {"type": "library", "metric": "duplicateValues", "arguments": {"properties": list(columns)}, "mustBe": 0}
-        case Range(minimum=low, maximum=high):
-            bounds = {k: v for k, v in (("minimum", low), ("maximum", high)) if v is not None}
-            body = {"type": "custom", "engine": ENGINE, "implementation": {"check": "range", **bounds}}
-        case NullTogether(columns=columns):
-            body = {"type": "custom", "engine": ENGINE, "implementation": {"check": "null_together", "columns": list(columns)}}
-        case Custom(name=name, parameters=parameters):
-            body = {"type": "custom", "engine": ENGINE, "implementation": {"check": name, **parameters}}
-        case _:  # pragma: no cover
-            raise AssertionError(rule)
-    return body | _level_and_why(rule)
-
-
-def _level_and_why(rule: AnyRule) -> dict[str, Any]:
-    why = {"description": rule.why} if rule.why else {}
-    level = "" if isinstance(rule, Custom) and not rule.has_level else rule.level
-    extras = _properties({"level": level, "evidence": rule.evidence})
-    return {**why, "customProperties": extras} if extras else why
-
-
 def _relationship(rule: Reference, name: str) -> dict[str, Any]:
     ends = {"from": [f"{name}.{c}" for c in rule.columns], "to": [f"{rule.table}.{c}" for c in rule.to_columns]}
-    extras = _properties({"level": rule.level, "evidence": rule.evidence, "why": rule.why})
-    return {"type": "foreignKey", **ends, "customProperties": extras}
+    return {"type": "foreignKey", **ends, "customProperties": properties({**rule_properties(rule), "why": rule.why})}
 
 
 def _freshness(rule: Freshness, name: str) -> dict[str, Any]:
@@ -240,36 +204,12 @@ def _read_description(section: Section) -> str:
     return purpose
 
 
-def _read_properties(section: Section, known: Sequence[str] = ()) -> dict[str, Any]:
-    found = {}
-    for item in section.sections("customProperties"):
-        name = item.text("property", required=True)
-        found[name] = item.anything("value")
-        item.keep(("description", "id"))
-        item.finish()
-        if known and name not in known:
-            close = nearest(name, known, n=1)
-            item.fault(
-                "property", f"unknown property {name!r}" + (f"; did you mean {close[0]}?" if close else "; one of " + ", ".join(known))
-            )
-    return found
-
-
-def _read_level(section: Section, extras: Mapping[str, Any], default: Level = "warn") -> Level:
-    level = extras.get("level", default)
-    for known in LEVELS:
-        if level == known:
-            return known
-    section.fault("customProperties", f"level is {level!r}; one of {', '.join(LEVELS)}")
-    return default
-
-
 def _read_table(table: Section, rules: list[AnyRule]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     table.text("name", required=True)
     table.keep(("logicalType", "physicalType", "physicalName", "description", "businessName", "tags", "dataGranularityDescription", "id"))
     table.keep(("authoritativeDefinitions", "customProperties"))
     rules.extend(_read_relationship(section) for section in table.sections("relationships"))
-    rules.extend(rule for section in table.sections("quality") if (rule := _read_quality(section, "")) is not None)
+    rules.extend(rule for section in table.sections("quality") if (rule := read_quality(section, "")) is not None)
     columns: list[Column] = []
     positions: dict[str, int] = {}
     for section in table.sections("properties"):
@@ -287,7 +227,7 @@ def _read_column(section: Section, rules: list[AnyRule]) -> tuple[Column, int]:
     name = section.text("name", required=True)
     is_key = section.flag("primaryKey")
     position = section.number("primaryKeyPosition")
-    extras = _read_properties(section, ("unit", "role", "known"))
+    extras = read_properties(section, _OF_A_COLUMN, keep=True)
     column = Column(
         name=name,
         type=section.text("logicalType", "string", required=True, choices=LOGICAL_TYPES),
@@ -295,101 +235,24 @@ def _read_column(section: Section, rules: list[AnyRule]) -> tuple[Column, int]:
         required=section.flag("required"),
         description=section.text("description"),
         unit=str(extras.get("unit", "")),
-        role=str(extras.get("role", "")),
+        role=_read_role(section, str(extras.get("role", ""))),
+        pii=str(extras.get("pii", "")),
         known=str(extras.get("known", "")),
+        properties={name: value for name, value in extras.items() if name not in _OF_A_COLUMN},
         other=section.keep(_KEPT_AT_COLUMN),
     )
-    rules.extend(rule for item in section.sections("quality") if (rule := _read_quality(item, name)) is not None)
+    rules.extend(rule for item in section.sections("quality") if (rule := read_quality(item, name)) is not None)
     if section.flag("unique") and not is_key:
         rules.append(Unique(columns=(name,), level="block"))
     section.finish()
     return column, (int(position or 1) if is_key else 0)
 
 
-def _read_quality(section: Section, column: str) -> AnyRule | None:
-    extras = _read_properties(section, _RULE_PROPERTIES)
-    common: dict[str, Any] = {
-        "level": _read_level(section, extras),
-        "evidence": str(extras.get("evidence", "")),
-        "why": section.text("description"),
-    }
-    section.keep(("name", "dimension", "severity", "businessImpact", "tags", "id", "schedule", "scheduler", "method"))
-    kind = section.text("type", "library", choices=("library", "custom", "text", "sql"))
-    if kind == "text":
-        section.rest()
-        return None  # for people
-    if kind == "sql":
-        section.fault("type", "SQL rules are not run; write a library metric or a check plug-in")
-        return None
-    if kind == "custom":
-        rule = _read_custom(section, column, common, has_level="level" in extras)
-    else:
-        rule = _read_library(section, column, common)
-    section.finish()
-    return rule
-
-
-def _read_library(section: Section, column: str, common: dict[str, Any]) -> AnyRule | None:
-    metric = section.text("metric", required=True, choices=("nullValues", "invalidValues", "duplicateValues", "rowCount"))
-    unit = section.text("unit", choices=("percent", "rows"))
-    limit, least = section.number("mustBeLessOrEqualTo"), section.number("mustBeGreaterOrEqualTo")
-    exact = section.number("mustBe")
-    arguments = section.section("arguments")
-    if metric == "nullValues":
-        return _null_share(section, column, limit if limit is not None else exact, unit, common)
-    if metric == "rowCount":
-        if least is None:
-            section.fault("metric", "rowCount needs mustBeGreaterOrEqualTo")
-        return RowCount(minimum=int(least or 0), **common)
-    if metric == "duplicateValues":
-        columns = arguments.texts("properties") if arguments else ()
-        return Unique(columns=columns or (column,), **common)
-    if metric == "invalidValues" and arguments:
-        return _invalid_values(section, arguments, column, common)
-    if metric:
-        section.fault("arguments", "invalidValues needs arguments with validValues or pattern")
-    return None
-
-
-def _null_share(section: Section, column: str, limit: float | None, unit: str, common: dict[str, Any]) -> AnyRule | None:
-    if limit is None:
-        section.fault("metric", "nullValues needs mustBeLessOrEqualTo (with unit: percent) or mustBe: 0")
-        return None
-    if unit != "percent" and limit != 0:
-        section.fault("unit", "nullValues is compared in percent; write unit: percent")
-    if not 0 <= limit <= 100:
-        section.fault("mustBeLessOrEqualTo", f"{limit:g} is no percentage; 0 to 100")
-    return NullShare(column=column, max_share=limit / 100, **common)
-
-
-def _invalid_values(section: Section, arguments: Section, column: str, common: dict[str, Any]) -> AnyRule | None:
-    values, pattern = arguments.anything("validValues"), arguments.text("pattern")
-    arguments.finish()
-    if isinstance(values, list):
-        if not all(isinstance(value, str | int | float) for value in values):
-            arguments.fault("validValues", "validValues holds something that is no text, number or truth value; write '…' around it")
-        return AllowedValues(column=column, values=tuple(values), **common)
-    if pattern:
-        return Pattern(column=column, pattern=pattern, **common)
-    section.fault("arguments", "invalidValues needs arguments with validValues (a list) or pattern")
-    return None
-
-
-def _read_custom(section: Section, column: str, common: dict[str, Any], *, has_level: bool) -> AnyRule | None:
-    section.text("engine", required=True, choices=(ENGINE,))
-    implementation = section.section("implementation")
-    if implementation is None:
-        section.fault("implementation", "a custom rule needs implementation: {check: …}")
-        return None
-    check = implementation.text("check", required=True)
-    if check == "range":
-        rule: AnyRule = Range(column=column, minimum=implementation.number("minimum"), maximum=implementation.number("maximum"), **common)
-    elif check == "null_together":
-        rule = NullTogether(columns=implementation.texts("columns"), **common)
-    else:
-        rule = Custom(column=column, name=check, parameters=implementation.rest(), has_level=has_level, **common)
-    implementation.finish()
-    return rule
+def _read_role(section: Section, role: str) -> str:
+    if role and role not in ROLES:
+        close = nearest(role, ROLES, n=1)
+        section.fault("customProperties", f"role is {role!r}; " + (f"did you mean {close[0]}?" if close else f"one of {', '.join(ROLES)}"))
+    return role
 
 
 def _read_relationship(section: Section) -> Reference:
@@ -400,28 +263,28 @@ def _read_relationship(section: Section) -> Reference:
     tables = {t.partition(".")[0] for t in targets if "." in t}
     if len(tables) != 1:
         section.fault("to", "write each of `to` as table.column, all of one table")
-    extras = _read_properties(section, (*_RULE_PROPERTIES, "why"))
+    extras = read_properties(section, (*RULE_PROPERTIES, "why"))
     section.keep(("description",))
     section.finish()
     return Reference(
         columns=tuple(s.partition(".")[2] or s for s in sources),
         table=next(iter(sorted(tables)), ""),
         to_columns=tuple(t.partition(".")[2] for t in targets),
-        level=_read_level(section, extras),
-        evidence=str(extras.get("evidence", "")),
-        why=str(extras.get("why", "")),
+        tolerance=read_tolerance(section, extras),
+        **read_common(section, extras, str(extras.get("why", ""))),
     )
 
 
-def _read_freshness(section: Section, level: Level) -> Freshness:
+def _read_freshness(section: Section, said: Mapping[str, Any]) -> Freshness:
     section.text("property", required=True, choices=("freshness",))
     hours = section.number("value", required=True) or 0
     unit = section.text("unit", "h", choices=("h", "d"))
-    element = section.text("element", required=True)
-    why = section.text("description")
+    column = section.text("element", required=True).rpartition(".")[2]
+    extras = said.get(column, {})
+    common = read_common(section, extras if isinstance(extras, dict) else {}, section.text("description"))
     section.keep(("driver", "valueExt", "schedule", "scheduler", "id"))
     section.finish()
-    return Freshness(column=element.rpartition(".")[2], max_hours=hours * (24 if unit == "d" else 1), level=level, why=why)
+    return Freshness(column=column, max_hours=hours * (24 if unit == "d" else 1), **common)
 
 
 def _check_columns_exist(contract: Contract, top: Section) -> None:
