@@ -1,8 +1,15 @@
-"""What all tests share: the order they begin in, how examples are drawn, and a real PostgreSQL server with a fresh database for each."""
+"""What all tests share: the order they begin in, how examples are drawn, a PostgreSQL server and an S3 server, fresh for each test."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from itertools import count
@@ -10,6 +17,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from sampan.testing.bad_s3 import reach_s3
 
 _NUMBERS = count(1)
 _LONGEST = ("test_story.py", "test_killed.py")
@@ -55,3 +64,39 @@ def postgres_uri(postgres_server: Any) -> Iterator[str]:
         connection.execute(f"create database {name}")
         yield postgres_server.get_uri(name)
         connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 server of this test session: its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(address, server)
+        yield address
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an empty bucket; this process and its children can reach it as they would reach AWS."""
+    reach_s3(s3_server, monkeypatch)
+    name = f"bucket-{os.getpid()}-{next(_NUMBERS)}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{name}", method="PUT"), timeout=30).close()
+    return name
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the S3 server did not start")

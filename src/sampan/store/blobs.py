@@ -157,7 +157,7 @@ class LocalBlobs:
         known = self._stats.get(path, before)
         if known is not None and self.keep(known):
             return known, before.size
-        with Batch(self._temporary) as batch:
+        with self._new_files() as batch:
             if link == "copy" and before.size >= PIPELINED_BYTES:
                 temporary, digest = batch.copy_and_digest(path)
             else:

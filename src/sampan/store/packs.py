@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sampan.core.digests import PREFIX, Digest
+from sampan.core.times import Millis
 from sampan.errors import BlobUnavailable, IntegrityError
 from sampan.store.files import Batch
 
@@ -105,10 +106,7 @@ class Packs:
     def refresh(self) -> bool:
         """Take notice of packs that appeared or vanished; say whether any did."""
         with self._lock:
-            try:
-                names = {path.name for path in self._folder.iterdir() if path.suffix == ".index"}
-            except (FileNotFoundError, NotADirectoryError):
-                names = set()
+            names = self._names()
             known = self._loaded.keys() | self._damaged.keys()
             if names == known:
                 return False
@@ -118,6 +116,12 @@ class Packs:
                 self._load(name, loaded)
             self._loaded = loaded
             return True
+
+    def _names(self) -> set[str]:
+        try:
+            return {path.name for path in self._folder.iterdir() if path.suffix == ".index"}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def _load(self, name: str, loaded: dict[str, PackIndex]) -> None:
         try:
@@ -130,14 +134,21 @@ class Packs:
     def read(self, digest: Digest, place: Place) -> bytes:
         """Return an object's bytes, unchecked."""
         try:
-            with place.pack.open("rb") as file:
-                file.seek(place.offset)
-                return file.read(place.size)
+            return self._read_at(place)
         except FileNotFoundError as cause:
             # A rewritten pack has a new name; look again before giving up.
             if self.refresh() and (again := self.find_loaded(digest)) and again.pack != place.pack:
                 return self.read(digest, again)
             raise BlobUnavailable(f"{digest} is in the pack {place.pack.name}, which is not there", hint="sampan fsck") from cause
+
+    def _read_at(self, place: Place) -> bytes:
+        with place.pack.open("rb") as file:
+            file.seek(place.offset)
+            return file.read(place.size)
+
+    def modified(self, pack: Path) -> Millis:
+        """Return when a pack was last put, or made young again. Raises FileNotFoundError."""
+        return pack.stat().st_mtime_ns // 1_000_000
 
     def entries(self) -> Iterator[tuple[Digest, Place]]:
         """Iterate over everything in packs."""
@@ -164,32 +175,44 @@ class Packs:
         batch.write(index, pack.with_suffix(".index"))
         return pack
 
-    def discard(self, digests: Collection[Digest], *, temporary: Path, allowed: Callable[[Path], bool]) -> dict[Digest, int]:
-        """Rewrite each pack without some objects; return the bytes freed for each object.
+    def discard(self, digests: Collection[Digest], *, batch: Callable[[], Batch], stored_before: Millis | None = None) -> dict[Digest, int]:
+        """Rewrite each pack without some objects, or those last put before a moment; return the bytes freed for each object.
 
-        A pack's age stays what it was. `allowed` is asked once a pack and may keep it whole.
+        A pack's age stays what it was, where the place that keeps it can say so.
         """
         dead, freed = set(digests), {}
         self.refresh()
         for name, index in tuple(self._loaded.items()):
             gone = [(digest, place) for digest, place in index if digest in dead]
-            if not gone or not allowed(index.pack):
+            if not gone or not self._is_old(index.pack, stored_before):
                 continue
-            self._rewrite(index, dead, temporary)
-            self._folder.joinpath(name).unlink(missing_ok=True)
-            index.pack.unlink(missing_ok=True)
+            self._rewrite(index, dead, batch)
+            self._remove(name)
             freed.update({digest: place.size for digest, place in gone})
         self.refresh()
         return freed
 
-    def _rewrite(self, index: PackIndex, dead: Collection[Digest], temporary: Path) -> None:
+    def _is_old(self, pack: Path, stored_before: Millis | None) -> bool:
+        with suppress(FileNotFoundError):
+            return stored_before is None or self.modified(pack) < stored_before
+        return False
+
+    def _rewrite(self, index: PackIndex, dead: Collection[Digest], batch: Callable[[], Batch]) -> None:
         live = [(digest, self.read(digest, place)) for digest, place in index if digest not in dead]
         if not live:
             return
-        age = index.pack.stat()
-        with Batch(temporary) as batch:
-            pack = self.write(live, batch)
-        os.utime(pack, ns=(age.st_mtime_ns, age.st_mtime_ns))
+        with batch() as files:
+            pack = self.write(live, files)
+        self._age_as(pack, index.pack)
+
+    def _age_as(self, pack: Path, former: Path) -> None:
+        age = former.stat().st_mtime_ns
+        os.utime(pack, ns=(age, age))
+
+    def _remove(self, name: str) -> None:
+        index = self._folder / name
+        index.unlink(missing_ok=True)
+        index.with_suffix(".pack").unlink(missing_ok=True)
 
     def orphans(self) -> Iterator[Path]:
         """Iterate over pack data without an index: what a crash between the two leaves."""

@@ -16,6 +16,7 @@ from sampan.store.database import Database, open_database
 from sampan.store.files import Batch, store_errors
 from sampan.store.folding import Folding
 from sampan.store.journals import Journals
+from sampan.store.places import S3Place
 from sampan.store.schema import migrate
 from sampan.store.steps import Steps
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sampan.store.segments import Segments
     from sampan.store.tables import Tables
 
-FORMAT = 1
+FORMAT = 2  # 1 where all content lies in the folder
 SQLITE_FILE = "sampan.db"
 FORMAT_FILE = "store.json"
 
@@ -36,30 +37,33 @@ class StoreFormat(msgspec.Struct, frozen=True):
     store: str  # the store's id; the database holds the same
     database: str  # sqlite | postgresql
     program: str
+    blobs: S3Place | None = None  # None: content lies in the folder
 
 
 class Store:
     """One store. Open it with `Store.open`; use it from any thread; close it, or leave its `with` block."""
 
-    def __init__(self, root: Path, database: Database[Any]) -> None:
+    def __init__(self, root: Path, database: Database[Any], remote: S3Place | None = None) -> None:
         self.root = root
         self.database = database
+        self.remote = remote
         self.journals = Journals(root / "journals")
         self.folding = Folding(database, self.journals)
         self.catalog = Catalog(database, fold=self.folding.fold, fold_all=self.folding.fold_all)
         self.steps = Steps(database)
 
     @classmethod
-    def open(cls, root: Path, *, database: str = "", create: bool = True) -> Store:
+    def open(cls, root: Path, *, database: str = "", blobs: S3Place | None = None, create: bool = True) -> Store:
         """Open the store in a folder; make it if it is not there and `create`.
 
-        `database` is empty for SQLite in the folder, or an address `postgresql://…`.
+        `database` is empty for SQLite in the folder, or an address `postgresql://…`. `blobs` says where in S3 a new store keeps its
+        content; the folder remembers it, and is the cache.
 
         Raises
         ------
         NotFound : there is no store and `create` is false.
-        StoreUnavailable : folder or database cannot be used, or a newer program made them.
-        IntegrityError : the folder and the database are of different stores.
+        StoreUnavailable : folder, database or bucket cannot be used, or a newer program made them.
+        IntegrityError : the folder, the database and the bucket are of different stores.
         """
         root = Path(root).absolute()
         found = _read_format(root)
@@ -70,11 +74,11 @@ class Store:
             root.mkdir(parents=True, exist_ok=True)
         opened = open_database(database or str(root / SQLITE_FILE))
         try:
-            _match(root, opened, found)
+            made = _match(root, opened, found, blobs)
         except BaseException:
             opened.close()
             raise
-        return cls(root, opened)
+        return cls(root, opened, made.blobs)
 
     def __enter__(self) -> Store:
         return self
@@ -93,7 +97,11 @@ class Store:
         """The store's files, by content."""
         from sampan.store.blobs import LocalBlobs
 
-        return LocalBlobs(self.root)
+        if self.remote is None:
+            return LocalBlobs(self.root)
+        from sampan.store.s3 import S3Blobs
+
+        return S3Blobs(self.root, self.remote)
 
     @cached_property
     def tables(self) -> Tables:
@@ -130,7 +138,7 @@ def _read_format(root: Path) -> StoreFormat | None:
     return found
 
 
-def _match(root: Path, database: Database[Any], found: StoreFormat | None) -> None:
+def _match(root: Path, database: Database[Any], found: StoreFormat | None, blobs: S3Place | None) -> StoreFormat:
     """Bring the database up to date, and see that it and the folder belong together; a new folder takes the database's store."""
     if found is not None and found.database != database.dialect:
         raise StoreUnavailable(
@@ -140,16 +148,48 @@ def _match(root: Path, database: Database[Any], found: StoreFormat | None) -> No
     migrate(database)
     identity = _identity(database, found.store if found else os.urandom(16).hex())
     if found is None:
-        described = StoreFormat(FORMAT, identity, database.dialect, __version__)
-        with Batch(root / "tmp") as batch:
-            batch.write(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n", root / FORMAT_FILE)
-    elif found.store != identity:
+        described = StoreFormat(FORMAT if blobs else 1, identity, database.dialect, __version__, _first_use(blobs, identity))
+        _write_format(root, described)
+        return described
+    if found.store != identity:
         raise IntegrityError(
             f"the folder {root} and its database are of different stores",
             expected=found.store,
             actual=identity,
             hint="give the address of the folder's own database",
         )
+    if blobs is not None and (changed := _reached(root, found, blobs)) != found:
+        _write_format(root, changed)
+        return changed
+    return found
+
+
+def _write_format(root: Path, described: StoreFormat) -> None:
+    with Batch(root / "tmp") as batch:
+        batch.write(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n", root / FORMAT_FILE)
+
+
+def _first_use(blobs: S3Place | None, identity: str) -> S3Place | None:
+    """Try what a new store's bucket can do, and make it this store's."""
+    if blobs is None:
+        return None
+    from sampan.store.s3_bucket import Bucket
+
+    probed = Bucket(blobs).probe()
+    Bucket(probed).belong_to(identity)
+    return probed
+
+
+def _reached(root: Path, found: StoreFormat, blobs: S3Place) -> StoreFormat:
+    """Take over how a bucket is reached and cached; its address stays what it was."""
+    if found.blobs is None or found.blobs.address != blobs.address:
+        kept = found.blobs.address if found.blobs else "its folder"
+        raise StoreUnavailable(
+            f"the store in {root} keeps its content in {kept}, not in {blobs.address}",
+            hint="mend [store] blobs in sampan.toml, or name another [store] folder for a new store",
+        )
+    place = msgspec.structs.replace(found.blobs, endpoint=blobs.endpoint, region=blobs.region, cache_bytes=blobs.cache_bytes)
+    return msgspec.structs.replace(found, blobs=place)
 
 
 def _identity(database: Database[Any], proposed: str) -> str:

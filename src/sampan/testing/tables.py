@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sampan.core.digests import Digest
 from sampan.errors import BlobUnavailable, DataFormatError, IntegrityError, ParameterError
 from sampan.store.tables import Tables
 from sampan.testing.blobs import flip_a_byte
@@ -48,6 +49,10 @@ class TablesContract:
     def open_tables(self, folder: Path) -> Tables:
         """Open the tables that belong to a folder."""
         raise NotImplementedError
+
+    def damage(self, tables: Tables, digest: Digest) -> None:
+        """Change a byte of a stored object behind the store's back. Override it where `path` is a copy."""
+        flip_a_byte(tables.blobs.path(digest), 50)
 
     @pytest.fixture
     def tables(self, tmp_path: Path) -> Tables:
@@ -248,7 +253,7 @@ class TablesContract:
     def test_a_damaged_part_is_named_before_any_row_is_read(self, tables: Tables, tmp_path: Path) -> None:
         version = tables.append(tables.create(FLIGHTS).digest, FLIGHTS.reverse()).digest
         part = tables.parts(version)[1]
-        flip_a_byte(tables.blobs.path(part.base), 50)
+        self.damage(tables, part.base)
 
         for reader in (tables, self.open_tables(tmp_path / "store")):
             with pytest.raises(IntegrityError, match=f"part 1 of table {version}") as caught:
