@@ -23,6 +23,7 @@ from sampan.workspace.workspace import Workspace
 
 PROCESSES = "sampan.processes"
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
+_VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,11 @@ class Noun(click.Group):
         room = plugins.find(ROOMS, noun)
         self.verbs: Mapping[str, Operation] = describe(room, noun)
         self.default_verb: str = room.default_verb
+        self.verb_for = room.verb_for
         self.settings = settings
         super().__init__(noun, help=plugins.summary(noun), context_settings=_SETTINGS, callback=self._list, invoke_without_command=True)
+        # `sampan run -m package.module`: the option is the program's
+        self.ignore_unknown_options = bool(self.default_verb)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Name the verbs."""
@@ -141,7 +145,8 @@ class Noun(click.Group):
         if args[0] in self.verbs:
             return args[0], self.get_command(ctx, args[0]), args[1:]
         if self.default_verb and (not nearest(args[0], self.verbs) or not args[0].isidentifier()):
-            return self.default_verb, self.get_command(ctx, self.default_verb), args
+            verb = self.verb_for(args[0])
+            return verb, self.get_command(ctx, verb), args
         raise _unknown(args[0], f"sampan {self.name}", list(self.verbs))
 
     def _list(self) -> None:
@@ -192,7 +197,7 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
         callback=call,
         help=operation.description,
         short_help=operation.summary,
-        context_settings=_SETTINGS,
+        context_settings={**_SETTINGS, **(_VERBATIM if operation.verbatim else {})},
     )
 
 

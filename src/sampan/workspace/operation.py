@@ -43,13 +43,14 @@ class Declared:
     reads: bool
     verb: str
     local: bool  # starts a process or needs this machine's files: not offered over HTTP
+    verbatim: bool = False  # what stands after its first positional word on a command line is another program's
 
 
-def operation(*, reads: bool = False, verb: str = "", local: bool = False) -> Callable[[Method], Method]:
+def operation(*, reads: bool = False, verb: str = "", local: bool = False, verbatim: bool = False) -> Callable[[Method], Method]:
     """Declare a room's method an operation."""
 
     def declare(method: Method) -> Method:
-        method.__operation__ = Declared(reads=reads, verb=verb or method.__name__.replace("_", "-"), local=local)  # type: ignore[attr-defined]  # functions take attributes
+        method.__operation__ = Declared(reads=reads, verb=verb or method.__name__.replace("_", "-"), local=local, verbatim=verbatim)  # type: ignore[attr-defined]  # functions take attributes
         return method
 
     return declare
@@ -58,7 +59,8 @@ def operation(*, reads: bool = False, verb: str = "", local: bool = False) -> Ca
 class Room:
     """One noun and its operations. A room holds no state of its own; the workspace it is in does.
 
-    `default_verb` is taken where the word after the noun is no verb: `sampan run train.py` is `sampan run script train.py`.
+    `default_verb` is taken where the word after the noun is no verb: `sampan run train.py` is `sampan run script train.py`. A room may say
+    by `verb_for` that it depends on the word.
     """
 
     noun: ClassVar[str] = ""
@@ -66,6 +68,11 @@ class Room:
 
     def __init__(self, workspace: Workspace) -> None:
         self.ws = workspace
+
+    @classmethod
+    def verb_for(cls, _word: str) -> str:
+        """Return the verb for a word after the noun that is no verb; "" if there is none."""
+        return cls.default_verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class Operation:
     result: type[Answer]
     reads: bool
     local: bool
+    verbatim: bool
 
     @property
     def name(self) -> str:
@@ -150,6 +158,7 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
         result=result,
         reads=declared.reads,
         local=declared.local,
+        verbatim=declared.verbatim,
     )
 
 
