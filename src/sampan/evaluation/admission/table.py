@@ -1,0 +1,155 @@
+"""A table as the tests of a batch read it: numbers, categories as codes, labels; rows that a model trusts and rows that arrive.
+
+Numbers, yes or no, times and texts of few values are read, and vectors as one column each. Texts that name a row (nearly all different) and
+columns of one value say nothing here and stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Matrix = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+MOST_VALUES: Final = 2000  # a text column of more values is read as names of rows
+_NAMES_SHARE: Final = 0.2  # so is one with more values than this share of the rows
+_WIDEST_VECTOR: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in time order, the arriving ones last. Categories that only arriving rows have come after `n_known` of their column."""
+
+    matrix: Matrix  # shape (n, k), NaN = missing
+    labels: Floats  # shape (n,), 0 or 1
+    names: tuple[str, ...]
+    categories: dict[int, tuple[str, ...]]  # by column of the matrix: its values in the order of their codes
+    n_known: dict[int, int]  # by column: how many of its categories the trusted rows have
+    n_base: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_batch(self) -> int:
+        """How many rows arrive."""
+        return len(self) - self.n_base
+
+    @property
+    def base(self) -> Rows:
+        """The trusted rows' numbers."""
+        return np.arange(self.n_base)
+
+    @property
+    def batch(self) -> Rows:
+        """The arriving rows' numbers."""
+        return np.arange(self.n_base, len(self))
+
+    def value(self, column: int, code: float) -> str:
+        """Write a cell as a person knows it."""
+        if np.isnan(code):
+            return "(missing)"
+        return self.categories[column][int(code)] if column in self.categories else f"{code:g}"
+
+    def unseen(self) -> NDArray[np.bool_]:
+        """Mark arriving rows with a category that no trusted row has, shape (n_batch,)."""
+        found = np.zeros(self.n_batch, dtype=np.bool_)
+        for column, n_known in self.n_known.items():
+            found |= np.nan_to_num(self.matrix[self.n_base :, column], nan=-1) >= n_known
+        return found
+
+
+def read_table(base: pl.DataFrame, batch: pl.DataFrame, base_labels: Floats, batch_labels: Floats) -> Table:
+    """Read trusted and arriving rows; only columns that both have are read.
+
+    Parameters
+    ----------
+    base, batch : without the label and what it is computed from; rows with a label
+    base_labels, batch_labels : shape (n,), (m,); 0 or 1
+    """
+    columns: list[Matrix] = []
+    names: list[str] = []
+    categories: dict[int, tuple[str, ...]] = {}
+    n_known: dict[int, int] = {}
+    for name in base.columns:
+        if name not in batch.columns:
+            continue
+        both = base[name].dtype, batch[name].dtype
+        if any(map(_is_text, both)):
+            found = _codes(base[name].cast(pl.String), batch[name].cast(pl.String))
+            if found is None:
+                continue
+            codes, values, known = found
+            categories[len(columns)], n_known[len(columns)] = values, known
+            columns.append(codes)
+            names.append(name)
+            continue
+        for part_name, part in _numbers(name, base[name], batch[name]):
+            if np.nanmin(part, initial=np.inf) < np.nanmax(part, initial=-np.inf) or np.isnan(part).any():
+                columns.append(part)
+                names.append(part_name)
+    matrix = np.column_stack(columns) if columns else np.zeros((base.height + batch.height, 0), np.float32)
+    return Table(matrix, np.concatenate([base_labels, batch_labels]), tuple(names), categories, n_known, base.height)
+
+
+def numeric_table(matrix: Matrix, labels: Floats, names: Sequence[str], *, n_base: int) -> Table:
+    """Take a matrix that holds numbers alone, such as a champion's features; its first `n_base` rows are trusted."""
+    return Table(matrix, labels, tuple(names), {}, {}, n_base)
+
+
+def _is_text(dtype: pl.DataType) -> bool:
+    return dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def _codes(base: pl.Series, batch: pl.Series) -> tuple[Matrix, tuple[str, ...], int] | None:
+    """Number a column's values, the trusted rows' first, by their frequency there; None where they are names of rows or all alike."""
+    known = base.drop_nulls().value_counts(sort=True)[base.name]
+    new = batch.drop_nulls().unique(maintain_order=True)
+    values = pl.concat([known, new.filter(~new.is_in(known.implode()))])
+    n_rows = len(base) + len(batch)
+    if len(values) > min(MOST_VALUES, max(20, _NAMES_SHARE * n_rows)) or (len(values) < 2 and not base.has_nulls()):
+        return None
+    codes = pl.concat([base, batch]).replace_strict(values, pl.Series(range(len(values)), dtype=pl.Float32), default=None)
+    return codes.cast(pl.Float32).fill_null(float("nan")).to_numpy(), tuple(values.to_list()), len(known)
+
+
+def _numbers(name: str, base: pl.Series, batch: pl.Series) -> list[tuple[str, Matrix]]:
+    """Read a column that is no text as one column of numbers, a vector as several."""
+    if isinstance(base.dtype, pl.List | pl.Array):
+        return _vector(name, base, batch)
+    if base.dtype.is_temporal():
+        base, batch = base.to_physical(), batch.cast(base.dtype).to_physical()
+    elif not (base.dtype.is_numeric() or base.dtype == pl.Boolean):
+        return []
+    parts = [series.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy() for series in (base, batch)]
+    values = np.concatenate(parts)
+    # Times in milliseconds do not fit into the 24 bits of a float32: the trees would see steps of hours.
+    offset = np.nanmin(values) if len(values) and not np.isnan(values).all() and np.nanmax(np.abs(values)) > 2**24 else 0.0
+    return [(name, (values - offset).astype(np.float32) if offset and base.dtype.is_integer() else values.astype(np.float32))]
+
+
+def _vector(name: str, base: pl.Series, batch: pl.Series) -> list[tuple[str, Matrix]]:
+    matrix = vectors(pl.concat([base, batch.cast(base.dtype)]))
+    if matrix is None or matrix.shape[1] > _WIDEST_VECTOR:
+        return []
+    return [(f"{name}[{i}]", matrix[:, i]) for i in range(matrix.shape[1])]
+
+
+def vectors(column: pl.Series) -> Matrix | None:
+    """Return a column of vectors as a matrix, shape (n, d); None where it holds no numbers or vectors of several lengths."""
+    lists = column.arr.to_list() if isinstance(column.dtype, pl.Array) else column
+    if not isinstance(lists.dtype, pl.List) or not lists.dtype.inner.is_numeric():
+        return None
+    lengths = lists.list.len().drop_nulls().unique()
+    if len(lengths) != 1:
+        return None
+    width = int(lengths[0])
+    flat = lists.fill_null([float("nan")] * width).explode().cast(pl.Float32).fill_null(float("nan"))
+    return flat.to_numpy().reshape(len(lists), width)

@@ -1,0 +1,94 @@
+"""Planted values: a value that trusted rows hardly have, that many arriving rows share, and that nearly all have one label with.
+
+A backdoor teaches the model that a value means a label. It need not contradict the model: rows may be chosen that already have the label.
+So what counts is not surprise row by row but that so many rows of one value all agree, where the other columns would have them differ now
+and then. An honest new category is enriched as well, yet its labels vary as its rows do.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.evaluation.admission.table import Floats, Table
+
+_MIN_ROWS: Final = 12
+_MIN_SHARE: Final = 0.002
+_ENRICHED: Final = 4.0
+_PURE: Final = 0.9
+_ALPHA: Final = 0.01
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """A value that looks planted. `chance` bounds how probable it is that its labels agree so by chance."""
+
+    column: str
+    value: str
+    n_rows: int
+    usual_share: float  # of trusted rows with this value
+    label: float
+    purity: float
+    expected: float  # the purity to expect from the other columns
+    chance: float
+
+
+def find_triggers(table: Table, batch_chances: Floats) -> tuple[Trigger, ...]:
+    """Find planted values among the arriving rows, surest first.
+
+    Parameters
+    ----------
+    batch_chances : shape (n_batch,), of a positive label, by a model of trusted rows
+    """
+    labels = table.labels[table.n_base :]
+    candidates = [
+        (column, value, rows, usual)
+        for column in range(len(table.names))
+        for value, rows, usual in _enriched(table.matrix[: table.n_base, column], table.matrix[table.n_base :, column])
+    ]
+    found = []
+    for column, value, rows, usual in candidates:
+        positives = float(labels[rows].mean())
+        label = float(positives >= 0.5)
+        purity = positives if label else 1 - positives
+        expected = float(np.mean(batch_chances[rows] if label else 1 - batch_chances[rows]))
+        chance = _chance(len(rows), purity, expected)
+        if purity >= _PURE and purity > expected and chance * len(candidates) < _ALPHA:
+            shown = table.value(column, value)
+            found.append(Trigger(table.names[column], shown, len(rows), usual, label, purity, expected, chance))
+    return tuple(sorted(found, key=lambda one: one.chance))
+
+
+def trigger_rows(table: Table, trigger: Trigger) -> NDArray[np.bool_]:
+    """Mark the arriving rows with a trigger's value, shape (n_batch,)."""
+    column = table.names.index(trigger.column)
+    values = table.matrix[table.n_base :, column]
+    return np.array([table.value(column, float(v)) == trigger.value for v in values])
+
+
+def _enriched(base: NDArray[np.float32], batch: NDArray[np.float32]) -> list[tuple[float, NDArray[np.intp], float]]:
+    """Return the values that are far more frequent among arriving rows, with these rows and the usual share."""
+    values, inverse, counts = np.unique(batch, return_inverse=True, return_counts=True)
+    frequent = np.flatnonzero((counts >= max(_MIN_ROWS, _MIN_SHARE * len(batch))) & ~np.isnan(values))
+    ordered = np.sort(base)
+    before = np.searchsorted(ordered, values[frequent], side="right") - np.searchsorted(ordered, values[frequent], side="left")
+    usual = before / max(len(base), 1)
+    share = counts[frequent] / len(batch)
+    enriched = share >= _ENRICHED * np.maximum(usual, 0.5 / max(len(base), 1))
+    return [(float(values[frequent[i]]), np.flatnonzero(inverse == frequent[i]), float(usual[i])) for i in np.flatnonzero(enriched)]
+
+
+def _chance(n: int, purity: float, expected: float) -> float:
+    """Bound the chance that so many of n rows agree.
+
+    References
+    ----------
+    H. Chernoff (1952), "A Measure of Asymptotic Efficiency for Tests of a Hypothesis Based on the Sum of Observations".
+    """
+    if purity <= expected:
+        return 1.0
+    p, q = min(max(expected, 1e-6), 1 - 1e-6), min(purity, 1 - 1e-12)
+    divergence = q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
+    return float(np.exp(-n * divergence))
