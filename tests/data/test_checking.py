@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.core.times import to_millis
 from sampan.data.checking import CheckResult, Finding, check_table
@@ -13,17 +16,23 @@ from sampan.data.contract import (
     AllowedValues,
     AnyRule,
     Column,
+    Condition,
     Contract,
     Custom,
+    Distribution,
     Freshness,
+    Length,
     NullShare,
     NullTogether,
     Pattern,
+    Query,
     Range,
     Reference,
     RowCount,
+    Statistic,
     Unique,
 )
+from sampan.data.uniqueness import COUNT, repeated
 from sampan.errors import ParameterError
 
 FRAME = pl.DataFrame(
@@ -173,3 +182,136 @@ def test_all_rules_are_one_select_and_the_lazy_table_gives_the_same(some_flights
     contract = infer_contract("flights", some_flights)
 
     assert check_table(contract, some_flights.lazy()) == check_table(contract, some_flights)
+
+
+HOURS = pl.DataFrame(
+    {
+        "a": [1, 2, 3, 4, None],
+        "b": [2, 1, 3, 9, 0],
+        "s": ["x", "yy", "", None, "n/a"],
+        "t": [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 6)],
+    }
+)
+HOUR_COLUMNS = tuple(Column(name=n, type=t) for n, t in (("a", "integer"), ("b", "integer"), ("s", "string"), ("t", "timestamp")))
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [
+        (Condition(sql="a <= b"), [1]),
+        (Condition(sql="a <= b", tolerance=0.2), []),
+        (Condition(sql="s IN ('x', 'yy') OR b > 1"), [4]),
+        (Range(column="b", minimum=1, maximum=9, beyond=("maximum",)), [3, 4]),
+        (Range(column="b", minimum=1, maximum=9, beyond=("minimum",)), [1, 4]),
+        (Range(column="b", minimum=1, maximum=9, beyond=("minimum", "maximum")), [1, 3, 4]),
+        (Range(column="b", minimum=1, beyond=("minimum",)), [1, 4]),
+        (Range(column="b", maximum=9, beyond=("maximum",)), [3]),
+        (Range(column="t", minimum="2024-01-02", maximum="2024-01-04T00:00:00"), [0, 4]),
+        (Range(column="b"), []),
+        (Length(column="s", minimum=1, maximum=2), [2, 4]),
+        (AllowedValues(column="s", values=("", "n/a"), forbidden=True), [2, 4]),
+        (NullShare(column="s", max_share=0.2, also=("", "n/a")), [2, 3, 4]),
+        (NullShare(column="s", max_share=0.6, also=("", "n/a")), []),
+    ],
+)
+def test_each_rule_of_rows_marks_the_rows_that_break_it(rule: AnyRule, rows: list[int]) -> None:
+    result = check(rule, columns=HOUR_COLUMNS, frame=HOURS)
+
+    assert rows == [row["row"] for finding in result.findings for row in finding.examples]
+    assert len(rows) == sum(finding.count for finding in result.findings)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (RowCount(maximum=4), "5 rows where at most 4 are expected"),
+        (Statistic(column="b", statistic="mean", maximum=2.5), "3 where “the mean of b is at most 2.5” is expected"),
+        (Statistic(column="b", statistic="minimum", minimum=1), "0 where “the minimum of b is at least 1” is expected"),
+        (
+            Statistic(column="s", statistic="n_distinct", minimum=5),
+            "4 where “the number of distinct values of s is at least 5” is expected",
+        ),
+        (Statistic(column="b", statistic="distinct_share", maximum=0.5), "1 where “the share of distinct values of b is at most 0.5”"),
+        (Query(sql="SELECT count(*) FROM data WHERE a > b", minimum=0, maximum=0), "1 where “SELECT count(*) FROM data WHERE a > b is 0”"),
+        (Query(sql="SELECT max(b) FROM {object}", maximum=9, beyond=("maximum",)), "9 where “SELECT max(b) FROM {object} is below 9”"),
+        (Query(sql="SELECT max(limit) FROM limits", minimum=8, beyond=("minimum",)), "8 where “SELECT max(limit) FROM limits is above 8”"),
+    ],
+)
+def test_each_rule_of_the_table_is_judged_by_its_number(rule: AnyRule, message: str) -> None:
+    limits = pl.DataFrame({"limit": [7, 8]})
+    assert only(check(rule, columns=HOUR_COLUMNS, frame=HOURS, tables={"limits": limits})).message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RowCount(minimum=5, maximum=5),
+        Statistic(column="b", statistic="median", minimum=2, maximum=2),
+        Statistic(column="b", statistic="std", minimum=3.5, maximum=3.6),
+        Statistic(column="b", statistic="sum", minimum=15, maximum=15),
+        Statistic(column="b", statistic="maximum", minimum=9),
+        Query(sql="WITH late AS (SELECT * FROM data WHERE b > 2) SELECT count(*) FROM late", minimum=2, maximum=2),
+        Query(sql="SELECT min(b) FROM data", minimum=0),
+    ],
+)
+def test_a_table_rule_that_is_kept_says_nothing(rule: AnyRule) -> None:
+    assert check(rule, columns=HOUR_COLUMNS, frame=HOURS).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Query(sql="SELECT a FROM data", minimum=0), "answers 5 rows of 1 columns, not one number"),
+        (Query(sql="SELECT max(s) FROM data", minimum=0), "not one number"),
+        (Query(sql="SELECT count(*) FROM nowhere", minimum=0), "relation 'nowhere' was not found"),
+        (Query(sql="SELECT count(*) FROM read_parquet('x')", minimum=0), "reads the datasets here, no files"),
+        (Condition(sql="a + b"), "gives Int64, not yes or no"),
+        (Condition(sql="s > 5"), "cannot be computed"),
+        (Range(column="t", minimum="soon"), "'soon' is no moment"),
+    ],
+)
+def test_a_rule_that_cannot_be_computed_is_named(rule: AnyRule, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        check(rule, columns=HOUR_COLUMNS, frame=HOURS)
+
+
+def test_a_distribution_is_compared_with_its_reference_and_with_chance() -> None:
+    rng = np.random.default_rng(0)
+    rule = Distribution(column="x", edges=(-1.0, 0.0, 1.0), shares=(0.1587, 0.5, 0.8413), max_distance=0.05)
+    columns = (Column(name="x", type="number"),)
+
+    def findings(values: Any) -> tuple[Finding, ...]:
+        return check(rule, columns=columns, frame=pl.DataFrame({"x": values})).findings
+
+    assert findings(rng.normal(size=10_000)) == ()
+    assert findings(rng.normal(size=20) + 0.3) == ()  # too few rows to tell from chance
+    (moved,) = findings(rng.normal(size=10_000) + 0.5)
+    assert moved.message.startswith("x lies 0.1")
+    assert "up to 0: 50.0% were expected, 3" in moved.message
+    assert check(rule, columns=columns, frame=pl.DataFrame({"x": [None, None]}, schema={"x": pl.Float64})).notes[0].level == "note"
+
+
+def test_a_distribution_of_texts_counts_what_is_new_as_one_value() -> None:
+    rule = Distribution(column="s", values=("a", "b"), shares=(0.5, 0.5), max_distance=0.1)
+    columns = (Column(name="s", type="string"),)
+    same = pl.DataFrame({"s": ["a", "b"] * 500})
+    other = pl.DataFrame({"s": ["a", "b", "c", "a"] * 250})
+
+    assert check(rule, columns=columns, frame=same).findings == ()
+    assert only(check(rule, columns=columns, frame=other)).message == (
+        "s lies 0.250 from its reference; at most 0.1 is allowed. b: 50.0% were expected, 25.0% are there"
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(["a", "b", None]), st.sampled_from([0.0, -0.0, 1.5, float("nan"), None])), max_size=60
+    )
+)
+def test_repeated_values_are_those_that_grouping_finds(rows: list[tuple[int, str | None, float | None]]) -> None:
+    frame = pl.DataFrame(rows, schema={"i": pl.Int64, "s": pl.String, "x": pl.Float64}, orient="row")
+    for columns in (["i"], ["i", "s"], ["x"], ["i", "s", "x"]):
+        grouped = frame.select(columns).drop_nulls().group_by(columns).len().filter(pl.col("len") > 1)
+        found = repeated(frame.lazy(), columns, few_rows=0)
+
+        assert sorted(grouped["len"].to_list()) == sorted(found[COUNT].to_list())

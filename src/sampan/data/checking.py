@@ -23,7 +23,7 @@ from sampan.data.contract import (
     logical_type,
 )
 from sampan.data.findings import N_EXAMPLES, CheckResult, Finding, example_rows, found, note, plain_rows, share_of_rows
-from sampan.data.measuring import Measure, judge_rows, measure
+from sampan.data.measuring import Measure, judge_rows, measure, require_computable
 from sampan.data.null_groups import null_groups
 from sampan.data.queries import check_query
 from sampan.data.rule_words import describe
@@ -56,7 +56,9 @@ def check_table(
     structural, usable = _check_structure(contract, schema)
     rules = [rule for rule in all_rules(contract) if all(c in usable for c in columns_of(rule))]
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
-    findings, n_rows, n_null = _scan([measure(rule, schema, checks=checks or {}, now=now) for rule in scanned], lazy, schema)
+    measures = [measure(rule, schema, checks=checks or {}, now=now) for rule in scanned]
+    require_computable(measures, schema)
+    findings, n_rows, n_null = _scan(measures, lazy, schema)
     for rule in rules:
         findings.extend(_check_apart(rule, lazy, tables or {}, n_rows))
     if n_rows:

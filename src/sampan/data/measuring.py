@@ -60,7 +60,7 @@ def measure(rule: AnyRule, schema: pl.Schema, *, checks: Mapping[str, Check], no
 
     Raises
     ------
-    ParameterError : it names a check that is not installed, or cannot be computed on columns of these types.
+    ParameterError : it names a check that is not installed, or a moment that is none.
     """
     match rule:
         case NullShare(column=column, also=also):
@@ -78,9 +78,8 @@ def measure(rule: AnyRule, schema: pl.Schema, *, checks: Mapping[str, Check], no
         case Distribution(column=column):
             return Measure(rule, _cumulative(rule, schema[column]), lambda values, n: _judge_distribution(rule, values, n))
         case Custom():
-            return _custom(rule, schema, checks)
+            return _custom(rule, checks)
     marks = _marks(rule, schema)
-    _require_computable(rule, marks, schema)
     return Measure(rule, (marks.sum(),), lambda values, n: judge_rows(rule, int(values[0] or 0), n), marks)
 
 
@@ -144,28 +143,42 @@ def _moment(text: str) -> datetime | date:
         raise ParameterError(f"{text!r} is no moment", hint="write 2013-01-31 or 2013-01-31T06:00:00") from cause
 
 
-def _require_computable(rule: AnyRule, marks: pl.Expr, schema: pl.Schema) -> None:
-    """Try a rule on no rows, so that a rule that cannot be computed is named."""
+def require_computable(measures: Sequence[Measure], schema: pl.Schema) -> None:
+    """Try all rules on one empty row, so that one that cannot be computed is named before the table is read.
+
+    Raises
+    ------
+    ParameterError : names the rule and what is wrong with it.
+    """
+    empty = pl.DataFrame({name: [None] for name in schema}, schema=schema)
+    marks = [one.marks.alias(f"{i}") for i, one in enumerate(measures) if one.marks is not None]
+    cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
     try:
-        kind = pl.LazyFrame(schema=schema).select(marks.alias("\0marks")).collect_schema()["\0marks"]
+        kinds = empty.select(marks).schema
+        empty.lazy().select(cells).collect(engine="streaming")
     except pl.exceptions.PolarsError as cause:
-        raise ParameterError(f"the rule “{describe(rule)}” cannot be computed: {_first_line(cause)}", hint="mend the contract") from cause
-    if kind != pl.Boolean:
-        raise ParameterError(f"the rule “{describe(rule)}” gives {kind}, not yes or no", hint="write a condition, like a >= b")
+        if len(measures) > 1:
+            for one in measures:
+                require_computable([one], schema)
+        told = describe(measures[0].rule)
+        raise ParameterError(f"the rule “{told}” cannot be computed: {_first_line(cause)}", hint="mend the contract") from cause
+    for i, kind in kinds.items():
+        if kind != pl.Boolean:
+            said = f"the rule “{describe(measures[int(i)].rule)}” gives {kind}, not yes or no"
+            raise ParameterError(said, hint="write a condition, like a >= b")
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _custom(rule: Custom, schema: pl.Schema, checks: Mapping[str, Check]) -> Measure:
+def _custom(rule: Custom, checks: Mapping[str, Check]) -> Measure:
     check = checks.get(rule.name)
     if check is None:
         close = nearest(rule.name, checks, n=1)
         hint = f"did you mean {close[0]}?" if close else "install the package that brings it"
         raise ParameterError(f"the contract names the check {rule.name!r}, which is not installed", hint=hint)
     marks = check.violations(rule.column, rule.parameters)
-    _require_computable(rule, marks, schema)
     level = rule.level if rule.has_level else check.level
 
     def judge(values: Sequence[Any], n_rows: int) -> Finding | None:

@@ -12,14 +12,14 @@ COUNT = "\0n"
 _FEW_ROWS = 100_000  # below that, grouping is as quick
 
 
-def repeated(lazy: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
+def repeated(lazy: pl.LazyFrame, columns: Sequence[str], *, few_rows: int = _FEW_ROWS) -> pl.DataFrame:
     """Return the values of `columns` that more than one row has, with the number of rows in COUNT, most first.
 
     Rows with a missing value are left out. Each row becomes a 64-bit number, equal where values are equal; only rows whose number repeats
     are grouped by their values, so that a collision of numbers costs time and never an answer.
     """
     keys = lazy.select(columns).drop_nulls().collect(engine="streaming")
-    if keys.height > _FEW_ROWS:
+    if keys.height > few_rows:
         numbers = _numbers(keys)
         again = _repeated(numbers)
         keys = keys.filter(pl.Series(np.isin(numbers, again))) if len(again) else keys.clear()

@@ -127,7 +127,7 @@ class Contracts:
             return CheckResult(table=name, n_rows=frame.lazy().collect().height, n_rules=0)
         tables = self.ws.store.tables
         others = {other: tables.scan(node.digest) for other, node in self._referred(contract).items()}
-        return check_batch(contract, frame, tables=others, checks=installed_checks(), now=self.ws.clock())
+        return check_batch(contract, frame, tables=others, checks=self._checks(contract), now=self.ws.clock())
 
     def newest_check(self, node: Node) -> Node | None:
         """Return the newest check of a dataset version."""
@@ -158,6 +158,15 @@ class Contracts:
         named |= {name for name in here if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", queries)}
         return {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted(named & here)}
 
+    def _checks(self, contract: Contract) -> dict[str, Any]:
+        """Return the plug-ins, and the project's own functions that the contract names."""
+        from sampan.data.contract import Custom
+        from sampan.workspace.project_checks import project_checks
+
+        named = {rule.name for rule in contract.rules if isinstance(rule, Custom) and ".py:" in rule.name}
+        own = project_checks(self.ws.root, named, frozenset(column.name for column in contract.columns))
+        return {**installed_checks(), **own}
+
     def _record(self, node: Node, contract: Contract, others: Mapping[str, Node]) -> str:
         """Run a check and record it beside the contract it was made by; return its node."""
         from sampan.data.checking import check_table
@@ -167,7 +176,7 @@ class Contracts:
             contract,
             tables.scan(node.digest),
             tables={name: tables.scan(other.digest) for name, other in others.items()},
-            checks=installed_checks(),
+            checks=self._checks(contract),
             now=self.ws.clock(),
         )
         facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
