@@ -5,7 +5,7 @@ SampanError(message, hint)                                                      
 │              MethodRefused · TooLarge                                               2   405/413
 ├ Rejected ── ContractViolated · GateRejected · PolicyRefused · StoryFailed          3   422
 ├ StepFailed                                 user code raised                         4   500
-├ Conflict ── AlreadyExists · StaleState · Immutable                                  5   409
+├ Conflict ── AlreadyExists · StaleState · Immutable · EditConflict                   5   409
 ├ AccessDenied ─ NotSignedIn                                                          6   403/401
 ├ Unavailable ─ StoreUnavailable · BlobUnavailable · ExecutorLost                     7   503
 ├ IntegrityError                             bytes do not match their digest          8   500
@@ -152,7 +152,7 @@ class GateRejected(Rejected):
 
 
 class PolicyRefused(Rejected):
-    """A rule forbids this use. `rule` and `owner` say which rule and who may change it."""
+    """A rule forbids this use. `rule` and `owner` say which rule and who may change it; `reasons` are all, where there are several."""
 
     code = "policy_refused"
 
@@ -209,6 +209,26 @@ class Immutable(Conflict):
     """A version's content was about to be changed."""
 
     code = "immutable"
+
+
+class EditConflict(Conflict):
+    """A dataset was edited meanwhile in what this edit changes, too. `versions` did so; `rows` or `columns` say where they meet."""
+
+    code = "edit_conflict"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        versions: tuple[str, ...],
+        columns: tuple[str, ...] = (),
+        rows: tuple[dict[str, object], ...] = (),
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.versions = versions
+        self.columns = columns
+        self.rows = rows
 
 
 class AccessDenied(SampanError):

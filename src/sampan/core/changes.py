@@ -2,7 +2,7 @@
 
 The ledger writes an event and applies its changes in one transaction, and stores the changes beside the event. So the tables can be rebuilt
 from the ledger by any release, whatever became of the event's class, and a plug-in's event needs no change in the ledger.
-Compare-and-set changes (MoveAlias, SetState, FinishStep) raise StaleState when the present value is not `before`, and nothing is written.
+Compare-and-set changes (ExpectNewest, MoveAlias, SetState, FinishStep) raise StaleState when the present value is not `before`, and nothing is written.
 """
 
 from __future__ import annotations
@@ -55,6 +55,14 @@ class AddEdge(Change, frozen=True, tag="add_edge"):
     dst: NodeId
     src: NodeId
     role: str
+
+
+class ExpectNewest(Change, frozen=True, tag="expect_newest"):
+    """Go on only if an asset's newest version is `node` (None: it has none yet): what follows was made from it. Changes nothing itself."""
+
+    kind: str
+    name: str
+    node: NodeId | None
 
 
 class MoveAlias(Change, frozen=True, tag="move_alias"):
@@ -144,6 +152,7 @@ AnyChange = (
     | DescribeAsset
     | AddNode
     | AddEdge
+    | ExpectNewest
     | MoveAlias
     | SetState
     | SetTag

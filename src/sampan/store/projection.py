@@ -22,6 +22,7 @@ from sampan.core.changes import (
     DescribeAsset,
     EndRun,
     EnsureAsset,
+    ExpectNewest,
     FinishStep,
     MoveAlias,
     SetState,
@@ -150,6 +151,16 @@ class Projection:
         ends = self.node(change.dst), self.node(change.src)
         self.session.run("insert into edge(dst, src, role) values (?, ?, ?) on conflict do nothing", *ends, change.role)
 
+    def _expect_newest(self, change: ExpectNewest, _at: Millis, _actor: str) -> None:
+        found = self.session.one(
+            "select n.id, n.version from node n join asset a on a.pk = n.asset"
+            " where a.kind = ? and a.name = ? and n.state not in ('deleted', 'branch') order by n.pk desc limit 1",
+            *(change.kind, change.name),
+        )
+        actual = found[0] if found else None
+        if actual != change.node:
+            raise _stale(f"the newest version of the {change.kind} {change.name}", change.node or "none yet", actual or "none")
+
     def _move_alias(self, change: MoveAlias, at: Millis, _actor: str) -> None:
         _check_alias(change.alias)
         asset = self.asset(change.kind, change.name, at=at)
@@ -244,6 +255,7 @@ class Projection:
 
 _INTERPRETERS: dict[type[Change], Callable[[Projection, Any, Millis, str], None]] = {
     EnsureAsset: Projection._ensure_asset,
+    ExpectNewest: Projection._expect_newest,
     DescribeAsset: Projection._describe_asset,
     AddNode: Projection._add_node,
     AddEdge: Projection._add_edge,

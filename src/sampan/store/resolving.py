@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sampan.core.graph import Node
 from sampan.core.refs import Ref, nearest, parse_ref
+from sampan.core.times import iso
 from sampan.errors import AmbiguousRef, NotFound
 from sampan.store import listing
 from sampan.store.database import Session
@@ -11,6 +12,8 @@ from sampan.store.database import Session
 _ID_DIGITS = set("0123456789abcdef")
 _MIN_ID_DIGITS = 8
 _SHOWN = 8
+_ON_MAIN = "n.state not in ('deleted', 'branch')"  # a branch's versions are named by the branch or their number
+_NEWEST = "order by n.pk desc limit 1"
 
 
 def resolve(session: Session, ref: str | Ref, kind: str) -> Node:
@@ -72,8 +75,10 @@ def _selected(session: Session, wanted: Ref, kind: str) -> Node | None:
     elif wanted.alias:
         target = "n.pk = (select l.node from alias l join asset o on o.pk = l.asset where o.kind = ? and o.name = ? and l.name = ?)"
         found = listing.nodes(session, f"where {target}", kind, wanted.name, wanted.alias)
+    elif wanted.at is not None:
+        found = listing.nodes(session, f"{of_asset} and {_ON_MAIN} and n.created <= ? {_NEWEST}", kind, wanted.name, wanted.at)
     else:
-        found = listing.nodes(session, f"{of_asset} and n.state <> 'deleted' order by n.pk desc limit 1", kind, wanted.name)
+        found = listing.nodes(session, f"{of_asset} and {_ON_MAIN} {_NEWEST}", kind, wanted.name)
     return found[0] if found else None
 
 
@@ -82,6 +87,10 @@ def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFo
     newest = next((node for kind in kinds if (node := _selected(session, Ref(name=wanted.name), kind))), None)
     if newest is None:
         return NotFound(f"the {kinds[0]} {wanted.name!r} has no version yet")
+    if wanted.at is not None:
+        return NotFound(
+            f"the {kinds[0]} {wanted.name!r} had no version at {iso(wanted.at)}; its newest is of {iso(newest.created)}", did_you_mean=(newest.ref,)
+        )
     if not wanted.alias:
         return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))
     sql = "select l.name from alias l join asset a on a.pk = l.asset where a.name = ? and a.kind = ?"

@@ -11,7 +11,8 @@ import msgspec
 
 from sampan.core.digests import Digest
 from sampan.core.graph import Node
-from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
+from sampan.core.refs import Ref
+from sampan.errors import BlobUnavailable, IntegrityError, NotFound, ParameterError
 from sampan.workspace.data_contracts import Contracts
 from sampan.workspace.data_events import DatasetDescribed
 from sampan.workspace.operation import Room
@@ -38,8 +39,9 @@ class DataRoom(Room):
         return self.ws.catalog.resolve(ref, kind=KIND)
 
     def _newest(self, name: str) -> Node | None:
-        found = self.ws.catalog.nodes(kind=KIND, name=name, limit=1)
-        return found[0] if found else None
+        with suppress(NotFound):
+            return self.ws.catalog.resolve(Ref(name=name), kind=KIND)
+        return None
 
     def _key(self, node: Node) -> Names:
         from sampan.data.keys import find_keys

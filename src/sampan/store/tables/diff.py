@@ -287,3 +287,39 @@ def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Seq
 def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
     both = {name: (dtype, after[name]) for name, dtype in before.items() if name in after}
     return {name: Retyped(str(old), str(new)) for name, (old, new) in both.items() if old != new}
+
+
+def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> pl.DataFrame:
+    """Return the keys of all rows that were added, removed or changed, each once, in no order. Raises as `compare`.
+
+    Only columns that both versions have are compared, as everywhere in a difference.
+    """
+    _check_keys(before, after, key)
+    common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
+    values = [name for name in common if name not in key]
+    left_before, left_after, laid_over = _split(before, after, key, values, blobs)
+    old, new = left_before.frame(before.schema), left_after.frame(after.schema)
+    names = {_key(i): name for i, name in enumerate(key)}
+    found = [_without_partner(rows.select(exactly(key)), others, key) for rows, others in ((new, old), (old, new))]
+    found += [
+        _changed(matched).select(list(names)).rename(names) for matched in (*laid_over, _join(old, new, key, values)) if matched.columns
+    ]
+    return pl.concat([frame.select(exactly(key)) for frame in found]).unique().collect(engine="streaming")
+
+
+def _changed(matched: _Matched) -> pl.LazyFrame:
+    return matched.frame.filter(pl.any_horizontal(pl.col(_before(i)).ne_missing(pl.col(_after(i))) for i in range(len(matched.columns))))
+
+
+def columns_written(before: Side, after: Side, names: Sequence[str]) -> list[str]:
+    """Return which columns differ in type or presence, or are read from other objects in parts with the same file.
+
+    Where a file of the earlier version is gone, its rows were rewritten or deleted; any column may have been written then.
+    """
+    sources = {part.base: part for part in before.parts}
+    if not sources.keys() <= {part.base for part in after.parts}:
+        return [name for name in names if name in before.schema or name in after.schema]
+    written = {
+        name for part in after.parts if (old := sources.get(part.base)) for name in names if _source(old, name) != _source(part, name)
+    }
+    return [name for name in names if name in written or before.schema.get(name) != after.schema.get(name)]

@@ -162,3 +162,43 @@ def rows_with_keys(table: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str]) 
     )
     check_unique(found, key, "the table")
     return found[row].cast(pl.Int64).to_numpy()
+
+
+def fit_keys(columns: pl.DataFrame, key: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
+    """Bring the key of new columns into the table's types. Raises ParameterError naming what does not fit, or is there twice."""
+    missing = [name for name in key if name not in columns.columns]
+    if missing:
+        raise ParameterError(
+            f"the new columns come without the key: {', '.join(missing)}", hint="columns: " + ", ".join(columns.columns[:20])
+        )
+    if len(columns.columns) == len(key):
+        raise ParameterError(f"there is no column beside the key {', '.join(key)}", hint="give the columns to add, too")
+    for name in key:
+        if columns.schema[name] != schema[name] and not (columns.schema[name].is_integer() and schema[name].is_integer()):
+            raise ParameterError(f"the key {name} is {columns.schema[name]} and in the table {schema[name]}", hint=f"cast {name} first")
+    try:
+        columns = columns.with_columns(exactly([name]).cast(schema[name]) for name in key)
+    except pl.exceptions.PolarsError as cause:
+        raise ParameterError(f"the key {', '.join(key)} does not fit the table's types: {cause}", hint="cast it first") from cause
+    check_unique(columns, key, "the new columns")
+    return columns
+
+
+def columns_by_key(table: pl.LazyFrame, columns: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Lay new columns out in the table's row order. A row without a partner keeps the column's old value, if there was one of its type."""
+    schema = table.collect_schema()
+    new = [name for name in columns.columns if name not in key]
+    kept = [name for name in new if schema.get(name) == columns.schema[name]]
+    rows = table.select(exactly([*key, *kept])).collect(engine="streaming")
+    if rows.select(exactly(key)).equals(columns.select(exactly(key))):
+        return columns.select(exactly(new))  # already in row order: nothing to match
+    there = free_name([*key, *new], "there")
+    partner = {name: f"{there} {i}" for i, name in enumerate(new)}
+    given = columns.select(
+        *(exactly([name]) for name in key), *(exactly([n]).alias(p) for n, p in partner.items()), pl.lit(value=True).alias(there)
+    )
+    joined = rows.join(given, on=[exactly([name]) for name in key], how="left", nulls_equal=True, maintain_order="left")
+    value = {name: pl.col(partner[name]) for name in new}
+    for name in kept:
+        value[name] = pl.when(pl.col(there)).then(pl.col(partner[name])).otherwise(exactly([name]))
+    return joined.select(value[name].alias(name) for name in new)

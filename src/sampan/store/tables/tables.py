@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sampan.core.digests import Digest
+from sampan.core.times import Millis
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
@@ -23,6 +24,9 @@ from sampan.store.tables.versions import TableDiff, TableVersion
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sampan.store.tables.delta import Publication
+    from sampan.store.tables.diff import Side
 
     Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
@@ -157,6 +161,20 @@ class Tables:
             laid = edits.with_columns(self._parts(before), columns, self.blobs, batch.put)
             return self._commit(batch, manifest.build(self._put_schema(batch, after), laid, batch.put_small), after)
 
+    def join(self, base: Digest, columns: pl.DataFrame, *, key: Sequence[str]) -> TableVersion:
+        """Add or replace columns by key; only these columns are written. Rows without a partner keep what they have, or get null.
+
+        Raises
+        ------
+        ParameterError : the key is not made of columns of both, has other types, or several rows of `columns` have the same key.
+        """
+        from sampan.store.tables import edits
+
+        schema = self._schema(base)
+        edits.check_key(key, schema)
+        columns = edits.fit_keys(columns, key, schema)
+        return self.overlay(base, edits.columns_by_key(self.scan(base), columns, key))
+
     def upsert(self, base: Digest, frame: pl.DataFrame, *, key: Sequence[str]) -> TableVersion:
         """Replace the rows that have the same key, add the others. Replaced and added rows stand at the end.
 
@@ -225,10 +243,35 @@ class Tables:
         """
         from sampan.store.tables import diff
 
-        old = diff.Side(before, self._parts(self._manifest(before)), self._schema(before))
-        new = diff.Side(after, self._parts(self._manifest(after)), self._schema(after))
+        old, new = self._side(before), self._side(after)
         with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
             return diff.compare(old, new, key=key, blobs=self.blobs)
+
+    def touched_keys(self, before: Digest, after: Digest, *, key: Sequence[str]) -> pl.DataFrame:
+        """Return the keys of the rows that a version adds, removes or changes, each once. Raises as `diff`."""
+        from sampan.store.tables import diff
+
+        old, new = self._side(before), self._side(after)
+        with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
+            return diff.touched_keys(old, new, key=key, blobs=self.blobs)
+
+    def has_same_rows(self, one: Digest, other: Digest) -> bool:
+        """Say whether two versions surely have the same rows in the same order, whatever columns were laid over them since."""
+        return [(part.base, part.dead) for part in self.parts(one)] == [(part.base, part.dead) for part in self.parts(other)]
+
+    def columns_written(self, before: Digest, after: Digest, names: Sequence[str]) -> list[str]:
+        """Return which of these columns were added, taken away, retyped, or laid anew over rows that both versions have."""
+        from sampan.store.tables import diff
+
+        return diff.columns_written(self._side(before), self._side(after), names)
+
+    def publish(self, version: Digest, folder: Path, *, ref: str, now: Millis) -> Publication:
+        """Make a version the newest of a Delta table that other programs read. See `delta.publish` for errors."""
+        from sampan.store.tables import delta
+
+        listed = self.parts(version)
+        with _naming_parts(version, listed):
+            return delta.publish(folder, delta.Source(version, listed, self._schema(version), self.blobs), ref=ref, now=now)
 
     def objects(self, version: Digest) -> Iterator[Digest]:
         """Iterate over everything a version needs, itself included."""
@@ -277,6 +320,12 @@ class Tables:
 
     def _parts(self, found: Manifest) -> list[Part]:
         return manifest.all_parts(found, self.blobs.read)
+
+    def _side(self, version: Digest) -> Side:
+        from sampan.store.tables.diff import Side
+
+        found = self._manifest(version)
+        return Side(version, self._parts(found), self._schema(version))
 
     def _schema(self, version: Digest) -> pl.Schema:
         from sampan.store.tables import parts
