@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from sampan.workspace.data_batches import Batching
 from sampan.workspace.data_checking import Checking
+from sampan.workspace.data_editing import Editing
 from sampan.workspace.data_exploring import Exploring
 from sampan.workspace.data_intake import Intake
 from sampan.workspace.data_labels import Labels
+from sampan.workspace.data_publishing import Publishing
 from sampan.workspace.data_quarantine import Held
 from sampan.workspace.data_room import KIND, PROFILE
 from sampan.workspace.data_versions import Versions
@@ -17,7 +19,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Checking, Exploring, Labels):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Exploring, Labels):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters
