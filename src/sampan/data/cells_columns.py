@@ -1,0 +1,106 @@
+"""A table's columns as the search for wrong cells sees them: distinct values, a code for each row, and the rows of each value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+Codes = np.ndarray[Any, np.dtype[np.int64]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+MISSING = -1
+
+
+class Suspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Cells of one column that one way of looking finds wrong for one reason."""
+
+    column: str
+    kind: str
+    rows: Rows
+    reason: str
+    confidence: float
+    repair: str | None = None
+    repairs: pl.Series | None = None  # one a row, where they differ
+    clears: bool = False  # the repair is "missing"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column: `codes` number the distinct `values` (ascending); a missing value or an empty text is MISSING."""
+
+    name: str
+    values: pl.Series
+    codes: Codes
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The values' type."""
+        return self.values.dtype
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are texts."""
+        return self.values.dtype == pl.String
+
+    @cached_property
+    def counts(self) -> Codes:
+        """Rows a value has."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
+
+    @cached_property
+    def n_present(self) -> int:
+        """Rows with a value."""
+        return int(self.counts.sum())
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The distinct values as texts."""
+        return [str(word) for word in self.values.cast(pl.String).to_list()]
+
+    @cached_property
+    def _order(self) -> tuple[Rows, Rows]:
+        order = np.argsort(self.codes, kind="stable")
+        return order, np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
+
+    def rows_of(self, codes: list[int] | Codes) -> Rows:
+        """Return the rows that have one of these values, ascending within each."""
+        order, starts = self._order
+        found = [order[starts[code] : starts[code + 1]] for code in codes]
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def texts(self) -> pl.Series:
+        """Return every row's value as text, null where it is missing."""
+        words = pl.Series("value", self.words, dtype=pl.String)
+        return words.gather(pl.Series(self.codes).replace(MISSING, None).cast(pl.UInt32))
+
+
+def read_columns(frame: pl.DataFrame) -> list[Column]:
+    """Read all columns that hold single values; texts stand for categories."""
+    found = []
+    for column in frame:
+        if column.dtype.is_nested() or column.dtype in (pl.Null, pl.Binary, pl.Object):
+            continue
+        values = _with_missing(column)
+        codes = values.rank("dense").cast(pl.Int64) - 1
+        found.append(Column(values.name, values.drop_nulls().unique().sort(), codes.fill_null(MISSING).to_numpy()))
+    return found
+
+
+def without_rows(column: Column, rows: Rows) -> Column:
+    """Return the column with the values of these rows missing."""
+    codes = column.codes.copy()
+    codes[rows] = MISSING
+    return Column(column.name, column.values, codes)
+
+
+def _with_missing(values: pl.Series) -> pl.Series:
+    """Make all that says nothing a missing value."""
+    if values.dtype.is_float():
+        return values.fill_nan(None)
+    if values.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return values.cast(pl.String).replace("", None)
+    return values
