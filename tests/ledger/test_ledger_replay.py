@@ -17,15 +17,18 @@ from sampan.core.changes import (
     AddNode,
     AddObservations,
     AddParams,
+    AmendFacts,
     Change,
     DescribeAsset,
     EndRun,
     EnsureAsset,
+    ExpectContent,
     FinishStep,
     MoveAlias,
     SetState,
     SetTag,
     StartRun,
+    Supersede,
 )
 from sampan.errors import SampanError
 from sampan.ledger import Ledger
@@ -44,6 +47,8 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
 facts = st.dictionaries(texts, st.one_of(st.none(), st.integers(-(2**40), 2**40), st.floats(), texts), max_size=3)
 floats = st.one_of(st.none(), st.floats())
 moments = st.integers(0, 2**40)
+digests = st.sampled_from(["b3:" + letter * 64 for letter in "abc"])
+contents = st.one_of(digests, st.fixed_dictionaries({"made": digests, "of": st.lists(digests, max_size=2)}))
 
 changes = st.one_of(
     st.builds(EnsureAsset, kind=kinds, name=names, facts=facts),
@@ -60,6 +65,12 @@ changes = st.one_of(
     st.builds(AddArtifact, node=ids, path=names, digest=words, size=moments),
     st.builds(AddObservations, node=ids, points=st.lists(st.tuples(moments, names, floats, moments), max_size=3)),
     st.builds(FinishStep, key=names, token=st.integers(1, 4), step=names, outcome=facts),
+    st.builds(AddNode, id=ids, kind=kinds, digest=digests, facts=st.dictionaries(names, contents, max_size=2)),
+    st.builds(AddArtifact, node=ids, path=names, digest=digests, size=moments),
+    st.builds(FinishStep, key=names, token=st.integers(1, 4), step=names, outcome=st.dictionaries(names, contents, max_size=2)),
+    st.builds(Supersede, before=digests, after=st.one_of(st.just(""), digests), size=moments),
+    st.builds(AmendFacts, node=ids, facts=facts),
+    st.builds(ExpectContent, node=ids, digest=digests),
 )
 
 

@@ -65,6 +65,13 @@ class ExpectNewest(Change, frozen=True, tag="expect_newest"):
     node: NodeId | None
 
 
+class ExpectContent(Change, frozen=True, tag="expect_content"):
+    """Go on only if a node's content still is `digest`: an erasure may have written it again meanwhile. Changes nothing itself."""
+
+    node: NodeId
+    digest: str
+
+
 class MoveAlias(Change, frozen=True, tag="move_alias"):
     """Point an asset's alias from `before` to `after`; None = no such alias (before) or remove it (after)."""
 
@@ -147,6 +154,24 @@ class FinishStep(Change, frozen=True, tag="finish_step"):
     outcome: dict[str, Any]
 
 
+class Supersede(Change, frozen=True, tag="supersede"):
+    """Let everything that names content by the digest `before` name it by `after`, and have its new size. The old name still resolves.
+
+    With an empty `after` the content is no more: artifacts, facts and step outcomes that name it are dropped.
+    """
+
+    before: str
+    after: str
+    size: int = 0
+
+
+class AmendFacts(Change, frozen=True, tag="amend_facts"):
+    """Replace what a room knows of a node, where what it knew was erased."""
+
+    node: NodeId
+    facts: dict[str, Any]
+
+
 AnyChange = (
     EnsureAsset
     | DescribeAsset
@@ -162,4 +187,7 @@ AnyChange = (
     | AddArtifact
     | AddObservations
     | FinishStep
+    | Supersede
+    | AmendFacts
+    | ExpectContent
 )

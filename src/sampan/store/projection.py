@@ -12,22 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from sampan.core.changes import (
     AddArtifact,
     AddEdge,
     AddNode,
     AddObservations,
     AddParams,
+    AmendFacts,
     Change,
     DescribeAsset,
     EndRun,
     EnsureAsset,
+    ExpectContent,
     ExpectNewest,
     FinishStep,
     MoveAlias,
     SetState,
     SetTag,
     StartRun,
+    Supersede,
 )
 from sampan.core.digests import canonical_json
 from sampan.core.graph import NodeId
@@ -48,6 +53,7 @@ TABLES = (
     "run",
     "run_param",
     "step",
+    "superseded",
 )  # what the ledger alone gives
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -161,6 +167,11 @@ class Projection:
         if actual != change.node:
             raise _stale(f"the newest version of the {change.kind} {change.name}", change.node or "none yet", actual or "none")
 
+    def _expect_content(self, change: ExpectContent, _at: Millis, _actor: str) -> None:
+        row = self.session.one("select digest from node where pk = ?", self.node(change.node))
+        if row is None or row[0] != change.digest:
+            raise _stale(f"the content of node {change.node}", change.digest, row[0] if row else "")
+
     def _move_alias(self, change: MoveAlias, at: Millis, _actor: str) -> None:
         _check_alias(change.alias)
         asset = self.asset(change.kind, change.name, at=at)
@@ -252,6 +263,31 @@ class Projection:
             *(change.key, change.token, change.step, _json(change.outcome), at),
         )
 
+    def _supersede(self, change: Supersede, _at: Millis, _actor: str) -> None:
+        before, after = change.before, change.after
+        if after:
+            self.session.run("update node set digest = ?, size = ? where digest = ?", after, change.size, before)
+            self.session.run("update artifact set digest = ?, size = ? where digest = ?", after, change.size, before)
+        else:
+            self.session.run("delete from artifact where digest = ?", before)
+            self.session.run("delete from step where outcome like ?", f"%{before}%")
+        for table, key, column in (("node", "pk", "facts"), ("asset", "pk", "facts"), ("step", "key", "outcome")):
+            self._replace_in(table, key, column, before, after)
+        self.session.run("update superseded set after = ? where after = ?", after, before)
+        self.session.run(
+            "insert into superseded(before, after) values (?, ?) on conflict (before) do update set after = excluded.after", before, after
+        )
+        self.session.run("delete from superseded where before = after")
+
+    def _replace_in(self, table: str, key: str, column: str, before: str, after: str) -> None:
+        found = self.session.all(f"select {key}, {column} from {table} where {column} like ?", f"%{before}%")  # noqa: S608  # literals
+        for pk, text in found:
+            replaced = text.replace(before, after) if after else _json(_without(msgspec.json.decode(text), before))
+            self.session.run(f"update {table} set {column} = ? where {key} = ?", replaced, pk)  # noqa: S608  # literals
+
+    def _amend_facts(self, change: AmendFacts, _at: Millis, _actor: str) -> None:
+        self.session.run("update node set facts = ? where pk = ?", _json(change.facts), self.node(change.node))
+
 
 _INTERPRETERS: dict[type[Change], Callable[[Projection, Any, Millis, str], None]] = {
     EnsureAsset: Projection._ensure_asset,
@@ -268,6 +304,9 @@ _INTERPRETERS: dict[type[Change], Callable[[Projection, Any, Millis, str], None]
     AddArtifact: Projection._add_artifact,
     AddObservations: Projection._add_observations,
     FinishStep: Projection._finish_step,
+    Supersede: Projection._supersede,
+    AmendFacts: Projection._amend_facts,
+    ExpectContent: Projection._expect_content,
 }
 
 
@@ -284,6 +323,13 @@ def _check_alias(alias: str) -> None:
         taken_as = ""
     if not alias or taken_as != alias:
         raise ParameterError(f"{alias!r} cannot be an alias", hint="a letter, then letters, digits, '_', '.', ':', '-'; not like v12")
+
+
+def _without(value: Any, gone: str) -> Any:
+    """Return a JSON value without the entries and elements that are a text."""
+    if isinstance(value, dict):
+        return {name: _without(entry, gone) for name, entry in value.items() if entry != gone}
+    return [_without(entry, gone) for entry in value if entry != gone] if isinstance(value, list) else value
 
 
 def _finite(value: float | None) -> float | None:

@@ -23,7 +23,7 @@ def resolve(session: Session, ref: str | Ref, kind: str) -> Node:
         raise NotFound(f"{wanted} is a {wanted.kind}, and here a {kind} is needed", hint=f"name a {kind}")
     kind = kind or wanted.kind
     if wanted.digest:
-        return _only(_by_prefix(session, "digest", wanted.digest, kind), wanted, kind)
+        return _only(_by_prefix(session, "digest", wanted.digest, kind) or _by_former_digest(session, wanted.digest, kind), wanted, kind)
     if wanted.node_id:
         # Eight digits, like 20130101, may as well be a name; a name someone gave comes first.
         return _by_name(session, Ref(name=wanted.node_id), kind) or _only(_by_prefix(session, "id", wanted.node_id, kind), wanted, kind)
@@ -89,7 +89,8 @@ def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFo
         return NotFound(f"the {kinds[0]} {wanted.name!r} has no version yet")
     if wanted.at is not None:
         return NotFound(
-            f"the {kinds[0]} {wanted.name!r} had no version at {iso(wanted.at)}; its newest is of {iso(newest.created)}", did_you_mean=(newest.ref,)
+            f"the {kinds[0]} {wanted.name!r} had no version at {iso(wanted.at)}; its newest is of {iso(newest.created)}",
+            did_you_mean=(newest.ref,),
         )
     if not wanted.alias:
         return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))
@@ -107,6 +108,12 @@ def _by_prefix(session: Session, column: str, prefix: str, kind: str) -> list[No
     where, values = listing.conditions({f"n.{column} >= ?": prefix, f"n.{column} < ?": prefix + "g", "n.kind = ?": kind})
     found = listing.nodes(session, f"{where} order by n.pk desc limit 1000", *values)
     return [node for node in found if getattr(node, column).startswith(prefix)]
+
+
+def _by_former_digest(session: Session, prefix: str, kind: str) -> list[Node]:
+    """Find nodes by what their content was called before a person was erased from it."""
+    rows = session.all("select distinct after from superseded where before >= ? and before < ? and after <> ''", prefix, prefix + "g")
+    return [node for (digest,) in rows for node in _by_prefix(session, "digest", digest, kind)]
 
 
 def _only(found: list[Node], wanted: Ref, kind: str) -> Node:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sampan.core.changes import AddEdge, AddNode, Change, ExpectNewest, MoveAlias
+from sampan.core.changes import AddEdge, AddNode, Change, ExpectContent, ExpectNewest, MoveAlias
 from sampan.core.events import Event, Input, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.refs import Ref
@@ -44,6 +44,7 @@ class VersionEdited(Event, frozen=True, kw_only=True):
     size: int = 0
     facts: dict[str, Any] = {}
     before: NodeId
+    base: str = ""  # the content of `before` that it was made from
     branch: str = ""  # the branch that goes on; "" is the main line
     branches_off: bool = False  # whether the branch begins with this version
     inputs: tuple[Input, ...] = ()
@@ -58,10 +59,11 @@ class VersionEdited(Event, frozen=True, kw_only=True):
         add = AddNode(id=self.node, kind=KIND, name=self.name, digest=self.digest, size=self.size, state=state, facts=self.facts)
         inputs = (Input(self.before, "derived_from"), *self.inputs)
         edges = tuple(AddEdge(dst=self.node, src=one.node, role=one.role) for one in inputs)
+        same = (ExpectContent(self.before, self.base),) if self.base else ()
         if not self.branch:
-            return (ExpectNewest(kind=KIND, name=self.name, node=self.before), add, *edges)
+            return (ExpectNewest(kind=KIND, name=self.name, node=self.before), *same, add, *edges)
         held = None if self.branches_off else self.before
-        return (add, *edges, MoveAlias(kind=KIND, name=self.name, alias=self.branch, before=held, after=self.node))
+        return (*same, add, *edges, MoveAlias(kind=KIND, name=self.name, alias=self.branch, before=held, after=self.node))
 
 
 class Edit(Protocol):
@@ -192,7 +194,14 @@ def edited(before: Node, version: TableVersion, *, verb: str, facts: Mapping[str
     if branch:
         said["branch"] = branch
     return VersionEdited(
-        node=new_id(), name=before.name, digest=version.digest, size=version.size_bytes, facts=said, before=before.id, branch=branch
+        node=new_id(),
+        name=before.name,
+        digest=version.digest,
+        size=version.size_bytes,
+        facts=said,
+        before=before.id,
+        base=before.digest,
+        branch=branch,
     )
 
 
@@ -234,7 +243,15 @@ class Edits:
         """Begin a branch with the content of a version. Raises StaleState if the dataset has an alias of that name."""
         facts = {**at.facts, "source": f"branch {at.ref}", "branch": name}
         event = VersionEdited(
-            node=new_id(), name=at.name, digest=at.digest, size=at.size, facts=facts, before=at.id, branch=name, branches_off=True
+            node=new_id(),
+            name=at.name,
+            digest=at.digest,
+            size=at.size,
+            facts=facts,
+            before=at.id,
+            base=at.digest,
+            branch=name,
+            branches_off=True,
         )
         self.ws.ledger.append(event)
         return self.ws.catalog.node(event.node)
