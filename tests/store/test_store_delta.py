@@ -1,0 +1,154 @@
+"""A published version is a Delta table: what other programs read of it is what the version holds."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
+
+from sampan.errors import AlreadyExists, IntegrityError, Unsupported
+from sampan.store.blobs import LocalBlobs
+from sampan.store.tables import Tables, TableVersion
+
+NOW = 1_700_000_000_000
+ROWS = pl.DataFrame(
+    {
+        "id": [1, 2, 3, 4],
+        "name": ["a", None, "ö", "d"],
+        "when": [datetime(2013, 1, 1, tzinfo=UTC), None, datetime(2014, 1, 1, tzinfo=UTC), datetime(2015, 1, 1, tzinfo=UTC)],
+        "day": [date(2013, 1, 1), date(2014, 1, 1), None, date(2015, 1, 1)],
+        "x": [0.5, None, 2.5, float("inf")],
+        "tags": [["a"], [], None, ["b", None]],
+        "is_late": [True, False, None, True],
+    }
+)
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    return Tables(LocalBlobs(tmp_path / "store"))
+
+
+def edited(tables: Tables) -> TableVersion:
+    """Make a version with dead rows, an overlay and a clean part."""
+    version = tables.create(ROWS)
+    version = tables.overlay(version.digest, pl.DataFrame({"x": [9.5, 8.5, 7.5, 6.5], "new": [1, 2, 3, 4]}))
+    version = tables.delete(version.digest, [1])
+    return tables.append(version.digest, tables.read(version.digest).with_columns(pl.col("id") + 10))
+
+
+def duckdb_reads(folder: Path) -> pl.DataFrame:
+    """Read what the log lists with DuckDB's own Parquet reader: its delta extension is a download, and tests make none."""
+    files = sorted(DeltaTable(folder).file_uris())
+    return duckdb.sql(f"select * from read_parquet({files!r}, union_by_name = true) order by id").pl()
+
+
+def test_polars_deltars_and_duckdb_read_what_the_version_holds(tables: Tables, tmp_path: Path) -> None:
+    version = edited(tables)
+    expected = tables.read(version.digest).sort("id")
+
+    made = tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    assert (made.version, made.n_files, made.n_written, made.is_new) == (0, 2, 1, True)
+    assert_frame_equal(expected, pl.read_delta(str(tmp_path / "out")).sort("id"), check_dtypes=False)
+    assert_frame_equal(expected, pl.from_arrow(DeltaTable(tmp_path / "out").to_pyarrow_table()).sort("id"), check_dtypes=False)
+    assert_frame_equal(expected.drop("when"), duckdb_reads(tmp_path / "out").drop("when"), check_dtypes=False)
+
+
+def test_a_clean_part_is_shared_with_the_store(tables: Tables, tmp_path: Path) -> None:
+    version = tables.create(ROWS)
+    tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    (file,) = (tmp_path / "out").glob("*.parquet")
+    assert file.samefile(tables.blobs.path(tables.parts(version.digest)[0].base))
+
+
+def test_another_version_becomes_the_newest_and_the_one_before_stays_readable(tables: Tables, tmp_path: Path) -> None:
+    first = tables.create(ROWS)
+    second = tables.delete(first.digest, [0])
+    out = str(tmp_path / "out")
+    tables.publish(first.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    made = tables.publish(second.digest, tmp_path / "out", ref="t@v2", now=NOW + 1)
+    again = tables.publish(second.digest, tmp_path / "out", ref="t@v2", now=NOW + 2)
+    back = tables.publish(first.digest, tmp_path / "out", ref="t@v1", now=NOW + 3)
+
+    assert (made.version, made.n_written) == (1, 1)
+    assert (again.version, again.is_new) == (1, False)
+    assert (back.version, back.n_written) == (2, 0)
+    assert [4, 3, 4] == [pl.read_delta(out, version=number).height for number in range(3)]
+
+
+def test_new_columns_are_in_the_tables_schema(tables: Tables, tmp_path: Path) -> None:
+    first = tables.create(ROWS)
+    tables.publish(first.digest, tmp_path / "out", ref="t@v1", now=NOW)
+    second = tables.overlay(first.digest, pl.DataFrame({"late": [1, 0, 1, 0]}))
+
+    tables.publish(second.digest, tmp_path / "out", ref="t@v2", now=NOW)
+
+    assert [1, 0, 1, 0] == pl.read_delta(str(tmp_path / "out"))["late"].to_list()
+    assert "late" not in pl.read_delta(str(tmp_path / "out"), version=0).columns
+
+
+def test_types_delta_does_not_know_are_cast_where_nothing_is_lost(tables: Tables, tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {
+            "small": pl.Series([1, 2], dtype=pl.UInt8),
+            "huge": pl.Series([2**64 - 1, None], dtype=pl.UInt64),
+            "kind": pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])),
+            "ns": pl.Series([datetime(2013, 1, 1, 5), None]).cast(pl.Datetime("ns")),  # noqa: DTZ001 — a moment without a zone is the case
+            "none": [None, None],
+        }
+    )
+
+    tables.publish(tables.create(rows).digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    read = pl.read_delta(str(tmp_path / "out"))
+    assert [1, 2] == read["small"].to_list()
+    assert [2**64 - 1, None] == [None if value is None else int(value) for value in read["huge"].to_list()]
+    assert ["a", "b"] == read["kind"].to_list()
+    assert rows["ns"].to_list() == read["ns"].to_list()
+
+
+def test_types_without_a_form_in_delta_are_all_named(tables: Tables, tmp_path: Path) -> None:
+    rows = pl.DataFrame({"a": pl.Series([1], dtype=pl.Duration("us")), "b": [1], "c": pl.Series([1], dtype=pl.Time)})
+
+    with pytest.raises(Unsupported, match=r"no type for a \(Duration.*\), c \(Time\)"):
+        tables.publish(tables.create(rows).digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tables: Tables, tmp_path: Path) -> None:
+    version = tables.create(ROWS)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    pl.DataFrame({"a": [1]}).write_delta(str(tmp_path / "theirs"))
+
+    with pytest.raises(AlreadyExists, match="holds other files"):
+        tables.publish(version.digest, tmp_path / "full", ref="t@v1", now=NOW)
+    with pytest.raises(AlreadyExists, match="another program writes"):
+        tables.publish(version.digest, tmp_path / "theirs", ref="t@v1", now=NOW)
+
+
+def test_a_log_with_a_gap_is_no_table(tables: Tables, tmp_path: Path) -> None:
+    first = tables.create(ROWS)
+    for number, version in enumerate([first, tables.delete(first.digest, [0]), first]):
+        tables.publish(version.digest, tmp_path / "out", ref=f"t@v{number}", now=NOW)
+    (tmp_path / "out" / "_delta_log" / f"{1:020}.json").unlink()
+
+    with pytest.raises(IntegrityError, match="gap"):
+        tables.publish(first.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+
+def test_the_log_says_which_version_was_published(tables: Tables, tmp_path: Path) -> None:
+    version = tables.create(ROWS)
+    tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+    told = json.loads((tmp_path / "out" / "_delta_log" / f"{0:020}.json").read_text().splitlines()[0])["commitInfo"]
+
+    assert (told["version"], told["digest"], told["timestamp"]) == ("t@v1", version.digest, NOW)

@@ -1,0 +1,216 @@
+"""Editing datasets: what an edit makes of a version, and what becomes of two at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sampan.errors import AlreadyExists, EditConflict, NotFound, ParameterError, UsageError
+from sampan.workspace.dataset_edits import AddColumns, Edits, PutRows
+from sampan.workspace.workspace import Workspace
+
+ORDERS = pl.DataFrame({"id": range(100), "shop": [f"s{i % 3}" for i in range(100)], "paid": [i + 0.5 for i in range(100)]})
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace.open(tmp_path, actor="ana") as workspace:
+        workspace.data.add_table(ORDERS, name="orders", key=["id"])
+        yield workspace
+
+
+def rows(ws: Workspace, ref: str) -> pl.DataFrame:
+    return ws.store.tables.read(ws.catalog.resolve(ref, kind="dataset").digest)
+
+
+# -- columns
+
+
+def test_a_column_is_added_by_the_datasets_key_whatever_the_order(ws: Workspace) -> None:
+    late = pl.DataFrame({"id": range(89, -1, -1), "late": [i % 2 for i in range(89, -1, -1)]})
+    answer = ws.data.add_columns("orders", late)
+
+    assert (answer.ref, answer.n_columns, answer.unchanged) == ("orders@v2", 4, False)
+    assert [i % 2 for i in range(90)] + [None] * 10 == rows(ws, "orders")["late"].to_list()
+    assert "late" not in rows(ws, "orders@v1").columns
+
+
+def test_a_column_is_added_row_for_row(ws: Workspace, tmp_path: Path) -> None:
+    pl.DataFrame({"late": range(100), "other": range(100)}).write_csv(tmp_path / "late.csv")
+    ws.data.add_column("orders", tmp_path / "late.csv", by_order=True, columns=["late"])
+
+    assert list(range(100)) == rows(ws, "orders")["late"].to_list()
+    assert "other" not in rows(ws, "orders").columns
+
+
+def test_values_of_a_column_that_is_there_are_replaced_where_new_ones_are_given(ws: Workspace) -> None:
+    ws.data.add_columns("orders", pl.DataFrame({"id": [3], "paid": [99.0]}))
+
+    assert [*ORDERS["paid"].to_list()[:3], 99.0, *ORDERS["paid"].to_list()[4:]] == rows(ws, "orders")["paid"].to_list()
+
+
+def test_columns_that_do_not_fit_are_refused_with_the_reason(ws: Workspace) -> None:
+    with pytest.raises(ParameterError, match="99 rows of new columns for a table of 100 rows"):
+        ws.data.add_columns("orders", pl.DataFrame({"late": range(99)}), by_order=True)
+    with pytest.raises(ParameterError, match="the key id is not unique in the new columns: several rows have id=1"):
+        ws.data.add_columns("orders", pl.DataFrame({"id": [1, 1], "late": [0, 1]}))
+    with pytest.raises(ParameterError, match="the key id is String and in the table Int64"):
+        ws.data.add_columns("orders", pl.DataFrame({"id": ["1"], "late": [0]}))
+    with pytest.raises(ParameterError, match="the new columns come without the key: id"):
+        ws.data.add_columns("orders", pl.DataFrame({"late": [0]}))
+    with pytest.raises(ParameterError, match="key and by-order exclude each other"):
+        ws.data.add_columns("orders", pl.DataFrame({"late": [0]}), key=["id"], by_order=True)
+    with pytest.raises(NotFound, match="no column 'lat'"):
+        ws.data.add_columns("orders", pl.DataFrame({"id": [1], "late": [0]}), columns=["lat"])
+
+    assert ws.catalog.resolve("orders").version == 1
+
+
+# -- rows
+
+
+def test_rows_are_deleted_by_a_condition(ws: Workspace) -> None:
+    answer = ws.data.delete("orders", where="shop = 's1' and paid > 50")
+
+    assert ORDERS.filter(~((pl.col("shop") == "s1") & (pl.col("paid") > 50))).equals(rows(ws, "orders"))
+    assert answer.n_rows == rows(ws, "orders").height
+    assert "orders@v1 orders@v2" in answer.next[0]
+
+
+def test_a_condition_that_meets_no_row_makes_no_version(ws: Workspace) -> None:
+    assert ws.data.delete("orders", where="id > 1000").unchanged
+    assert ws.catalog.resolve("orders").version == 1
+
+
+def test_a_condition_over_no_column_names_the_nearest(ws: Workspace) -> None:
+    with pytest.raises(NotFound) as caught:
+        ws.data.delete("orders", where="shopp = 's1'")
+
+    assert caught.value.did_you_mean == ("shop",)
+
+
+def test_compacting_keeps_the_rows_and_leaves_one_clean_part(ws: Workspace) -> None:
+    ws.data.delete("orders", where="id % 2 = 0")
+    ws.data.upsert("orders", ORDERS.head(3))
+    before = rows(ws, "orders")
+    ws.data.compact("orders")
+
+    node = ws.catalog.resolve("orders")
+    assert before.equals(rows(ws, "orders"))
+    assert [True] == [part.is_clean for part in ws.store.tables.parts(node.digest)]
+
+
+# -- branches, tags, moments
+
+
+def test_a_branch_goes_its_own_way_until_it_is_merged(ws: Workspace) -> None:
+    ws.data.branch("orders", "try")
+    ws.data.delete("orders@try", where="id >= 10")
+    apart = (rows(ws, "orders").height, rows(ws, "orders@try").height, ws.data.list().datasets[0].newest)
+    merged = ws.data.merge("orders@try")
+
+    assert (100, 10, "orders@v1") == apart
+    assert rows(ws, "orders").height == 10
+    assert merged.ref == ws.catalog.resolve("orders").ref
+
+
+def test_a_branch_is_not_merged_over_what_came_meanwhile(ws: Workspace) -> None:
+    ws.data.branch("orders", "try")
+    ws.data.delete("orders@try", where="id >= 10")
+    ws.data.delete("orders", where="id = 5")
+
+    with pytest.raises(EditConflict, match=r"orders went on to orders@v4 since the branch try began at orders@v1"):
+        ws.data.merge("orders@try")
+
+
+def test_a_name_is_a_branch_or_a_tag_and_moves_only_on_purpose(ws: Workspace) -> None:
+    ws.data.branch("orders", "try")
+    ws.data.tag("orders@v1", "gold")
+    ws.data.delete("orders", where="id = 5")
+
+    with pytest.raises(AlreadyExists, match="branch or tag gold"):
+        ws.data.branch("orders", "gold")
+    with pytest.raises(AlreadyExists, match="orders@try is a branch"):
+        ws.data.tag("orders@v1", "try")
+    with pytest.raises(AlreadyExists, match="orders@gold is orders@v1"):
+        ws.data.tag("orders", "gold")
+    assert ws.data.tag("orders", "gold", move=True).moved_from == "orders@v1"
+    assert rows(ws, "orders@gold").height == 99
+
+
+def test_a_version_is_named_by_a_moment(tmp_path: Path) -> None:
+    now = [1_800_000_000_000]
+    with Workspace.open(tmp_path, clock=lambda: now[0]) as ws:
+        ws.data.add_table(ORDERS, name="orders", key=["id"])
+        now[0] += 86_400_000
+        ws.data.delete("orders", where="id = 5")
+
+        assert ws.data.show("orders@2027-01-15").ref == "orders@v1"
+        assert ws.data.show("orders@2027-01-16").ref == "orders@v2"
+        assert ws.data.show("orders@2027-01-16T07:59:59Z").ref == "orders@v1"
+        assert ws.data.show("orders@2027-01-16T15:00:00+07:00").ref == "orders@v2"
+        with pytest.raises(NotFound, match=r"had no version at 2027-01-14T23:59:59\.999Z"):
+            ws.data.show("orders@2027-01-14")
+        with pytest.raises(UsageError, match="is no day or moment"):
+            ws.data.show("orders@2027-13-01")
+
+
+# -- two writers
+
+
+def test_edits_of_other_rows_are_made_on_top_of_each_other(ws: Workspace) -> None:
+    seen = ws.catalog.resolve("orders")
+    Edits(ws).apply(seen, PutRows(ORDERS[[1]].with_columns(paid=pl.lit(1000.0)), ["id"]))
+    Edits(ws).apply(seen, PutRows(ORDERS[[2]].with_columns(paid=pl.lit(2000.0)), ["id"]))
+
+    paid = dict(rows(ws, "orders").select("id", "paid").iter_rows())
+    assert (1000.0, 2000.0, 3.5) == (paid[1], paid[2], paid[3])
+
+
+@pytest.mark.parametrize("theirs", ["id = 1", "paid"])
+def test_edits_of_the_same_rows_are_a_conflict_that_names_them(ws: Workspace, theirs: str) -> None:
+    seen = ws.catalog.resolve("orders")
+    if theirs == "paid":
+        Edits(ws).apply(seen, AddColumns(pl.DataFrame({"id": [1], "paid": [7.0]}), ["id"]))
+    else:
+        ws.data.delete("orders", where=theirs)
+
+    with pytest.raises(EditConflict, match=r"orders@v2 changed 1 of the same rows since orders@v1: id=1") as caught:
+        ws.data.upsert("orders@v1", ORDERS.head(2))
+    assert caught.value.rows == ({"id": 1},)
+    assert rows(ws, "orders").height == (100 if theirs == "paid" else 99)
+
+
+def test_the_same_column_written_twice_is_a_conflict(ws: Workspace) -> None:
+    seen = ws.catalog.resolve("orders")
+    Edits(ws).apply(seen, AddColumns(pl.DataFrame({"id": [1], "late": [1]}), ["id"]))
+
+    with pytest.raises(EditConflict, match="orders@v2 also changed late since orders@v1"):
+        Edits(ws).apply(seen, AddColumns(pl.DataFrame({"id": [2], "late": [1]}), ["id"]))
+    Edits(ws).apply(seen, AddColumns(pl.DataFrame({"id": [2], "other": [1]}), ["id"]))
+    assert ["late", "other"] == rows(ws, "orders").columns[-2:]
+
+
+def test_columns_in_row_order_do_not_go_onto_other_rows(ws: Workspace) -> None:
+    seen = ws.catalog.resolve("orders")
+    ws.data.delete("orders", where="id = 5")
+
+    with pytest.raises(EditConflict, match="orders@v2 has other rows than orders@v1"):
+        Edits(ws).apply(seen, AddColumns(pl.DataFrame({"late": range(100)}), []))
+
+
+@pytest.mark.slow
+def test_writers_at_once_lose_no_update(ws: Workspace) -> None:
+    def write(number: int) -> None:
+        with Workspace.open(ws.root, actor=f"writer {number}") as own:
+            for i in range(5):
+                key = 1000 + 10 * number + i
+                own.data.upsert("orders", ORDERS.head(1).with_columns(id=pl.lit(key, pl.Int64)))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, range(3)))
+
+    assert {1000 + 10 * number + i for number in range(3) for i in range(5)} == set(rows(ws, "orders")["id"]) - set(range(100))
+    assert ws.catalog.resolve("orders").version == 16
