@@ -2,7 +2,8 @@
 
 The ledger writes an event and applies its changes in one transaction, and stores the changes beside the event. So the tables can be rebuilt
 from the ledger by any release, whatever became of the event's class, and a plug-in's event needs no change in the ledger.
-Compare-and-set changes (ExpectNewest, MoveAlias, SetState, FinishStep) raise StaleState when the present value is not `before`, and nothing is written.
+Compare-and-set changes (ExpectNewest, ExpectContent, MoveAlias, SetState, FinishStep) raise StaleState when the present value is not
+`before`, and nothing is written.
 """
 
 from __future__ import annotations
