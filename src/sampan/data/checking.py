@@ -24,7 +24,7 @@ from sampan.data.contract import (
 )
 from sampan.data.findings import N_EXAMPLES, CheckResult, Finding, example_rows, found, note, plain_rows, share_of_rows
 from sampan.data.measuring import Measure, judge_rows, measure, require_computable
-from sampan.data.null_groups import null_groups
+from sampan.data.null_groups import Absence, Absences
 from sampan.data.queries import check_query
 from sampan.data.rule_words import describe
 from sampan.data.uniqueness import COUNT, repeated
@@ -58,11 +58,9 @@ def check_table(
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
     measures = [measure(rule, schema, checks=checks or {}, now=now) for rule in scanned]
     require_computable(measures, schema)
-    findings, n_rows, n_null = _scan(measures, lazy, schema)
+    findings, n_rows = _scan(measures, lazy, schema)
     for rule in rules:
         findings.extend(_check_apart(rule, lazy, tables or {}, n_rows))
-    if n_rows:
-        findings.extend(_note_absences(lazy, schema, n_rows, n_null))
     notes = tuple(f for f in findings if f.level == "note")
     broken = sorted([*structural, *(f for f in findings if f.level != "note")], key=lambda f: (f.level != "block", -f.count))
     return CheckResult(table=contract.name, n_rows=n_rows, n_rules=count_rules(contract), findings=tuple(broken), notes=notes)
@@ -120,9 +118,11 @@ def _structural(check: str, column: str, message: str) -> Finding:
     return Finding(check=check, columns=(column,), level="block", message=message)
 
 
-def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[list[Finding], int, dict[str, int]]:
-    """Compute every rule's cells in one pass, then fetch example rows of the broken ones; also count each column's missing values."""
+def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[list[Finding], int]:
+    """Compute every rule's cells in one pass, then fetch example rows of the broken ones and of columns that are missing together."""
+    absences = Absences(lazy)
     cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
+    cells += [cell.alias(f"absent.{i}") for i, cell in enumerate(absences.cells)]
     nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in schema]
     computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
     n_rows = int(computed["\0n"])
@@ -132,7 +132,19 @@ def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) ->
         if told is not None and told.count and one.marks is not None:
             told = msgspec.structs.replace(told, examples=example_rows(lazy, one.marks, told.columns, schema))
         findings.extend([told] if told is not None else [])
-    return findings, n_rows, {name: int(computed[f"\0null {name}"]) for name in schema}
+    n_null = {name: int(computed[f"\0null {name}"]) for name in schema}
+    for absence in absences.found([computed[f"absent.{i}"] for i in range(len(absences.cells))], n_null, n_rows):
+        findings.append(_note_absence(absence, lazy, schema, n_null[absence.columns[0]], n_rows))
+    return findings, n_rows
+
+
+def _note_absence(absence: Absence, lazy: pl.LazyFrame, schema: pl.Schema, count: int, n_rows: int) -> Finding:
+    """Note rows in which a group of columns is missing together, and what else is missing in just those rows."""
+    names, also = absence.columns, absence.also
+    more = f"; {', '.join(also)} {'is' if len(also) == 1 else 'are'} missing there too" if also else ""
+    told = note("null_together", (*names, *also), f"{share_of_rows(count, n_rows)} lack {', '.join(names)} together{more}")
+    examples = example_rows(lazy, pl.col(names[0]).is_null(), (*names, *also)[:4], schema)
+    return msgspec.structs.replace(told, count=count, share=count / n_rows, examples=examples)
 
 
 def _check_apart(rule: AnyRule, lazy: pl.LazyFrame, tables: Mapping[str, Table], n_rows: int) -> list[Finding]:
@@ -181,29 +193,6 @@ def _check_reference(rule: Reference, lazy: pl.LazyFrame, other: Table | None, n
     message = f"{share_of_rows(count, n_rows)} have no counterpart in {rule.table}: {values}{apart}"
     told = found(rule, message, count, n_rows)
     return [msgspec.structs.replace(told, examples=_counted_values(missing, columns), n_missing=n_missing)]
-
-
-def _note_absences(lazy: pl.LazyFrame, schema: pl.Schema, n_rows: int, n_null: Mapping[str, int]) -> list[Finding]:
-    """Note rows in which a group of columns is missing together, and what else is missing in just those rows."""
-    notes = []
-    sometimes = {name: n for name, n in n_null.items() if 0 < n < n_rows}
-    for group in null_groups(lazy, sometimes):
-        absent, count = pl.col(group[0]).is_null(), sometimes[group[0]]
-        others = [name for name in schema if name in sometimes and name not in group and sometimes[name] >= count]
-        there = lazy.select((pl.col(name).is_null() & absent).sum().alias(name) for name in others).collect(engine="streaming")
-        also = [name for name in others if there[0, name] == count]
-        more = f"; {', '.join(also)} {'is' if len(also) == 1 else 'are'} missing there too" if also else ""
-        told = Finding(
-            check="null_together",
-            columns=(*group, *also),
-            level="note",
-            message=f"{share_of_rows(count, n_rows)} lack {', '.join(group)} together{more}",
-            count=count,
-            share=count / n_rows,
-            examples=example_rows(lazy, absent, (*group, *also)[:4], schema),
-        )
-        notes.append(told)
-    return notes
 
 
 def _blocking_rows(contract: Contract, lazy: pl.LazyFrame, checks: Mapping[str, Check], tables: Mapping[str, Table]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import polars as pl
 from sampan.data.contract import AnyRule, columns_of, rule_name
 
 N_EXAMPLES = 5
+_FIRST_ROWS = 65_536
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +72,14 @@ def share_of_rows(count: int, n_rows: int) -> str:
 def example_rows(lazy: pl.LazyFrame, marks: pl.Expr, columns: tuple[str, ...], schema: pl.Schema) -> tuple[dict[str, Any], ...]:
     """Fetch the first rows that break a rule: their number, the rule's columns, then the first columns of the table for orientation."""
     shown = list(dict.fromkeys((*columns, *list(schema)[: 8 - min(len(columns), 4)])))
-    number = [] if "row" in shown else ["row"]
-    rows = lazy.with_row_index("\0row").filter(marks).head(N_EXAMPLES)
-    if not number:
-        return plain_rows(rows.select(shown).collect())
-    return plain_rows(rows.select(pl.col("\0row").alias("row"), *shown).collect())
+    number = [] if "row" in shown else [pl.col("\0row").alias("row")]
+    first = _marked(lazy.head(_FIRST_ROWS), marks, [*number, *shown])
+    # What breaks a rule often is found among the first rows, which is far cheaper than to look through all.
+    return plain_rows(first if first.height == N_EXAMPLES else _marked(lazy, marks, [*number, *shown]))
+
+
+def _marked(lazy: pl.LazyFrame, marks: pl.Expr, shown: Sequence[pl.Expr | str]) -> pl.DataFrame:
+    return lazy.with_row_index("\0row").filter(marks).head(N_EXAMPLES).select(shown).collect()
 
 
 def plain_rows(frame: pl.DataFrame) -> tuple[dict[str, Any], ...]:

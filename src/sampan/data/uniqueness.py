@@ -9,28 +9,28 @@ import numpy as np
 import polars as pl
 
 COUNT = "\0n"
-_FEW_ROWS = 100_000  # below that, grouping is as quick
 
 
-def repeated(lazy: pl.LazyFrame, columns: Sequence[str], *, few_rows: int = _FEW_ROWS) -> pl.DataFrame:
+def repeated(lazy: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Return the values of `columns` that more than one row has, with the number of rows in COUNT, most first.
 
     Rows with a missing value are left out. Each row becomes a 64-bit number, equal where values are equal; only rows whose number repeats
     are grouped by their values, so that a collision of numbers costs time and never an answer.
     """
-    keys = lazy.select(columns).drop_nulls().collect(engine="streaming")
-    if keys.height > few_rows:
-        numbers = _numbers(keys)
-        again = _repeated(numbers)
-        keys = keys.filter(pl.Series(np.isin(numbers, again))) if len(again) else keys.clear()
-    sizes = keys.lazy().group_by(columns).agg(pl.len().alias(COUNT)).filter(pl.col(COUNT) > 1)
-    return sizes.sort(COUNT, *columns, descending=[True, *[False] * len(columns)]).collect()
+    present = lazy.select(columns).filter(pl.all_horizontal(pl.col(column).is_not_null() for column in columns))
+    number = _number(columns, lazy.collect_schema())
+    again = _repeated(present.select(number).collect(engine="streaming").to_series().to_numpy())
+    sharing = present.filter(number.is_in(pl.lit(pl.Series(again)).implode()))
+    sizes = sharing.group_by(columns).agg(pl.len().alias(COUNT)).filter(pl.col(COUNT) > 1)
+    if not len(again):
+        return sizes.collect_schema().to_frame()
+    return sizes.sort(COUNT, *columns, descending=[True, *[False] * len(columns)]).collect(engine="streaming")
 
 
-def _numbers(keys: pl.DataFrame) -> np.ndarray[Any, Any]:
-    if keys.width == 1 and keys.dtypes[0].is_integer():
-        return keys.to_series().to_numpy()
-    return keys.hash_rows().to_numpy()
+def _number(columns: Sequence[str], schema: pl.Schema) -> pl.Expr:
+    """Turn the values of a row into one number; a whole number is one already."""
+    alone = pl.col(columns[0])
+    return (alone if len(columns) == 1 and schema[columns[0]].is_integer() else pl.struct(columns).hash()).alias("\0number")
 
 
 def _repeated(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
