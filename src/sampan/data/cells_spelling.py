@@ -17,6 +17,7 @@ import numpy as np
 from sampan.data.cells_columns import Column, Suspect
 
 _RATIO = 5  # how many times as frequent the right value must be
+_SPELLED = 2  # the same for a spelling, which is one value either way
 _MIN_FREQUENT = 4
 _MIN_LENGTH = 4
 _REPLACED = 0.2  # of the letters
@@ -54,7 +55,7 @@ def _spellings(column: Column) -> Iterator[tuple[int, int]]:
         if len(codes) < 2:
             continue
         right = max(codes, key=lambda code: (int(column.counts[code]), -code))
-        yield from ((code, right) for code in codes if column.counts[code] * _RATIO <= column.counts[right])
+        yield from ((code, right) for code in codes if column.counts[code] * _SPELLED <= column.counts[right])
 
 
 def _folded(word: str) -> str:
