@@ -51,8 +51,8 @@ def main() -> int:
         baseline = max(scores(rare_cells(dirty, share), wrong)[2] for share in SHARES)
         size = dirty.height * dirty.width
         print(
-            f"{name:12}{size:>9,}{len(wrong):>8,}{len(found):>8,}{precision:>11.3f}{recall:>8.3f}{f1:>7.3f}"
-            f"{len(right) / max(len(wrong), 1):>10.3f}{baseline:>10.3f}{spent:>7.2f}"
+            f"{name:12}{size:>10,}{len(wrong):>10,}{len(found):>10,}{precision:>10.3f}{recall:>10.3f}{f1:>10.3f}"
+            f"{len(right) / max(len(wrong), 1):>10.3f}{baseline:>10.3f}{spent:>10.2f}"
         )
         if name in GOALS:
             reached[f"{name}: F1 {f1:.3f}, goal: at least {F1}"] = f1 >= F1
