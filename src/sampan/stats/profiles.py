@@ -1,139 +1,314 @@
-"""Profiles: what a table's columns hold, small enough to store, and exact to merge.
+"""Profiles: what a table holds, small enough to store, and exact to merge.
 
 A number becomes an order-preserving code (sign, exponent and nine bits of its mantissa: relative width 2⁻⁹; whole numbers to 1,024 are
 exact), a timestamp its hour, a date its day. Counts per code add up, so the profile of the whole is the merge of its parts' profiles, bit
-for bit, in any order; quantiles and histograms come from the codes. Texts, and the number of distinct values, are kept by bottom-k
-sampling: the k values with the smallest hashes, each text with its exact count; up to k distinct values that is everything.
+for bit, in any order; quantiles and histograms come from the codes. Texts, the number of distinct values, rows and missing patterns are
+kept by bottom-k sampling: the k with the smallest hashes, each with its exact count; up to k distinct ones that is everything. Co-moments
+of the number columns are in `comoments.py`. A profile is built batch by batch and never holds the table.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from sampan.errors import ParameterError
-from sampan.stats.stable_hash import NAME, hash_numbers, hash_texts
+from sampan.stats.codes import Codes
+from sampan.stats.column_counting import CountedHashes, Flags, NumberCounter, Numbers, TextCounter
+from sampan.stats.column_profiles import ColumnProfile, merge_columns, smallest_kept
+from sampan.stats.comoments import MOST_COLUMNS, CoMomentCounter, CoMoments, levels_of, merge_comoments
+from sampan.stats.stable_hash import NAME, Hashes, fold, hash_texts, mix, number_bits
 
-K_TEXTS = 4_096
-K_NUMBERS = 1_024
-_SHIFT = 43  # of 64 bits; 21 remain: sign, 11 of the exponent, 9 of the mantissa
-_DENSE_SPAN = 8  # times the number of values: beyond that, sorting is cheaper than counting places
-_HOUR_US = 3_600_000_000
-_HASH_RANGE = float(2**64)
+__all__ = ["ColumnProfile", "Profile", "ProfileBuilder", "merge_profiles", "profile_table"]
 
-Codes = np.ndarray[Any, np.dtype[np.int64]]
+K_ROWS = 4_096
+K_PATTERNS = 1_024
+BATCH_ROWS = 1 << 16
+_NULL = np.uint64(0xA0761D6478BD642F)
 
 
-class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """One column. `codes` ascend and `counts` go with them; texts have `values` instead."""
+class Pattern(msgspec.Struct, frozen=True):
+    """Columns that are missing together, and in how many rows exactly they and no others are."""
 
-    name: str
-    kind: str  # number | timestamp | date | text | other
-    whole: bool = False  # all integers by type
-    n: int = 0
-    n_null: int = 0
-    n_nan: int = 0  # NaN or infinite; in no code
-    minimum: float | int | str | None = None
-    maximum: float | int | str | None = None
-    codes: list[int] = []
-    counts: list[int] = []
-    values: dict[str, int] = {}
-    hashes: list[int] = []  # ascending, the smallest k
-
-    @property
-    def null_share(self) -> float:
-        """The share of rows without a value; 0 for no rows."""
-        return self.n_null / self.n if self.n else 0.0
-
-    @property
-    def n_present(self) -> int:
-        """Rows with a finite value."""
-        return self.n - self.n_null - self.n_nan
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether there are more distinct values than are kept."""
-        return len(self.hashes) >= _k(self.kind)
-
-    @property
-    def n_distinct(self) -> int:
-        """Distinct values: exact while all are kept, then estimated (standard error 1/√k), and never more than there are rows."""
-        if not self.is_sampled:
-            return len(self.hashes)
-        return min(round((len(self.hashes) - 1) * _HASH_RANGE / self.hashes[-1]), self.n_present)
-
-    def top(self, n: int = 5) -> list[tuple[str, int]]:
-        """Return the most frequent texts (of those kept), most frequent first."""
-        return sorted(self.values.items(), key=lambda item: (-item[1], item[0]))[:n]
-
-    def quantiles(self, shares: Sequence[float]) -> list[float]:
-        """Return quantiles of a number or time, accurate to the width of a code; [] for no values."""
-        if not self.codes:
-            return []
-        cumulative = np.cumsum(self.counts)
-        at = np.searchsorted(cumulative, np.asarray(shares) * cumulative[-1], side="left").clip(0, len(self.codes) - 1)
-        middles = _middles(np.asarray(self.codes, dtype=np.int64), self.kind, whole=self.whole)[at]
-        low, high = _bound(self.minimum), _bound(self.maximum)
-        return [float(v) for v in np.clip(middles, low, high)]
-
-    def histogram(self, n_bins: int = 24) -> tuple[list[float], list[int]]:
-        """Return (edges, counts) of equally wide bins from minimum to maximum; ([], []) for no values."""
-        if not self.codes:
-            return [], []
-        low, high = _bound(self.minimum), _bound(self.maximum)
-        if low == high:
-            return [low, high], [int(sum(self.counts))]
-        middles = np.clip(_middles(np.asarray(self.codes, dtype=np.int64), self.kind, whole=self.whole), low, high)
-        scale = 1.0 if math.isfinite(high - low) else 0.5  # the range of floats is twice what a float can hold
-        counts, edges = np.histogram(middles * scale, bins=n_bins, range=(low * scale, high * scale), weights=np.asarray(self.counts))
-        return [float(e) for e in edges / scale], [int(c) for c in counts]
+    columns: tuple[str, ...]
+    n: int
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A table's columns, in its order."""
+    """A table's columns, in its order, and what its rows have in common."""
 
     n_rows: int
     columns: tuple[ColumnProfile, ...]
     hash_name: str = NAME
+    row_hash_bytes: bytes = b""  # uint64, ascending, the smallest k of distinct rows
+    row_count_bytes: bytes = b""  # int64, how often each of them occurs
+    missing: tuple[Pattern, ...] = ()  # by the hash of what is missing
+    comoments: CoMoments = CoMoments()
 
     def column(self, name: str) -> ColumnProfile | None:
         """Return a column by name."""
         return next((c for c in self.columns if c.name == name), None)
 
+    @property
+    def row_hashes(self) -> Hashes:
+        """The k smallest hashes of distinct rows, ascending."""
+        return np.frombuffer(self.row_hash_bytes, dtype=np.uint64)
 
-def profile_table(frame: pl.DataFrame, *, done: Callable[[str], None] = lambda _: None) -> Profile:
-    """Profile every column; `done` is told the name of each that is."""
-    columns = []
-    for name in frame.columns:
-        columns.append(_profile_column(frame[name]))
-        done(name)
-    return Profile(n_rows=frame.height, columns=tuple(columns))
+    @property
+    def row_counts(self) -> Codes:
+        """How often each of these rows occurs."""
+        return np.frombuffer(self.row_count_bytes, dtype=np.int64)
+
+    @property
+    def rows_are_sampled(self) -> bool:
+        """Whether there are more distinct rows than hashes are kept of."""
+        return len(self.row_hash_bytes) // 8 >= K_ROWS
+
+    @property
+    def repeated_share(self) -> float:
+        """The share of rows that repeat an earlier one: exact up to k distinct rows, then estimated from k of them."""
+        counts = self.row_counts
+        return float((counts - 1).sum() / counts.sum()) if len(counts) else 0.0
+
+    def merge(self, *others: Profile) -> Profile:
+        """Return the profile of these rows and the others'."""
+        return merge_profiles(self, *others)
+
+    def pack(self) -> bytes:
+        """Write it compactly, for a store."""
+        return zlib.compress(msgspec.msgpack.encode(self), 6)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Profile:
+        """Read what `pack` wrote."""
+        return msgspec.msgpack.decode(zlib.decompress(packed), type=cls)
 
 
-def merge_profiles(a: Profile, b: Profile) -> Profile:
-    """Return the profile of the rows of both. Every count is what profiling them together would have given.
+def profile_table(frame: pl.DataFrame | pl.LazyFrame, *, done: Callable[[str], None] = lambda _: None) -> Profile:
+    """Profile every column, of a lazy frame batch by batch; `done` is told the name of each column at the end."""
+    builder = ProfileBuilder(frame.collect_schema())
+    batches = frame.iter_slices(BATCH_ROWS) if isinstance(frame, pl.DataFrame) else frame.collect_batches(chunk_size=BATCH_ROWS)
+    for batch in batches:
+        builder.add(batch)
+    found = builder.profile()
+    for column in found.columns:
+        done(column.name)
+    return found
+
+
+def merge_profiles(first: Profile, *others: Profile) -> Profile:
+    """Return the profile of the rows of all. Every count is what profiling them together would have given.
 
     Raises
     ------
     ParameterError : other columns, a column of another kind, or hashed another way.
     """
-    if a.hash_name != b.hash_name:
-        raise ParameterError(f"profiles hashed as {a.hash_name} and {b.hash_name} cannot be merged", hint="profile the older data again")
-    kinds_a, kinds_b = [(c.name, c.kind) for c in a.columns], [(c.name, c.kind) for c in b.columns]
-    if kinds_a != kinds_b:
-        odd = next((f"{x} and {y}" for x, y in zip(kinds_a, kinds_b, strict=False) if x != y), "their number of columns")
-        raise ParameterError(f"profiles of different tables cannot be merged: {odd}", hint="profile tables of one schema")
-    merged = tuple(_merge_columns(x, y) for x, y in zip(a.columns, b.columns, strict=True))
-    return Profile(n_rows=a.n_rows + b.n_rows, columns=merged)
+    parts = [first, *others]
+    for other in others:
+        _check_mergeable(first, other)
+    row_hashes, row_counts = _merge_counted(K_ROWS, [(part.row_hashes, part.row_counts) for part in parts])
+    return Profile(
+        n_rows=sum(part.n_rows for part in parts),
+        columns=tuple(merge_columns(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
+        row_hash_bytes=row_hashes.tobytes(),
+        row_count_bytes=row_counts.tobytes(),
+        missing=_merge_patterns([part.missing for part in parts]),
+        comoments=merge_comoments([part.comoments for part in parts], lowest=_lowest_level(row_hashes)),
+    )
 
 
-def _k(kind: str) -> int:
-    return K_TEXTS if kind == "text" else K_NUMBERS
+class ProfileBuilder:
+    """Builds a profile from batches of rows, in any order.
+
+    Parameters
+    ----------
+    schema : the table's columns; every batch has them
+    """
+
+    def __init__(self, schema: Mapping[str, pl.DataType]) -> None:
+        self.kinds = {name: _kind(dtype) for name, dtype in schema.items()}
+        self._whole = {name: dtype.is_integer() or self.kinds[name] in ("timestamp", "date") for name, dtype in schema.items()}
+        self._numbers = {n: NumberCounter(k, smallest_kept(k)) for n, k in self.kinds.items() if k not in ("text", "other")}
+        self._texts = {name: TextCounter(smallest_kept("text")) for name, kind in self.kinds.items() if kind == "text"}
+        self._n_null = dict.fromkeys(self.kinds, 0)
+        self._n_rows = 0
+        self._factors = _factors(self.kinds)
+        self._rows = CountedHashes(K_ROWS)
+        self._missing = _PatternCounter(self._factors)
+        numbers = [name for name, kind in self.kinds.items() if kind == "number"]
+        self._comoments = CoMomentCounter(numbers[:MOST_COLUMNS])
+
+    def add(self, batch: pl.DataFrame, texts: Mapping[str, pa.DictionaryArray] | None = None) -> None:
+        """Count a batch. `texts` may hold the text columns as dictionaries, where they were read so; they then need not be in `batch`."""
+        n = batch.height if batch.width else len(next(iter((texts or {}).values())))
+        if not n:
+            return
+        self._n_rows += n
+        rows = np.zeros(n, dtype=np.uint64)
+        kept: dict[str, tuple[Numbers, Flags | None]] = {}
+        nulls: dict[str, Flags] = {}
+        for name, kind in self.kinds.items():
+            if kind == "text":
+                found = texts[name] if texts and name in texts else dictionary_of(batch[name])
+                missing = self._add_texts(name, found, rows)
+            elif kind == "other":
+                missing = batch[name].is_null().to_numpy() if batch[name].null_count() else None
+            else:
+                values, missing = self._add_numbers(name, batch[name], rows)
+                kept[name] = values, missing
+            if missing is not None:
+                nulls[name] = missing
+                self._n_null[name] += int(missing.sum())
+        self._missing.add(nulls, n)
+        self._add_rows(mix(rows), kept)
+
+    def profile(self) -> Profile:
+        """Return the profile of what was added."""
+        row_hashes, row_counts = self._rows.found()
+        self._comoments.leave_out_below(_lowest_level(row_hashes))
+        return Profile(
+            n_rows=self._n_rows,
+            columns=tuple(self._column(name, kind) for name, kind in self.kinds.items()),
+            row_hash_bytes=row_hashes.tobytes(),
+            row_count_bytes=row_counts.tobytes(),
+            missing=self._missing.found(),
+            comoments=self._comoments.found(),
+        )
+
+    def _add_numbers(self, name: str, column: pl.Series, rows: Hashes) -> tuple[Numbers, Flags | None]:
+        values, missing = _numbers_of(column, self.kinds[name])
+        bits = number_bits(values)
+        self._numbers[name].add(values, missing)
+        with np.errstate(over="ignore"):
+            part = fold(bits)
+            part *= self._factors[name]
+            if missing is not None:
+                part[missing] = _NULL * self._factors[name]
+            rows += part
+        return values, missing
+
+    def _add_texts(self, name: str, column: pa.DictionaryArray, rows: Hashes) -> Flags | None:
+        """Count texts; rows without one have the place past the dictionary's end."""
+        dictionary, indices = column.dictionary, column.indices
+        missing = indices.is_null().to_numpy(zero_copy_only=False) if indices.null_count else None
+        places = (indices.fill_null(len(dictionary)) if missing is not None else indices).to_numpy(zero_copy_only=False)
+        hashes = self._texts[name].add(dictionary, places)
+        with np.errstate(over="ignore"):
+            parts = np.append(hashes, _NULL) * self._factors[name]
+            rows += parts[places]
+        return missing
+
+    def _add_rows(self, hashes: Hashes, kept: Mapping[str, tuple[Numbers, Flags | None]]) -> None:
+        self._rows.add(hashes)
+        self._comoments.leave_out_below(_lowest_level(self._rows.smallest()))
+        wanted = self._comoments.wanted(hashes)
+        if not len(wanted) or not self._comoments.columns:
+            return
+        values = np.empty((len(wanted), len(self._comoments.columns)))
+        for place, name in enumerate(self._comoments.columns):
+            numbers, missing = kept[name]
+            values[:, place] = numbers[wanted]
+            if missing is not None:
+                values[missing[wanted], place] = np.nan
+        self._comoments.add(hashes[wanted], values)
+
+    def _column(self, name: str, kind: str) -> ColumnProfile:
+        said: dict[str, Any] = {"name": name, "kind": kind, "n": self._n_rows, "n_null": self._n_null[name], "whole": self._whole[name]}
+        if kind == "other":
+            return ColumnProfile(**{**said, "whole": False})
+        if kind == "text":
+            texts = self._texts[name]
+            values, hashes = texts.found()
+            return ColumnProfile(**said, minimum=texts.minimum, maximum=texts.maximum, values=values, hash_bytes=hashes.tobytes())
+        numbers = self._numbers[name]
+        (codes, counts), hashes = numbers.found()
+        return ColumnProfile(
+            **said,
+            n_nan=numbers.n_nan,
+            minimum=numbers.minimum,
+            maximum=numbers.maximum,
+            code_bytes=codes.tobytes(),
+            count_bytes=counts.tobytes(),
+            hash_bytes=hashes.tobytes(),
+        )
+
+
+class _PatternCounter:
+    """Counts which columns are missing together."""
+
+    def __init__(self, factors: Mapping[str, np.uint64]) -> None:
+        self._factors = factors
+        self._counted = CountedHashes(K_PATTERNS)
+        self._columns: dict[int, tuple[str, ...]] = {}
+
+    def add(self, nulls: Mapping[str, Flags], n: int) -> None:
+        if not nulls:
+            self._count(np.zeros(1, dtype=np.uint64), np.array([n]), {0: ()})
+            return
+        sums = np.zeros(n, dtype=np.uint64)
+        with np.errstate(over="ignore"):
+            for name, missing in nulls.items():
+                sums[missing] += self._factors[name]
+        found, first, counts = _count_few(sums)
+        self._count(
+            found,
+            counts,
+            {
+                k: tuple(name for name, missing in nulls.items() if missing[at])
+                for k, at in zip(found.tolist(), first.tolist(), strict=True)
+            },
+        )
+
+    def found(self) -> tuple[Pattern, ...]:
+        hashes, counts = self._counted.found()
+        return tuple(Pattern(self._columns[key], n) for key, n in zip(hashes.tolist(), counts.tolist(), strict=True))
+
+    def _count(self, sums: Hashes, counts: Codes, columns: Mapping[int, tuple[str, ...]]) -> None:
+        hashes = mix(sums)
+        self._counted.add(hashes, counts)
+        for key, pattern in zip(hashes.tolist(), sums.tolist(), strict=True):
+            self._columns.setdefault(key, columns[pattern])
+
+
+def _count_few(sums: Hashes) -> tuple[Hashes, Codes, Codes]:
+    """Return the distinct sums, where each first stands, and how often; quick where almost all rows miss nothing."""
+    some = np.flatnonzero(sums)
+    found, first, counts = np.unique(sums[some], return_index=True, return_counts=True)
+    places = some[first]
+    if len(some) < len(sums):
+        found, counts = np.append(found, np.uint64(0)), np.append(counts, len(sums) - len(some))
+        places = np.append(places, int(np.argmin(sums != 0)))
+    return found, places, counts.astype(np.int64)
+
+
+def dictionary_of(column: pl.Series) -> pa.DictionaryArray:
+    """Return a column of texts as a dictionary and places in it."""
+    found = column.cast(pl.String).to_arrow().cast(pa.large_string()).dictionary_encode()
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def _numbers_of(column: pl.Series, kind: str) -> tuple[Numbers, Flags | None]:
+    """Return a column as numbers (moments in microseconds, dates in days), and where it is missing; there another row's number stands."""
+    if kind == "timestamp":
+        column = column.dt.epoch("us")
+    elif kind == "date":
+        column = column.to_physical().cast(pl.Int64)
+    elif column.dtype == pl.Boolean or column.dtype.is_decimal():
+        column = column.cast(pl.Float64)
+    if not column.null_count():
+        return column.to_numpy(), None
+    array = column.to_arrow()  # its buffers, since Polars would start its engine for every one of these small steps
+    missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False))
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    values = np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)].copy()
+    values[missing] = 0 if missing.all() else values[np.argmin(missing)]
+    return values, missing
 
 
 def _kind(dtype: pl.DataType) -> str:
@@ -143,133 +318,47 @@ def _kind(dtype: pl.DataType) -> str:
         return "timestamp"
     if dtype == pl.Date:
         return "date"
-    return "text" if dtype in (pl.String, pl.Categorical, pl.Enum) else "other"
+    return "text" if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)) else "other"
 
 
-def _profile_column(values: pl.Series) -> ColumnProfile:
-    kind = _kind(values.dtype)
-    n, n_null = len(values), values.null_count()
-    if kind == "text":
-        return _profile_text(values.cast(pl.String), n, n_null)
-    if kind == "other":
-        return ColumnProfile(name=values.name, kind=kind, n=n, n_null=n_null)
-    whole = values.dtype.is_integer() or kind in ("timestamp", "date")
-    present = values.drop_nulls()
-    if isinstance(values.dtype, pl.Datetime):
-        present = present.dt.epoch("us")
-    elif kind == "date":
-        present = present.dt.epoch("d")
-    numbers = present.cast(pl.Float64).to_numpy()
-    finite = numbers[np.isfinite(numbers)]
-    codes, counts = _count(_encode(finite, kind))
-    hashes = np.sort(hash_numbers(np.unique(finite) if len(finite) < K_NUMBERS else pl.Series(finite).unique().to_numpy()))[:K_NUMBERS]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
-    return ColumnProfile(
-        name=values.name,
-        kind=kind,
-        whole=whole,
-        n=n,
-        n_null=n_null,
-        n_nan=len(numbers) - len(finite),
-        minimum=int(low) if whole and low is not None else low,
-        maximum=int(high) if whole and high is not None else high,
-        codes=codes.tolist(),
-        counts=counts.tolist(),
-        hashes=hashes.tolist(),
-    )
+def _factors(names: Sequence[str] | Mapping[str, Any]) -> dict[str, np.uint64]:
+    """Return an odd number for each column, by its name: a row's hash does not depend on the order of the columns."""
+    hashes = hash_texts(pl.Series(list(names), dtype=pl.String))
+    return {name: np.uint64(int(key) | 1) for name, key in zip(names, hashes.tolist(), strict=True)}
 
 
-def _profile_text(values: pl.Series, n: int, n_null: int) -> ColumnProfile:
-    counted = values.drop_nulls().rename("value").value_counts(name="n")
-    texts, counts = counted["value"], counted["n"]
-    hashes = hash_texts(texts)
-    order = np.argsort(hashes, kind="stable")[:K_TEXTS]
-    kept = dict(zip(texts.gather(order).to_list(), counts.gather(order).to_list(), strict=True))
-    low, high = texts.min(), texts.max()
-    return ColumnProfile(
-        name=values.name,
-        kind="text",
-        n=n,
-        n_null=n_null,
-        minimum=str(low) if low is not None else None,
-        maximum=str(high) if high is not None else None,
-        values=kept,
-        hashes=hashes[order].tolist(),
-    )
+def _lowest_level(row_hashes: Hashes) -> int:
+    return int(levels_of(row_hashes[K_ROWS - 1 : K_ROWS])[0]) if len(row_hashes) >= K_ROWS else 0
 
 
-def _encode(numbers: np.ndarray[Any, Any], kind: str) -> Codes:
-    if kind == "timestamp":
-        return np.asarray(np.floor_divide(numbers, _HOUR_US), dtype=np.int64)
-    if kind == "date":
-        return np.asarray(numbers, dtype=np.int64)
-    magnitude = np.abs(numbers).view(np.int64) >> _SHIFT
-    return np.asarray(np.where(numbers < 0, -magnitude, magnitude), dtype=np.int64)
+def _check_mergeable(a: Profile, b: Profile) -> None:
+    if a.hash_name != b.hash_name:
+        raise ParameterError(f"profiles hashed as {a.hash_name} and {b.hash_name} cannot be merged", hint="profile the older data again")
+    kinds_a, kinds_b = [(c.name, c.kind) for c in a.columns], [(c.name, c.kind) for c in b.columns]
+    if kinds_a != kinds_b:
+        odd = next((f"{x} and {y}" for x, y in zip(kinds_a, kinds_b, strict=False) if x != y), "their number of columns")
+        raise ParameterError(f"profiles of different tables cannot be merged: {odd}", hint="profile tables of one schema")
 
 
-def _middles(codes: Codes, kind: str, *, whole: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the value in the middle of each code."""
-    if kind == "timestamp":
-        return np.asarray(codes * float(_HOUR_US) + _HOUR_US / 2, dtype=np.float64)
-    if kind == "date":
-        return codes.astype(np.float64)
-    low = (np.abs(codes) << _SHIFT).view(np.float64)
-    high = ((np.abs(codes) + 1) << _SHIFT).view(np.float64)
-    if whole:  # the whole numbers inside the code: exactly one up to 1,024
-        low, high = np.ceil(low), np.maximum(np.ceil(high) - 1, np.ceil(low))
-    middle = np.where(codes == 0, 0.0, low + (high - low) / 2)
-    return np.asarray(np.where(codes < 0, -middle, middle), dtype=np.float64)
+def _merge_counted(k: int, parts: Sequence[tuple[Hashes, Codes]]) -> tuple[Hashes, Codes]:
+    counted = CountedHashes(k)
+    for hashes, counts in parts:
+        counted.add(hashes, counts)
+    return counted.found()
 
 
-def _count(codes: Codes) -> tuple[Codes, Codes]:
-    if not len(codes):
-        return codes, codes
-    low, high = int(codes.min()), int(codes.max())
-    if high - low > _DENSE_SPAN * len(codes):
-        found, counts = np.unique(codes, return_counts=True)
-        return found, counts.astype(np.int64)
-    dense = np.bincount(codes - low)
-    filled = np.flatnonzero(dense)
-    return (filled + low).astype(np.int64), dense[filled].astype(np.int64)
-
-
-def _bound(value: float | str | None) -> float:
-    return float(value) if value is not None else float("nan")
-
-
-def _merge_columns(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
-    codes = np.concatenate([np.asarray(a.codes, dtype=np.int64), np.asarray(b.codes, dtype=np.int64)])
-    found, place = np.unique(codes, return_inverse=True)
-    counts = np.zeros(len(found), dtype=np.int64)
-    np.add.at(counts, place, np.asarray([*a.counts, *b.counts], dtype=np.int64))
-    hashes = sorted({*a.hashes, *b.hashes})[: _k(a.kind)]
-    return ColumnProfile(
-        name=a.name,
-        kind=a.kind,
-        whole=a.whole and b.whole,
-        n=a.n + b.n,
-        n_null=a.n_null + b.n_null,
-        n_nan=a.n_nan + b.n_nan,
-        minimum=_least(a.minimum, b.minimum),
-        maximum=_greatest(a.maximum, b.maximum),
-        codes=found.tolist(),
-        counts=counts.tolist(),
-        values=_merge_values(a, b, hashes),
-        hashes=hashes,
-    )
-
-
-def _merge_values(a: ColumnProfile, b: ColumnProfile, hashes: list[int]) -> dict[str, int]:
-    """Add up the counts of the texts whose hashes are kept: a text among the smallest of both is among the smallest of each."""
-    hash_of = {**dict(zip(a.values, a.hashes, strict=True)), **dict(zip(b.values, b.hashes, strict=True))} if a.kind == "text" else {}
-    kept = set(hashes)
-    ordered = sorted((h, text) for text, h in hash_of.items() if h in kept)
-    return {text: a.values.get(text, 0) + b.values.get(text, 0) for _, text in ordered}
-
-
-def _least(a: Any, b: Any) -> Any:
-    return min((v for v in (a, b) if v is not None), default=None)
-
-
-def _greatest(a: Any, b: Any) -> Any:
-    return max((v for v in (a, b) if v is not None), default=None)
+def _merge_patterns(parts: Sequence[tuple[Pattern, ...]]) -> tuple[Pattern, ...]:
+    names = sorted({name for part in parts for pattern in part for name in pattern.columns})
+    factors = _factors(names)
+    counted = CountedHashes(K_PATTERNS)
+    columns: dict[int, tuple[str, ...]] = {}
+    sums, counts = [], []
+    for pattern in (pattern for part in parts for pattern in part):
+        sums.append(sum(int(factors[name]) for name in pattern.columns) % 2**64)
+        counts.append(pattern.n)
+        columns[sums[-1]] = pattern.columns
+    hashes = mix(np.array(sums, dtype=np.uint64))
+    of = dict(zip(hashes.tolist(), sums, strict=True))
+    counted.add(hashes, np.array(counts, dtype=np.int64))
+    found, totals = counted.found()
+    return tuple(Pattern(columns[of[key]], n) for key, n in zip(found.tolist(), totals.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,95 @@ import pyarrow as pa
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
-NAME = "polynomial-splitmix64/1"  # sketches of another name must not be merged with ours
-_FACTOR = np.uint64(0x100000001B3)
+NAME = "polynomial-splitmix64/2"  # sketches of another name must not be merged with ours
+EXACT_WHOLE = 2**53  # a float holds every whole number up to here
+_FACTOR = 0x100000001B3
+_INVERSE = pow(_FACTOR, -1, 2**64)
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_WIDE = 8  # bytes of the integers that may not fit into a float
+_CHUNK_BYTES = 1 << 18  # of text at a time: what fits into a processor's cache
+_HALF, _30, _27, _31 = np.uint64(32), np.uint64(30), np.uint64(27), np.uint64(31)
+
+
+def number_bits(values: np.ndarray[Any, Any]) -> Hashes:
+    """Return what identifies each number: the bits of the equal float, with -0.0 as 0.0; integers beyond 2^53 are their own bits."""
+    if values.dtype.kind not in "iu":
+        return (values.astype(np.float64, copy=False) + 0.0).view(np.uint64)
+    bits = values.astype(np.float64).view(np.uint64)
+    if values.dtype.itemsize == _WIDE and len(values) and (int(values.max()) > EXACT_WHOLE or int(values.min()) < -EXACT_WHOLE):
+        wide = (values > EXACT_WHOLE) | (values < -EXACT_WHOLE)
+        bits = np.where(wide, values.astype(np.uint64), bits)
+    return bits
 
 
 def hash_numbers(values: np.ndarray[Any, Any]) -> Hashes:
-    """Hash numbers by their bits; -0.0 counts as 0.0 and integers up to 2^53 as the equal float."""
-    bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.uint64)
-    return _mix(bits)
+    """Hash numbers by what `number_bits` says of them."""
+    return mix(number_bits(np.asarray(values)))
 
 
 def hash_texts(values: pl.Series) -> Hashes:
     """Hash texts, none of them null, by their UTF-8 bytes."""
-    array = values.to_arrow().cast(pa.large_string())
+    return hash_arrow_texts(values.to_arrow())
+
+
+def hash_arrow_texts(values: pa.Array) -> Hashes:
+    """Hash the texts of an Arrow array, none of them null, by their UTF-8 bytes.
+
+    A text's hash is Σ (byte + 1)·factorⁱ modulo 2⁶⁴, mixed with its length. All texts of a chunk share one running sum of their bytes times
+    the factor's powers; what a text adds to it, times the inverse power of where it begins, is its own sum.
+    """
+    array = values.cast(pa.large_string())
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    hashes = lengths.astype(np.uint64)
-    filled = lengths > 0
-    if filled.any():
-        data = np.frombuffer(array.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]].astype(np.uint64) + np.uint64(1)
-        place = np.arange(len(data)) - np.repeat(starts - offsets[0], lengths)
-        powers = np.ones(int(lengths.max()), dtype=np.uint64)
+    hashes = np.diff(offsets).astype(np.uint64)
+    if not len(hashes) or offsets[-1] == offsets[0]:
+        return mix(hashes)
+    data = np.frombuffer(array.buffers()[2], dtype=np.uint8)
+    first = 0
+    while first < len(hashes):
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _CHUNK_BYTES, side="right")) - 1)
+        last = min(last, len(hashes))
+        begin, end = int(offsets[first]), int(offsets[last])
+        powers, inverses = _powers(max(1 << (end - begin).bit_length(), _CHUNK_BYTES))
+        sums = np.empty(end - begin + 1, dtype=np.uint64)
+        sums[0] = 0
         with np.errstate(over="ignore"):
-            np.multiply.accumulate(np.full(len(powers) - 1, _FACTOR), out=powers[1:])
-            sums = np.add.reduceat(data * powers[place], (starts - offsets[0])[filled])
-            hashes[filled] += sums
-    return _mix(hashes)
+            terms = (data[begin:end].astype(np.uint64) + np.uint64(1)) * powers[: end - begin]
+            np.cumsum(terms, out=sums[1:])
+            starts, ends = offsets[first:last] - begin, offsets[first + 1 : last + 1] - begin
+            hashes[first:last] += (sums[ends] - sums[starts]) * inverses[starts]
+        first = last
+    return mix(hashes)
 
 
-def _mix(bits: Hashes) -> Hashes:
+@lru_cache(maxsize=2)
+def _powers(n: int) -> tuple[Hashes, Hashes]:
+    """Return the factor's powers 0 … n - 1, and those of its inverse modulo 2⁶⁴."""
+    found = []
+    for factor in (_FACTOR, _INVERSE):
+        powers = np.full(n, np.uint64(factor), dtype=np.uint64)
+        powers[0] = 1
+        with np.errstate(over="ignore"):
+            found.append(np.multiply.accumulate(powers))
+    return found[0], found[1]
+
+
+def mix(bits: Hashes) -> Hashes:
     """Spread bits evenly (the finalizer of splitmix64, S. Vigna 2015)."""
     with np.errstate(over="ignore"):
         z = bits + _GAMMA
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+        other = z >> _30
+        z ^= other
+        z *= np.uint64(0xBF58476D1CE4E5B9)
+        np.right_shift(z, _27, out=other)
+        z ^= other
+        z *= np.uint64(0x94D049BB133111EB)
+        np.right_shift(z, _31, out=other)
+        z ^= other
+    return z
+
+
+def fold(bits: Hashes) -> Hashes:
+    """Bring the upper half of the bits into the lower one: floats of whole numbers have nothing there."""
+    folded = bits >> _HALF
+    folded ^= bits
+    return folded

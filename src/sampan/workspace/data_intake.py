@@ -113,7 +113,7 @@ class Intake(DataRoom):
             "format": loaded.format,
             "n_rows": version.n_rows,
             "columns": version.columns,
-            PROFILE: self._record_profile(version.digest),
+            PROFILE: self._record_profile(version.digest, after=newest),
         }
         for fact in ("encoding", "delimiter", "member"):
             if getattr(loaded, fact):

@@ -7,22 +7,22 @@ from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
-
 from sampan.core.digests import Digest
 from sampan.core.graph import Node
 from sampan.core.refs import Ref
-from sampan.errors import BlobUnavailable, IntegrityError, NotFound, ParameterError
+from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data_contracts import Contracts
 from sampan.workspace.data_events import DatasetDescribed
 from sampan.workspace.operation import Room
+from sampan.workspace.profiling import PROFILE, read_profile, record_profile
 
 if TYPE_CHECKING:
     from sampan.stats.profiles import Profile
 
+__all__ = ["KIND", "PROFILE", "DataRoom", "Names", "plain"]
+
 KIND = "dataset"
 Names = list[str]  # inside a room, `list` may be the operation
-PROFILE = "profile_1"  # the fact that names a version's profile; another number when profiles change
 
 
 class DataRoom(Room):
@@ -61,27 +61,13 @@ class DataRoom(Room):
         if after != before:
             self.ws.ledger.append(DatasetDescribed(name=name, facts=after))
 
-    def _record_profile(self, table: Digest) -> Digest:
-        """Profile a table and store the profile; done once for the same content."""
-        from sampan.stats.profiles import profile_table
-
-        def make() -> Digest:
-            frame = self.ws.store.tables.read(table)
-            with self.ws.progress.stage("profiling", total=frame.width, unit="columns") as stage:
-                profile = profile_table(frame, done=lambda column: stage.advance(1, column))
-            return self.ws.store.blobs.put(msgspec.json.encode(profile))
-
-        digest, _ = self.ws.engine.once("profile", [PROFILE, table], make)
-        return str(digest)
+    def _record_profile(self, table: Digest, *, after: Node | None = None) -> Digest:
+        """Profile a table, which grew from `after`, and store the profile; done once for the same content."""
+        return record_profile(self.ws, table, after=after)
 
     def _profile(self, node: Node) -> Profile:
-        """Read a version's profile; where none is recorded, or its bytes are lost or damaged (`fsck` names them), profile anew."""
-        from sampan.stats.profiles import Profile, profile_table
-
-        if PROFILE in node.facts:
-            with suppress(BlobUnavailable, IntegrityError):
-                return msgspec.json.decode(self.ws.store.blobs.read(node.facts[PROFILE]), type=Profile)
-        return profile_table(self.ws.store.tables.read(node.digest))
+        """Read a version's profile; profile anew where there is none."""
+        return read_profile(self.ws, node)
 
     def _towards_check(self, name: str) -> tuple[str, ...]:
         verb = "check" if self.contracts.path(name).exists() else "infer"

@@ -1,0 +1,259 @@
+"""Counting a column's values batch by batch: codes with exact counts, the smallest hashes, texts with exact counts.
+
+What is counted depends on the values alone, never on how they were cut into batches: whole numbers close together are counted one by one,
+others by code, and both ways end in the same codes, counts and hashes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from sampan.stats.codes import Codes, Counts, add_counts, count_codes, encode_hours, encode_numbers
+from sampan.stats.stable_hash import Hashes, hash_arrow_texts, hash_numbers
+
+_WINDOW = 1 << 16  # whole numbers within so many are counted one by one
+_MOST_PENDING = 1 << 18  # codes of batches that wait to be added up
+_MOST_WHOLE = 2**52
+_N_SLOTS = 1 << 14  # of hashes seen lately
+_SLOT = np.uint64(_N_SLOTS - 1)
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_BATCH = 1 << 13
+
+Numbers = np.ndarray[Any, Any]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class SmallestHashes:
+    """The k smallest of all distinct hashes that were added."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._most = _ALL  # what is greater cannot be among the smallest any more
+        self._kept: list[Hashes] = []
+        self._n_kept = 0
+        self._lately = np.zeros(_N_SLOTS, dtype=np.uint64)
+
+    def add(self, hashes: Hashes) -> None:
+        """Add hashes, in any order and as often as they come."""
+        low = hashes[hashes <= self._most] if self._most != _ALL else hashes
+        if len(low) > self.k:
+            slots = (low & _SLOT).astype(np.int64)
+            low = low[self._lately[slots] != low]
+            self._lately[(low & _SLOT).astype(np.int64)] = low
+        if not len(low):
+            return
+        self._kept.append(low)
+        self._n_kept += len(low)
+        if self._n_kept > max(_BATCH, 4 * self.k):
+            self._settle()
+
+    def found(self) -> Hashes:
+        """Return them, ascending."""
+        self._settle()
+        return self._kept[0]
+
+    def _settle(self) -> None:
+        smallest = np.unique(np.concatenate(self._kept or [np.empty(0, np.uint64)]))[: self.k]
+        self._kept, self._n_kept = [smallest], len(smallest)
+        if len(smallest) == self.k:
+            self._most = smallest[-1]
+
+
+class CountedHashes:
+    """The k smallest of all hashes that were added, and how often each was."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._most = _ALL
+        self._hashes: list[Hashes] = []
+        self._counts: list[Codes] = []
+        self._n_kept = 0
+
+    def add(self, hashes: Hashes, counts: Codes | None = None) -> None:
+        """Add hashes, each counted once or as often as `counts` says."""
+        if self._most != _ALL:
+            low = hashes <= self._most
+            hashes, counts = hashes[low], None if counts is None else counts[low]
+        if not len(hashes):
+            return
+        self._hashes.append(hashes)
+        self._counts.append(np.ones(len(hashes), np.int64) if counts is None else counts)
+        self._n_kept += len(hashes)
+        if self._n_kept > max(_BATCH, 4 * self.k):
+            self._settle()
+
+    def found(self) -> tuple[Hashes, Codes]:
+        """Return the hashes, ascending, and their counts."""
+        self._settle()
+        return self._hashes[0], self._counts[0]
+
+    def smallest(self) -> Hashes:
+        """Return the hashes known to be among the smallest so far; fewer than k until k were settled."""
+        return self._hashes[0] if self._hashes and self._most != _ALL else np.empty(0, np.uint64)
+
+    def _settle(self) -> None:
+        hashes = np.concatenate(self._hashes or [np.empty(0, np.uint64)])
+        counts = np.concatenate(self._counts or [np.empty(0, np.int64)])
+        order = np.argsort(hashes, kind="stable")
+        hashes, counts = hashes[order], counts[order]
+        first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])) if len(hashes) else np.empty(0, np.int64)
+        sums = np.add.reduceat(counts, first) if len(first) else counts
+        self._hashes, self._counts = [hashes[first][: self.k]], [sums[: self.k]]
+        self._n_kept = len(self._hashes[0])
+        if self._n_kept == self.k:
+            self._most = self._hashes[0][-1]
+
+
+class NumberCounter:
+    """Counts a column of numbers, dates (as days) or moments (as microseconds)."""
+
+    def __init__(self, kind: str, k: int) -> None:
+        self.kind = kind
+        self.n_nan = 0
+        self.minimum: float | int | None = None
+        self.maximum: float | int | None = None
+        self._hashes = SmallestHashes(k)
+        self._pending: list[Counts] = []
+        self._n_pending = 0
+        self._low = 0  # of the window in which whole numbers are counted one by one
+        self._window = np.zeros(0, dtype=np.int64)
+
+    def add(self, values: Numbers, missing: Flags | None = None) -> None:
+        """Count values; where one is missing, a value that is there stands in for it."""
+        n_missing = 0 if missing is None else int(missing.sum())
+        if len(values) == n_missing:
+            return
+        low, high = values.min(), values.max()
+        if np.isfinite(low) and np.isfinite(high):
+            self._extend(low.item(), high.item())
+            if self._count_if_whole(values, low.item(), high.item()):
+                if missing is not None and n_missing:
+                    self._window[int(values[int(np.argmax(missing))]) - self._low] -= n_missing
+                return
+        there = values if missing is None else values[~missing]
+        finite = np.isfinite(there)
+        if not finite.all():
+            self.n_nan += len(there) - int(finite.sum())
+            self.add(there[finite])
+            return
+        self._pend(count_codes(self._encode(there)))
+        self._hashes.add(hash_numbers(there))
+
+    def found(self) -> tuple[Counts, Hashes]:
+        """Return the codes with their counts, and the smallest hashes."""
+        self._close_window()
+        return add_counts(self._pending), self._hashes.found()
+
+    def _extend(self, low: float | int, high: float | int) -> None:
+        self.minimum = low if self.minimum is None else min(self.minimum, low)
+        self.maximum = high if self.maximum is None else max(self.maximum, high)
+
+    def _count_if_whole(self, values: Numbers, low: float | int, high: float | int) -> bool:
+        """Count whole numbers close together one by one; False, and nothing counted, for others."""
+        if high - low >= _WINDOW or abs(low) >= _MOST_WHOLE or self.kind == "timestamp":
+            return False
+        whole = values if values.dtype.kind in "iu" else values.astype(np.int64)
+        if whole is not values and not np.array_equal(whole, values):
+            return False
+        self._make_room(int(low), int(high))
+        found = np.bincount((whole.astype(np.int64, copy=False) - int(low)) if low else whole)
+        self._window[int(low) - self._low : int(low) - self._low + len(found)] += found
+        return True
+
+    def _make_room(self, low: int, high: int) -> None:
+        """Widen the window so that it spans the range; begin another where it would become too wide."""
+        first, last = min(low, self._low), max(high, self._low + len(self._window) - 1)
+        if len(self._window) and last - first >= _WINDOW:
+            self._close_window()
+        if not len(self._window):
+            self._low, self._window = low, np.zeros(high - low + 1, dtype=np.int64)
+        elif first < self._low or last >= self._low + len(self._window):
+            wider = np.zeros(last - first + 1, dtype=np.int64)
+            wider[self._low - first : self._low - first + len(self._window)] = self._window
+            self._low, self._window = first, wider
+
+    def _close_window(self) -> None:
+        places = np.flatnonzero(self._window)
+        if not len(places):
+            return
+        values, counts = places + self._low, self._window[places]
+        codes = self._encode(values)
+        self._window = np.zeros(0, dtype=np.int64)
+        self._hashes.add(hash_numbers(values))
+        first = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))  # ascending, as the values are
+        self._pend((codes[first], np.add.reduceat(counts, first)))
+
+    def _encode(self, values: Numbers) -> Codes:
+        if self.kind == "timestamp":
+            return encode_hours(values)
+        return values.astype(np.int64) if self.kind == "date" else encode_numbers(values.astype(np.float64, copy=False))
+
+    def _pend(self, counts: Counts) -> None:
+        self._pending.append(counts)
+        self._n_pending += len(counts[0])
+        if self._n_pending > _MOST_PENDING:
+            self._pending = [add_counts(self._pending)]
+            self._n_pending = len(self._pending[0][0])
+
+
+class TextCounter:
+    """Counts a column of texts."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.minimum: str | None = None
+        self.maximum: str | None = None
+        self._most = _ALL
+        self._keys: Hashes = np.empty(0, np.uint64)
+        self._counts: Codes = np.empty(0, np.int64)
+        self._text_of: dict[int, str] = {}
+        self._dictionary: pa.Array | None = None
+        self._hashes: Hashes = np.empty(0, np.uint64)
+        self._places: Codes = np.zeros(1, dtype=np.int64)
+
+    def add(self, dictionary: pa.Array, places: Codes) -> Hashes:
+        """Count texts, given as places in a dictionary (one past its end: no text); returns the hash of each text of the dictionary."""
+        if self._dictionary is None or not self._dictionary.equals(dictionary):
+            self._close_dictionary()
+            self._dictionary, self._hashes = dictionary, hash_arrow_texts(dictionary)
+            self._places = np.zeros(len(dictionary) + 1, dtype=np.int64)
+        self._places += np.bincount(places, minlength=len(self._places))
+        return self._hashes
+
+    def _close_dictionary(self) -> None:
+        """Add the counts of one dictionary, which many batches may share, to those of all."""
+        if self._dictionary is None:
+            return
+        occurs = np.flatnonzero(self._places[:-1])
+        counts, hashes, dictionary = self._places[occurs], self._hashes[occurs], self._dictionary
+        self._dictionary = None
+        at = np.minimum(np.searchsorted(self._keys, hashes), max(len(self._keys) - 1, 0))
+        known = self._keys[at] == hashes if len(self._keys) else np.zeros(len(hashes), dtype=bool)
+        np.add.at(self._counts, at[known], counts[known])
+        if not known.all():
+            self._meet(pl.Series(dictionary.take(pa.array(occurs[~known]))), hashes[~known], counts[~known])
+
+    def _meet(self, texts: pl.Series, hashes: Hashes, counts: Codes) -> None:
+        """Count texts that were not kept so far: new ones, or ones whose hash is too great."""
+        low, high = str(texts.min()), str(texts.max())
+        self.minimum = low if self.minimum is None else min(self.minimum, low)
+        self.maximum = high if self.maximum is None else max(self.maximum, high)
+        places = np.flatnonzero(hashes <= self._most)
+        self._text_of.update(zip(hashes[places].tolist(), texts.gather(places).to_list(), strict=True))
+        keys, place = np.unique(np.concatenate([self._keys, hashes[places]]), return_inverse=True)
+        totals = np.zeros(len(keys), dtype=np.int64)
+        np.add.at(totals, place, np.concatenate([self._counts, counts[places]]))
+        self._keys, self._counts = keys[: self.k], totals[: self.k]
+        if len(self._keys) == self.k:
+            self._most = self._keys[-1]
+        if len(self._text_of) > 4 * self.k:
+            self._text_of = {key: self._text_of[key] for key in self._keys.tolist()}
+
+    def found(self) -> tuple[dict[str, int], Hashes]:
+        """Return the kept texts with their counts, and their hashes, ascending."""
+        self._close_dictionary()
+        return {self._text_of[key]: n for key, n in zip(self._keys.tolist(), self._counts.tolist(), strict=True)}, self._keys

@@ -1,0 +1,270 @@
+"""Co-moments of number columns, exact to add: how often two columns are both there, their sums, and the sums of their products.
+
+Summing floats depends on the order, so values are rounded to a fixed grid and summed as integers: whole numbers below 2²⁴ are exact, others
+keep ten bits of their mantissa; below 2⁻⁴⁰ a value counts as 0, beyond 2⁴⁸ as 2⁴⁸. Not every row is needed for a correlation. A row belongs
+to a level by the leading zeros of its hash (of 16 distinct rows one is of a higher level). Kept are the levels from that of the 4,096th
+smallest hash up: a sample of 4,096 to about 65,536 distinct rows that depends on the rows alone, and so merges exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sampan.stats.codes import Codes, Floats
+from sampan.stats.stable_hash import Hashes
+
+MOST_COLUMNS = 32
+N_LEVELS = 16
+LEVEL_BITS = 4
+_N_PENDING = 32_768
+_LARGEST, _SMALLEST = 2.0**48, 2.0**-40
+_WHOLE = 2.0**24
+_ROUND = np.int64(-(1 << 43))
+_SCALE = 49  # values are multiples of 2⁻⁴⁹, products of 2⁻⁹⁸
+_LIMB = 16  # bits of a piece of a value: products of pieces stay exact in a float
+_N_WORDS = 7  # of 32 bits, of a sum
+_SMALL_PRODUCT = 1 << 18
+_LOW = np.int64(0xFFFF_FFFF)
+
+Sums = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Level(msgspec.Struct, frozen=True):
+    """The co-moments of a level's rows: for every two columns a, b over rows where both are there."""
+
+    level: int
+    n_rows: int
+    n: bytes  # int64, columns x columns
+    sums: bytes  # int64, 3 x columns x columns x words: Σa, Σa², Σab, each Σ word·2³²ⁱ⁻⁹⁸
+
+
+class CoMoments(msgspec.Struct, frozen=True):
+    """The co-moments of a table's first number columns, by level."""
+
+    columns: tuple[str, ...] = ()
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows they were taken from."""
+        return sum(level.n_rows for level in self.levels)
+
+    def correlations(self) -> Floats:
+        """Return Pearson's correlation of every two columns; NaN where one does not vary or they are never there together."""
+        p = len(self.columns)
+        n, sums = np.zeros((p, p), dtype=np.int64), np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
+        for level in self.levels:
+            n, sums = n + _n_of(level, p), sums + _sums_of(level, p)
+        found = np.full((p, p), np.nan)
+        exact = sum(sums[..., word].astype(object) << (32 * word) for word in range(_N_WORDS))
+        for i in range(p):
+            for j in range(i, p):
+                found[i, j] = found[j, i] = _correlation(int(n[i, j]), exact, i, j)
+        return found
+
+
+class CoMomentCounter:
+    """Adds rows up to co-moments."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self._level = 0  # the lowest that is still needed
+        self._rows: dict[int, int] = {}
+        self._n: dict[int, Codes] = {}
+        self._sums: dict[int, Sums] = {}
+        self._hashes: list[Hashes] = []
+        self._values: list[Floats] = []
+        self._n_pending = 0
+
+    def leave_out_below(self, level: int) -> None:
+        """Forget the levels below one, for good."""
+        if level > self._level:
+            self._settle()
+            self._level = level
+            for one in [one for one in self._rows if one < level]:
+                del self._rows[one], self._n[one], self._sums[one]
+
+    def wanted(self, hashes: Hashes) -> Codes:
+        """Return the places of the rows that count, by their hashes."""
+        if self._level == 0:
+            return np.arange(len(hashes))
+        return np.flatnonzero(hashes < np.uint64(1 << (64 - LEVEL_BITS * self._level)))
+
+    def add(self, hashes: Hashes, values: Floats) -> None:
+        """Add wanted rows, shape (rows, columns); NaN where a value is missing."""
+        self._hashes.append(hashes)
+        self._values.append(values)
+        self._n_pending += len(hashes)
+        if self._n_pending >= _N_PENDING:
+            self._settle()
+
+    def found(self) -> CoMoments:
+        """Return what was added up."""
+        self._settle()
+        levels = tuple(_as_level(level, self._rows[level], self._n[level], self._sums[level]) for level in sorted(self._rows))
+        return CoMoments(columns=self.columns, levels=levels)
+
+    def _settle(self) -> None:
+        if not self._n_pending:
+            return
+        hashes, values = np.concatenate(self._hashes), np.concatenate(self._values)
+        self._hashes, self._values, self._n_pending = [], [], 0
+        levels = levels_of(hashes)
+        for level in np.unique(levels[levels >= self._level]).tolist():
+            rows = values[levels == level]
+            n, sums = _sum_products(rows)
+            self._rows[level] = self._rows.get(level, 0) + len(rows)
+            self._n[level] = self._n[level] + n if level in self._n else n
+            self._sums[level] = self._sums[level] + sums if level in self._sums else sums
+        for level in self._sums:
+            self._sums[level] = _carry(self._sums[level])
+
+
+def merge_comoments(parts: Sequence[CoMoments], *, lowest: int) -> CoMoments:
+    """Add co-moments of the same columns up, exactly; levels below `lowest` are left out."""
+    p = len(parts[0].columns)
+    rows: dict[int, int] = {}
+    n: dict[int, Codes] = {}
+    sums: dict[int, Sums] = {}
+    for part in parts:
+        for one in part.levels:
+            rows[one.level] = rows.get(one.level, 0) + one.n_rows
+            if one.level in n:
+                n[one.level] += _n_of(one, p)
+                sums[one.level] += _sums_of(one, p)
+            else:
+                n[one.level], sums[one.level] = _n_of(one, p).copy(), _sums_of(one, p).copy()
+    kept = [level for level in sorted(rows) if level >= lowest]
+    return CoMoments(columns=parts[0].columns, levels=tuple(_as_level(k, rows[k], n[k], _carry(sums[k])) for k in kept))
+
+
+def levels_of(hashes: Hashes) -> Codes:
+    """Return the level of rows by their hashes: the number of leading zeros, in fours.
+
+    >>> levels_of(np.array([2**63, 2**59, 2**55, 0], dtype=np.uint64)).tolist()
+    [0, 1, 2, 15]
+    """
+    bounds = np.array([1 << (64 - LEVEL_BITS * level) for level in range(N_LEVELS - 1, 0, -1)], dtype=np.uint64)
+    return np.asarray(N_LEVELS - 1 - np.searchsorted(bounds, hashes, side="right"), dtype=np.int64)
+
+
+def _sum_products(values: Floats) -> tuple[Codes, Sums]:
+    """Return for every two columns in how many rows both are, and Σa, Σa², Σab over those rows."""
+    p = values.shape[1]
+    there = np.isfinite(values)
+    pieces: list[Floats] = []  # of the values, each a whole number below 2¹⁶
+    owner: list[int] = []
+    bits: list[int] = []  # by which a piece is to be shifted, in units of 2⁻⁴⁹
+    for column in range(p):
+        for piece, place in _split(_round(np.where(there[:, column], values[:, column], 0.0))):
+            pieces.append(piece)
+            owner.append(column)
+            bits.append(place)
+    mask = there.astype(np.float64)
+    sums = np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
+    if pieces:
+        a, own, shift = np.stack(pieces, axis=1), np.array(owner), np.array(bits)
+        first, second = np.nonzero(own[:, None] == own[None, :])
+        _add_words(sums[0], own[:, None], np.arange(p)[None, :], _products(a, mask), (shift + _SCALE)[:, None])
+        _add_words(
+            sums[1],
+            own[first][:, None],
+            np.arange(p)[None, :],
+            _products(a[:, first] * a[:, second], mask),
+            (shift[first] + shift[second])[:, None],
+        )
+        _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
+    return _products(mask, mask).astype(np.int64), _carry(sums)
+
+
+def _products(a: Floats, b: Floats) -> Floats:
+    """Return aᵀb of whole numbers, exactly, in blocks of rows too small for the linear algebra to wake its threads, which cost more."""
+    block = int(np.clip(_SMALL_PRODUCT // (a.shape[1] * b.shape[1]), 16, len(a) or 16))
+    full = len(a) // block * block
+    left = a[full:].T @ b[full:]
+    if not full:
+        return np.asarray(left)
+    blocks = a[:full].reshape(-1, block, a.shape[1]).transpose(0, 2, 1) @ b[:full].reshape(-1, block, b.shape[1])
+    return np.asarray(blocks.sum(axis=0) + left)
+
+
+def _round(values: Floats) -> Floats:
+    """Round finite values to the grid."""
+    size = np.abs(values)
+    rounded = (values.view(np.int64) & _ROUND).view(np.float64)
+    rounded = np.where((np.trunc(values) == values) & (size < _WHOLE), values, rounded)
+    rounded = np.where(size < _SMALLEST, 0.0, rounded)
+    return np.asarray(np.clip(rounded, -_LARGEST, _LARGEST))
+
+
+def _split(values: Floats) -> list[tuple[Floats, int]]:
+    """Cut rounded values into whole numbers below 2¹⁶ and the power of two each is to be multiplied with, in units of 2⁻⁴⁹."""
+    size = np.abs(values)
+    top = float(size.max(initial=0.0))
+    if top == 0.0:
+        return []
+    whole = bool((np.trunc(values) == values).all())
+    lowest = 0 if whole else int(np.frexp(size[size > 0].min())[1]) - 10
+    found = []
+    left = np.ldexp(values, -lowest)
+    n_bits = int(np.frexp(top)[1]) - lowest
+    for k in range((n_bits - 1) // _LIMB, -1, -1):
+        piece = np.trunc(np.ldexp(left, -_LIMB * k))
+        left = left - np.ldexp(piece, _LIMB * k)
+        if piece.any():
+            found.append((piece, lowest + _LIMB * k + _SCALE))
+    return found
+
+
+def _add_words(sums: Sums, rows: Codes, columns: Codes, found: Floats, shifts: Codes) -> None:
+    """Add whole numbers, each shifted by some bits, to sums of words."""
+    rows, columns, shifts = (np.broadcast_to(one, found.shape).ravel() for one in (rows, columns, shifts))
+    values = found.astype(np.int64).ravel()
+    word, bit = shifts // 32, shifts % 32
+    low, high = (values & _LOW) << bit, (values >> 32) << bit
+    for offset, part in ((0, low & _LOW), (1, low >> 32), (1, high & _LOW), (2, high >> 32)):
+        place = word + offset
+        # Beyond the last word stand only repeated signs: there everything is added modulo 2⁶⁴, which the sum is far from.
+        added = np.where(place < _N_WORDS, part, np.where(place == _N_WORDS, part << 32, 0))
+        there = added != 0
+        np.add.at(sums, (rows[there], columns[there], np.minimum(place, _N_WORDS - 1)[there]), added[there])
+
+
+def _carry(sums: Sums) -> Sums:
+    """Bring every word but the last into 0 … 2³² - 1: each sum is written in one way only."""
+    done = sums.copy()
+    for word in range(_N_WORDS - 1):
+        over = done[..., word] >> 32
+        done[..., word] &= _LOW
+        done[..., word + 1] += over
+    return done
+
+
+def _correlation(n: int, exact: Any, i: int, j: int) -> float:
+    """Return the correlation from Σa, Σa², Σab in units of 2⁻⁹⁸ (with Σa·2⁹⁸, so that n·Σab - Σa·Σb needs the same scale)."""
+    unit = 1 << (2 * _SCALE)
+    both = n * exact[2, i, j] * unit - exact[0, i, j] * exact[0, j, i]
+    own = n * exact[1, i, j] * unit - exact[0, i, j] ** 2
+    other = n * exact[1, j, i] * unit - exact[0, j, i] ** 2
+    if n < 2 or own <= 0 or other <= 0:
+        return float("nan")
+    scale = (own * other).bit_length() // 2
+    down = max(scale - 500, 0)  # what a float can hold
+    return max(-1.0, min(1.0, float(int(both) >> down) / math.sqrt(int(own * other) >> (2 * down))))
+
+
+def _as_level(level: int, n_rows: int, n: Codes, sums: Sums) -> Level:
+    return Level(level, n_rows, n.astype(np.int64).tobytes(), sums.astype(np.int64).tobytes())
+
+
+def _n_of(level: Level, p: int) -> Codes:
+    return np.frombuffer(level.n, dtype=np.int64).reshape(p, p)
+
+
+def _sums_of(level: Level, p: int) -> Sums:
+    return np.frombuffer(level.sums, dtype=np.int64).reshape(3, p, p, _N_WORDS)

@@ -1,0 +1,80 @@
+"""Profiles of dataset versions: made part by part from where the rows lie, and from what is already known of the version before."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sampan.core.digests import Digest
+from sampan.core.graph import Node
+from sampan.errors import BlobUnavailable, IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import polars as pl
+
+    from sampan.stats.profiles import Profile
+    from sampan.store.tables.manifest import Part
+    from sampan.workspace.workspace import Workspace
+
+PROFILE = "profile_2"  # the fact that names a version's profile; another number when profiles change
+
+
+def record_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Digest:
+    """Profile a table and store the profile, once for the same content.
+
+    Parameters
+    ----------
+    after : the version it grew from; if its parts are still there, only what was added is read
+    """
+
+    def make() -> Digest:
+        return ws.store.blobs.put(make_profile(ws, table, after=after).pack())
+
+    digest, _ = ws.engine.once("profile", [PROFILE, table], make)
+    return Digest(str(digest))
+
+
+def read_profile(ws: Workspace, node: Node) -> Profile:
+    """Read a version's profile; where none is recorded, or its bytes are lost or damaged (`fsck` names them), profile anew."""
+    from sampan.stats.profiles import Profile
+
+    with suppress(BlobUnavailable, IntegrityError):
+        return Profile.unpack(ws.store.blobs.read(node.facts.get(PROFILE) or record_profile(ws, node.digest)))
+    return make_profile(ws, node.digest)
+
+
+def make_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Profile:
+    """Profile a table, batch by batch: what it takes in memory does not depend on its size."""
+    from sampan.stats.profiles import ProfileBuilder, merge_profiles
+
+    tables = ws.store.tables
+    schema, parts = tables.schema(table), tables.parts(table)
+    known = _known(ws, parts, schema, after) if after is not None else None
+    fresh = parts[len(tables.parts(after.digest)) :] if known is not None and after is not None else parts
+    found = [known] if known is not None else []
+    with ws.progress.stage("profiling", total=sum(part.n_live for part in fresh), unit="rows") as stage:
+        found += [_profile_part(ws, part, schema, stage.advance) for part in fresh]
+    return merge_profiles(*found) if found else ProfileBuilder(schema).profile()
+
+
+def _known(ws: Workspace, parts: Sequence[Part], schema: pl.Schema, after: Node) -> Profile | None:
+    """Return the profile of an older version whose parts are the first ones of this; None where it does not help."""
+    from sampan.stats.profiles import Profile
+
+    tables = ws.store.tables
+    with suppress(BlobUnavailable, IntegrityError):
+        older = tables.parts(after.digest)
+        if PROFILE in after.facts and list(parts[: len(older)]) == list(older) and tables.schema(after.digest) == schema:
+            return Profile.unpack(ws.store.blobs.read(after.facts[PROFILE]))
+    return None
+
+
+def _profile_part(ws: Workspace, part: Part, schema: pl.Schema, done: Callable[[int], object]) -> Profile:
+    from sampan.data.profiling import profile_lazily, profile_parquet
+    from sampan.store.tables import parts
+
+    if part.is_clean:
+        return profile_parquet(ws.store.blobs.path(part.base), schema, done=done)
+    return profile_lazily(parts.scan([part], schema, ws.store.blobs), done=done)
