@@ -35,9 +35,8 @@ def main() -> int:
     names = sorted(path.parent.name for path in asked.folder.glob("*/dirty.csv") if (path.parent / "clean.csv").exists())
     print(machine())
     print(versions("sampan", "polars"))
-    print(
-        f"{'set':12}{'cells':>9}{'wrong':>8}{'found':>8}{'precision':>11}{'recall':>8}{'F1':>7}{'repaired right':>16}{'baseline':>10}{'CPU s':>7}"
-    )
+    heads = ("cells", "wrong", "found", "precision", "recall", "F1", "repaired", "baseline", "CPU s")
+    print(f"{'set':12}" + "".join(f"{head:>10}" for head in heads))
     reached = {}
     for name in names:
         dirty, clean = read(asked.folder / name)
