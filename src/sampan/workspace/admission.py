@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.graph import Node
+from sampan.errors import MissingDependency
 from sampan.evaluation.admission.judge import Judgment, judge
 from sampan.evaluation.admission.table import Table, numeric_table, read_table
 from sampan.features.fitted import FittedView
@@ -68,7 +69,10 @@ def judge_batch(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> BatchVerdi
     question = ask(ws, dataset, whole)
     if question is None:
         return None
-    found, rows = judge_rows(question, whole, whole.height - batch.height, earlier=earlier_figures(ws, dataset.name))
+    try:
+        found, rows = judge_rows(question, whole, whole.height - batch.height, earlier=earlier_figures(ws, dataset.name))
+    except MissingDependency as missing:
+        return BatchVerdict("unknown", (f"it cannot be judged: {missing.message} ({missing.hint})",))
     return _verdict(found, rows, question)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.table.reconcile import Plan
+    from sampan.workspace.admission import BatchVerdict
     from sampan.workspace.workspace import Workspace
 
 DATASET, KIND = "dataset", "batch"
@@ -90,6 +91,7 @@ class _Work:
     held: tuple[tuple[pl.DataFrame, tuple[HeldCell, ...], str], ...] = ()
     reasons: tuple[str, ...] = ()
     verdict: str = ""  # why the whole batch is held; "" while it goes on
+    value: BatchVerdict | None = None  # what it would do to the model that exists
 
     def without(self, rows: Sequence[int], cells: Sequence[HeldCell], why: str) -> _Work:
         """Hold some rows; `cells` count them from 0 in the order of `rows`."""
@@ -138,7 +140,7 @@ class Batches:
         if arrival.bad_rows is not None and arrival.bad_rows.height:
             work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
         try:
-            work = self._check(before, work)
+            work = self._value(self._check(before, work), before, arrival)
         except ContractViolated as refusal:
             self.ws.ledger.append(self._decided(before, arrival, plan, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
             raise
@@ -162,11 +164,32 @@ class Batches:
             hint="mend the source, or the contract if it is wrong",
         )
 
+    def _value(self, work: _Work, before: Node, arrival: Arrival) -> _Work:
+        """Judge what the batch would do to the model that exists; hold the rows, or the batch, that a person has to look at.
+
+        Rows that a person let out of quarantine were looked at.
+        """
+        from sampan.workspace.admission import judge_batch
+
+        found = judge_batch(self.ws, before, work.frame) if work.frame.height and arrival.readmitted_from is None else None
+        if found is None:
+            return work
+        work = replace(work, value=found, reasons=(*work.reasons, f"{found.verdict}: {'; '.join(found.reasons)}"))
+        if found.verdict not in ("suspicious", "harmful"):
+            return work
+        why = found.reasons[0]
+        some = found.verdict == "suspicious" and 0 < len(found.suspicious_rows) < work.frame.height
+        rows = sorted(found.suspicious_rows) if some else range(work.frame.height)
+        work = work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
+        return work if some else replace(work, verdict=f"{found.verdict}: {why}")
+
     def _commit(self, before: Node, arrival: Arrival, plan: Plan, work: _Work, digest: str) -> Outcome:
         """Write what is admitted, then record everything in one transaction."""
         edit = edit_rows(self.ws, before, work.frame, plan)
         state = "held" if work.verdict else "admitted"
         facts = {**edit.counts(), "n_held": sum(rows.height for rows, _, _ in work.held), "reasons": list(work.reasons)}
+        if work.value is not None:
+            facts["admission"] = {"verdict": work.value.verdict, "reasons": list(work.value.reasons), **work.value.facts}
         decided = self._decided(before, arrival, plan, digest, state=state, facts=facts)
         events: list[Event] = [decided]
         changed = edit.version.digest != before.digest and not work.verdict

@@ -136,7 +136,7 @@ def test_limits_learned_from_earlier_batches_let_a_usual_oddity_pass() -> None:
     base, base_labels, batch, labels, rng = world()
     wrong = rng.random(N_BATCH) < 0.1
     table = read_table(base, batch, base_labels, np.where(wrong, 1 - labels, labels))
-    usual = [{"share": share, "own": share, "novelty": 0.5} for share in (0.07, 0.12, 0.1, 0.08, 0.11, 0.09, 0.12, 0.1)]
+    usual = [{"share": share, "own": share, "strange": 0.0} for share in (0.07, 0.12, 0.1, 0.08, 0.11, 0.09, 0.12, 0.1)]
 
     alone, among_its_like = (judge(table, np.random.default_rng(0), earlier=earlier) for earlier in ((), usual))
 

@@ -20,7 +20,7 @@ from sampan.evaluation.admission.learner import CrossFit, Learner, calibrated, c
 from sampan.evaluation.admission.novelty import Novelty, measure_novelty
 from sampan.evaluation.admission.repeats import Repeats, find_repeats
 from sampan.evaluation.admission.surprise import WrongSlice, slice_rows, wrong_share, wrong_slices
-from sampan.evaluation.admission.table import Floats, Rows, Table
+from sampan.evaluation.admission.table import Floats, Matrix, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
 from sampan.evaluation.admission.usual import Chart, chart
 from sampan.evaluation.noise import wrong_label_share
@@ -116,15 +116,16 @@ class _Judging:
         trusted = CrossFit(self.learner, table.matrix, table.base, folds)
         self.line = calibration(table.labels[: table.n_base], trusted.out_of_fold)
         self.base_chances = calibrated(trusted.out_of_fold, self.line)
-        self.batch_chances = calibrated(trusted(table.matrix[table.n_base :]), self.line)
+        self.trusted = trusted
+        self.batch_chances = self._chances(table.matrix[table.n_base :])
 
     def judge(self, learns: Table) -> Judgment:
         table = self.table
         labels = self._labels()
-        slices = wrong_slices(table, self.base_chances, self.batch_chances)
-        triggers = find_triggers(table, self.batch_chances)
+        slices = wrong_slices(table, self.base_chances, self.batch_chances, self._known())
+        triggers = find_triggers(table, self._chances, self.rng)
         repeats, repeated = find_repeats(table, self.spans[-1])
-        novelty = measure_novelty(table, self.spans, self.rng, earlier=self._earlier("novelty"))
+        novelty = measure_novelty(table, self.spans, self.rng, earlier=self._earlier("strange"))
         now = table.labels[table.n_base :]
         surprise = np.where(now == 1, 1 - self.batch_chances, self.batch_chances)
         alarms = [*_label_alarms(labels), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
@@ -144,8 +145,12 @@ class _Judging:
             novelty=novelty,
             repeats=repeats,
             effect=effect,
-            figures={"share": labels.share.value or 0.0, "own": labels.own.value or 0.0, "novelty": novelty.auc},
+            figures={"share": labels.share.value or 0.0, "own": labels.own.value or 0.0, "strange": novelty.strange},
         )
+
+    def _chances(self, matrix: Matrix) -> Floats:
+        """Return the chance of a positive label, by models of trusted rows."""
+        return calibrated(self.trusted(matrix), self.line)
 
     def _earlier(self, figure: str) -> list[float]:
         return [batch[figure] for batch in self.earlier if figure in batch]
@@ -155,8 +160,9 @@ class _Judging:
     def _labels(self) -> LabelFindings:
         table = self.table
         trusted, now = table.labels[: table.n_base], table.labels[table.n_base :]
-        share = wrong_share(now, self.batch_chances)
-        usual = [(wrong_share(trusted[span], chances).value or 0.0, auc(trusted[span], chances)) for span, chances in self._span_chances()]
+        known = self._known()
+        share = wrong_share(now[known], self.batch_chances[known])
+        usual = [(wrong_share(trusted[span], chances), auc(trusted[span], chances)) for span, chances in self._span_chances()]
         folds = self.rng.permutation(len(table)) % N_FOLDS
         own_scores = CrossFit(self.learner, table.matrix, np.arange(len(table)), folds).out_of_fold
         own = _own_share(now, own_scores[table.n_base :])
@@ -164,12 +170,22 @@ class _Judging:
         strengths = [area for _, area in usual if np.isfinite(area)]
         return LabelFindings(
             share=share,
-            share_usual=chart([*(s for s, _ in usual), *self._earlier("share")], floor=_LABEL_FLOOR, spread=_error(share)),
+            share_usual=chart(
+                [*(one.value or 0.0 for one, _ in usual), *self._earlier("share")],
+                floor=_LABEL_FLOOR,
+                error=_error(share),
+                errors=[_error(one) for one, _ in usual],
+            ),
             own=own,
-            own_usual=chart([*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, spread=_error(own)),
-            auc=auc(now, self.batch_chances),
+            own_usual=chart([*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, error=_error(own)),
+            auc=auc(now[known], self.batch_chances[known]),
             auc_usual=float(np.mean(strengths)) if strengths else 0.5,
         )
+
+    def _known(self) -> NDArray[np.bool_]:
+        """Mark arriving rows whose categories all occurred before: of others, models of trusted rows know little."""
+        known = ~self.table.unseen()
+        return known if known.sum() >= MIN_BATCH else np.ones_like(known)
 
     def _span_chances(self) -> Iterator[tuple[Rows, Floats]]:
         """Yield each span with its rows' chances: from earlier rows alone where there is time, as the batch's are."""
@@ -198,8 +214,11 @@ class _Judging:
 
 
 def _spans(table: Table, rng: np.random.Generator, *, timed: bool) -> list[Rows]:
-    """Return parts of the trusted rows to learn limits from: the newest spans where there is time, else rows at random."""
-    size = min(table.n_batch, table.n_base // (N_SPANS + 1))
+    """Return parts of the trusted rows to learn limits from: the newest spans where there is time, else rows at random.
+
+    Spans in time lie in the newer half, so that each has as many rows before it that it can be judged by.
+    """
+    size = min(table.n_batch, table.n_base // (2 * N_SPANS if timed else N_SPANS + 1))
     if timed:
         return [np.arange(table.n_base - (k + 1) * size, table.n_base - k * size) for k in reversed(range(N_SPANS))]
     order = rng.permutation(table.n_base)
@@ -253,11 +272,11 @@ def _repeat_alarms(repeats: Repeats) -> list[str]:
 
 
 def _novelty_alarms(novelty: Novelty) -> list[str]:
-    if not novelty.usual.exceeded_by(novelty.auc):
+    if not novelty.usual.exceeded_by(novelty.strange):
         return []
     where = f", most by {', '.join(novelty.columns)}" if novelty.columns else ""
-    usual = f"({novelty.usual.mean:.2f}, at most {novelty.usual.limit:.2f})"
-    return [f"the rows can be told from those before (AUC {novelty.auc:.2f}{where}) better than usual {usual}"]
+    usual = f"usually {max(novelty.usual.mean, 0):.1%}, at most {novelty.usual.limit:.1%}"
+    return [f"{novelty.strange:.1%} of the rows are like hardly any before (AUC {novelty.auc:.2f}{where}); {usual}"]
 
 
 def _decide(labels: LabelFindings, effect: Effect, *, alarmed: bool) -> tuple[Verdict, tuple[str, ...]]:

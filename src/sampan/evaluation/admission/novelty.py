@@ -1,11 +1,14 @@
 """Whether arriving rows look like the trusted ones, beside how much spans of the trusted rows differ from one another.
 
-A classifier tells arriving rows from trusted ones; its AUC is 0.5 where nothing can be told. Columns that tell any span of time from
-another (a date, a running number) are left out, and rows with a category never seen before are not counted: both are news, not faults.
+A classifier tells arriving rows from trusted ones. Its AUC says how far the batch moved; that alone is no fault, the world moves. What
+counts is how many arriving rows are strange: of a kind that is many times rarer among trusted rows, as a wrong unit or mixed-up columns
+make them. Columns that tell any span of time from another (a date, a running number) are left out, and rows with a category never seen
+before are not counted: both are news.
 """
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final
 
 import msgspec
@@ -15,21 +18,23 @@ from numpy.typing import NDArray
 from sampan.evaluation.admission.learner import CrossFit, Learner
 from sampan.evaluation.admission.table import Floats, Matrix, Rows, Table
 from sampan.evaluation.admission.usual import Chart, chart
-from sampan.stats.ranking import auc
+from sampan.stats.ranking import auc, mid_ranks
 
 _MOST_ROWS: Final = 3000
 _MIN_ROWS: Final = 100
 _N_ROUNDS: Final = 30
 _MOVING: Final = 0.9  # a column that alone tells spans apart this well moves with time
-_FLOOR: Final = 0.06
+_STRANGE: Final = 0.85  # the chance to be an arriving row, at even numbers: about six times rarer among trusted rows
+_FLOOR: Final = 0.025
 _N_NAMED: Final = 3
 
 
 class Novelty(msgspec.Struct, frozen=True):
-    """How well arriving rows can be told from trusted ones, what is usual, and the columns that moved most."""
+    """How well arriving rows can be told from trusted ones, how many of them are strange, and the columns that moved most."""
 
     auc: float
-    usual: Chart
+    strange: float  # share of arriving rows, less the share of trusted rows that look so too
+    usual: Chart  # of `strange`
     columns: tuple[str, ...]
     unseen_share: float  # of arriving rows, with a category that trusted rows lack
 
@@ -46,38 +51,47 @@ def measure_novelty(table: Table, spans: list[Rows], rng: np.random.Generator, *
     share = float(unseen.mean()) if len(unseen) else 0.0
     still = _still_columns(table, spans)
     if not len(still):
-        return Novelty(0.5, chart([], floor=_FLOOR), (), share)
+        return Novelty(0.5, 0.0, chart([], floor=_FLOOR), (), share)
     arriving = table.batch[~unseen] if (~unseen).sum() >= _MIN_ROWS else table.batch
     reference = [np.setdiff1d(table.base, span) for span in spans]
     usual = [_told_apart(table, still, outside, span, rng) for outside, span in zip(reference, spans, strict=True)]
-    found = _told_apart(table, still, table.base, arriving, rng)
-    limits = chart([*usual, *(earlier or [])], floor=_FLOOR, spread=0.4 / np.sqrt(min(len(arriving), _MOST_ROWS)))
-    return Novelty(found, limits, _moved(table, still, spans, arriving), share)
+    area, strange = _told_apart(table, still, table.base, arriving, rng)
+    limits = chart([*(one for _, one in usual), *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)))
+    return Novelty(area, strange, limits, _moved(table, still, spans, arriving), share)
 
 
-def _told_apart(table: Table, columns: Rows, before: Rows, now: Rows, rng: np.random.Generator) -> float:
-    """Return the out-of-fold AUC of a classifier of two sets of rows."""
+def _told_apart(table: Table, columns: Rows, before: Rows, now: Rows, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the out-of-fold AUC of a classifier of two sets of rows, and the share of the later ones it finds strange."""
     n = min(len(before), len(now), _MOST_ROWS)
     if n < _MIN_ROWS // 2:
-        return float("nan")
+        return float("nan"), float("nan")
     rows = np.concatenate([rng.choice(before, n, replace=False), rng.choice(now, n, replace=False)])
     matrix = np.ascontiguousarray(table.matrix[rows][:, columns])
     labels = np.repeat([0.0, 1.0], n)
     categorical = [at for at, column in enumerate(columns) if int(column) in table.categories]
     parts = np.tile(np.arange(n) % 2, 2)
     fitted = CrossFit(Learner(matrix, labels, categorical), matrix, np.arange(2 * n), parts, n_rounds=_N_ROUNDS)
-    return max(auc(labels, fitted.out_of_fold), 0.5)
+    strange = fitted.out_of_fold > _STRANGE
+    return max(auc(labels, fitted.out_of_fold), 0.5), float(strange[n:].mean() - strange[:n].mean())
 
 
 def _still_columns(table: Table, spans: list[Rows]) -> Rows:
-    """Return the columns that do not tell spans of trusted rows apart by themselves."""
+    """Return the columns that neither run with the rows' order nor tell spans of trusted rows apart by themselves."""
     still = []
     for column in range(len(table.names)):
         values = table.matrix[: table.n_base, column]
-        moves = any(_separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans)
+        moves = _runs(values) or any(_separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans)
         if not moves:
             still.append(column)
     return np.array(still, dtype=np.intp)
+
+
+def _runs(values: NDArray[np.float32]) -> bool:
+    """Say whether a column is a running number or a time: later rows have greater (or smaller) values."""
+    ranks = mid_ranks(np.nan_to_num(values.astype(np.float64)))
+    if ranks.min() == ranks.max():
+        return False
+    return abs(float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])) > _MOVING
 
 
 def _separation(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:

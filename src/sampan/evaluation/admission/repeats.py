@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from sampan.evaluation.admission.table import Rows, Table
 
-LIMIT: Final = 0.05  # above the usual share
+LIMIT: Final = 0.1  # of the rows that would usually be new
+
+_LEAST: Final = 0.03
 
 
 class Repeats(msgspec.Struct, frozen=True):
@@ -23,7 +25,7 @@ class Repeats(msgspec.Struct, frozen=True):
     @property
     def too_many(self) -> bool:
         """Say whether far more rows repeat than usual."""
-        return self.share > 1.5 * self.usual + LIMIT
+        return self.share - self.usual > LIMIT * (1 - self.usual) and self.share > self.usual + _LEAST
 
 
 def find_repeats(table: Table, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]]:

@@ -72,18 +72,23 @@ def wrong_share(labels: Floats, chances: Floats) -> Estimate:
     return Estimate(share, share - 1.96 * error, share + 1.96 * error)
 
 
-def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats) -> tuple[WrongSlice, ...]:
+def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats, known: NDArray[np.bool_]) -> tuple[WrongSlice, ...]:
     """Find values whose labels are wrong far more often than in the whole batch and than among trusted rows; worst first.
 
     All values of all columns are tested at once (Bonferroni). Numbers are cut at quantiles of the trusted rows.
+
+    Parameters
+    ----------
+    known : the arriving rows to look at, shape (n_batch,)
     """
-    overall = max(wrong_share(table.labels[table.n_base :], batch_chances).value or 0.0, 0.0)
+    arriving, chances = table.batch[known], batch_chances[known]
+    overall = max(wrong_share(table.labels[arriving], chances).value or 0.0, 0.0)
     found: list[tuple[float, WrongSlice]] = []
     groupings = [_groups(table, column) for column in range(len(table.names))]
     n_tests = sum(len(names) for _, names in groupings)
     critical = NormalDist().inv_cdf(1 - _ALPHA / max(n_tests, 1))
     for column, (groups, names) in enumerate(groupings):
-        now = _Sums.of(table.labels[table.n_base :], batch_chances, groups[table.n_base :], len(names))
+        now = _Sums.of(table.labels[arriving], chances, groups[arriving], len(names))
         before = _Sums.of(table.labels[: table.n_base], base_chances, groups[: table.n_base], len(names))
         usual = np.where(before.known >= _MIN_KNOWLEDGE, np.maximum(before.share, 0.0), 0.0)
         excess = now.share - np.maximum(usual, overall)

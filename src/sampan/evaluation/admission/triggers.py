@@ -13,13 +13,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.admission.table import Floats, Table
+from sampan.evaluation.admission.learner import Predict
+from sampan.evaluation.admission.table import Table
 
 _MIN_ROWS: Final = 12
 _MIN_SHARE: Final = 0.002
 _ENRICHED: Final = 4.0
-_PURE: Final = 0.9
+_PURE: Final = 0.98
 _ALPHA: Final = 0.01
+_DRAWS: Final = 5
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -35,12 +37,12 @@ class Trigger(msgspec.Struct, frozen=True):
     chance: float
 
 
-def find_triggers(table: Table, batch_chances: Floats) -> tuple[Trigger, ...]:
+def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> tuple[Trigger, ...]:
     """Find planted values among the arriving rows, surest first.
 
     Parameters
     ----------
-    batch_chances : shape (n_batch,), of a positive label, by a model of trusted rows
+    chances : of a positive label, by a model of trusted rows
     """
     labels = table.labels[table.n_base :]
     candidates = [
@@ -48,14 +50,20 @@ def find_triggers(table: Table, batch_chances: Floats) -> tuple[Trigger, ...]:
         for column in range(len(table.names))
         for value, rows, usual in _enriched(table.matrix[: table.n_base, column], table.matrix[table.n_base :, column])
     ]
+    base = table.matrix[: table.n_base]
+    with np.errstate(all="ignore"):
+        low, high = np.fmin.reduce(base, axis=0), np.fmax.reduce(base, axis=0)
     found = []
     for column, value, rows, usual in candidates:
         positives = float(labels[rows].mean())
         label = float(positives >= 0.5)
         purity = positives if label else 1 - positives
-        expected = float(np.mean(batch_chances[rows] if label else 1 - batch_chances[rows]))
-        chance = _chance(len(rows), purity, expected)
-        if purity >= _PURE and purity > expected and chance * len(candidates) < _ALPHA:
+        positive = _without(table, column, rows, chances, rng)
+        expected = positive if label else 1 - positive
+        beyond = column not in table.categories and not low[column] <= value <= high[column]
+        # Out of every number's range the same number again and again: which label was to be expected does not matter.
+        chance = _chance(len(rows), purity, float(np.mean(labels == label)) if beyond else expected)
+        if purity >= _PURE and chance * len(candidates) < _ALPHA:
             shown = table.value(column, value)
             found.append(Trigger(table.names[column], shown, len(rows), usual, label, purity, expected, chance))
     return tuple(sorted(found, key=lambda one: one.chance))
@@ -78,6 +86,13 @@ def _enriched(base: NDArray[np.float32], batch: NDArray[np.float32]) -> list[tup
     share = counts[frequent] / len(batch)
     enriched = share >= _ENRICHED * np.maximum(usual, 0.5 / max(len(base), 1))
     return [(float(values[frequent[i]]), np.flatnonzero(inverse == frequent[i]), float(usual[i])) for i in np.flatnonzero(enriched)]
+
+
+def _without(table: Table, column: int, rows: NDArray[np.intp], chances: Predict, rng: np.random.Generator) -> float:
+    """Return the mean chance of a positive label, had these rows usual values in the column: a new one means nothing to a model."""
+    matrix = np.repeat(table.matrix[table.n_base :][rows], _DRAWS, axis=0)
+    matrix[:, column] = rng.choice(table.matrix[: table.n_base, column], len(matrix))
+    return float(np.mean(chances(matrix)))
 
 
 def _chance(n: int, purity: float, expected: float) -> float:

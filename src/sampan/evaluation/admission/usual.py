@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import hypot, sqrt
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from sampan.stats.bootstrap import student_quantile
+_REACH: Final = 3.09  # a value by chance alone stays below so many standard errors 999 times in 1,000
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A control chart of one figure: its usual mean and the limit that the next value stays below 999 times in 1,000.
+    """A control chart of one figure: its usual mean and the limit that the next usual value stays below.
 
     References
     ----------
-    W. A. Shewhart (1931), "Economic Control of Quality of Manufactured Product"; with Student's t, since the batches are few.
+    W. A. Shewhart (1931), "Economic Control of Quality of Manufactured Product".
     """
 
     mean: float
@@ -28,20 +29,21 @@ class Chart(msgspec.Struct, frozen=True):
         return value is not None and value > self.limit
 
 
-def chart(values: Sequence[float], *, floor: float, spread: float = 0.0) -> Chart:
+def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: Sequence[float] = ()) -> Chart:
     """Make a chart of earlier values.
+
+    What the values vary by beyond sampling (the world moves from month to month) widens the limit; sampling itself is known and need not be
+    learned from few values.
 
     Parameters
     ----------
     floor : a value this far above the mean is never an alarm
-    spread : the standard error that sampling alone gives a value; the values' own spread may add to it
+    error : the standard error that sampling alone gives the next value
+    errors : those of earlier values, where they are not the same
     """
     kept = np.array([value for value in values if np.isfinite(value)])
-    if not len(kept):
-        return Chart(0.0, max(floor, 3.09 * spread), 0)
-    mean = float(kept.mean())
-    if len(kept) < 3:
-        return Chart(mean, mean + max(floor, 3.09 * spread), len(kept))
-    own = float(kept.std(ddof=1))
-    reach = min(student_quantile(0.975, max(len(kept) - 1, 4)) * 1.58, 6.0) * sqrt(1 + 1 / len(kept))
-    return Chart(mean, mean + max(floor, 3.09 * spread, reach * own), len(kept))
+    mean = float(kept.mean()) if len(kept) else 0.0
+    sampled = float(np.mean(np.square(errors))) if len(errors) else error**2
+    beyond = sqrt(max(float(kept.var(ddof=1)) - sampled, 0.0)) if len(kept) > 2 else 0.0
+    spread = _REACH * hypot(error, beyond) * sqrt(1 + 1 / max(len(kept), 1))
+    return Chart(mean, mean + max(floor, spread), len(kept))
