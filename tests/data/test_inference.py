@@ -4,10 +4,26 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
+from scipy.stats import t
 
 from sampan.data.checking import check_table
-from sampan.data.contract import AllowedValues, AnyRule, NullShare, NullTogether, Pattern, Range, Unique
-from sampan.data.inference import infer_contract, null_groups
+from sampan.data.contract import (
+    AllowedValues,
+    AnyRule,
+    Condition,
+    Distribution,
+    Freshness,
+    NullShare,
+    NullTogether,
+    Pattern,
+    Range,
+    Unique,
+    rule_name,
+)
+from sampan.data.false_alarms import chance_of_another, chance_of_extreme
+from sampan.data.inference import infer_contract
+from sampan.data.null_groups import null_groups
 
 N = 6_000
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -100,3 +116,88 @@ def test_tables_without_rows_or_values_get_what_is_known() -> None:
     assert [column.type for column in empty.columns] == ["string", "integer"]
     assert nulls.columns[0].name == "a"
     assert check_table(nulls, pl.DataFrame({"a": ["x", "y"]})).verdict == "passed"
+
+
+def test_every_rule_says_how_often_it_would_alarm_for_no_fault() -> None:
+    contract = infer_contract("sales", sales(1))
+    estimates = {rule_name(rule): rule.false_alarms for rule in contract.rules}
+
+    assert [rule for rule in contract.rules if rule.false_alarms is None] == []
+    assert all(estimate is not None and 0 < estimate < 2 for estimate in estimates.values())
+    assert all(rule.evidence and rule.why for rule in contract.rules)
+
+
+def test_a_year_of_deliveries_alarms_about_as_often_as_expected() -> None:
+    # Deliveries are months (a sixth of half a year): twelve more, none of them faulty.
+    contract = infer_contract("sales", sales(1))
+    expected = sum(rule.false_alarms or 0 for rule in contract.rules)
+    found = 0
+    for month in range(12):
+        delivery = sales(2 + month % 8, START + timedelta(days=180 + 30 * month)).head(N // 6)
+        found += len(check_table(contract, delivery).findings)
+
+    assert found <= 2 * expected + 3
+
+
+def test_the_chance_of_an_extreme_and_of_another_value_are_those_of_their_laws() -> None:
+    rng = np.random.default_rng(0)
+    fitted = [chance_of_extreme(rng.gumbel(10, 2, 36).tolist(), 18.0) for _ in range(200)]
+    broken = np.mean([rng.gumbel(10, 2, 6).max() > 18 for _ in range(4_000)])
+    six = rng.normal(size=(4_000, 7))
+    chances = [chance_of_another(row[:6].tolist(), 2.0) for row in six]
+
+    assert np.mean(fitted) == pytest.approx(broken, abs=0.02)
+    assert np.mean(chances) == pytest.approx(np.mean(six[:, 6] > 2.0), abs=0.05)
+    assert chance_of_another([0.0, 1.0], 1.0) == pytest.approx(t.sf(0.5 / (0.5**0.5 * 1.5**0.5), 1))
+    assert chance_of_another([1.0, 2.0, 4.0, 5.0, 7.0], 9.0) == pytest.approx(t.sf(5.2 / (np.sqrt(5.7) * 1.2**0.5), 4))
+    assert (chance_of_extreme([3.0, 3.0], 3.0), chance_of_extreme([3.0, 3.0], 2.9), chance_of_another([3.0, 3.0], 2.0)) == (0.0, 1.0, 1.0)
+
+
+def test_a_distribution_is_drafted_where_the_parts_agree() -> None:
+    found = rules(sales(1), Distribution)
+    moving = rules(sales(1).with_columns(price=pl.col("price") + pl.int_range(N) * 0.05), Distribution)
+
+    assert found["price"].max_distance == 0.1  # type: ignore[union-attr]
+    assert set(found["shop"].values) == {"north", "south", "west"}  # type: ignore[union-attr]
+    assert "price" not in moving
+    assert not {"counter", "month", "order"} & found.keys()
+
+
+def test_a_moment_that_never_comes_before_another_is_a_condition() -> None:
+    n = 100
+    start = [START + timedelta(hours=i) for i in range(n)]
+    frame = pl.DataFrame(
+        {
+            "placed": start,
+            "paid": [s + timedelta(minutes=i % 7) for i, s in enumerate(start)],
+            "min_fee": range(n),
+            "max_fee": range(n, 2 * n),
+        }
+    )
+    found = [rule.sql for rule in infer_contract("orders", frame).rules if isinstance(rule, Condition)]
+
+    assert found == ['"placed" <= "paid"', '"min_fee" <= "max_fee"']
+    assert check_table(infer_contract("orders", frame), frame).findings == ()
+
+
+def test_freshness_is_drafted_from_how_old_data_was_when_it_came() -> None:
+    hour = 3_600_000
+    newest = int(sales(1)["at"].max().timestamp() * 1000)  # type: ignore[union-attr]
+    feed = [(newest - 48 * hour, newest - 46 * hour), (newest - 24 * hour, newest - 20 * hour), (newest, newest + 3 * hour)]
+
+    def freshness(arrivals: list[tuple[int, int]]) -> list[Freshness]:
+        return [rule for rule in infer_contract("sales", sales(1), arrivals=arrivals).rules if isinstance(rule, Freshness)]
+
+    (rule,) = freshness(feed)
+    assert (rule.column, rule.max_hours) == ("at", 60.0)  # twice 4 + 26 hours
+    assert "at most 4 hours old when it came" in rule.evidence
+    assert freshness([(newest, newest + 10_000 * hour)]) == []  # a record of the past
+    assert freshness([]) == []
+
+
+def test_units_are_read_from_names_and_roles_from_what_is_known() -> None:
+    frame = pl.DataFrame({"id": range(50), "weight_kg": [i / 7 for i in range(50)], "wait_mins": [1.5] * 50})
+    columns = {column.name: column for column in infer_contract("t", frame).columns}
+
+    assert (columns["weight_kg"].unit, columns["wait_mins"].unit, columns["id"].unit) == ("kg", "minutes", "")
+    assert columns["id"].role == "key"
