@@ -20,6 +20,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 VERBS: dict[str, str] = {
     "status": "What is live, how it is doing, what to do next",
     "lineage": "What a version was made from, up to the raw files",
+    "why": "What each change between two models contributed to the gain",
     "log": "What happened, newest first",
     "gc": "Free stored bytes that nothing needs any more",
     "fsck": "Re-read everything stored and name what is damaged",

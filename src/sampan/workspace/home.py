@@ -18,7 +18,8 @@ from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import count, size_text
 from sampan.workspace.diagnosis import Finding, examine
-from sampan.workspace.operation import Room, operation
+from sampan.workspace.explaining import Explaining
+from sampan.workspace.operation import operation
 from sampan.workspace.trees import Branch, draw
 
 DAY_MS = 86_400_000
@@ -191,7 +192,7 @@ class Diagnosis(Answer, frozen=True, kw_only=True):
         )
 
 
-class Home(Room):
+class Home(Explaining):
     """The top-level verbs."""
 
     noun = ""

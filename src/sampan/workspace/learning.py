@@ -44,6 +44,7 @@ from sampan.store.journals import MetricJournal
 from sampan.tuning.folds import Fold, Split, rolling_origin
 from sampan.tuning.search import Trial, best, search
 from sampan.tuning.spaces import ParameterValue
+from sampan.workspace.code_snapshot import CODE, snapshot
 from sampan.workspace.feature_tables import LabeledRows
 from sampan.workspace.model_events import ModelEvaluated, ModelTrained, StoredFile
 from sampan.workspace.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE
@@ -328,6 +329,8 @@ class Learning:
             "n_rows": len(self.rows),
             "objective": msgspec.to_builtins(order.trainer.objective),
             "datasets": {name: node.id for name, node in order.datasets.items()},
+            "code": order.code,
+            "program": order.file.name,
             "purpose": order.trainer.purpose or self.ws.project.project.purpose,
             "reads": by_dataset(order.datasets, columns_read(view)),
             "learns": by_dataset(order.datasets, columns_learned(view)),
@@ -339,7 +342,7 @@ class Learning:
             "test_since": tested.since,
         }
         # What the model answers, and what it is judged by: a later report or gate reads both from here.
-        content = sorted((f.path, f.digest) for f in files if f.path != ENVIRONMENT)
+        content = sorted((f.path, f.digest) for f in files if f.path != ENVIRONMENT and not f.path.startswith(f"{CODE}/"))
         digest = digest_value([content, *(facts[name] for name in ("view", "table", "threshold", "params", "until", "objective"))])
         if facts["purpose"]:  # the same model for another purpose is another: what it may be packed and served for differs
             digest = digest_value([digest, facts["purpose"]])
@@ -367,6 +370,9 @@ class Learning:
             if graph is not None:
                 (folder / GRAPH).write_bytes(graph)
             reference(fitted, tested).write_parquet(folder / REFERENCE)
+            for path, source in snapshot(self.order.file).items():
+                (kept := folder / CODE / path).parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(source)
             return store_folder(self.ws, folder)
 
     def _report(self, tested: Tested, name: str) -> Callable[[NodeId], ModelEvaluated]:

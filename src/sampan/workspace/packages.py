@@ -26,6 +26,7 @@ from sampan.core.times import iso
 from sampan.errors import IntegrityError, ParameterError
 from sampan.features.fitted import FittedView
 from sampan.features.view import MOMENT
+from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.feature_tables import open_tables
 from sampan.workspace.model_events import PackageBuilt, StoredFile
 from sampan.workspace.predictors import (
@@ -157,6 +158,8 @@ def _p95_ms(predictor: PackagePredictor, rows: list[dict[str, Any]]) -> float:
 def _write(ws: Workspace, model: Node, folder: Path) -> None:
     """Write all files of a model's package."""
     for artifact in ws.catalog.artifacts(model.id):
+        if artifact.path.startswith(f"{CODE}/"):
+            continue  # what a server is given is data, never code
         path = folder / artifact.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(ws.store.blobs.read(artifact.digest))

@@ -1,0 +1,20 @@
+"""The environment a model was trained in, read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sampan.core.graph import Node
+from sampan.engine.environment import Environment
+from sampan.workspace.predictors import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+
+def environment_of(ws: Workspace, model: Node) -> Environment:
+    """Read the environment kept with a model."""
+    digest = next(each.digest for each in ws.catalog.artifacts(model.id) if each.path == ENVIRONMENT)
+    return msgspec.json.decode(ws.store.blobs.read(digest), type=Environment)
