@@ -91,20 +91,25 @@ def test_the_project_file_says_where_a_dataset_comes_from(tmp_path: Path) -> Non
         assert ws.catalog.asset("dataset", "orders").facts == {"key": ["id"], "time": "at", "owner": "sales"}
 
 
-def test_a_contract_is_drafted_kept_and_replaced_only_by_force(ws: Workspace) -> None:
+def test_a_contract_is_drafted_and_changed_only_by_force(ws: Workspace) -> None:
     add_both(ws)
     first = ws.data.infer("orders")
     file = ws.root / "contracts/orders.yaml"
     file.write_text(file.read_text().replace("status: draft", "status: active"))
-    second = ws.data.infer("orders")
+    unchanged = ws.data.infer("orders")
+    (ws.root / "orders.csv").write_text(ORDERS.replace(",s2,", ",,"))
+    ws.data.add(ws.root / "orders.csv")
+    proposed = ws.data.infer("orders")
 
     assert (first.written, first.file) == (True, "contracts/orders.yaml")
-    assert not second.written
-    assert "-status: active" in second.diff
-    assert "+status: draft" in second.diff
-    assert "status: active" in file.read_text()
+    assert (unchanged.written, unchanged.diff) == (False, "")
+    assert not proposed.written
+    assert "-status: active" not in proposed.diff
+    assert [line for line in proposed.changed if line.startswith("shop is never missing → shop is missing in at most 5")]
+    assert "kept as it is" in proposed.text()
+    assert "shop is missing" not in file.read_text()
     assert ws.data.infer("orders", force=True).written
-    assert "status: draft" in file.read_text()
+    assert "status: active" in file.read_text()
     assert ws.data.infer("orders").diff == ""
 
 

@@ -108,6 +108,12 @@ def find_time(frame: pl.DataFrame) -> str:
     return ""
 
 
+def newest_moment(frame: pl.DataFrame | pl.LazyFrame, time: str) -> Millis | None:
+    """Return the newest moment of a timestamp or date column; None if it has none."""
+    newest = frame.lazy().select(pl.col(time).cast(pl.Datetime("ms")).max().dt.epoch("ms")).collect(engine="streaming").item()
+    return None if newest is None else int(newest)
+
+
 def _column(name: str, dtype: pl.DataType, key: Sequence[str], time: str) -> Column:
     role = "time" if name == time else "key" if name in key else ""
     unit = _UNITS.get(re.split(r"[_\W]+", name.lower())[-1], "") if dtype.is_numeric() else ""

@@ -138,6 +138,9 @@ class Inferred(Answer, frozen=True, kw_only=True):
     written: bool
     n_rules: int
     rules: tuple[str, ...]
+    added: tuple[str, ...] = ()  # what the data says beyond the contract that was there
+    removed: tuple[str, ...] = ()  # what it no longer bears out
+    changed: tuple[str, ...] = ()
     diff: str = ""
 
     def text(self) -> str:
@@ -148,7 +151,13 @@ class Inferred(Answer, frozen=True, kw_only=True):
             return "\n".join([*lines, *(f"  {rule}" for rule in self.rules[:_MOST_RULES]), *more])
         if not self.diff:
             return f"{self.file} is already what the data says ({count(self.n_rules, 'rule')})"
-        return f"{self.file} is kept as it is. The data now would say:\n\n{self.diff}"
+        told = [("add", self.added), ("drop", self.removed), ("change", self.changed)]
+        parts = ["\n".join([f"{verb}:", *(f"  {line}" for line in lines[:_MOST_RULES]), *_left(lines)]) for verb, lines in told if lines]
+        return "\n\n".join([f"{self.file} is kept as it is. What the data now says would", *parts])
+
+
+def _left(lines: tuple[str, ...]) -> list[str]:
+    return [f"  and {count(len(lines) - _MOST_RULES, 'more')}"] if len(lines) > _MOST_RULES else []
 
 
 class TableChecked(msgspec.Struct, frozen=True):

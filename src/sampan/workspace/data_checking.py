@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,6 +13,9 @@ from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, DataRoom, Names
 from sampan.workspace.operation import operation
 
+if TYPE_CHECKING:
+    from sampan.data.contract import Contract
+
 
 class Checking(DataRoom):
     """The verbs of contracts."""
@@ -20,43 +24,40 @@ class Checking(DataRoom):
     def infer(self, ref: str, *, force: bool = False) -> Inferred:
         """Draft a contract from a dataset and the others here, as contracts/NAME.yaml.
 
-        A file that is there is never overwritten silently: the difference is shown.
+        A file that is there is never overwritten silently: what the data would add, drop or change is shown, rule by rule. Rules written by
+        hand stay as they are, and so do levels, roles and all else a person said.
 
         Parameters
         ----------
         ref : the dataset
-        force : replace the contract that is there
+        force : take the proposal over into the contract that is there
         """
         from sampan.data.contract import count_rules
         from sampan.data.contract_yaml import write_contract
-        from sampan.data.rule_words import describe
+        from sampan.data.proposal import propose
 
         node = self._node(ref)
-        contract = self.contracts.draft(node)
-        text = write_contract(contract)
-        file = self.contracts.path(node.name)
-        before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else None
-        rules = tuple(f"{rule.level}: {describe(rule)}" for rule in contract.rules)
-        shown = shown_path(self.ws, file)
+        drafted, existing = self.contracts.draft(node), self.contracts.read(node.name)
+        shown = shown_path(self.ws, self.contracts.path(node.name))
+        check = f"sampan data check {quote(node.name)}"
+        contract = drafted if existing is None else propose(existing, drafted).contract
         answer = Inferred(
-            dataset=node.ref,
-            file=shown,
-            written=False,
-            n_rules=count_rules(contract),
-            rules=rules,
-            next=(f"sampan data check {quote(node.name)}",),
+            dataset=node.ref, file=shown, written=False, n_rules=count_rules(contract), rules=rule_lines(contract), next=(check,)
         )
-        if before == text:
-            return answer
-        if before is not None and not force:
-            again = f"sampan data infer {quote(node.name)} --force"
-            return msgspec.structs.replace(
-                answer, diff=_difference(before, text, shown), next=(again, f"sampan data check {quote(node.name)}")
-            )
+        text = write_contract(contract)
+        if existing is not None:
+            proposal = propose(existing, drafted)
+            if proposal.is_empty:
+                return answer
+            changed = tuple(f"{one.before} → {one.after} ({one.evidence})" for one in proposal.changed)
+            answer = msgspec.structs.replace(answer, added=proposal.added, removed=proposal.removed, changed=changed)
+            if not force:
+                before = self.contracts.path(node.name).read_text(encoding="utf-8")
+                again = f"sampan data infer {quote(node.name)} --force"
+                return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, check))
         self.contracts.write(node.name, text)
         return msgspec.structs.replace(answer, written=True)
 
-    @operation()
     def check(self, refs: Names | None = None) -> Checked:
         """Check datasets against their contracts; exit code 3 if a blocking rule is broken.
 
@@ -76,6 +77,19 @@ class Checking(DataRoom):
                 stage.advance(1, tables[-1].dataset)
         following = tuple(f"sampan data show {quote(self._node(name).name)}" for name in names[:1])
         return Checked(tables=tuple(tables), next=following)
+
+
+def rule_lines(contract: Contract) -> tuple[str, ...]:
+    """Say each rule a check holds a table against, the columns and their types first."""
+    from sampan.data.contract import all_rules
+    from sampan.data.rule_words import describe
+
+    columns = [f"block: {column.name} is there, as {column.type}" for column in contract.columns]
+    return (*columns, *(f"{rule.level}: {describe(rule)}{_expected(rule.false_alarms)}" for rule in all_rules(contract)))
+
+
+def _expected(false_alarms: float | None) -> str:
+    return "" if false_alarms is None else f" (false alarms expected a year: {false_alarms:g})"
 
 
 def _difference(before: str, after: str, file: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 FOLDER = "contracts"
 # Raise when the same inputs would give another outcome.
-_DRAFTING = 1
-_CHECKING = 1
+_DRAFTING = 2
+_CHECKING = 2
+_MOST_ARRIVALS = 12
 
 
 class Contracts:
@@ -79,8 +80,9 @@ class Contracts:
         said = catalog.asset("dataset", node.name).facts
         others = {a.name: catalog.resolve(a.name, kind="dataset") for a in catalog.assets("dataset") if a.name != node.name}
         keys = {name: catalog.asset("dataset", name).facts.get("key", []) for name in others}
-        parts = [_DRAFTING, node.digest, said, {name: other.digest for name, other in others.items()}, keys]
-        text, _ = self.ws.engine.once("draft", [node.name, *parts], lambda: write_contract(self._infer(node, said, others, keys)))
+        arrivals = self._arrivals(node, said)
+        parts = [_DRAFTING, node.digest, said, {name: other.digest for name, other in others.items()}, keys, arrivals]
+        text, _ = self.ws.engine.once("draft", [node.name, *parts], lambda: write_contract(self._infer(node, said, others, keys, arrivals)))
         return read_contract(text, file="draft")
 
     def check(self, node: Node) -> TableChecked:
@@ -134,7 +136,31 @@ class Contracts:
         checks = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(node.id) if e.role == "evaluated_on"]
         return max((check for check in checks if check.kind == "check"), key=lambda check: check.version or 0, default=None)
 
-    def _infer(self, node: Node, said: Mapping[str, Any], others: Mapping[str, Node], keys: Mapping[str, Any]) -> Contract:
+    def _arrivals(self, node: Node, said: Mapping[str, Any]) -> list[tuple[int, int]]:
+        """Return, for the newest versions up to this one, the newest moment in each and when it came; [] without a time."""
+        from sampan.data.inference import find_time, newest_moment
+
+        tables = self.ws.store.tables
+        time = str(said.get("time", "")) or find_time(tables.read(node.digest))
+        if not time:
+            return []
+        versions = [v for v in self.ws.catalog.nodes(kind="dataset", name=node.name) if (v.version or 0) <= (node.version or 0)]
+        found = []
+        for version in reversed(versions[:_MOST_ARRIVALS]):
+            table = tables.scan(version.digest)
+            if time in table.collect_schema():
+                newest = newest_moment(table, time)
+                found.extend([] if newest is None else [(newest, version.created)])
+        return found
+
+    def _infer(
+        self,
+        node: Node,
+        said: Mapping[str, Any],
+        others: Mapping[str, Node],
+        keys: Mapping[str, Any],
+        arrivals: Sequence[tuple[int, int]],
+    ) -> Contract:
         from sampan.data.inference import infer_contract
 
         tables = self.ws.store.tables
@@ -145,6 +171,7 @@ class Contracts:
             time=str(said.get("time", "")),
             tables={name: tables.read(other.digest) for name, other in others.items()},
             keys={name: key for name, key in keys.items() if key},
+            arrivals=arrivals,
         )
         return msgspec.structs.replace(contract, owner=str(said.get("owner", "")), description=str(said.get("description", "")))
 
