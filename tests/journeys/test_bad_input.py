@@ -23,8 +23,7 @@ REFUSED = {
     "quote inside a field": (b'a,b\n1,5" pipe"\n', "line 2 has a quote in the middle of a field", '"5"" pipe"'),
     "too many fields": (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 fields where the header has 2", "--delimiter"),
     "unknown delimiter": (b"a^b\n1^2\n", "with '^' it would be 2", "--delimiter '^'"),
-    "not UTF-8": (b"name\nRen\xe9\n", "byte 8 (line 2) of t.csv is not UTF-8: 0xe9", "--encoding cp1252"),
-    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "t.csv is UTF-16", "--encoding utf-16"),
+    "no encoding": (b"name\nRe\x81\n", "byte 7 (line 2) of t.csv is not UTF-8: 0x81", "--encoding cp1252"),
 }
 
 
@@ -48,6 +47,10 @@ ACCEPTED = {
     "UTF-8 with BOM and CRLF": (b"\xef\xbb\xbfa,b\r\n1,2\r\n", "1 row, 2 columns", ""),
     "all-null column": (b"a,b\n1,\n2,\n", "2 rows, 2 columns", ""),
     "5,000 columns": ((",".join(f"c{i}" for i in range(5000)) + "\n" + "1," * 4999 + "1\n").encode(), "1 row, 5,000 columns", ""),
+    "not UTF-8": (b"name\nRen\xe9\n", "1 row, 1 column", "the encoding is cp1252"),
+    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "1 row, 2 columns", "the encoding is utf-16"),
+    "decimal commas": (b"a;b\n1,5;x\n2,25;y\n", "2 rows, 2 columns", "column 'a' has decimal commas"),
+    "days first": (b"at\n03/04/2024\n13/04/2024\n", "2 rows, 1 column", "column 'at' is written as DD/MM/YYYY"),
     "other delimiter": (b"a;b\n1;2\n", "1 row, 2 columns", "the delimiter is ;"),
 }
 

@@ -38,7 +38,7 @@ def test_the_delimiter_is_found(delimiter: str) -> None:
 
 
 def test_a_comma_inside_decimal_numbers_does_not_beat_the_semicolon() -> None:
-    assert read("a;b\n1,5;2\n2,5;3\n").to_dicts() == [{"a": "1,5", "b": 2}, {"a": "2,5", "b": 3}]
+    assert read("a;b\n1,5;2\n2,5;3\n").to_dicts() == [{"a": 1.5, "b": 2}, {"a": 2.5, "b": 3}]
 
 
 def test_one_column_needs_no_delimiter() -> None:
@@ -131,8 +131,8 @@ def test_five_thousand_columns_are_read() -> None:
 
 def test_a_declared_type_is_held_or_the_first_line_that_breaks_it_is_named() -> None:
     assert read("zip\n0123\n", types={"zip": "text"})["zip"].to_list() == ["0123"]
-    with pytest.raises(DataFormatError, match="'n' is declared integer, but 1 of 2 values are not; the first is 'x' on line 3"):
-        read("n\n1\nx\n", types={"n": "integer"})
+    with pytest.raises(DataFormatError, match="'n' is declared integer, but 2 of 3 values are not; the first is 'x' on line 3"):
+        read("n\n1\nx\ny\n", types={"n": "integer"})
     with pytest.raises(ParameterError, match="a type is declared for 'm'"):
         read("n\n1\n", types={"m": "integer"})
 

@@ -15,8 +15,8 @@ def test_utf8_with_and_without_a_byte_order_mark() -> None:
 
 
 def test_a_wrong_byte_is_named_with_its_offset_and_line() -> None:
-    with pytest.raises(DataFormatError, match=r"byte 7 \(line 2\) of t is not UTF-8: 0xe9") as caught:
-        decode(b"name\nRen\xe9\n"[:5] + b"Re\xe9\n", source="t")
+    with pytest.raises(DataFormatError, match=r"byte 7 \(line 2\) of t is not UTF-8: 0x81") as caught:
+        decode(b"name\nRe\x81\n", source="t")
 
     assert caught.value.line == 2
     assert "--encoding cp1252" in caught.value.hint
@@ -32,8 +32,8 @@ def test_a_wrong_byte_beyond_the_first_block_is_named(monkeypatch: pytest.Monkey
 
 
 def test_a_character_cut_off_at_the_end_is_an_error() -> None:
-    with pytest.raises(DataFormatError, match="byte 1 "):
-        decode("aé".encode()[:-1], source="t")
+    with pytest.raises(DataFormatError, match="byte 5 "):
+        decode("aééé".encode()[:-1], source="t")
 
 
 def test_a_declared_encoding_is_used_and_held_to() -> None:
@@ -46,7 +46,6 @@ def test_a_declared_encoding_is_used_and_held_to() -> None:
 
 
 def test_utf16_is_recognized_and_zero_bytes_are_refused() -> None:
-    with pytest.raises(DataFormatError, match="is UTF-16"):
-        decode("a".encode("utf-16"), source="t")
+    assert decode("a".encode("utf-16"), source="t").encoding == "utf-16"
     with pytest.raises(DataFormatError, match=r"byte 3 \(line 2\) of t is zero"):
         decode(b"a\nb\0", source="t")

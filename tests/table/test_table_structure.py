@@ -1,9 +1,10 @@
 """Records, fields and quotes are checked before anything is parsed."""
 
+import numpy as np
 import pytest
 
 from sampan.errors import DataFormatError
-from sampan.table.structure import scan_structure, without_blank_lines
+from sampan.table.structure import records_at, refuse_ragged, scan_structure
 
 
 def fault(text: str) -> tuple[int | None, str]:
@@ -25,10 +26,13 @@ def test_a_quote_in_the_middle_of_a_field_names_its_line(text: str, line: int) -
 
 
 def test_a_record_of_another_length_names_its_line_and_how_many_there_are() -> None:
-    line, message = fault('a,b\n1,"x\ny"\n1,2,3\n4\n')
+    text = b'a,b\n1,"x\ny"\n1,2,3\n4\n'
+    structure = scan_structure(text, ",", source="t.csv")
+    error = refuse_ragged(text, structure, 2, source="t.csv", delimiter=",")
 
-    assert line == 4
-    assert "3 fields where the header has 2 (and 1 more lines)" in message
+    assert structure.n_fields.tolist() == [2, 2, 3, 1]
+    assert error.line == 4
+    assert "3 fields where the header has 2 (and 1 more lines)" in error.message
 
 
 def test_doubled_quotes_and_delimiters_inside_quotes_are_no_fault() -> None:
@@ -43,7 +47,7 @@ def test_blank_lines_are_taken_out() -> None:
     structure = scan_structure(text, ",", source="t.csv")
 
     assert structure.n_blank == 2
-    assert without_blank_lines(text, structure) == b"a,b\n1,2\n"
+    assert records_at(text, structure, np.arange(2)) == b"a,b\n1,2\n"
 
 
 def test_marks_beyond_one_block_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

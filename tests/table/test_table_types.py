@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from sampan.errors import ParameterError
-from sampan.table.types import clear_nulls, declare_type, find_type
+from sampan.table.types import clear_nulls, declared_form, find_type
 
 
 def typed(*values: str | None) -> pl.Series:
@@ -72,4 +72,4 @@ def test_spellings_of_missing_are_counted() -> None:
 
 def test_an_unknown_declared_type_is_refused() -> None:
     with pytest.raises(ParameterError, match="'int' is no type"):
-        declare_type(pl.Series("c", ["1"]), "int", source="t")
+        declared_form("int", "c")

@@ -1,29 +1,52 @@
-"""Delimited text to a table: find the delimiter, check the shape, parse, type each column."""
+"""Delimited text to a table, block by block: the quick parser where nothing can go wrong, an exact one where something may have.
+
+A first look (`csv_dialect`) says what each column is. Blocks are parsed by Arrow with those types; a block it cannot read, or could read
+wrongly (007 as 7), is parsed as text and converted column by column, which finds every bad cell with its line. A later value may show that
+a column is of a wider type than it looked: then the pass begins again with that type, and what it wrote until then is dropped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import polars as pl
 
-from sampan.errors import DataFormatError, ParameterError
-from sampan.table.structure import Structure, scan_structure, without_blank_lines
-from sampan.table.types import NULL_SPELLINGS, clear_nulls, declare_type, find_type
+from sampan.errors import DataFormatError
+from sampan.table.bad_cells import BadCell, LeftOut
+from sampan.table.blocks import Block, ahead, cut_records
+from sampan.table.csv_dialect import CsvForm, Dialect, Sample, parse_text, sniff, sniff_delimiter
+from sampan.table.encodings import check_utf8
+from sampan.table.lossy import lossy_columns
+from sampan.table.structure import Positions, Structure, records_at, refuse_ragged, scan_structure
+from sampan.table.types import ColumnForm, clear_nulls, convert, find_form, reason_for, tolerated, widen
 
-DELIMITERS = (",", "\t", ";", "|")
-_NAMES = {"\t": "tab", " ": "space"}
-_RARE = ("^", "~", ":", "\x01", "\x1f")
-_SNIFFED_LINES = 50
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["CsvForm", "CsvRead", "Parsed", "read_csv", "read_csv_blocks", "sniff_delimiter"]
+
+Taken = TypeVar("Taken")
+Take = Callable[[pl.Schema, Iterator[pl.DataFrame]], Taken]
+_ARROW_COLUMN = re.compile(r"In CSV column #(\d+)")
+_ARROW_BLOCK = 2 << 20
+_STRIDE = 1 << 18  # fits a processor's cache
+_HOPELESS = 0.5  # a given type that more of the values are not
+_MANY = 20_000  # bad cells after which their share is looked at before the end
 
 
 @dataclass(frozen=True, slots=True)
-class CsvForm:
-    """What a person declared of a file; empty means "find out"."""
+class CsvRead:
+    """What a reader should know of how a file was read."""
 
-    delimiter: str = ""
-    null_values: tuple[str, ...] = NULL_SPELLINGS
-    types: Mapping[str, str] = field(default_factory=dict)
+    n_rows: int
+    left_out: LeftOut
+    notes: tuple[str, ...]
+    delimiter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,162 +56,395 @@ class Parsed:
     frame: pl.DataFrame
     notes: tuple[str, ...]
     delimiter: str = ""
+    left_out: LeftOut = field(default_factory=lambda: LeftOut([]))
 
 
-def read_csv(text: bytes, *, source: str, form: CsvForm | None = None, on_column: Callable[[], None] = lambda: None) -> Parsed:
-    """Parse UTF-8 text with a header line. `on_column` is called as each column is typed.
+class _ReadAgain(Exception):
+    """A later value showed other forms of some columns, by their place."""
+
+    def __init__(self, forms: dict[int, ColumnForm]) -> None:
+        super().__init__(str(forms))
+        self.forms = forms
+
+
+class NotUtf8(Exception):
+    """A block is not UTF-8."""
+
+    def __init__(self, block: bytes, error: DataFormatError) -> None:
+        super().__init__(error.message)
+        self.block, self.error = block, error
+
+
+def read_csv(text: bytes, *, source: str, form: CsvForm | None = None) -> Parsed:
+    """Parse UTF-8 text with a header line.
 
     A header without rows gives a table of 0 rows with text columns. Blank lines are left out and counted in the notes.
 
     Raises
     ------
-    DataFormatError : empty, a name twice in the header, wrong delimiter, broken quotes, a record of another length, a value that is not
-        of its declared type.
+    DataFormatError : empty, a name twice in the header, wrong delimiter, broken quotes, lines of other lengths than the header, most
+        values not of a declared type.
     """
-    form = form or CsvForm()
-    notes: list[str] = []
     if b"\n" not in text and b"\r" in text:
         text = text.replace(b"\r", b"\n")
-        notes.append("lines end with a carriage return alone")
-    if not text.strip():
-        raise DataFormatError(f"{source} is empty", source=source, hint="a table needs at least a header line with the columns' names")
-    delimiter = form.delimiter or sniff_delimiter(text)
-    _check_delimiter(delimiter)
-    structure = scan_structure(text, delimiter, source=source)
-    if structure.n_blank:
-        notes.append(f"{structure.n_blank:,} blank lines left out")
-    names, name_notes = _header(text, structure, delimiter, source=source)
-    _refuse_wrong_delimiter(names, text, structure, delimiter, declared=bool(form.delimiter), source=source)
-    raw = _parse(without_blank_lines(text, structure), names, delimiter, source=source)
-    if delimiter != ",":
-        notes.append(f"the delimiter is {_NAMES.get(delimiter, delimiter)}")
-    unknown = sorted(set(form.types) - set(names))
-    if unknown:
-        hint = "its columns: " + ", ".join(names[:20])
-        raise ParameterError(f"a type is declared for {unknown[0]!r}, which {source} does not have", hint=hint)
-    columns = []
-    untyped = raw.get_columns()[::-1]
-    del raw
-    while untyped:  # popped one by one, so that the text of a column is freed once it is typed
-        column, said = _type_column(untyped.pop(), form, structure, text, source=source)
-        columns.append(column)
-        notes.extend(said)
-        on_column()
-    if structure.starts.size == 1:
-        notes.append("no rows: only a header")
-    return Parsed(frame=pl.DataFrame(columns), notes=(*name_notes, *notes), delimiter=delimiter)
-
-
-def sniff_delimiter(text: bytes) -> str:
-    r"""Find the delimiter that splits the first lines into equally many fields; ',' if none does.
-
-    >>> sniff_delimiter(b"a;b\n1,5;2\n")
-    ';'
-    """
-    lines = _first_lines(text)
-    best, best_score = ",", (0.0, 0)
-    for candidate in DELIMITERS:
-        counts = [_count_outside_quotes(line, candidate) for line in lines]
-        if counts[0]:
-            agreeing = sum(n == counts[0] for n in counts) / len(counts)
-            if (agreeing, counts[0]) > best_score:
-                best, best_score = candidate, (agreeing, counts[0])
-    return best
-
-
-def _first_lines(text: bytes) -> list[str]:
-    head = text[: 1 << 18].decode("utf-8", "ignore")
-    lines = [line.rstrip("\r") for line in head.split("\n") if line.strip()]
-    return lines[:_SNIFFED_LINES] or [""]
-
-
-def _count_outside_quotes(line: str, delimiter: str) -> int:
-    return sum(part.count(delimiter) for part in line.split('"')[0::2])
-
-
-def _check_delimiter(delimiter: str) -> None:
-    if len(delimiter) != 1 or ord(delimiter) > 127 or delimiter in '"\r\n':
-        raise ParameterError(f"{delimiter!r} cannot be a delimiter", hint="one ASCII character such as ',' ';' '|' or a tab")
-
-
-def _header(text: bytes, structure: Structure, delimiter: str, *, source: str) -> tuple[list[str], list[str]]:
-    first = text[: int(structure.ends[0])][int(structure.starts[0]) :]
-    row = pl.read_csv(first + b"\n", has_header=False, infer_schema=False, separator=delimiter, encoding="utf8").row(0)
-    names = ["" if cell is None else str(cell).strip() for cell in row]
-    places: dict[str, list[int]] = {}
-    for i, name in enumerate(names, 1):
-        places.setdefault(name, []).append(i)
-    twice = {name: at for name, at in places.items() if name and len(at) > 1}
-    if twice:
-        said = "; ".join(f"{name!r} in columns {', '.join(map(str, at))}" for name, at in list(twice.items())[:5])
-        line = structure.line(0, text)
-        hint = "give every column its own name"
-        raise DataFormatError(f"the header of {source} has a name twice: {said}", source=source, line=line, hint=hint)
-    notes = []
-    for at in places.get("", ()):
-        name = f"column_{at}"
-        while name in places:
-            name += "_"
-        names[at - 1] = name
-        notes.append(f"column {at} has no name in the header and is called {name}")
-    return names, notes
-
-
-def _refuse_wrong_delimiter(names: list[str], text: bytes, structure: Structure, delimiter: str, *, declared: bool, source: str) -> None:
-    """One column whose name holds other delimiters is a file read wrongly, not a table."""
-    if len(names) != 1:
-        return
-    candidates = [c for c in (*DELIMITERS, *_RARE) if c != delimiter and c in names[0]]
-    rows = _first_lines(text)
-    for candidate in candidates:
-        counts = [_count_outside_quotes(line, candidate) for line in rows]
-        if counts[0] and (declared or all(n == counts[0] for n in counts)):
-            word, right = _NAMES.get(delimiter, delimiter), _NAMES.get(candidate, candidate)
-            raise DataFormatError(
-                f"with the delimiter {word!r} the header of {source} is one column, {names[0][:60]!r}; "
-                f"with {right!r} it would be {counts[0] + 1}",
-                source=source,
-                line=structure.line(0, text),
-                hint=f"say --delimiter {candidate!r}",
-            )
-
-
-def _parse(text: bytes, names: list[str], delimiter: str, *, source: str) -> pl.DataFrame:
     try:
-        return pl.read_csv(
-            text,
-            has_header=False,
-            skip_rows=0,
-            skip_lines=0,
-            new_columns=names,
-            infer_schema=False,
-            separator=delimiter,
-            quote_char='"',
-            encoding="utf8",
-            raise_if_empty=True,
-        ).slice(1)
-    except pl.exceptions.PolarsError as cause:
-        raise DataFormatError(f"{source} cannot be parsed: {str(cause).splitlines()[0]}", source=source) from cause
+        frame, read = read_csv_blocks(lambda: iter([text]), Sample(text), source=source, form=form or CsvForm(), take=gather)
+    except NotUtf8 as fault:
+        raise fault.error from fault
+    return Parsed(frame=frame, notes=read.notes, delimiter=read.delimiter, left_out=read.left_out)
 
 
-def _type_column(raw: pl.Series, form: CsvForm, structure: Structure, text: bytes, *, source: str) -> tuple[pl.Series, list[str]]:
-    name = raw.name
-    column, spelled = clear_nulls(raw, form.null_values)
-    declared = form.types.get(name)
-    if declared:
-        return declare_type(column, declared, source=source), []
-    typed = find_type(column)
-    notes = []
-    if typed.note:
-        where = _odd_values(typed.odd_rows, column, structure, text)
-        notes.append(f"column {name!r} {typed.note}{where}")
-    if spelled and typed.values.dtype == pl.String and typed.values.null_count() < len(typed.values):
-        words = ", ".join(f"{n:,} x {word!r}" for word, n in spelled.items())
-        notes.append(f"column {name!r}: {words} read as missing (--nulls says which words mean missing)")
-    return typed.values, notes
+def read_csv_blocks(
+    open_blocks: Callable[[], Iterator[bytes]], sample: Sample, *, source: str, form: CsvForm, take: Take[Taken]
+) -> tuple[Taken, CsvRead]:
+    """Parse a file in blocks of UTF-8.
+
+    Parameters
+    ----------
+    open_blocks : opens the file from its beginning; called again where a pass has to begin again
+    take : is given the columns and the rows, in pieces; when it raises what it was given, it leaves nothing behind
+
+    Raises
+    ------
+    NotUtf8 : a block is not UTF-8.
+    """
+    dialect = sniff(sample, form, source=source)
+    forms = list(dialect.forms)
+    while True:
+        one_pass = _Pass(dialect, forms, form, source=source)
+        schema = pl.Schema({name: f.dtype for name, f in zip(dialect.names, forms, strict=True)})
+        try:
+            taken = take(schema, ahead(one_pass.frames(open_blocks())))
+        except _ReadAgain as learned:
+            for place, new in learned.forms.items():
+                forms[place] = new
+            continue
+        return taken, CsvRead(one_pass.n_rows, one_pass.left_out, one_pass.notes(sample), dialect.delimiter)
 
 
-def _odd_values(rows: tuple[int, ...], column: pl.Series, structure: Structure, text: bytes) -> str:
-    if not rows:
-        return ""
-    return "; " + ", ".join(f"line {structure.line(row + 1, text)}: {str(column[row])[:40]!r}" for row in rows)
+def gather(schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """Take a table into memory."""
+    found = list(frames)
+    return pl.concat(found) if found else pl.DataFrame(schema=schema)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a pass counted of one column."""
+
+    n_values: int = 0
+    n_bad: int = 0
+    spelled: Counter[str] = field(default_factory=Counter)
+    first_bad: tuple[int, str] = (0, "")
+
+
+class _Pass:
+    """One reading of a file with given forms."""
+
+    def __init__(self, dialect: Dialect, forms: Sequence[ColumnForm], form: CsvForm, *, source: str) -> None:
+        self.dialect, self.forms, self.form, self.source = dialect, list(forms), form, source
+        self.left_out = LeftOut(list(dialect.names))
+        self.n_rows = self.n_blank = self.n_ragged = 0
+        self.line = 1
+        self.first_ragged: DataFormatError | None = None
+        self.seen = [_Seen() for _ in forms]
+        self.as_text = {i for i, f in enumerate(forms) if f.kind == "text" or not f.is_plain}  # parsed as text, then converted
+        self.had_returns = False
+
+    def frames(self, blocks: Iterator[bytes]) -> Iterator[pl.DataFrame]:
+        """Iterate over the rows in pieces. At the end, see whether the forms were right."""
+        for i, block in enumerate(cut_records(blocks)):
+            text = block.text
+            if i == 0:
+                text = text[self.dialect.header_bytes :]
+                self.line += self.dialect.header_lines
+            if text:
+                frame = self._read(Block(text, block.is_last))
+                if frame.height:
+                    yield frame
+        self._judge()
+
+    def notes(self, sample: Sample) -> tuple[str, ...]:
+        """Say everything a reader should know of how the file was read."""
+        said = list(self.dialect.notes)
+        if b"\n" not in sample.head and b"\r" in sample.head:
+            said.append("lines end with a carriage return alone")
+        if self.n_blank:
+            said.append(f"{self.n_blank:,} blank lines left out")
+        for name, form, found, seen in zip(self.dialect.names, self.forms, self.dialect.inferred, self.seen, strict=True):
+            said += _column_notes(
+                name, form, found.note if form.kind == found.form.kind else "", self._odd_lines(found, name, sample), seen
+            )
+        if not self.n_rows and not self.left_out.n_rows:
+            said.append("no rows: only a header")
+        if self.left_out.n_rows:
+            said.append(f"{self.left_out.n_rows:,} rows with cells that could not be read are left out")
+        return tuple(said)
+
+    # -- one block
+
+    def _read(self, block: Block) -> pl.DataFrame:
+        text = block.text
+        structure = self._structure_if_needed(text)
+        if structure is None or self._is_regular(structure):
+            columns = self._parse_quickly(text, structure)
+            if columns is not None:
+                return self._finish(text, structure, columns)
+        return self._read_exactly(text, structure)
+
+    def _structure_if_needed(self, text: bytes) -> Structure | None:
+        """Look for records only where there are quotes, blank lines or odd bytes; elsewhere a line is a record."""
+        odd = b'"' in text or b"\0" in text or text[:1] in b"\r\n" or len(self.forms) == 1 or _has_blank_line(text)
+        return self._scan(text) if odd else None
+
+    def _scan(self, text: bytes) -> Structure:
+        try:
+            check_utf8(text, source=self.source, first_line=self.line)
+        except DataFormatError as error:
+            raise NotUtf8(text, error) from error
+        return scan_structure(text, self.dialect.delimiter, source=self.source, first_line=self.line)
+
+    def _is_regular(self, structure: Structure) -> bool:
+        return structure.n_blank == 0 and len(self.forms) > 1 and bool((structure.n_fields == len(self.forms)).all())
+
+    def _parse_quickly(self, text: bytes, structure: Structure | None) -> list[pl.Series] | None:
+        """Parse with Arrow; None where it fails, or would lose something."""
+        import pyarrow as pa
+
+        try:
+            table = self._arrow(text, newlines=structure is not None and len(structure.quoted_newlines) > 0)
+        except pa.ArrowInvalid as error:
+            if found := _ARROW_COLUMN.search(str(error)):
+                self.as_text.add(int(found[1]))
+            return None
+        numbers = [i for i, f in enumerate(self.forms) if i not in self.as_text and f.kind in ("integer", "number")]
+        lossy = lossy_columns(text, self.dialect.delimiter, numbers, lambda places: self._arrow_text(text, structure, places))
+        if lossy:
+            self.as_text.update(lossy)
+            return None
+        columns = pl.from_arrow(table, rechunk=False)
+        assert isinstance(columns, pl.DataFrame)
+        return columns.get_columns()
+
+    def _arrow(self, text: bytes, *, newlines: bool) -> pa.Table:
+        import pyarrow as pa
+
+        types = {str(i): pa.string() if i in self.as_text else _arrow_type(f) for i, f in enumerate(self.forms)}
+        return self._arrow_read(text, types, newlines=newlines)
+
+    def _arrow_text(self, text: bytes, structure: Structure | None, places: Sequence[int]) -> pl.DataFrame:
+        """Read some columns as text, to see how their numbers are written."""
+        import pyarrow as pa
+
+        types = {str(i): pa.string() for i in places}
+        newlines = structure is not None and len(structure.quoted_newlines) > 0
+        table = self._arrow_read(text, types, newlines=newlines, only=list(types))
+        found = pl.from_arrow(table)
+        assert isinstance(found, pl.DataFrame)
+        return found
+
+    def _arrow_read(self, text: bytes, types: dict[str, Any], *, newlines: bool, only: list[str] | None = None) -> pa.Table:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        return csv.read_csv(
+            pa.BufferReader(text),
+            read_options=csv.ReadOptions(
+                column_names=[str(i) for i in range(len(self.forms))], block_size=max(_ARROW_BLOCK, len(text) // 8)
+            ),
+            parse_options=csv.ParseOptions(delimiter=self.dialect.delimiter, newlines_in_values=newlines),
+            convert_options=csv.ConvertOptions(
+                column_types=types,
+                null_values=list(self.form.null_values),
+                true_values=["true", "True", "TRUE"],
+                false_values=["false", "False", "FALSE"],
+                strings_can_be_null=False,
+                include_columns=only,
+            ),
+        )
+
+    def _read_exactly(self, text: bytes, structure: Structure | None) -> pl.DataFrame:
+        """Parse as text; leave out lines of another length, and rows with cells that are not of their column's type."""
+        structure = structure or self._scan(text)
+        self.n_blank += structure.n_blank
+        ragged = structure.n_fields != len(self.forms)
+        kept = np.flatnonzero(~ragged)
+        if len(kept) < len(ragged):
+            self._leave_ragged(text, structure, np.flatnonzero(ragged))
+        clean = text if len(kept) == len(ragged) and not structure.n_blank else records_at(text, structure, kept)
+        if not len(kept):
+            self.line += text.count(b"\n")
+            return pl.DataFrame(schema=dict.fromkeys(self.dialect.names, pl.String))
+        parsed = parse_text(clean, self.dialect.names, self.dialect.delimiter, source=self.source)
+        return self._finish(text, structure, parsed.get_columns(), records=kept)
+
+    def _finish(
+        self, text: bytes, structure: Structure | None, columns: Sequence[pl.Series], *, records: Positions | None = None
+    ) -> pl.DataFrame:
+        """Convert what is still text, and leave out the rows in which that fails."""
+        typed, bad = [], []
+        for place, (name, column) in enumerate(zip(self.dialect.names, columns, strict=True)):
+            values, is_bad = self._convert(place, column.alias(name))
+            typed.append(values)
+            if is_bad is not None:
+                bad.append((place, column, is_bad))
+        frame = pl.DataFrame(typed)
+        n_lines = frame.height if structure is None else text.count(b"\n")
+        if bad:
+            frame = self._leave_bad(text, structure, frame, bad, records)
+        self.line += n_lines
+        self.n_rows += frame.height
+        return frame
+
+    def _convert(self, place: int, column: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+        """Give a column its type; the second series says which cells are bad, if any."""
+        form, seen = self.forms[place], self.seen[place]
+        if column.dtype != pl.String:
+            seen.n_values += len(column) - column.null_count()
+            if column.dtype == pl.Datetime and column.dtype.time_zone is None:  # type: ignore[attr-defined]  # Polars' classes
+                column = column.dt.replace_time_zone("UTC")
+            return column.cast(form.dtype), None
+        text, spelled = clear_nulls(column, self.form.null_values)
+        if form.kind == "text":
+            seen.spelled.update(spelled)
+            n_values = len(text) - text.null_count()
+            if form.is_empty and n_values:
+                found = find_form(text, tolerance=tolerated(n_values))
+                raise _ReadAgain({place: found.form})
+            seen.n_values += n_values
+            return text, None
+        if form.missing:
+            text, spelled = clear_nulls(text, form.missing)
+            seen.spelled.update(spelled)
+        values = convert(text, form)
+        seen.n_values += len(text) - text.null_count()
+        if values.null_count() == text.null_count():
+            return values, None
+        return values, values.is_null() & text.is_not_null()
+
+    # -- what is left out
+
+    def _leave_bad(
+        self,
+        text: bytes,
+        structure: Structure | None,
+        frame: pl.DataFrame,
+        bad: list[tuple[int, pl.Series, pl.Series]],
+        records: Positions | None,
+    ) -> pl.DataFrame:
+        structure = structure or self._scan(text)
+        learned = {place: wider for place, column, is_bad in bad if (wider := widen(self.forms[place], column.filter(is_bad))) is not None}
+        if learned:
+            raise _ReadAgain(learned)
+        any_bad = np.logical_or.reduce([is_bad.to_numpy() for _, _, is_bad in bad])
+        rows = np.flatnonzero(any_bad)
+        places = rows if records is None else records[rows]
+        lines = self._lines(text, structure, places)
+        raw = parse_text(records_at(text, structure, places), self.dialect.names, self.dialect.delimiter, source=self.source)
+        cells = []
+        for place, column, is_bad in bad:
+            reason, name = reason_for(self.forms[place]), self.dialect.names[place]
+            mine = np.flatnonzero(is_bad.to_numpy())
+            for row, value in zip(np.searchsorted(rows, mine).tolist(), column.gather(mine).to_list(), strict=True):
+                cells.append(BadCell(row, name, value, reason, self.source, lines[row]))
+            self._count_bad(place, len(mine), cells[-len(mine)])
+        self.left_out.add(raw, cells)
+        return frame.filter(~pl.Series(any_bad))
+
+    def _count_bad(self, place: int, n: int, first: BadCell) -> None:
+        seen = self.seen[place]
+        seen.first_bad = seen.first_bad if seen.n_bad else (first.line or 0, first.value)
+        seen.n_bad += n
+        if seen.n_bad > _MANY and seen.n_bad > _HOPELESS * seen.n_values:
+            self._judge()
+
+    def _leave_ragged(self, text: bytes, structure: Structure, records: Positions) -> None:
+        n_fields = len(self.forms)
+        self.first_ragged = self.first_ragged or refuse_ragged(
+            text, structure, n_fields, source=self.source, delimiter=self.dialect.delimiter
+        )
+        self.n_ragged += len(records)
+        if self.n_ragged > max(_MANY, tolerated(self.n_rows)):
+            raise self.first_ragged
+        lines = self._lines(text, structure, records)
+        rows, cells = [], []
+        for row, record in enumerate(records.tolist()):
+            raw = text[int(structure.starts[record]) : int(structure.ends[record])].decode("utf-8", "replace")
+            fields = raw.split(self.dialect.delimiter)
+            rows.append([*fields[:n_fields], *[""] * (n_fields - len(fields))])
+            reason = f"{int(structure.n_fields[record]):,} fields where the header has {n_fields:,}"
+            cells.append(BadCell(row, "", raw, reason, self.source, lines[row]))
+        self.left_out.add(pl.DataFrame(rows, schema=dict.fromkeys(self.dialect.names, pl.String), orient="row"), cells)
+
+    def _lines(self, text: bytes, structure: Structure, records: Positions) -> list[int]:
+        newlines = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n"))
+        found: list[int] = (np.searchsorted(newlines, structure.starts[records]) + self.line).tolist()
+        return found
+
+    # -- the end
+
+    def _judge(self) -> None:
+        """See whether few enough values are bad; a column in which more are is of another type, or was declared wrongly."""
+        n_records = self.n_rows + self.left_out.n_rows
+        if self.first_ragged is not None and self.n_ragged > tolerated(n_records):
+            raise self.first_ragged
+        learned: dict[int, ColumnForm] = {}
+        for place, (name, form, seen) in enumerate(zip(self.dialect.names, self.forms, self.seen, strict=True)):
+            limit = int(_HOPELESS * seen.n_values) if form.is_given else tolerated(seen.n_values)
+            if seen.n_bad <= limit:
+                continue
+            if name in self.form.types:
+                raise self._wrongly_declared(name, seen)
+            inferred = self.dialect.inferred[place].form
+            learned[place] = inferred if form.is_given and inferred.kind != form.kind else ColumnForm("text")
+        if learned:
+            raise _ReadAgain(learned)
+
+    def _wrongly_declared(self, name: str, seen: _Seen) -> DataFormatError:
+        line, value = seen.first_bad
+        return DataFormatError(
+            f"column {name!r} is declared {self.form.types[name]}, but {seen.n_bad:,} of {seen.n_values:,} values are not; "
+            f"the first is {value!r} on line {line}",
+            source=self.source,
+            line=line,
+            hint=f"mend those lines or declare {name}=text",
+        )
+
+    def _odd_lines(self, found: Any, name: str, sample: Sample) -> str:
+        """Name the lines of the first values that kept a column from being a number or a time, as far as the sample shows them."""
+        if not found.odd_rows or not sample.is_whole:
+            return ""
+        structure = scan_structure(sample.head, self.dialect.delimiter, source=self.source)
+        records = np.flatnonzero(structure.n_fields == len(self.forms))[1:][list(found.odd_rows)]
+        rows = parse_text(records_at(sample.head, structure, records), self.dialect.names, self.dialect.delimiter, source=self.source)
+        lines = [structure.line(int(record), sample.head) for record in records]
+        return "; " + ", ".join(f"line {line}: {value[:40]!r}" for line, value in zip(lines, rows[name], strict=True))
+
+
+def _column_notes(name: str, form: ColumnForm, note: str, odd: str, seen: _Seen) -> list[str]:
+    said = [f"column {name!r} {note}{odd}"] if note else []
+    words = ", ".join(f"{n:,} x {word!r}" for word, n in sorted(seen.spelled.items()))
+    if words and seen.n_values:
+        hint = " (--nulls says which words mean missing)" if form.kind == "text" else ""
+        said.append(f"column {name!r}: {words} read as missing{hint}")
+    if seen.n_bad:
+        line, value = seen.first_bad
+        first = f"the first is {value[:40]!r} on line {line}"
+        said.append(f"column {name!r}: {seen.n_bad:,} of {seen.n_values:,} values are {reason_for(form)}; {first}")
+    return said
+
+
+def _has_blank_line(text: bytes) -> bool:
+    array = np.frombuffer(text, dtype=np.uint8)
+    for at in range(0, len(array), _STRIDE):
+        newline = array[at : at + _STRIDE + 1] == ord("\n")
+        if (newline[1:] & newline[:-1]).any():
+            return True
+    return b"\r" in text and b"\n\r\n" in text
+
+
+def _arrow_type(form: ColumnForm) -> pa.DataType:
+    import pyarrow as pa
+
+    kinds = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
+    return kinds[form.kind] if form.kind in kinds else pa.timestamp("us", tz="UTC" if form.zoned else None)

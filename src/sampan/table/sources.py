@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
+from blake3 import blake3
 
-from sampan.core.digests import Digest, digest_bytes
+from sampan.core.digests import Digest
 from sampan.errors import DataFormatError, NotFound, ParameterError
 from sampan.ports import Progress
-from sampan.table.csv import CsvForm, Parsed, read_csv
-from sampan.table.encodings import decode
+from sampan.table.bad_cells import BadCell, LeftOut
+from sampan.table.blocks import decoded, is_packed, read_blocks, read_head
+from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
+from sampan.table.csv_dialect import Sample
+from sampan.table.encodings import check_encoding, decode, detect_encoding
+from sampan.table.excel import is_workbook, read_workbook
 from sampan.table.frames import from_memory
 from sampan.table.jsonlines import read_json_lines
+from sampan.table.texts import type_texts
 from sampan.table.types import NULL_SPELLINGS
 
-FORMATS = ("csv", "parquet", "jsonl")
-_GZIP, _ZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PAR1"
-_EMPTY_ZIP = b"PK\x05\x06"
-_BLOCK = 1 << 22
+FORMATS = ("csv", "parquet", "jsonl", "ipc", "excel")
+_PARQUET, _IPC_FILE, _IPC_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 _SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
+_SAMPLE_BYTES = 1 << 20  # what is looked at first of a large file's beginning
+_WHOLE_BYTES = 8 << 20  # up to this size the whole file is looked at first
+_PIECES, _PIECE_BYTES = 16, 1 << 17
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceForm:
-    """What a person declared of a source. Empty means "find out"; what is declared is never overruled."""
+    """What a person declared of a source. Empty means "find out"; what is declared is never overruled.
+
+    `expected` are the types of the dataset that the source is a batch for, in the words of `types`.
+    """
 
     format: str = ""
     encoding: str = ""
     delimiter: str = ""
     null_values: tuple[str, ...] = NULL_SPELLINGS
     types: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
+    decimal: str = ""
+    thousands: str = ""
+    sheet: str = ""
+
+    def declared(self) -> list[Any]:
+        """Return what makes the same bytes another table."""
+        said = [self.format, self.encoding, self.delimiter, list(self.null_values), dict(self.types), dict(self.expected)]
+        return [*said, self.decimal, self.thousands, self.sheet]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A table, where it came from, and everything a reader should know of how it was read."""
+class Account:
+    """Where a table came from, and everything a reader should know of how it was read."""
 
-    frame: pl.DataFrame
-    source: str  # the path, or "memory"
-    format: str  # csv | parquet | jsonl | memory
+    source: str  # the path or address, or "memory"
+    format: str  # csv | parquet | jsonl | ipc | excel | memory …
     digest: Digest = ""  # of the file's own bytes
     size_bytes: int = 0
     encoding: str = ""
     delimiter: str = ""
-    member: str = ""  # the file inside the archive
+    member: str = ""  # the file inside the archive, the sheet of the workbook
     notes: tuple[str, ...] = ()
+    bad_rows: pl.DataFrame | None = None  # the rows in which a cell could not be read, as text
+    bad_cells: tuple[BadCell, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return what is recorded of this source, JSON-able."""
@@ -62,10 +80,30 @@ class Loaded:
         return facts | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def read_source(source: Any, *, form: SourceForm | None = None, progress: Progress | None = None) -> Loaded:
-    """Read a file, or a table in memory, completely.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Account):
+    """A table in memory, and the account of how it was read."""
 
-    Plain or compressed (gzip, zip with one member, zstd) CSV and TSV, Parquet, JSON lines; Polars, pandas, Arrow, dict of columns.
+    frame: pl.DataFrame
+
+
+def read_source(source: Any, *, form: SourceForm | None = None, progress: Progress | None = None) -> Loaded:
+    """Read a file, or a table in memory, completely. See `stream_source`."""
+    frame, account = stream_source(source, take=gather, form=form, progress=progress)
+    return Loaded(frame=frame, **{name: getattr(account, name) for name in Account.__slots__})
+
+
+def stream_source(
+    source: Any, *, take: Take[Taken], form: SourceForm | None = None, progress: Progress | None = None
+) -> tuple[Taken, Account]:
+    """Read a file, or a table in memory, piece by piece; delimited text of any size in the memory of a few blocks.
+
+    CSV and TSV, JSON lines, Parquet, Arrow IPC, plain or compressed (gzip, zip with one member, zstd); Excel; Polars, pandas, Arrow, a
+    dict of columns.
+
+    Parameters
+    ----------
+    take : is given the columns and the rows in pieces, and may be given them anew; when it raises what it was given, it leaves nothing
 
     Raises
     ------
@@ -74,35 +112,23 @@ def read_source(source: Any, *, form: SourceForm | None = None, progress: Progre
     """
     form = form or SourceForm()
     if not isinstance(source, str | Path):
-        return Loaded(frame=from_memory(source), source="memory", format="memory")
+        frame = from_memory(source)
+        return take(frame.schema, iter([frame])), Account(source="memory", format="memory")
     path = Path(source)
     check_file(path)
-    data = _read_bytes(path, progress)
-    digest, size = digest_bytes(data), len(data)
-    data, member = _decompress(data, source=str(path))
-    kind = form.format or _format_of(data, member or path.name, source=str(path))
-    if kind not in FORMATS:
-        raise ParameterError(f"{kind!r} is no format", hint="one of " + ", ".join(FORMATS))
-    if kind == "parquet":
-        frame = _read_parquet(data, source=str(path))
-        return Loaded(frame=frame, source=str(path), format=kind, digest=digest, size_bytes=size, member=member)
-    text = decode(data, source=str(path), encoding=form.encoding)
-    del data
-    if not text.utf8.strip():
-        hint = "a table needs at least a header line with the columns' names"
-        raise DataFormatError(f"{path} is empty", source=str(path), hint=hint)
-    parsed = read_json_lines(text.utf8, source=str(path)) if kind == "jsonl" else _read_delimited(text.utf8, path, member, form, progress)
-    return Loaded(
-        frame=parsed.frame,
-        source=str(path),
-        format=kind,
-        digest=digest,
-        size_bytes=size,
-        encoding=text.encoding,
-        delimiter=parsed.delimiter,
-        member=member,
-        notes=parsed.notes,
-    )
+    if form.format and form.format not in FORMATS:
+        raise ParameterError(f"{form.format!r} is no format", hint="one of " + ", ".join(FORMATS))
+    if form.format in ("", "excel") and is_workbook(path):
+        table = read_workbook(path, sheet=form.sheet)
+        account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
+        return _take_texts(table.frame, replace(account, notes=table.notes), form, take)
+    head, member = read_head(path, _SAMPLE_BYTES)
+    kind = form.format or _format_of(head, member or path.name, source=str(path))
+    if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
+        head, _ = read_head(path, _WHOLE_BYTES + 1)
+    if kind == "csv":
+        return _stream_delimited(path, member, head, form, take, progress)
+    return _take_whole(path, member, kind, form, take, progress)
 
 
 def check_file(path: Path) -> None:
@@ -127,71 +153,163 @@ def check_file(path: Path) -> None:
         raise NotFound(missing, did_you_mean=close, hint="" if close else "check the path; relative paths start at the current folder")
 
 
-def _read_bytes(path: Path, progress: Progress | None) -> bytes:
+def digest_file(path: Path) -> Digest:
+    """Digest a file's own bytes."""
+    return "b3:" + str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+
+
+def _stream_delimited(
+    path: Path, member: str, head: bytes, form: SourceForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, Account]:
+    size = path.stat().st_size
+    is_whole = len(head) < _SAMPLE_BYTES or _SAMPLE_BYTES < len(head) <= _WHOLE_BYTES
+    encoding = check_encoding(form.encoding) if form.encoding else detect_encoding(head, is_whole=is_whole)
+    csv_form = _csv_form(form, default="\t" if ".tsv" in (member or path.name).lower() else "")
+    while True:
+        if not encoding:
+            decode(head, source=str(path))  # raises, and names the first byte that is not UTF-8
+        sample = _sample(path, head, encoding, is_whole=is_whole)
+        try:
+            taken, read, digest = _read_delimited(path, encoding, sample, csv_form, take, progress)
+            break
+        except NotUtf8 as fault:
+            found = "" if form.encoding else detect_encoding(fault.block)
+            if found in ("", encoding, "utf-8", "utf-8-sig"):
+                raise fault.error from fault
+            encoding = found
+    return taken, _account(path, member, size, encoding, digest, read, declared=bool(form.encoding))
+
+
+def _read_delimited(
+    path: Path, encoding: str, sample: Sample, form: CsvForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, CsvRead, Digest]:
     size = path.stat().st_size
     shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
-    blocks = []
-    try:
-        with shown as stage, path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                blocks.append(block)
-                if stage is not None:
-                    stage.advance(len(block))
-    except OSError as cause:
-        raise DataFormatError(f"{path} cannot be read: {cause.strerror}", source=str(path), hint="check its permissions") from cause
-    return b"".join(blocks)
+    hashers: list[Any] = []
+    with shown as stage:
+
+        def open_blocks() -> Iterator[bytes]:
+            hashers[:] = [blake3()]
+            for block in read_blocks(path, on_bytes=stage.advance if stage is not None else None):
+                hashers[0].update(block)
+                yield block
+
+        taken, read = read_csv_blocks(
+            lambda: decoded(open_blocks(), encoding, source=str(path)), sample, source=str(path), form=form, take=take
+        )
+    # What was hashed on the way are the file's own bytes only where they were not unpacked.
+    digest = digest_file(path) if is_packed(path) else "b3:" + str(hashers[0].hexdigest())
+    return taken, read, digest
 
 
-def _decompress(data: bytes, *, source: str) -> tuple[bytes, str]:
-    try:
-        if data.startswith(_GZIP):
-            return gzip.decompress(data), ""
-        if data.startswith((_ZIP, _EMPTY_ZIP)):
-            return _unzip(data, source=source)
-        if data.startswith(_ZSTD):
-            import pyarrow as pa
-
-            with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-                return bytes(stream.read()), ""
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as cause:
-        raise DataFormatError(f"{source} is a damaged archive: {cause}", source=source, hint="fetch or write it again") from cause
-    return data, ""
+def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
+    delimiter = form.delimiter or default
+    return CsvForm(
+        delimiter={"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter),
+        null_values=form.null_values,
+        types=form.types,
+        expected=form.expected,
+        decimal=form.decimal,
+        thousands=form.thousands,
+    )
 
 
-def _unzip(data: bytes, *, source: str) -> tuple[bytes, str]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [m.filename for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
-        if "[Content_Types].xml" in members:
-            raise DataFormatError(f"{source} is an office document", source=source, hint="export the sheet as CSV")
-        if len(members) != 1:
-            said = f"{len(members)} files ({', '.join(members[:5])})" if members else "no file"
-            raise DataFormatError(f"{source} is an archive with {said}; one is expected", source=source, hint="unpack it and name one file")
-        return archive.read(members[0]), members[0]
+def _take_texts(frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken]) -> tuple[Taken, Account]:
+    """Type the columns of text of a source that has no types for them."""
+    typed = type_texts(frame, _csv_form(form), source=account.source)
+    left_out = typed.left_out
+    taken = take(typed.frame.schema, iter([typed.frame]))
+    return taken, replace(
+        account,
+        notes=(*account.notes, *typed.notes),
+        bad_rows=left_out.frame() if left_out.n_rows else None,
+        bad_cells=tuple(left_out.cells),
+    )
+
+
+def _account(path: Path, member: str, size: int, encoding: str, digest: Digest, read: CsvRead, *, declared: bool) -> Account:
+    said = [] if declared or encoding in ("utf-8", "utf-8-sig") else [f"the encoding is {encoding} (--encoding says otherwise)"]
+    left_out: LeftOut = read.left_out
+    return Account(
+        source=str(path),
+        format="csv",
+        digest=digest,
+        size_bytes=size,
+        encoding=encoding,
+        delimiter=read.delimiter,
+        member=member,
+        notes=(*said, *read.notes),
+        bad_rows=left_out.frame() if left_out.n_rows else None,
+        bad_cells=tuple(left_out.cells),
+    )
+
+
+def _sample(path: Path, head: bytes, encoding: str, *, is_whole: bool) -> Sample:
+    """Take pieces from all over a large plain file: types that only its end shows are then known from the start."""
+    text = b"".join(decoded(iter([head]), encoding, source=str(path))) if is_whole else _decode_partly(head, encoding)
+    text = text.replace(b"\r", b"\n") if b"\n" not in text and b"\r" in text else text
+    pieces = []
+    if not is_whole and encoding in ("utf-8", "utf-8-sig") and not is_packed(path):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            for i in range(1, _PIECES + 1):
+                file.seek(i * (size - _PIECE_BYTES) // _PIECES)
+                piece = file.read(_PIECE_BYTES)
+                pieces.append(piece[piece.find(b"\n") + 1 : piece.rfind(b"\n") + 1])
+    return Sample(text, tuple(piece for piece in pieces if piece), is_whole=is_whole)
+
+
+def _decode_partly(head: bytes, encoding: str) -> bytes:
+    """Decode the beginning of a file, which may end inside a character."""
+    if encoding in ("utf-8", "utf-8-sig"):
+        return head.removeprefix(b"\xef\xbb\xbf")
+    return head.decode(encoding, "ignore").removeprefix("\ufeff").encode()
+
+
+def _take_whole(
+    path: Path, member: str, kind: str, form: SourceForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, Account]:
+    """Read a format that has types of its own. A plain Arrow file is mapped, the others are read into memory."""
+    size = path.stat().st_size
+    account = Account(source=str(path), format=kind, digest=digest_file(path), size_bytes=size, member=member)
+    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
+    with shown as stage:
+        data = b"".join(read_blocks(path, on_bytes=stage.advance if stage is not None else None))
+    if kind == "jsonl":
+        text = decode(data, source=str(path), encoding=form.encoding)
+        if not text.utf8.strip():
+            hint = "a table needs at least one line with an object"
+            raise DataFormatError(f"{path} is empty", source=str(path), hint=hint)
+        parsed = read_json_lines(text.utf8, source=str(path))
+        return take(parsed.frame.schema, iter([parsed.frame])), replace(account, encoding=text.encoding, notes=parsed.notes)
+    frame = _read_parquet(data, source=str(path)) if kind == "parquet" else _read_ipc(data, source=str(path))
+    return take(frame.schema, iter([frame])), account
 
 
 def _format_of(data: bytes, name: str, *, source: str) -> str:
     if data.startswith(_PARQUET):
         return "parquet"
-    suffixes = [s.lower() for s in Path(name).suffixes]
+    suffixes = {s.lower() for s in Path(name).suffixes}
+    if data.startswith(_IPC_FILE) or (data.startswith(_IPC_STREAM) and {".arrow", ".arrows", ".ipc", ".feather"} & suffixes):
+        return "ipc"
     if ".parquet" in suffixes:
         what = "is empty" if not data else "is not Parquet: it does not begin with PAR1"
         raise DataFormatError(f"{source} {what}", source=source, hint="write it again, or say --format csv")
-    if {".jsonl", ".ndjson", ".json"} & set(suffixes):
-        return "jsonl"
-    return "csv"
+    return "jsonl" if {".jsonl", ".ndjson", ".json"} & suffixes else "csv"
 
 
 def _read_parquet(data: bytes, *, source: str) -> pl.DataFrame:
+    return _read_binary(lambda: pl.read_parquet(io.BytesIO(data)), "Parquet", source)
+
+
+def _read_ipc(data: bytes, *, source: str) -> pl.DataFrame:
+    read = pl.read_ipc if data.startswith(_IPC_FILE) else pl.read_ipc_stream
+    return _read_binary(lambda: read(io.BytesIO(data)), "Arrow", source)
+
+
+def _read_binary(read: Callable[[], pl.DataFrame], kind: str, source: str) -> pl.DataFrame:
     try:
-        return pl.read_parquet(io.BytesIO(data))
+        return read()
     except (pl.exceptions.PolarsError, OSError) as cause:
-        first = str(cause).splitlines()[0]
-        raise DataFormatError(f"{source} is a damaged Parquet file: {first}", source=source, hint="fetch or write it again") from cause
-
-
-def _read_delimited(text: bytes, path: Path, member: str, form: SourceForm, progress: Progress | None) -> Parsed:
-    delimiter = form.delimiter or ("\t" if ".tsv" in (member or path.name).lower() else "")
-    delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
-    csv_form = CsvForm(delimiter=delimiter, null_values=form.null_values, types=form.types)
-    with progress.stage(f"typing {path.name}", unit="columns") if progress and len(text) >= _SHOWN_BYTES else nullcontext() as stage:
-        return read_csv(text, source=str(path), form=csv_form, on_column=(lambda: stage.advance(1)) if stage is not None else lambda: None)
+        first = (str(cause).splitlines() or ["it cannot be read"])[0]
+        raise DataFormatError(f"{source} is a damaged {kind} file: {first}", source=source, hint="fetch or write it again") from cause

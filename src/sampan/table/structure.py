@@ -26,48 +26,64 @@ class Structure:
 
     starts: Positions
     ends: Positions  # exclusive, without the line's end
+    n_fields: Positions  # of each record
     n_blank: int
     quoted_newlines: Positions  # newlines inside quotes: they are lines but no records
+    first_line: int = 1  # where the text begins in its file
 
     def line(self, record: int, text: bytes) -> int:
-        """Return the 1-based line on which a record begins (record 0 is the header)."""
-        return text.count(b"\n", 0, int(self.starts[record])) + 1
+        """Return the 1-based line on which a record begins (in a whole file, record 0 is the header)."""
+        return text.count(b"\n", 0, int(self.starts[record])) + self.first_line
 
 
-def scan_structure(text: bytes, delimiter: str, *, source: str) -> Structure:
-    """Find the records of `text` and refuse what is not one table.
+def scan_structure(text: bytes, delimiter: str, *, source: str, first_line: int = 1) -> Structure:
+    """Find the records of `text`, with their numbers of fields.
 
     Raises
     ------
-    DataFormatError : a quote is opened and not closed or stands inside a field, or a record has another number of fields than the header.
+    DataFormatError : a quote is opened and not closed, or stands inside a field.
     """
     array = np.frombuffer(text, dtype=np.uint8)
     marks = _find_marks(array, ord(delimiter))
     if marks.inside_at_end:
-        at = int(marks.quotes[-1]) if len(marks.quotes) else 0
+        line = _line(text, int(marks.quotes[-1]) if len(marks.quotes) else 0) + first_line - 1
         raise DataFormatError(
-            f"the quote opened on line {_line(text, at)} is never closed",
+            f"the quote opened on line {line} is never closed",
             source=source,
-            line=_line(text, at),
+            line=line,
             hint='close it, or double a quote that belongs to the text: ""',
         )
-    _check_quotes(text, array, marks, ord(delimiter), source=source)
+    _check_quotes(text, array, marks, ord(delimiter), source=source, first_line=first_line)
     starts, ends = _records(array, marks.newlines)
     # Spaces alone are a blank line to a person; tabs are not, they may be an empty record of a tab-separated file.
     blank = ends <= starts
     kept = ~blank
     n_blank = int(blank.sum()) - int(len(blank) > 0 and blank[-1])  # what follows the last line's end is no line
     starts, ends = starts[kept], ends[kept]
-    _check_field_counts(text, starts, ends, marks.delimiters, source=source, delimiter=delimiter)
-    return Structure(starts=starts, ends=ends, n_blank=n_blank, quoted_newlines=marks.quoted_newlines)
+    n_fields = np.searchsorted(marks.delimiters, ends) - np.searchsorted(marks.delimiters, starts) + 1
+    return Structure(starts, ends, n_fields, n_blank, marks.quoted_newlines, first_line)
 
 
-def without_blank_lines(text: bytes, structure: Structure) -> bytes:
-    """Return `text` with its blank lines taken out: a parser would make rows of missing values of them."""
-    if structure.n_blank == 0:
-        return text
+def records_at(text: bytes, structure: Structure, records: Positions) -> bytes:
+    """Return some records, each on lines of its own."""
     view = memoryview(text)
-    return b"\n".join(view[a:b] for a, b in zip(structure.starts.tolist(), structure.ends.tolist(), strict=True)) + b"\n"
+    starts, ends = structure.starts[records].tolist(), structure.ends[records].tolist()
+    return b"\n".join(view[a:b] for a, b in zip(starts, ends, strict=True)) + b"\n" * bool(starts)
+
+
+def refuse_ragged(text: bytes, structure: Structure, n_fields: int, *, source: str, delimiter: str) -> DataFormatError:
+    """Build the error for records of another number of fields than the header's, which name the first."""
+    bad = np.flatnonzero(structure.n_fields != n_fields)
+    first = int(bad[0])
+    line = structure.line(first, text)
+    more = f" (and {len(bad) - 1:,} more lines)" if len(bad) > 1 else ""
+    excerpt = _excerpt(text, int(structure.starts[first]))
+    return DataFormatError(
+        f"line {line} has {structure.n_fields[first]:,} fields where the header has {n_fields:,}{more}: {excerpt!r}",
+        source=source,
+        line=line,
+        hint=f"put quotes around a value that holds {delimiter!r}, complete the line, or say --delimiter",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +124,7 @@ def _join(parts: list[Any]) -> Positions:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _check_quotes(text: bytes, array: Bytes, marks: _Marks, delimiter: int, *, source: str) -> None:
+def _check_quotes(text: bytes, array: Bytes, marks: _Marks, delimiter: int, *, source: str, first_line: int) -> None:
     """An opening quote must begin a field and a closing one end it; a doubled quote closes and opens at once."""
     if not len(marks.quotes):
         return
@@ -121,7 +137,7 @@ def _check_quotes(text: bytes, array: Bytes, marks: _Marks, delimiter: int, *, s
     bad = np.concatenate([opening[bad_open], closing[bad_close]])
     if len(bad):
         at = int(bad.min())
-        line = _line(text, at)
+        line = _line(text, at) + first_line - 1
         raise DataFormatError(
             f"line {line} has a quote in the middle of a field: {_excerpt(text, at)!r}",
             source=source,
@@ -137,24 +153,6 @@ def _records(array: Bytes, newlines: Positions) -> tuple[Positions, Positions]:
         has_return = (ends > starts) & (array[np.maximum(ends - 1, 0)] == RETURN)
         ends = ends - has_return
     return starts, ends
-
-
-def _check_field_counts(text: bytes, starts: Positions, ends: Positions, delimiters: Positions, *, source: str, delimiter: str) -> None:
-    if not len(starts):
-        return
-    n_fields = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts) + 1
-    bad = np.flatnonzero(n_fields != n_fields[0])
-    if not len(bad):
-        return
-    first = int(bad[0])
-    line = _line(text, int(starts[first]))
-    more = f" (and {len(bad) - 1:,} more lines)" if len(bad) > 1 else ""
-    raise DataFormatError(
-        f"line {line} has {n_fields[first]:,} fields where the header has {n_fields[0]:,}{more}: {_excerpt(text, int(starts[first]))!r}",
-        source=source,
-        line=line,
-        hint=f"put quotes around a value that holds {delimiter!r}, complete the line, or say --delimiter",
-    )
 
 
 def _line(text: bytes, at: int) -> int:
