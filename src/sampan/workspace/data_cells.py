@@ -71,19 +71,14 @@ class Cells(DataRoom):
         node = self._node(ref)
         found = self._find(node)
         recorded, _ = self.ws.engine.once("cells", [_LOOKING, node.id], lambda: self._record_finding(node, found))
-        chosen = _chosen(found, kinds, columns, at_least=0.0)
-        following = f"sampan data repair {quote(node.ref)}" if chosen.height else f"sampan data profile {quote(node.ref)}"
-        return CellErrorsFound(
-            ref=node.ref,
-            n_rows=found.n_rows,
-            n_cells=found.n_rows * found.n_columns,
-            n_wrong=chosen.height,
-            n_repairs=_repairable(chosen).height,
-            groups=_group_lines(msgspec.structs.replace(found, cells=chosen)),
-            cells=_cell_lines(chosen, limit),
-            found=self.ws.catalog.node(recorded).ref,
-            next=(following,),
-        )
+        answer = _answer(node, found, _chosen(found, kinds, columns, at_least=0.0), limit)
+        return msgspec.structs.replace(answer, found=self.ws.catalog.node(recorded).ref)
+
+    def look(self, ref: str, *, limit: int = _SHOWN_CELLS) -> CellErrorsFound:
+        """Find suspicious cells as `errors` does, and record nothing."""
+        node = self._node(ref)
+        found = self._find(node)
+        return _answer(node, found, found.cells, limit)
 
     @operation()
     def repair(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, confidence: float = _SURE) -> Repaired:
@@ -142,7 +137,7 @@ class Cells(DataRoom):
         retyped = {
             name: f"{dtype}, no longer text" for name, dtype in mended.schema.items() if node.facts["columns"].get(name) != str(dtype)
         }
-        origin = {name: node.facts[name] for name in ("source", "format") if name in node.facts}
+        origin: dict[str, Any] = {name: node.facts[name] for name in ("source", "format") if name in node.facts}
         facts: dict[str, Any] = {
             **origin,
             "n_rows": version.n_rows,
@@ -168,6 +163,20 @@ def newest_finding(room: DataRoom, node: Node) -> Node | None:
     """Return the newest search for wrong cells of a dataset version."""
     found = [room.ws.catalog.node(edge.dst) for edge in room.ws.catalog.edges_from(node.id) if edge.role == "evaluated_on"]
     return max((one for one in found if one.kind == FINDING), key=lambda one: one.seq, default=None)
+
+
+def _answer(node: Node, found: CellErrors, chosen: pl.DataFrame, limit: int) -> CellErrorsFound:
+    following = f"sampan data repair {quote(node.ref)}" if chosen.height else f"sampan data profile {quote(node.ref)}"
+    return CellErrorsFound(
+        ref=node.ref,
+        n_rows=found.n_rows,
+        n_cells=found.n_rows * found.n_columns,
+        n_wrong=chosen.height,
+        n_repairs=_repairable(chosen).height,
+        groups=_group_lines(msgspec.structs.replace(found, cells=chosen)),
+        cells=_cell_lines(chosen, limit),
+        next=(following,),
+    )
 
 
 def _chosen(found: CellErrors, kinds: Names | None, columns: Names | None, *, at_least: float) -> pl.DataFrame:

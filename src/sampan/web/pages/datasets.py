@@ -1,4 +1,4 @@
-"""Datasets: the list, and one with its contract, columns, versions and who uses it."""
+"""Datasets: the list and its search, and one with all that is asked of it, its contract, columns, versions, wrong cells and users."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.web import charts
 from sampan.web.page import Page
 from sampan.workspace.data_answers import Datasets
+from sampan.workspace.data_cells import newest_finding
 from sampan.workspace.data_leaks import KIND as LEAKAGE
 from sampan.workspace.data_leaks import newest_leaks
 
@@ -29,12 +30,18 @@ TYPES = {
 MOST_USERS = 30
 MOST_VALUES = 4
 MOST_CONTRACT_BYTES = 200_000
+MOST_CELLS = 200
+MOST_SEARCHED = 5_000_000
 
 
 def load_datasets(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Load the list."""
-    del given
-    return {"found": workspace.data.list() if workspace.has_store else Datasets(datasets=())}
+    """Load the list, or what is searched for."""
+    words = given.get("q", "").split()
+    return {
+        "found": workspace.data.list() if workspace.has_store else Datasets(datasets=()),
+        "asked": " ".join(words),
+        "fitting": workspace.data.search(words).datasets if words and workspace.has_store else None,
+    }
 
 
 def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -51,8 +58,18 @@ def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
         "leaks": newest_leaks(workspace, node),
         "columns": [(column, plain_type(column.type), _drawing(profiled, column.name)) for column in profiled.columns],
         "users": _users(workspace, node),
+        "card": workspace.data.card(shown.ref),
+        "cells": newest_finding(workspace.data, node),
         "title": shown.ref,
     }
+
+
+def load_cells(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load the cells of a version that look wrong; a great table is not searched for a page."""
+    node = workspace.catalog.resolve(given["ref"], kind="dataset")
+    n_cells = node.facts["n_rows"] * len(node.facts["columns"])
+    cells = workspace.data.look(node.ref, limit=MOST_CELLS) if n_cells <= MOST_SEARCHED else None
+    return {"node": node, "cells": cells, "title": f"{node.ref}: cells"}
 
 
 def plain_type(name: str) -> str:
@@ -95,4 +112,5 @@ def _users(workspace: Workspace, node: Node) -> list[tuple[str, Node]]:
 PAGES = (
     Page("/data", "Datasets", "datasets.html", load_datasets, in_navigation=True, order=10),
     Page("/data/{ref}", "Dataset", "dataset.html", load_dataset),
+    Page("/data/{ref}/cells", "Cells that look wrong", "dataset_cells.html", load_cells),
 )
