@@ -5,15 +5,12 @@ Each part of it is a file of its own: coming in, versions, contracts, exploring,
 
 from __future__ import annotations
 
-from sampan.workspace.data_admission import Admission
 from sampan.workspace.data_batches import Batching
 from sampan.workspace.data_catalog import Catalogued
 from sampan.workspace.data_cells import Cells
 from sampan.workspace.data_checking import Checking
 from sampan.workspace.data_editing import Editing
-from sampan.workspace.data_erasing import ErasingPeople
 from sampan.workspace.data_exploring import Exploring
-from sampan.workspace.data_governed import Governed
 from sampan.workspace.data_intake import Intake
 from sampan.workspace.data_labels import Labels
 from sampan.workspace.data_publishing import Publishing
@@ -24,7 +21,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels, Admission, Governed):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, Labels):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters
