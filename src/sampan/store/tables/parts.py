@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -59,14 +60,26 @@ def check_storable(schema: pl.Schema) -> None:
         raise ParameterError("these columns hold Python objects: " + ", ".join(bad), hint="cast them to a plain type first")
 
 
-def cut(frame: pl.DataFrame | pl.LazyFrame, n_rows: int) -> Iterator[pl.DataFrame]:
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A table whose rows come in frames of any size, each once."""
+
+    schema: pl.Schema
+    frames: Iterator[pl.DataFrame]
+
+    def collect_schema(self) -> pl.Schema:
+        """Return the columns, as a frame does."""
+        return self.schema
+
+
+def cut(frame: pl.DataFrame | pl.LazyFrame | Pieces, n_rows: int) -> Iterator[pl.DataFrame]:
     """Cut rows into frames of `n_rows`, the last one shorter; a lazy frame is computed piece by piece. No rows, no frames."""
     if isinstance(frame, pl.DataFrame):
         yield from (frame.slice(start, n_rows) for start in range(0, frame.height, n_rows))
         return
     waiting: list[pl.DataFrame] = []
     n_waiting = 0
-    for batch in frame.collect_batches(maintain_order=True, engine="streaming"):
+    for batch in frame.frames if isinstance(frame, Pieces) else frame.collect_batches(maintain_order=True, engine="streaming"):
         waiting.append(batch)
         n_waiting += batch.height
         while n_waiting >= n_rows:
@@ -122,14 +135,21 @@ def scan_with_dead(part: Part, blobs: Reader) -> pl.LazyFrame:
     frame = pl.scan_parquet(blobs.path(part.base), glob=False)
     if not part.overlays:
         return frame
+    pieces = [pl.scan_parquet(blobs.path(digest), glob=False).select(exactly(columns)) for digest, columns in _files(part, blobs)]
+    return pl.concat(pieces, how="horizontal")
+
+
+def _files(part: Part, blobs: Reader) -> list[tuple[Digest, list[str]]]:
+    """Return the files of a part, each with the columns that are read from it: those that no later overlay hides."""
     hidden: set[str] = set()
-    pieces: list[pl.LazyFrame] = []
+    found: list[tuple[Digest, list[str]]] = []
     for overlay in reversed(part.overlays):
         shown = [name for name in overlay.columns if name not in hidden]
-        pieces.append(pl.scan_parquet(blobs.path(overlay.data), glob=False).select(exactly(shown)))
+        if shown:
+            found.append((overlay.data, shown))
         hidden.update(shown)
-    own = [name for name in frame.collect_schema().names() if name not in hidden]
-    return pl.concat([frame.select(exactly(own)), *pieces] if own else pieces, how="horizontal")
+    own = [name for name in pl.read_parquet_schema(blobs.path(part.base)) if name not in hidden]
+    return [(part.base, own), *found] if own else found
 
 
 def dead_rows(part: Part, blobs: Reader) -> Positions:
@@ -157,7 +177,11 @@ def rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) 
         # The range lets the reader skip row groups; membership alone does not.
         return row.is_between(first, last) & row.is_in(_numbers(positions))
 
-    return _numbered(part, blobs, wanted).select(exactly(schema.names()))
+    if not part.overlays:
+        return _numbered(part, blobs, wanted).select(exactly(schema.names()))
+    # Each file by itself, so that the reader leaves out what it can, and side by side what is left.
+    files = [_numbered_file(blobs.path(digest), wanted).select(exactly(columns)) for digest, columns in _files(part, blobs)]
+    return pl.concat(files, how="horizontal").select(exactly(schema.names()))
 
 
 def _scan_edited(part: Part, blobs: Reader) -> pl.LazyFrame:
@@ -173,7 +197,10 @@ def _numbered(part: Part, blobs: Reader, wanted: Callable[[pl.Expr], pl.Expr]) -
         frame = scan_with_dead(part, blobs)
         row = free_name(frame.collect_schema().names(), "row")
         return frame.with_row_index(row).filter(wanted(pl.col(row))).drop(row)
-    path = blobs.path(part.base)
+    return _numbered_file(blobs.path(part.base), wanted)
+
+
+def _numbered_file(path: Path, wanted: Callable[[pl.Expr], pl.Expr]) -> pl.LazyFrame:
     row = free_name(list(pl.read_parquet_schema(path)), "row")
     # The reader itself numbers the rows, so that this and other predicates skip row groups.
     return pl.scan_parquet(path, glob=False, row_index_name=row).filter(wanted(pl.col(row))).drop(row)

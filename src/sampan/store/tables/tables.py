@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sampan.store.tables.delta import Publication
     from sampan.store.tables.diff import Side
 
+    from sampan.store.tables.parts import Pieces
+
     Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
 
@@ -67,7 +69,7 @@ class Tables:
 
     # -- making versions
 
-    def create(self, frame: Frame) -> TableVersion:
+    def create(self, frame: Frame | Pieces) -> TableVersion:
         """Store a table. The same rows and columns always give the same version; a lazy frame is never in memory as a whole.
 
         Raises
