@@ -134,9 +134,9 @@ class Explaining(Room):
         with self.ws.progress.stage("Lay the two trainings side by side"):
             comparison = lay_side_by_side(self.ws, Recipe.of(self.ws, old), Recipe.of(self.ws, new), data=data)
         found = Mixes(self.ws, comparison, metric=metric, seed=seed).explain(budget)
-        return self._recorded(found, old, new)
+        return self._keep_explanation(found, old, new)
 
-    def _recorded(self, found: Why, old: Node, new: Node) -> Why:
+    def _keep_explanation(self, found: Why, old: Node, new: Node) -> Why:
         facts: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(found, seconds=0.0, next=()))
         digest = digest_value(facts)
         known = self.ws.catalog.find_version(KIND, new.name, digest)

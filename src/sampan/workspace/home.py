@@ -20,6 +20,7 @@ from sampan.workspace.columns import count, size_text
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
 from sampan.workspace.operation import operation
+from sampan.workspace.reproducing import Reproducing
 from sampan.workspace.trees import Branch, draw
 
 DAY_MS = 86_400_000
@@ -192,7 +193,7 @@ class Diagnosis(Answer, frozen=True, kw_only=True):
         )
 
 
-class Home(Explaining):
+class Home(Explaining, Reproducing):
     """The top-level verbs."""
 
     noun = ""

@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
                 from sampan.workspace.training import load_trainer
 
                 trainer = load_trainer(Path(folder) / file, name)
-            answer = fit(trainer, job)
+            answer = fit(trainer, job) if "train" in job else score(job)
         except Exception as error:  # noqa: BLE001  # the process edge: the other side raises it
             answer = {"error": getattr(error, "message", None) or f"{type(error).__name__}: {error}", "hint": getattr(error, "hint", "")}
         answers.write(json.dumps(answer) + "\n")
@@ -56,6 +56,16 @@ def fit(trainer: Any, job: dict[str, Any]) -> dict[str, Any]:
         Path(job["save"]).mkdir(parents=True, exist_ok=True)
         flavor.save(model, Path(job["save"]))
     return {"seconds": seconds, "flavor": flavor.name}
+
+
+def score(job: dict[str, Any]) -> dict[str, Any]:
+    """Load saved models and write their scores of one matrix."""
+    from sampan import plugins
+
+    flavor, matrix = plugins.find("sampan.flavors", job["flavor"])(), np.load(job["matrix"])
+    for folder, scores in job["folders"].items():
+        np.save(scores, flavor.predict(flavor.load(Path(folder)), matrix))
+    return {}
 
 
 if __name__ == "__main__":

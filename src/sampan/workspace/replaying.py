@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -152,6 +152,20 @@ class Replay:
         for file in (train, score, out):
             file.unlink()
         return Refitted(scores, float(answer["seconds"]))
+
+    def score(self, folders: Sequence[Path], flavor: str, matrix: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+        """Load saved models in the clean process and return the scores of each.
+
+        Raises
+        ------
+        StepFailed : a model cannot be loaded there, or the process died.
+        """
+        self._n += 1
+        given = self._folder / f"{self._prefix}-{self._n}-matrix.npy"
+        outs = {str(folder): str(self._folder / f"{self._prefix}-{self._n}-{n}.npy") for n, folder in enumerate(folders)}
+        np.save(given, matrix)
+        self._ask({"flavor": flavor, "folders": outs, "matrix": str(given)})
+        return [np.load(out) for out in outs.values()]
 
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
