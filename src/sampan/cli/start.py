@@ -20,10 +20,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 VERBS: dict[str, str] = {
     "status": "What is live, how it is doing, what to do next",
     "lineage": "What a version was made from, up to the raw files",
+    "log": "What happened, newest first",
     "why": "What each change between two models contributed to the gain",
     "reproduce": "Train a model again from what was kept, and compare",
     "upgrade-check": "Which predictions move when a library changes",
-    "log": "What happened, newest first",
     "gc": "Free stored bytes that nothing needs any more",
     "fsck": "Re-read everything stored and name what is damaged",
     "doctor": "Look at this machine and this project for likely trouble",

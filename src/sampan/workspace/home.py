@@ -19,7 +19,7 @@ from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import count, size_text
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
-from sampan.workspace.operation import operation
+from sampan.workspace.operation import Room, operation
 from sampan.workspace.reproducing import Reproducing
 from sampan.workspace.trees import Branch, draw
 
@@ -193,8 +193,8 @@ class Diagnosis(Answer, frozen=True, kw_only=True):
         )
 
 
-class Home(Explaining, Reproducing):
-    """The top-level verbs."""
+class Overview(Room):
+    """The verbs that say how things are and how they came to be."""
 
     noun = ""
 
@@ -257,48 +257,6 @@ class Home(Explaining, Reproducing):
         found = self.ws.catalog.events(after=after, subject=subject, type=type, limit=limit, newest_first=True)
         return Log(events=tuple(self._happened(one) for one in found), next=("sampan audit verify",))
 
-    @operation()
-    def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0) -> Freed:
-        """Free stored bytes that nothing needs any more.
-
-        Parameters
-        ----------
-        dry_run : only say what would be freed
-        grace_minutes : leave what is younger than this; someone may be about to commit it
-        """
-        if grace_minutes < 0:
-            raise ParameterError(
-                f"grace_minutes: {grace_minutes:g} is negative", parameter="grace_minutes", hint="expected a number from 0"
-            )
-        if not self.ws.has_store:
-            return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
-        from sampan.store.upkeep import gc
-
-        swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
-        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers)
-
-    @operation(reads=True)
-    def fsck(self, *, quick: bool = False) -> Checked:
-        """Re-read everything stored and the ledger; name what is damaged and who needs it.
-
-        Parameters
-        ----------
-        quick : compare sizes instead of reading all bytes
-        """
-        if not self.ws.has_store:
-            return Checked(clean=True)
-        from sampan.store.upkeep import fsck
-
-        found = fsck(self.ws.store, quick=quick, ledger=lambda: self.ws.ledger.verify().what)
-        faults = tuple(Damage(digest=f.digest, what=f.what, needed_by=f.needed_by) for f in found)
-        return Checked(clean=not faults, faults=faults, next=("sampan audit verify", "sampan log") if faults else ())
-
-    @operation(reads=True, local=True)
-    def doctor(self) -> Diagnosis:
-        """Look at this machine and this project for likely trouble."""
-        found = tuple(examine(self.ws))
-        return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
-
     def _open_incidents(self) -> Iterator[Open]:
         for node in self.ws.catalog.nodes(kind="incident", state="open"):
             about = str(node.facts.get("service") or node.name)
@@ -356,6 +314,58 @@ class Home(Explaining, Reproducing):
         if "model" in counts:
             return ("sampan model list", "sampan ui")
         return ("sampan data list", "sampan ui")
+
+
+class Upkeep(Room):
+    """The verbs that look after the store and the machine."""
+
+    noun = ""
+
+    @operation()
+    def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0) -> Freed:
+        """Free stored bytes that nothing needs any more.
+
+        Parameters
+        ----------
+        dry_run : only say what would be freed
+        grace_minutes : leave what is younger than this; someone may be about to commit it
+        """
+        if grace_minutes < 0:
+            raise ParameterError(
+                f"grace_minutes: {grace_minutes:g} is negative", parameter="grace_minutes", hint="expected a number from 0"
+            )
+        if not self.ws.has_store:
+            return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
+        from sampan.store.upkeep import gc
+
+        swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
+        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers)
+
+    @operation(reads=True)
+    def fsck(self, *, quick: bool = False) -> Checked:
+        """Re-read everything stored and the ledger; name what is damaged and who needs it.
+
+        Parameters
+        ----------
+        quick : compare sizes instead of reading all bytes
+        """
+        if not self.ws.has_store:
+            return Checked(clean=True)
+        from sampan.store.upkeep import fsck
+
+        found = fsck(self.ws.store, quick=quick, ledger=lambda: self.ws.ledger.verify().what)
+        faults = tuple(Damage(digest=f.digest, what=f.what, needed_by=f.needed_by) for f in found)
+        return Checked(clean=not faults, faults=faults, next=("sampan audit verify", "sampan log") if faults else ())
+
+    @operation(reads=True, local=True)
+    def doctor(self) -> Diagnosis:
+        """Look at this machine and this project for likely trouble."""
+        found = tuple(examine(self.ws))
+        return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
+
+
+class Home(Overview, Explaining, Reproducing, Upkeep):
+    """The top-level verbs."""
 
 
 # Fields of an event's body that its subject, time or reason already tell.
