@@ -108,7 +108,7 @@ class Store:
         """The store's tables, by content."""
         from sampan.store.tables import Tables
 
-        return Tables(self.blobs)
+        return Tables(self.blobs, cache=self.root / "cache" / "tables")
 
     @cached_property
     def segments(self) -> Segments:

@@ -20,8 +20,11 @@ Put = Callable[[bytes], Digest]
 
 def numbers_of(rows: pl.Expr | Sequence[int], table: pl.LazyFrame, n_rows: int) -> Positions:
     """Turn what a caller says of rows into row numbers, ascending and distinct."""
-    if isinstance(rows, pl.Expr):
-        return _numbers_where(rows, table)
+    return _numbers_where(rows, table) if isinstance(rows, pl.Expr) else check_numbers(rows, n_rows)
+
+
+def check_numbers(rows: Sequence[int], n_rows: int) -> Positions:
+    """Return row numbers ascending and distinct. Raises ParameterError for one that is not in the table."""
     numbers = np.unique(np.asarray(rows, dtype=np.int64)) if len(rows) else deletions.none()
     outside = numbers[(numbers < 0) | (numbers >= n_rows)]
     if len(outside):
@@ -85,13 +88,13 @@ def with_columns(parts: Sequence[Part], columns: pl.DataFrame, blobs: Reader, pu
 
 
 def _spread(rows: pl.DataFrame, part: Part, dead: Positions) -> pl.DataFrame:
-    """Give each row of the file its value; dead ones get null."""
+    """Give each row of the file its value; a dead one takes a living neighbor's, since a column without nulls is smaller."""
     if len(dead) == 0:
         return rows
-    source = np.full(part.n_rows, -1, dtype=np.int64)
-    source[living_rows(part, dead)] = np.arange(part.n_live)
-    index = pl.Series(source)
-    return rows.select(pl.all().gather(index.set(index < 0, None)))
+    is_live = np.ones(part.n_rows, dtype=bool)
+    is_live[dead] = False
+    nearest = np.maximum(np.cumsum(is_live) - 1, 0)
+    return rows.select(pl.all().gather(pl.Series(nearest)))
 
 
 def _visible(overlays: Sequence[Overlay], hidden: set[str]) -> list[Overlay]:

@@ -171,17 +171,24 @@ def free_name(taken: Sequence[str], wanted: str) -> str:
 
 def rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
     """Read the rows of a part that stand at some positions of its file, ascending and at least one, dead or not."""
-    first, last = int(positions[0]), int(positions[-1])
-
-    def wanted(row: pl.Expr) -> pl.Expr:
-        # The range lets the reader skip row groups; membership alone does not.
-        return row.is_between(first, last) & row.is_in(_numbers(positions))
-
+    wanted = _at(positions)
     if not part.overlays:
         return _numbered(part, blobs, wanted).select(exactly(schema.names()))
     # Each file by itself, so that the reader leaves out what it can, and side by side what is left.
     files = [_numbered_file(blobs.path(digest), wanted).select(exactly(columns)) for digest, columns in _files(part, blobs)]
     return pl.concat(files, how="horizontal").select(exactly(schema.names()))
+
+
+def overlays_at(part: Part, positions: Positions, blobs: Reader) -> list[pl.DataFrame]:
+    """Read what overlays show at some positions, ascending and at least one."""
+    shown = [(digest, columns) for digest, columns in _files(part, blobs) if digest != part.base]
+    return [_numbered_file(blobs.path(digest), _at(positions)).select(exactly(columns)).collect() for digest, columns in shown]
+
+
+def _at(positions: Positions) -> Callable[[pl.Expr], pl.Expr]:
+    first, last = int(positions[0]), int(positions[-1])
+    # The range lets the reader skip row groups; membership alone does not.
+    return lambda row: row.is_between(first, last) & row.is_in(_numbers(positions))
 
 
 def _scan_edited(part: Part, blobs: Reader) -> pl.LazyFrame:

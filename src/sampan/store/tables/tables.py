@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sampan.core.digests import Digest
 from sampan.core.times import Millis
-from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, Unsupported
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
 from sampan.store.tables import manifest
@@ -25,9 +25,9 @@ from sampan.store.tables.versions import TableDiff, TableVersion
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.store.tables.cached import CachedTables
     from sampan.store.tables.delta import Publication
     from sampan.store.tables.diff import Side
-
     from sampan.store.tables.parts import Pieces
 
     Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
@@ -64,8 +64,9 @@ class TableBlobs(Blobs, Protocol):
 class Tables:
     """Versioned tables over a blob store."""
 
-    def __init__(self, blobs: TableBlobs) -> None:
+    def __init__(self, blobs: TableBlobs, *, cache: Path | None = None) -> None:
         self.blobs = blobs
+        self._cache = cache  # where versions stand that are to be mapped instead of read; see `cached.py`
 
     # -- making versions
 
@@ -219,9 +220,70 @@ class Tables:
         """Read a version lazily. Raises BlobUnavailable or IntegrityError, naming the part, before any row is read."""
         from sampan.store.tables import parts
 
+        if (cached := self._cached(version)) and (frame := cached.read(version)) is not None:
+            return frame.lazy()
         listed = self.parts(version)
         with _naming_parts(version, listed):
             return parts.scan(listed, self._schema(version), self.blobs)
+
+    def rows_with(self, version: Digest, keys: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that have one of the keys, in the table's order. Of the others only the key is read.
+
+        Raises
+        ------
+        ParameterError : a column of `keys` is no column of the table, or has another type there.
+        """
+        from sampan.store.tables import taking
+
+        schema = self._schema(version)
+        taking.check_keys(keys, schema)
+        if cached := self._cached(version):
+            frame = cached.read(version)
+            found = None if frame is None else cached.take(version, taking.numbers_with(frame.lazy(), keys))
+            if found is not None:
+                return found
+        listed = self.parts(version)
+        with _naming_parts(version, listed):
+            return taking.rows_with(listed, schema, keys, self.blobs)
+
+    def take(self, version: Digest, numbers: Sequence[int]) -> pl.DataFrame:
+        """Return rows by number, in the order asked for; a number may come again. Fast on a cached version.
+
+        Raises
+        ------
+        ParameterError : a number is not in the table.
+        """
+        from sampan.store.tables import edits, taking
+
+        found = self._manifest(version)
+        ascending = edits.check_numbers(numbers, found.n_rows)
+        rows = cached.take(version, ascending) if (cached := self._cached(version)) else None
+        if rows is None:
+            listed = self._parts(found)
+            with _naming_parts(version, listed):
+                rows = taking.take(listed, ascending, self._schema(version), self.blobs)
+        return taking.in_order(rows, ascending, numbers)
+
+    def cache(self, version: Digest) -> int:
+        """Keep a version as a file that is mapped into memory, for those who read it often; return its size in bytes.
+
+        Raises
+        ------
+        Unsupported : there is no folder for it.
+        """
+        if self._cache is None:
+            raise Unsupported("these tables have no folder to cache versions in", hint="Tables(blobs, cache=FOLDER)")
+        from sampan.store.tables.cached import CachedTables
+
+        return CachedTables(self._cache).make(version, self.scan(version))
+
+    def forget(self, versions: Sequence[Digest] | None = None) -> int:
+        """Remove what `cache` made, of all or of some versions; return the bytes freed."""
+        if self._cache is None or not self._cache.exists():
+            return 0
+        from sampan.store.tables.cached import CachedTables
+
+        return CachedTables(self._cache).remove(versions)
 
     def read(self, version: Digest) -> pl.DataFrame:
         """Read a version whole."""
@@ -322,6 +384,14 @@ class Tables:
 
     def _parts(self, found: Manifest) -> list[Part]:
         return manifest.all_parts(found, self.blobs.read)
+
+    def _cached(self, version: Digest) -> CachedTables | None:
+        """Return the cache if a version may be in it; without importing what reads it, if there is nothing."""
+        if self._cache is None or not (self._cache / f"{version.partition(':')[2]}.arrow").exists():
+            return None
+        from sampan.store.tables.cached import CachedTables
+
+        return CachedTables(self._cache)
 
     def _side(self, version: Digest) -> Side:
         from sampan.store.tables.diff import Side
