@@ -10,20 +10,25 @@ work now, who has read how far). Losing those loses no history.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sampan.core.changes import AnyChange
 from sampan.core.digests import canonical_json
-from sampan.core.events import Event
+from sampan.core.events import Event, RowsRedacted
 from sampan.core.graph import NodeId, Recorded
 from sampan.core.times import Clock, Millis, system_clock
-from sampan.errors import AlreadyExists, IntegrityError, ParameterError
+from sampan.errors import AlreadyExists, IntegrityError, ParameterError, StaleState
 from sampan.store import Store, chain
 from sampan.store.chain import Link
 from sampan.store.database import Session
 from sampan.store.projection import Projection
+
+if TYPE_CHECKING:
+    from sampan.store.erasure import Subject
 
 _CHANGES = msgspec.json.Decoder(list[AnyChange])
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -63,17 +68,45 @@ class Ledger:
         ParameterError : an event has no type, holds what JSON cannot, or a text with a NUL character.
         """
         with self.store.database.write() as session:
-            at = self._clock()
-            projection = Projection(session)
-            seq, prev = chain.head(session)
-            links = []
-            for event in events:
-                link = _link(event, seq=seq + 1, at=at, actor=self.actor, reason=reason, prev=prev)
-                _project(projection, link)
-                links.append(link)
-                seq, prev = link.seq, link.hash
-            if links:
-                chain.extend(session, links)
+            return self._append(session, events, reason)
+
+    def append_erasing(self, *events: Event, subject: Subject, after: int, reason: str = "") -> Receipt:
+        """Record an erasure and take the subject out of every earlier row, all or nothing.
+
+        Parameters
+        ----------
+        after : the number of the ledger's last row when the erasure was planned.
+
+        Raises
+        ------
+        StaleState : the ledger has gone on since; nothing was written.
+        """
+        from sampan.store.erasure.records import redact_records
+
+        with self.store.database.write() as session:
+            if (seq := chain.head(session)[0]) != after:
+                raise StaleState("something was recorded while the erasure was prepared", expected=str(after), actual=str(seq))
+            seals = {str(number): seal for number, seal in redact_records(session, subject).items()}
+            return self._append(session, [*events, *([RowsRedacted(seals=seals)] if seals else [])], reason)
+
+    @property
+    def last(self) -> int:
+        """The number of the newest row."""
+        with self.store.database.read() as session:
+            return chain.head(session)[0]
+
+    def _append(self, session: Session, events: Sequence[Event], reason: str) -> Receipt:
+        at = self._clock()
+        projection = Projection(session)
+        seq, prev = chain.head(session)
+        links = []
+        for event in events:
+            link = _link(event, seq=seq + 1, at=at, actor=self.actor, reason=reason, prev=prev)
+            _project(projection, link)
+            links.append(link)
+            seq, prev = link.seq, link.hash
+        if links:
+            chain.extend(session, links)
         return Receipt(seq, projection.versions)
 
     def fold(self, run: NodeId) -> int:
@@ -143,9 +176,10 @@ def _project(projection: Projection, link: Link) -> None:
 
 def _verified(session: Session) -> Verified:
     noted, sealed = chain.head(session)
+    redacted = chain.redactions(session)
     seq, prev = 0, chain.GENESIS
     for link in chain.links(session):
-        if fault := _fault(link, seq=seq + 1, prev=prev):
+        if fault := _fault(link, seq=seq + 1, prev=prev, redacted=redacted.get(link.seq, "")):
             return Verified(seq, seq + 1, fault)
         seq, prev = link.seq, link.hash
     if seq < noted:
@@ -157,10 +191,10 @@ def _verified(session: Session) -> Verified:
     return Verified(seq)
 
 
-def _fault(link: Link, *, seq: int, prev: str) -> str:
+def _fault(link: Link, *, seq: int, prev: str, redacted: str) -> str:
     if link.seq != seq:
         return f"row {seq} is missing: row {link.seq} follows row {seq - 1}"
-    if link.hash != link.seal():
+    if link.seal() != (redacted or link.hash):
         return f"row {seq} ({link.type}) was changed after it was written: its content does not give its hash"
     if link.prev != prev:
         return f"row {seq} ({link.type}) does not follow row {seq - 1}: the row before it was replaced"

@@ -222,6 +222,14 @@ class StepCommitted(Event, frozen=True, kw_only=True):
         return (FinishStep(key=self.key, token=self.token, step=self.step, outcome=self.outcome),)
 
 
+class RowsRedacted(Event, frozen=True, kw_only=True):
+    """A person's data was taken out of earlier rows of the ledger. They keep their hashes; this says what they read now."""
+
+    type: ClassVar[str] = "rows_redacted"
+
+    seals: dict[str, str]  # number of a row -> the hash of its present content
+
+
 def new_id() -> NodeId:
     """Draw a fresh node id."""
     return os.urandom(16).hex()

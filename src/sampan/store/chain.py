@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
+import msgspec
+
 from sampan.core.digests import canonical_json
+from sampan.core.events import RowsRedacted
 from sampan.core.times import Millis
 from sampan.store.database import Session
 
@@ -51,6 +54,19 @@ def extend(session: Session, links: list[Link]) -> None:
         "insert into meta(key, value) values ('head', ?) on conflict (key) do update set value = excluded.value",
         f"{links[-1].seq}:{links[-1].hash}",
     )
+
+
+def rewrite(session: Session, link: Link) -> None:
+    """Replace the texts of a row whose hash stays: what an erasure takes out of the ledger."""
+    session.run("update event set body = ?, changes = ?, reason = ? where seq = ?", link.body, link.changes, link.reason, link.seq)
+
+
+def redactions(session: Session) -> dict[int, str]:
+    """Return what redacted rows must hash to by themselves, as the newest event that redacted them says."""
+    found: dict[int, str] = {}
+    for (body,) in session.all("select body from event where type = ? order by seq", RowsRedacted.type):
+        found.update({int(seq): seal for seq, seal in msgspec.json.decode(body)["seals"].items()})
+    return found
 
 
 def batches(session: Session) -> Iterator[list[Link]]:

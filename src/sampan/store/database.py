@@ -81,6 +81,12 @@ class Database(ABC, Generic[Connected]):
                 raise
             self._commit(session)
 
+    def scrub(self) -> bool:
+        """Let nothing stay in the files that was deleted or overwritten; say whether that could be done now, with others at work."""
+        self._forget_parent()
+        with self._writer, self._borrow() as session, self._explained():
+            return self._scrub(session)
+
     def close(self) -> None:
         """Close all idle connections. The database may be used again afterwards."""
         if self._pid == os.getpid():
@@ -137,6 +143,9 @@ class Database(ABC, Generic[Connected]):
 
     @abstractmethod
     def _is_usable(self, session: Connected) -> bool: ...
+
+    @abstractmethod
+    def _scrub(self, session: Connected) -> bool: ...
 
     @abstractmethod
     def _begin(self, session: Connected) -> None: ...

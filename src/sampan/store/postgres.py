@@ -13,6 +13,7 @@ from sampan.store.database import BUSY_S, Database, Row, Session
 
 _WRITER_LOCK = 0x73616D70  # "samp": whoever holds this advisory lock is the one writer of the database
 _CONNECT_TIMEOUT_S = 10
+_TABLES_WITH_TEXTS = ("event", "asset", "node", "step", "run", "run_param", "tag", "artifact", "superseded")
 
 
 class PostgresSession:
@@ -78,6 +79,11 @@ class PostgresDatabase(Database[PostgresSession]):
     def _rollback(self, session: PostgresSession) -> None:
         if not session.connection.closed:
             session.run("rollback")
+
+    def _scrub(self, session: PostgresSession) -> bool:
+        for table in _TABLES_WITH_TEXTS:
+            session.run(f"vacuum full {table}")
+        return True
 
     def _driver_error(self) -> type[Exception]:
         return self._psycopg.Error  # type: ignore[no-any-return]  # psycopg is optional, so untyped here

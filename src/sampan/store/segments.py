@@ -3,6 +3,7 @@
     segments/<stream>/0000000012.open     being written; its writer holds a lock on it
     segments/<stream>/0000000011.arrows   sealed: flushed to the disk, never written again
     segments/<stream>/ranges              how far the integers of sealed segments reach, see `segment_ranges.py`
+    segments/<stream>/erased              rows that readers leave out, see `segment_erasing.py`
 
 A reader takes every whole batch of every segment, also of those being written, and stops at a torn tail. What `flush` returned from
 survives kill -9; what `seal` returned from survives a power failure. Segments of a stream are numbered in the order they were begun.
@@ -24,6 +25,7 @@ import pyarrow as pa
 from sampan.errors import ParameterError, UsageError
 from sampan.store.files import locked, store_errors, sync_folder
 from sampan.store.journals import writer_lives
+from sampan.store.segment_erasing import ErasedRows, noted_erased, without_erased
 from sampan.store.segment_ranges import Ranges, note, noted, widen, within
 
 _OPEN = ".open"
@@ -202,6 +204,10 @@ class Segments:
             return sorted(unquote(path.name) for path in self._folder.iterdir() if path.is_dir())
         return []
 
+    def files(self, stream: str) -> list[tuple[int, Path]]:
+        """Return a stream's segments, by number."""
+        return [(found.number, found.path) for found in _found(self._of(stream))]
+
     def seal_abandoned(self) -> int:
         """Seal the segments whose writers died, without their torn tails; return how many. Only `gc` calls this."""
         n_sealed = 0
@@ -283,7 +289,10 @@ def _read_segment(found: _Found, offset: int) -> _Piece:
                 return _Piece([], offset, is_finished, None)
             start = max(offset, file.tell())
             file.seek(start)
-            batches, n_bytes = _read_batches(file.read(), schema)
+            data = file.read()
+            # Noted before a row is overwritten: so looked for after the bytes are read, no blank row is taken for one.
+            erased = noted_erased(found.path.parent).get(found.number, {})
+            batches, n_bytes = _read_batches(data, schema, start, erased)
             return _Piece(batches, start + n_bytes, is_finished, schema)
     except FileNotFoundError:
         return _Piece([], offset, is_finished=True, schema=None)  # it was empty, and its writer removed it
@@ -303,12 +312,13 @@ def _read_schema(file: IO[bytes]) -> pa.Schema | None:
         return None
 
 
-def _read_batches(data: bytes, schema: pa.Schema) -> tuple[list[pa.RecordBatch], int]:
+def _read_batches(data: bytes, schema: pa.Schema, start: int, erased: ErasedRows) -> tuple[list[pa.RecordBatch], int]:
     """Read whole batches; also return how many bytes they took. A torn tail, or the end mark, is left."""
     source, batches, end = pa.BufferReader(data), [], 0
     try:
         while True:
-            batches.append(pa.ipc.read_record_batch(pa.ipc.read_message(source), schema))
+            batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
+            batches.append(without_erased(batch, erased.get(start + end)))
             end = source.tell()
     except _TORN:
         return batches, end

@@ -16,6 +16,7 @@ _UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOER
 _LITTLE_SPACE = 1 << 20  # bytes: below, SQLite may not find room for the files beside the database
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _PAUSE_S = 0.01
+_SCRUB_S = 10.0
 _CACHE_KIB = 64 << 10  # at most, a connection
 
 Answer = TypeVar("Answer")
@@ -114,6 +115,16 @@ class SqliteDatabase(Database[SqliteSession]):
         # After a full disk SQLite may have rolled back already.
         if session.connection.in_transaction:
             session.connection.execute("rollback")
+
+    def _scrub(self, session: SqliteSession) -> bool:
+        _patiently(lambda: session.connection.execute("vacuum"))
+        deadline = time.monotonic() + _SCRUB_S
+        # The log holds pages from before until every reader of them is done.
+        while session.connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE_S)
+        return True
 
     def _driver_error(self) -> type[Exception]:
         return sqlite3.Error

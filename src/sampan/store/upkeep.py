@@ -64,7 +64,7 @@ def gc(store: Store, *, grace_ms: Millis, now: Millis, dry_run: bool = False) ->
     before = now - grace_ms
     stored = set(store.blobs.digests())
     young = (digest for digest in stored if store.blobs.stored_at(digest) >= before)
-    needed = _closure(store, [*store.catalog.referenced_digests(), *young])
+    needed = closure(store, [*store.catalog.referenced_digests(), *young])
     dead = stored - needed
     if dry_run:
         freed = {digest: store.blobs.size(digest) for digest in dead}
@@ -113,7 +113,7 @@ class _Need:
 
 def _needs(store: Store) -> Iterator[_Need]:
     """Iterate over what the catalog cannot do without."""
-    for node in _nodes(store):
+    for node in all_nodes(store):
         if node.kind == "dataset" and node.digest:
             yield _Need(node.digest, f"{node.kind} {node.ref}", is_table=True)
         for artifact in store.catalog.artifacts(node.id):
@@ -124,7 +124,8 @@ def _needs(store: Store) -> Iterator[_Need]:
         yield from (_Need(found.decode(), f"step {step}") for found in _IN_TEXT.findall(outcome.encode()))
 
 
-def _nodes(store: Store) -> Iterator[Node]:
+def all_nodes(store: Store) -> Iterator[Node]:
+    """Iterate over every node, newest first."""
     before: int | None = None
     while page := store.catalog.nodes(limit=_PAGE, before=before):
         yield from page
@@ -152,7 +153,7 @@ class _Examination:
         elif need.is_table:
             self._blame(need.digest, "is not a table version", need.needed_by)
         else:
-            for digest in _mentioned(self._store.blobs, need.digest):
+            for digest in mentioned(self._store.blobs, need.digest):
                 if _is_there(self._store.blobs, digest):
                     self._is_whole(digest, None, need.needed_by)
 
@@ -216,8 +217,8 @@ def _enumerate(names: list[str]) -> str:
     return ", ".join(told[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _closure(store: Store, roots: Iterable[Digest]) -> set[Digest]:
-    """Return the roots and everything they need, directly or not."""
+def closure(store: Store, roots: Iterable[Digest]) -> set[Digest]:
+    """Return the roots and everything they need, directly or not. Raises IntegrityError or BlobUnavailable if that cannot be read."""
     needed: set[Digest] = set()
     waiting = list(roots)
     while waiting:
@@ -228,7 +229,7 @@ def _closure(store: Store, roots: Iterable[Digest]) -> set[Digest]:
         if store.tables.is_version(digest):
             needed.update(store.tables.objects(digest))
         elif store.blobs.has(digest):
-            waiting.extend(_mentioned(store.blobs, digest))
+            waiting.extend(mentioned(store.blobs, digest))
     return needed
 
 
@@ -238,7 +239,7 @@ def _is_there(blobs: LocalBlobs, digest: Digest) -> bool:
     return False
 
 
-def _mentioned(blobs: LocalBlobs, digest: Digest) -> list[Digest]:
+def mentioned(blobs: LocalBlobs, digest: Digest) -> list[Digest]:
     """Return the digests written in an object, if it is JSON."""
     if not blobs.head(digest, 1).startswith(_JSON_STARTS):
         return []

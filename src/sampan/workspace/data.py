@@ -10,6 +10,7 @@ from sampan.workspace.data_catalog import Catalogued
 from sampan.workspace.data_cells import Cells
 from sampan.workspace.data_checking import Checking
 from sampan.workspace.data_editing import Editing
+from sampan.workspace.data_erasing import ErasingPeople
 from sampan.workspace.data_exploring import Exploring
 from sampan.workspace.data_intake import Intake
 from sampan.workspace.data_labels import Labels
@@ -21,7 +22,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, Labels):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters
