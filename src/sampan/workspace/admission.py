@@ -32,6 +32,7 @@ MOST_TRUSTED: Final = 30_000  # more are thinned evenly: limits and models of so
 CHAMPION, FACTS = "champion", "admission"
 _EARLIER: Final = 50
 _MOST_NAMED: Final = 20_000  # suspicious rows
+_MOST_DETAILED: Final = 200
 _ROW: Final = "__row"
 
 
@@ -195,8 +196,11 @@ def _learned(question: Question, table: Table, rows: NDArray[np.intp]) -> Table 
 def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> BatchVerdict:
     order = np.argsort(-found.surprise, kind="stable")
     suspicious = rows[order[found.suspicious[order]]][:_MOST_NAMED]
+    most = order[found.suspicious[order]][:_MOST_DETAILED]
     facts = {
         "asked_by": question.asked_by,
+        "surprise": found.surprise[most].round(4).tolist(),
+        "given": [f"{label:g}" for label in found.given[most]],
         "n_labeled": len(rows),
         "n_suspicious": int(found.suspicious.sum()),
         "figures": found.figures,

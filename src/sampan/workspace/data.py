@@ -5,6 +5,7 @@ Each part of it is a file of its own: coming in, versions, contracts, exploring,
 
 from __future__ import annotations
 
+from sampan.workspace.data_admission import Admission
 from sampan.workspace.data_batches import Batching
 from sampan.workspace.data_catalog import Catalogued
 from sampan.workspace.data_cells import Cells
@@ -22,7 +23,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels, Admission):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters

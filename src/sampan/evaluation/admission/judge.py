@@ -35,6 +35,7 @@ N_SPANS: Final = 5
 N_FOLDS: Final = 3
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
+_AGREEING: Final = 0.3
 _LOST_STRENGTH: Final = 0.5  # of the usual AUC above one half
 _BLIND: Final = 0.55  # where even trusted rows are not told apart this well, labels cannot be judged
 
@@ -56,11 +57,12 @@ class LabelFindings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What was found of a batch. `surprise` and `suspicious` have a place for each arriving row."""
+    """What was found of a batch. `surprise`, `given` and `suspicious` have a place for each arriving row."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
     surprise: Floats  # the chance, by models of trusted rows, that the label is another
+    given: Floats  # the labels
     suspicious: NDArray[np.bool_]
     labels: LabelFindings | None = None
     slices: tuple[WrongSlice, ...] = ()
@@ -88,7 +90,8 @@ def judge(
     learns : the same rows as the model sees them, where that is known; what they do to it is measured with these
     """
     if reason := _too_little(table):
-        return Judgment("unknown", (reason,), np.zeros(table.n_batch), np.zeros(table.n_batch, dtype=np.bool_))
+        nothing = np.zeros(table.n_batch)
+        return Judgment("unknown", (reason,), nothing, table.labels[table.n_base :], nothing > 0)
     return _Judging(table, rng, moments, earlier).judge(learns or table)
 
 
@@ -125,7 +128,7 @@ class _Judging:
         slices = wrong_slices(table, self.base_chances, self.batch_chances, self._known())
         triggers = find_triggers(table, self._chances, self.rng)
         repeats, repeated = find_repeats(table, self.spans[-1])
-        novelty = measure_novelty(table, self.spans, self.rng, earlier=self._earlier("strange"))
+        novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         now = table.labels[table.n_base :]
         surprise = np.where(now == 1, 1 - self.batch_chances, self.batch_chances)
         alarms = [*_label_alarms(labels), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
@@ -138,6 +141,7 @@ class _Judging:
             verdict=verdict,
             reasons=(*alarms, *harm),
             surprise=surprise,
+            given=now,
             suspicious=suspicious if alarms else np.zeros_like(suspicious),
             labels=labels,
             slices=slices,
@@ -241,11 +245,18 @@ def _label_alarms(labels: LabelFindings) -> list[str]:
     found = []
     if told and lost:
         found.append(f"the labels hardly follow the columns: AUC {labels.auc:.3f}, usually {labels.auc_usual:.3f}")
-    if labels.share_usual.exceeded_by(labels.share.value):
+    if labels.share_usual.exceeded_by(labels.share.value) and not _contradicted(labels):
         found.append(_share_alarm(labels.share, labels.share_usual, "models of the rows before"))
     elif labels.own_usual.exceeded_by(labels.own.value):
         found.append(_share_alarm(labels.own, labels.own_usual, "models that saw the batch's other rows"))
     return found
+
+
+def _contradicted(labels: LabelFindings) -> bool:
+    """Say whether models that saw the batch's other rows are sure that few labels are wrong: then the relation changed, not the labels."""
+    assert labels.share.value is not None  # it exceeds its limit
+    excess = labels.share.value - labels.share_usual.mean
+    return labels.own.high is not None and labels.own.high < max(labels.own_usual.mean, 0) + _AGREEING * excess
 
 
 def _share_alarm(share: Estimate, usual: Chart, by: str) -> str:

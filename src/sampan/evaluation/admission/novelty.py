@@ -25,7 +25,7 @@ _MIN_ROWS: Final = 100
 _N_ROUNDS: Final = 30
 _MOVING: Final = 0.9  # a column that alone tells spans apart this well moves with time
 _STRANGE: Final = 0.85  # the chance to be an arriving row, at even numbers: about six times rarer among trusted rows
-_FLOOR: Final = 0.025
+_FLOOR: Final = 0.03
 _N_NAMED: Final = 3
 
 
@@ -39,12 +39,14 @@ class Novelty(msgspec.Struct, frozen=True):
     unseen_share: float  # of arriving rows, with a category that trusted rows lack
 
 
-def measure_novelty(table: Table, spans: list[Rows], rng: np.random.Generator, *, earlier: list[float] | None = None) -> Novelty:
+def measure_novelty(
+    table: Table, spans: list[Rows], rng: np.random.Generator, *, timed: bool = False, earlier: list[float] | None = None
+) -> Novelty:
     """Measure how new the arriving rows are.
 
     Parameters
     ----------
-    spans : parts of the trusted rows, each of about a batch's size and the last ones newest; each is told from the rows outside it
+    spans : parts of the trusted rows, each of about a batch's size; each is told from the rows outside it, or before it where `timed`
     earlier : the same figure of earlier batches
     """
     unseen = table.unseen()
@@ -53,7 +55,7 @@ def measure_novelty(table: Table, spans: list[Rows], rng: np.random.Generator, *
     if not len(still):
         return Novelty(0.5, 0.0, chart([], floor=_FLOOR), (), share)
     arriving = table.batch[~unseen] if (~unseen).sum() >= _MIN_ROWS else table.batch
-    reference = [np.setdiff1d(table.base, span) for span in spans]
+    reference = [np.arange(span[0]) if timed else np.setdiff1d(table.base, span) for span in spans]
     usual = [_told_apart(table, still, outside, span, rng) for outside, span in zip(reference, spans, strict=True)]
     area, strange = _told_apart(table, still, table.base, arriving, rng)
     limits = chart([*(one for _, one in usual), *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final
 
 import msgspec
@@ -17,15 +18,18 @@ _LEAST: Final = 0.03
 
 
 class Repeats(msgspec.Struct, frozen=True):
-    """The share of arriving rows that repeat others, and the share usual among trusted rows."""
+    """The share of arriving rows that repeat others; and, both beside the same older rows, their share and the usual one."""
 
     share: float
+    comparable: float
     usual: float
+    error: float  # of the difference of the last two, by sampling
 
     @property
     def too_many(self) -> bool:
         """Say whether far more rows repeat than usual."""
-        return self.share - self.usual > LIMIT * (1 - self.usual) and self.share > self.usual + _LEAST
+        excess = self.comparable - self.usual
+        return excess > LIMIT * (1 - self.usual) and excess > max(_LEAST, 4 * self.error)
 
 
 def find_repeats(table: Table, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]]:
@@ -37,9 +41,14 @@ def find_repeats(table: Table, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]
     """
     # Hashes are compared within this call only: another release may hash otherwise.
     hashes = pl.from_numpy(table.matrix).with_columns(label=pl.Series(table.labels)).hash_rows(seed=0).to_numpy()
-    usual = _repeat(np.delete(hashes[: table.n_base], newest), hashes[newest])
-    repeated = _repeat(hashes[: table.n_base], hashes[table.n_base :])
-    return Repeats(float(repeated.mean()), float(usual.mean()) if len(usual) else 0.0), repeated
+    arriving, older = hashes[table.n_base :], np.delete(hashes[: table.n_base], newest)
+    usual = float(_repeat(older, hashes[newest]).mean())
+    # The more rows there are, the more repeat by chance: so both are held against the same older rows, and as many of both.
+    spaced = np.linspace(0, len(arriving) - 1, min(len(newest), len(arriving))).astype(np.intp)
+    comparable = float(_repeat(older, arriving[spaced]).mean())
+    repeated = _repeat(hashes[: table.n_base], arriving)
+    error = sqrt(usual * (1 - usual) * 2 / len(newest))
+    return Repeats(float(repeated.mean()), comparable, usual, error), repeated
 
 
 def _repeat(before: NDArray[np.uint64], now: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -94,6 +94,8 @@ def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats, know
         excess = now.share - np.maximum(usual, overall)
         enough = (now.n >= _MIN_ROWS) & (now.known >= _MIN_KNOWLEDGE)
         for group in np.flatnonzero(enough & (excess > _TURNED) & (excess > critical * now.error)):
+            if table.n_distinct(arriving[groups[arriving] == group], besides=column) < _MIN_ROWS:
+                continue
             share, error = float(now.share[group]), float(now.error[group])
             estimate = Estimate(share, share - 1.96 * error, min(share + 1.96 * error, 1.0))
             found.append((excess[group] / error, WrongSlice(table.names[column], names[group], int(now.n[group]), estimate)))

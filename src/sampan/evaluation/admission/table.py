@@ -58,11 +58,17 @@ class Table:
             return "(missing)"
         return self.categories[column][int(code)] if column in self.categories else f"{code:g}"
 
-    def unseen(self) -> NDArray[np.bool_]:
-        """Mark arriving rows with a category that no trusted row has, shape (n_batch,)."""
+    def n_distinct(self, rows: Rows, *, besides: int) -> int:
+        """Count rows that differ in another column than this one: the twenty rooms of one travel group are one fact."""
+        others = np.delete(self.matrix[rows], besides, axis=1)
+        return len(np.unique(np.nan_to_num(others, nan=-1e30), axis=0)) if others.shape[1] else len(rows)
+
+    def unseen(self, *, besides: int = -1) -> NDArray[np.bool_]:
+        """Mark arriving rows with a category that no trusted row has, in another column than `besides`; shape (n_batch,)."""
         found = np.zeros(self.n_batch, dtype=np.bool_)
         for column, n_known in self.n_known.items():
-            found |= np.nan_to_num(self.matrix[self.n_base :, column], nan=-1) >= n_known
+            if column != besides:
+                found |= np.nan_to_num(self.matrix[self.n_base :, column], nan=-1) >= n_known
         return found
 
 

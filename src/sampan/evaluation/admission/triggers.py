@@ -22,6 +22,7 @@ _ENRICHED: Final = 4.0
 _PURE: Final = 0.98
 _ALPHA: Final = 0.01
 _DRAWS: Final = 5
+_MIN_SEEN: Final = 10
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -45,11 +46,12 @@ def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> t
     chances : of a positive label, by a model of trusted rows
     """
     labels = table.labels[table.n_base :]
-    candidates = [
-        (column, value, rows, usual)
-        for column in range(len(table.names))
-        for value, rows, usual in _enriched(table.matrix[: table.n_base, column], table.matrix[table.n_base :, column])
-    ]
+    candidates = []
+    for column in range(len(table.names)):
+        # Rows of an honest new category bring other values with them: these are looked at in that category's column.
+        arriving = np.flatnonzero(~table.unseen(besides=column))
+        enriched = _enriched(table.matrix[: table.n_base, column], table.matrix[table.n_base :, column][arriving])
+        candidates += [(column, value, arriving[rows], usual) for value, rows, usual in enriched]
     base = table.matrix[: table.n_base]
     with np.errstate(all="ignore"):
         low, high = np.fmin.reduce(base, axis=0), np.fmax.reduce(base, axis=0)
@@ -58,12 +60,16 @@ def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> t
         positives = float(labels[rows].mean())
         label = float(positives >= 0.5)
         purity = positives if label else 1 - positives
+        if purity < _PURE:
+            continue
         positive = _without(table, column, rows, chances, rng)
-        expected = positive if label else 1 - positive
+        expected = max(positive if label else 1 - positive, _seen(table, column, value, label))
         beyond = column not in table.categories and not low[column] <= value <= high[column]
         # Out of every number's range the same number again and again: which label was to be expected does not matter.
-        chance = _chance(len(rows), purity, float(np.mean(labels == label)) if beyond else expected)
-        if purity >= _PURE and chance * len(candidates) < _ALPHA:
+        chance = _chance(
+            table.n_distinct(table.batch[rows], besides=column), purity, float(np.mean(labels == label)) if beyond else expected
+        )
+        if chance * len(candidates) < _ALPHA:
             shown = table.value(column, value)
             found.append(Trigger(table.names[column], shown, len(rows), usual, label, purity, expected, chance))
     return tuple(sorted(found, key=lambda one: one.chance))
@@ -93,6 +99,12 @@ def _without(table: Table, column: int, rows: NDArray[np.intp], chances: Predict
     matrix = np.repeat(table.matrix[table.n_base :][rows], _DRAWS, axis=0)
     matrix[:, column] = rng.choice(table.matrix[: table.n_base, column], len(matrix))
     return float(np.mean(chances(matrix)))
+
+
+def _seen(table: Table, column: int, value: float, label: float) -> float:
+    """Return the share of a label among trusted rows with the value; 0 where these are too few to tell."""
+    same = table.matrix[: table.n_base, column] == np.float32(value)
+    return float((table.labels[: table.n_base][same] == label).mean()) if same.sum() >= _MIN_SEEN else 0.0
 
 
 def _chance(n: int, purity: float, expected: float) -> float:

@@ -1,0 +1,113 @@
+"""`data value` and `data judge`: what rows are worth and what a batch would do, asked in the room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sampan.errors import NotFound, ParameterError
+from sampan.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.slow  # each question cross-fits small models
+
+
+def claims(n: int, *, wrong: float = 0.0, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
+    """Draw claims whose fraud depends on amount and channel; some labels may be turned."""
+    rng = np.random.default_rng(seed)
+    amount, channel = rng.normal(size=n), rng.integers(0, 3, n)
+    fraud = rng.random(n) < 1 / (1 + np.exp(-(3 * amount - 1 + channel)))
+    turned = rng.random(n) < wrong
+    frame = pl.DataFrame({"claim": np.arange(n), "amount": amount, "channel": [f"c{c}" for c in channel], "fraud": fraud ^ turned})
+    return frame, turned
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    workspace = Workspace.open(tmp_path)
+    workspace.data.add_table(claims(3000, wrong=0.05)[0], name="claims", key=["claim"])
+    return workspace
+
+
+def test_rows_are_valued_by_the_declared_label_and_the_lowest_come_first(ws: Workspace) -> None:
+    ws.data.label("claims", target="fraud")
+    turned = claims(3000, wrong=0.05)[1]
+
+    answer = ws.data.value("claims", top=40)
+
+    assert ("margin", "the label fraud", 3000) == (answer.method, answer.asked_by, answer.n_rows)
+    assert turned[[row.row for row in answer.rows]].mean() > 0.6
+    assert sorted(row.value for row in answer.rows) == [row.value for row in answer.rows]
+    assert [row.row for row in answer.rows] == [row.cells["claim"] for row in answer.rows]
+    assert [0.01, 0.02, 0.05, 0.10] == [one.share for one in answer.effect]
+    assert 3000 == sum(answer.counts)
+    assert "labels confidently contradicted" in answer.text()
+
+
+def test_valuing_again_finds_the_recorded_values_and_leads_back_to_the_data(ws: Workspace) -> None:
+    first = ws.data.value("claims", target="fraud")
+
+    again = ws.data.value("claims", target="fraud")
+
+    assert [False, True] == [first.cached, again.cached]
+    assert first.node == again.node
+    assert first.rows == again.rows
+    assert {"dataset", "value"} == {node.kind for node in ws.catalog.lineage(first.node).nodes}
+
+
+def test_embeddings_are_valued_by_their_neighbors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 3, 300)
+    vectors = np.eye(3)[kinds] * 3 + rng.normal(size=(300, 3)) * 0.5
+    said = kinds.copy()
+    said[:10] = (kinds[:10] + 1) % 3
+    frame = pl.DataFrame({"vector": vectors, "kind": [f"k{k}" for k in said]})
+    with Workspace.open(tmp_path) as ws:
+        ws.data.add_table(frame, name="pictures")
+
+        answer = ws.data.value("pictures", target="kind", top=10)
+
+    assert "knn-shapley" == answer.method
+    assert set(range(10)) == {row.row for row in answer.rows}
+    assert {f"k{kinds[row.row]}" for row in answer.rows if row.row == 0} == {row.fits for row in answer.rows if row.row == 0}
+
+
+def test_a_question_nobody_asked_is_refused_with_the_way_out(ws: Workspace) -> None:
+    with pytest.raises(ParameterError, match="nobody said what the label of claims is") as refused:
+        ws.data.value("claims")
+    with pytest.raises(ParameterError, match="no column 'embedding'"):
+        ws.data.value("claims", target="fraud", vector="embedding")
+    with pytest.raises(ParameterError, match="--top 0"):
+        ws.data.value("claims", target="fraud", top=0)
+    with pytest.raises(NotFound):
+        ws.data.value("unknown")
+
+    assert "sampan data label claims" in refused.value.hint
+
+
+def test_a_batch_is_judged_from_its_file_and_nothing_is_let_in(ws: Workspace, tmp_path: Path) -> None:
+    ws.data.label("claims", target="fraud")
+    batch, turned = claims(800, wrong=0.3, seed=9)
+    batch.with_columns(pl.col("claim") + 3000).write_csv(tmp_path / "june.csv")
+    before = ws.data.show("claims").ref
+
+    answer = ws.data.judge("claims", tmp_path / "june.csv", top=20)
+
+    assert answer.verdict in ("suspicious", "harmful")
+    assert 3 == answer.exit_code()
+    assert turned[[row.row for row in answer.rows]].mean() > 0.6
+    assert ["not admitting", "admitting", "admitting without the suspicious rows"] == [one.what for one in answer.consequences]
+    assert before == ws.data.show("claims").ref
+    assert ("sampan data append claims june.csv",) == answer.next
+
+
+def test_an_honest_batch_from_memory_passes(ws: Workspace) -> None:
+    ws.data.label("claims", target="fraud")
+
+    answer = ws.data.judge_table("claims", claims(800, wrong=0.05, seed=9)[0].with_columns(pl.col("claim") + 3000))
+
+    assert answer.verdict in ("helps", "neutral")
+    assert 0 == answer.exit_code()
+    assert () == answer.rows
