@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
-from small_training import CUT, FIT, add_orders, write_training
+from small_training import FIT, add_orders, write_training
 
-from sampan.core.times import to_millis
-from sampan.errors import AccessDenied, ParameterError, PolicyRefused, StaleState
+from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
 from sampan.workspace.governance import require_allowed
 from sampan.workspace.workspace import Workspace
 
 FOR_LATENESS = FIT.replace("objective=goal)", 'objective=goal, purpose="lateness")')
+DAY = 86_400_000
 
 
 @pytest.fixture
@@ -27,12 +28,17 @@ def ws(tmp_path: Path) -> Iterator[Workspace]:
         yield workspace
 
 
-def as_actor(ws: Workspace, actor: str) -> Workspace:
-    return Workspace.open(ws.root, actor=actor)
+def opened(ws: Workspace, actor: str, *, days_later: int = 0) -> Workspace:
+    """Open the same project as someone else, or on a later day."""
+    return Workspace.open(ws.root, actor=actor, clock=lambda: ws.clock() + days_later * DAY)
 
 
-def lose_rows(ws: Workspace, name: str) -> None:
-    """Take a dataset's stored bytes away: whoever reads a row now fails otherwise than by refusing."""
+def day(ws: Workspace, days_from_now: int) -> str:
+    return (datetime.fromtimestamp(ws.clock() / 1000, UTC) + timedelta(days=days_from_now)).date().isoformat()
+
+
+def lose_rows(ws: Workspace) -> None:
+    """Take all stored bytes away: whoever reads a row now fails otherwise than by refusing."""
     for file in (ws.store_folder / "blobs").rglob("*"):
         if file.is_file():
             file.unlink()
@@ -41,13 +47,216 @@ def lose_rows(ws: Workspace, name: str) -> None:
 def test_a_run_without_an_allowed_purpose_is_refused_before_a_row_is_read(ws: Workspace) -> None:
     ws.policy.declare("orders", owner="ana", ask="ana@example.com", purposes=["lateness"])
     file = write_training(ws.root)
-    lose_rows(ws, "orders")
+    lose_rows(ws)
 
     with pytest.raises(PolicyRefused, match="orders may be used for lateness only, and this use declares no purpose") as caught:
         ws.model.train(file, trials=1)
+    with pytest.raises(PolicyRefused, match="not for churn") as other:
+        require_allowed(ws, [ws.catalog.resolve("orders")], purpose="churn")
 
     assert (caught.value.rule, caught.value.owner) == ("purpose", "ana")
     assert "purpose=" in caught.value.hint
-    with pytest.raises(PolicyRefused, match="not for churn") as other:
-        require_allowed(ws, [ws.catalog.resolve("orders")], purpose="churn")
-    assert "sampan policy ask orders --purpose churn" in other.value.hint
+    assert "ask ana (ana@example.com): sampan policy ask orders --purpose churn" in other.value.hint
+    assert "ana in orders.policy@v1" in other.value.message
+
+
+def test_a_model_carries_the_terms_of_its_data_to_package_and_service(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"], regions=["vn"])
+    file = write_training(ws.root, FOR_LATENESS)
+    with pytest.raises(PolicyRefused, match="in vn only, and this use declares no region"):
+        ws.model.train(file, trials=1)
+    (ws.root / "sampan.toml").write_text('[project]\nregion = "vn"\n')
+
+    with opened(ws, "binh") as allowed:
+        allowed.model.train(file, trials=1)
+        allowed.model.package("orders-late")
+        shown = allowed.policy.show("orders-late")
+    with opened(ws, "ana") as owner:
+        owner.policy.declare("orders", purposes=["research"])
+    with opened(ws, "binh") as refused:
+        for refuses in (
+            lambda: refused.model.package("orders-late"),
+            lambda: refused.model.export("orders-late", ws.root / "out"),
+            lambda: refused.service.deploy("orders-late"),
+            lambda: refused.model.evaluate("orders-late", since="2013-02-01"),
+        ):
+            with pytest.raises(PolicyRefused, match="orders may be used for research only, not for lateness"):
+                refuses()
+
+    assert shown.origins == ("orders",)
+    assert [(s.what, s.value) for s in shown.statements] == [("owner", "ana"), ("only for", "lateness"), ("only in", "vn")]
+    assert shown.owner == "ana"
+
+
+def test_a_protected_column_reaches_slices_and_never_the_learner(ws: Workspace) -> None:
+    file = write_training(ws.root)
+    ws.policy.declare("orders", owner="ana", protected=["shop"])
+    with pytest.raises(PolicyRefused, match="protects its column shop") as caught:
+        ws.model.train(file, trials=1)
+    ws.policy.grant("orders", until=day(ws, 30), reason="to measure what it brings", columns=["shop"], to="ana")
+
+    trained = ws.model.train(file, trials=1)
+
+    assert caught.value.rule == "protected"
+    assert "take shop out of the features" in caught.value.hint
+    assert ws.catalog.resolve(trained.model.ref, kind="model").facts["learns"]["orders"].count("shop") == 1
+    with opened(ws, "ana", days_later=31) as later, pytest.raises(PolicyRefused, match="protects its column shop"):
+        later.model.package("orders-late")
+
+
+def test_leave_is_asked_for_granted_shown_and_ends(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
+    node = ws.catalog.resolve("orders")
+    with opened(ws, "binh") as other:
+        asked = other.policy.ask("orders", purpose="churn", reason="the same customers")
+        with pytest.raises(AccessDenied, match="binh may not give leave: ana owns orders"):
+            other.policy.grant("orders", until=day(ws, 5), request=asked.request.ref)
+        ws.policy.grant("orders", until=day(ws, 5), request=asked.request.ref)
+        require_allowed(other, [node], purpose="churn")
+        with pytest.raises(PolicyRefused):
+            require_allowed(other, [node], purpose="ads")
+        shown = other.policy.show("orders")
+        assert (shown.leaves[0].to, shown.leaves[0].reason, shown.leaves[0].until) == ("binh", "the same customers", day(ws, 5))
+        assert shown.requests == ()
+    with opened(ws, "chi") as third, pytest.raises(PolicyRefused):
+        require_allowed(third, [node], purpose="churn")
+    with opened(ws, "binh", days_later=6) as later:
+        with pytest.raises(PolicyRefused):
+            require_allowed(later, [node], purpose="churn")
+        assert [leave.state for leave in later.policy.leaves().leaves] == ["ended"]
+
+    ws.policy.revoke("orders.grant@v1", why="the campaign ended")
+
+    with opened(ws, "binh") as other, pytest.raises(PolicyRefused):
+        require_allowed(other, [node], purpose="churn")
+    with pytest.raises(StaleState):
+        ws.policy.revoke("orders.grant@v1", why="again")
+    assert [event.type for event in ws.catalog.events() if "leave" in event.type] == ["leave_asked", "leave_granted", "leave_ended"]
+
+
+def test_a_request_is_declined_with_its_reason(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
+    with opened(ws, "binh") as other:
+        ref = other.policy.ask("orders", reason="curious").request.ref
+
+    ws.policy.decline(ref, why="use the aggregates")
+
+    assert [request.state for request in ws.policy.leaves().requests] == ["declined"]
+    with pytest.raises(StaleState):
+        ws.policy.grant("orders", until=day(ws, 5), request=ref)
+
+
+def test_leave_ends_within_a_year_and_has_a_reason(ws: Workspace) -> None:
+    for until, reason, what in ((day(ws, -1), "x", "past"), (day(ws, 400), "x", "more than a year"), (day(ws, 5), " ", "for a reason")):
+        with pytest.raises(ParameterError, match=what):
+            ws.policy.grant("orders", until=until, reason=reason)
+
+
+def test_only_the_owner_its_team_or_an_officer_says_terms(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="sales")
+    with pytest.raises(AccessDenied, match="ana may not say what it may be used for: sales owns orders"):
+        ws.policy.declare("orders", purposes=["ads"])
+    (ws.root / "sampan.toml").write_text('[governance]\nofficers = ["dpo"]\nteams = { sales = "ana, binh" }\n')
+
+    for actor, purpose in (("ana", "one"), ("dpo", "two")):
+        with opened(ws, actor) as workspace:
+            workspace.policy.declare("orders", purposes=[purpose])
+    with opened(ws, "chi") as stranger, pytest.raises(AccessDenied):
+        stranger.policy.declare("orders", clear=["purposes"])
+
+    assert ws.policy.show("orders").statements[-1].value == "two"
+
+
+def test_terms_of_the_project_file_and_of_a_verb_hold_together(ws: Workspace) -> None:
+    (ws.root / "sampan.toml").write_text(
+        '[policies.orders]\npurposes = ["lateness", "research"]\nbases = { lateness = "contract", research = "consent" }\n'
+        'license = "CC-BY-NC-4.0"\nprotected = ["shop"]\npii = { shop = "other" }\n\n[purposes.lateness]\ncommercial = true\n'
+    )
+    with opened(ws, "ana") as workspace:
+        workspace.policy.declare("orders", not_for=["research"])
+        node = workspace.catalog.resolve("orders")
+        with pytest.raises(PolicyRefused, match="and lateness is commercial") as commercial:
+            require_allowed(workspace, [node], purpose="lateness")
+        with pytest.raises(PolicyRefused, match="may not be used for research"):
+            require_allowed(workspace, [node], purpose="research")
+        shown = workspace.policy.show("orders")
+        checked = workspace.policy.check("orders", purpose="ads")
+
+    assert "sampan.toml" in commercial.value.message
+    assert [(c.column, c.pii, c.protected) for c in shown.columns] == [("shop", "other", True)]
+    assert (checked.allowed, checked.rules, checked.exit_code()) == (False, ("purpose", "lawful-basis"), 3)
+
+
+def test_faults_of_a_policy_in_the_project_file_are_named(ws: Workspace) -> None:
+    (ws.root / "sampan.toml").write_text('[policies.orders]\npurpose = ["x"]\nkeep_days = "ten"\n')
+    with pytest.raises(ProjectFileError, match=r"(?s)did you mean 'purposes'.*keep_days = 'ten': expected a whole number"):
+        opened(ws, "ana")
+    (ws.root / "sampan.toml").write_text('[policies.orders]\npii = { shop = "emial" }\n')
+    with opened(ws, "ana") as workspace, pytest.raises(ParameterError, match="did you mean email"):
+        workspace.policy.show("orders")
+
+
+def test_time_ends_use_and_no_leave_extends_it(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", keep_days=10)
+    ws.policy.grant("orders", until=day(ws, 50), reason="please")
+    node = ws.catalog.resolve("orders")
+
+    require_allowed(ws, [node])
+    with opened(ws, "ana", days_later=11) as later, pytest.raises(PolicyRefused, match="was to be kept 10 days") as caught:
+        require_allowed(later, [node])
+
+    assert "may renew the terms" in caught.value.hint
+
+
+def test_saying_the_same_again_records_nothing_and_clearing_takes_back(ws: Workspace) -> None:
+    ws.policy.declare("orders", purposes=["a"], pii={"shop": "other"})
+    n_events = len(ws.catalog.events())
+    ws.policy.declare("orders", purposes=["a"])
+    assert len(ws.catalog.events()) == n_events
+
+    ws.policy.declare("orders", clear=["purposes", "column:shop"])
+    with pytest.raises(ParameterError, match="did you mean purposes"):
+        ws.policy.declare("orders", clear=["purpose"])
+    with pytest.raises(ParameterError, match="nothing was said"):
+        ws.policy.declare("orders")
+    with pytest.raises(ParameterError, match="column is 'shp', did you mean shop"):
+        ws.policy.declare("orders", pii={"shp": "name"})
+
+    shown = ws.policy.show("orders")
+    assert (shown.statements, shown.columns, shown.allowed_now) == ((), (), True)
+
+
+def test_the_list_counts_what_is_said_asked_and_granted(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"], pii={"shop": "other"}, protected=["shop"])
+    ws.policy.ask("orders", reason="why not")
+    ws.policy.grant("orders", until=day(ws, 3), reason="x")
+
+    (line,) = ws.policy.list_policies().policies
+
+    assert (line.name, line.owner, line.purposes, line.n_personal, line.n_protected, line.n_leaves, line.n_requests) == (
+        "orders",
+        "ana",
+        ("lateness",),
+        1,
+        1,
+        1,
+        1,
+    )
+
+
+def test_a_run_of_steps_is_refused_like_a_training(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
+    file = ws.root / "steps.py"
+    file.write_text("import sampan as sp\n\n@sp.step\ndef shops(orders):\n    return orders.select('shop').unique()\n")
+
+    with pytest.raises(PolicyRefused, match="declares no purpose"):
+        ws.run.script(file)
+
+
+def test_old_terms_stay_in_the_ledger(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["one"])
+    ws.policy.declare("orders", purposes=["two"])
+
+    versions = ws.catalog.nodes(kind="policy", name="orders.policy")
+
+    assert [(node.version, node.facts["terms"]["purposes"]) for node in versions] == [(2, ["two"]), (1, ["one"])]

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from sampan.governance.anonymity import generalize
+from sampan.governance.detection import redact
 from sampan.governance.masks import mask
 from sampan.governance.pseudonyms import CIPHER, PSEUDONYM, cipher_of, pseudonym
 from sampan.governance.terms import DEFAULT_K
@@ -51,6 +52,8 @@ def _change(action: str, column: str, pii: str, key: bytes) -> Callable[[Any], s
         return _unless_begun(PSEUDONYM, lambda value: pseudonym(key, value, pii))
     if action == "encrypt":
         return _unless_begun(CIPHER, cipher_of(key, column))
+    if pii == "free-text":
+        return lambda value: redact(str(value))
     return lambda value: mask(str(value), pii)
 
 

@@ -1,7 +1,7 @@
 """A batch coming in: one act that ends in admitted, held or refused, and is recorded whole or not at all.
 
-The order is fixed: the columns are brought to the table's by a plan, cells that cannot be read send their rows to quarantine, personal
-data is treated as declared, the contract is checked, the batch is valued; then its rows are appended (or, where the dataset has a key,
+The order is fixed: personal data is treated as declared, the columns are brought to the table's by a plan, cells that cannot be read send
+their rows to quarantine, the contract is checked, the batch is valued; then its rows are appended (or, where the dataset has a key,
 upserted) in the one transaction that also holds what is held. Content is written before that transaction and named by nothing until
 then: a process killed at any moment leaves the dataset as it was.
 """
@@ -126,6 +126,8 @@ class Batches:
         from sampan.table.reconcile import apply_plan, plan_columns
 
         before = self.ws.catalog.resolve(name, kind=DATASET)
+        # Before the plan: the table has the columns as protection leaves them.
+        arrival = self._protect(before.name, arrival)
         schema = self.ws.store.tables.schema(before.digest)
         plan = plan_columns(schema, arrival.frame.schema, renamed=renamed, drop=drop)
         _require_consent(plan, name, arrival, accept)
@@ -134,6 +136,16 @@ class Batches:
         if arrival.readmitted_from is None and (known := self.ws.catalog.find_version(KIND, f"{name}.{KIND}", digest)) is not None:
             return Outcome(state="known", dataset=before, batch=known, plan=plan)
         return self._decide(before, arrival, plan, frame, digest)
+
+    def _protect(self, name: str, arrival: Arrival) -> Arrival:
+        """Treat personal data as the dataset's terms declare, in the rows that go on and in those that are held."""
+        from sampan.workspace.privacy import protect, protect_held
+
+        frame = protect(self.ws, name, arrival.frame)
+        if arrival.bad_rows is None:
+            return arrival if frame is arrival.frame else replace(arrival, frame=frame)
+        rows, cells = protect_held(self.ws, name, arrival.bad_rows, arrival.bad_cells)
+        return replace(arrival, frame=frame, bad_rows=rows, bad_cells=cells)
 
     def _decide(self, before: Node, arrival: Arrival, plan: Plan, frame: pl.DataFrame, digest: str) -> Outcome:
         work = _Work(frame=frame)

@@ -13,6 +13,7 @@ from sampan.workspace.data_checking import Checking
 from sampan.workspace.data_editing import Editing
 from sampan.workspace.data_erasing import ErasingPeople
 from sampan.workspace.data_exploring import Exploring
+from sampan.workspace.data_governed import Governed
 from sampan.workspace.data_intake import Intake
 from sampan.workspace.data_labels import Labels
 from sampan.workspace.data_publishing import Publishing
@@ -23,7 +24,7 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels, Admission):
+class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels, Admission, Governed):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters

@@ -15,6 +15,7 @@ from sampan.workspace.data_answers import Added
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.operation import operation
+from sampan.workspace.privacy import actions_digest, protect
 
 if TYPE_CHECKING:
     from sampan.table.sources import Loaded, SourceForm
@@ -87,7 +88,8 @@ class Intake(DataRoom):
         with path.open("rb") as stream:
             bytes_digest, _ = digest_stream(stream)
         declared = [form.encoding, form.delimiter, list(form.null_values), dict(form.types)]
-        read = digest_value([_READING, bytes_digest, path.suffixes, declared])
+        protected = actions_digest(self.ws, name)
+        read = digest_value([_READING, bytes_digest, path.suffixes, declared, *([protected] if protected else [])])
         newest = self._newest(name)
         if newest is not None and newest.facts.get("read") == read:
             # The same bytes, read the same way, are the same table: no need to read them.
@@ -97,10 +99,10 @@ class Intake(DataRoom):
         return self._commit(name, read_source(path, form=form, progress=self.ws.progress), facts, read=read)
 
     def _commit(self, name: str, loaded: Loaded, facts: dict[str, Any], *, read: str) -> Added:
-        frame = loaded.frame
+        frame = protect(self.ws, name, loaded.frame)
         _check_columns({column: str(dtype) for column, dtype in frame.schema.items()}, facts)
         tables = self.ws.store.tables
-        adopts = loaded.format == "parquet" and not loaded.member
+        adopts = loaded.format == "parquet" and not loaded.member and frame is loaded.frame
         version = tables.adopt(Path(loaded.source)) if adopts else tables.create(frame)
         newest = self._newest(name)
         if newest is not None and newest.digest == version.digest:

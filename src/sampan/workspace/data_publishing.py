@@ -17,6 +17,7 @@ from sampan.store.files import store_errors
 from sampan.workspace.data_leaks import read_expression
 from sampan.workspace.data_room import DataRoom, Names
 from sampan.workspace.data_versions_answers import Exported, Published
+from sampan.workspace.governance import require_allowed
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Publishing(DataRoom):
         folder : a folder of its own
         """
         node = self._node(ref)
+        require_allowed(self.ws, [node], columns=[*node.facts["columns"]], act="export")
         with self.ws.progress.stage(f"publishing {node.ref}"):
             made = self.ws.store.tables.publish(node.digest, folder.absolute(), ref=node.ref, now=self.ws.clock())
         if made.is_new:
@@ -90,6 +92,7 @@ class Publishing(DataRoom):
         writer = _writer(file)
         if file.exists() and not force:
             raise AlreadyExists(f"{file} is there already", hint="choose another name, or replace it with --force")
+        require_allowed(self.ws, [node], columns=columns or [*node.facts["columns"]], act="export")
         frame = self.ws.store.tables.scan(node.digest)
         if where:
             frame = frame.filter(read_expression(where))

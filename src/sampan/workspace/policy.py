@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from shlex import quote
 from typing import Any, ClassVar, Final
@@ -13,7 +14,7 @@ from sampan.core.events import new_id
 from sampan.core.graph import Node
 from sampan.core.refs import nearest
 from sampan.core.times import Millis, iso
-from sampan.errors import AccessDenied, NotFound, ParameterError, StaleState
+from sampan.errors import AccessDenied, ParameterError, StaleState, UsageError
 from sampan.governance.terms import ColumnTerms, Terms, faults_of, from_flat, strictest
 from sampan.governance.uses import Grant
 from sampan.workspace.feature_tables import read_moment
@@ -378,11 +379,11 @@ class Policy(Room):
     # -- parts ----------------------------------------------------------------------------------------------------------------------
 
     def _node(self, ref: str) -> Node:
-        """Return what a reference means; where a dataset and something else share the name, the dataset."""
-        try:
-            return self.ws.catalog.resolve(ref, kind=DATASET)
-        except NotFound:
-            return self.ws.catalog.resolve(ref)
+        """Return what a reference means; of several things of one name the dataset, else the model."""
+        for kind in (DATASET, "model"):
+            with suppress(UsageError):
+                return self.ws.catalog.resolve(ref, kind=kind)
+        return self.ws.catalog.resolve(ref)
 
     def _require_owner(self, name: str, kind: str, what: str) -> None:
         """Let only the owner act, or an officer; where nobody owns it, anyone may be the first to say who does."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from sampan.core.digests import digest_value
+from sampan.governance.terms import Terms
 from sampan.workspace.governance import Governance
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.workspace.quarantine import HeldCell
     from sampan.workspace.workspace import Workspace
 
 
@@ -22,16 +28,32 @@ def protect(ws: Workspace, dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     NotFound : an action needs a key that was made before and is not on this machine.
     """
     terms = Governance(ws).terms(dataset)
-    actions = {name: column.action for name, column in terms.columns.items() if column.action and name in frame.columns}
-    if not actions:
-        return frame
-    from sampan.governance.protecting import Protection, apply
-    from sampan.workspace.privacy_keys import PrivacyKeys
+    actions = {name: action for name, action in _actions(terms).items() if name in frame.columns}
+    return _apply(ws, terms, actions, frame) if actions else frame
 
-    keyed = {"pseudonym", "encrypt"} & set(actions.values())
-    key = PrivacyKeys(ws).key(key_purpose(terms.purposes)) if keyed else b""
-    classes = {name: terms.column(name).pii for name in actions}
-    return apply(frame, Protection(actions=actions, classes=classes, k=terms.k or 0), key=key)
+
+def protect_held(ws: Workspace, dataset: str, rows: pl.DataFrame, cells: Sequence[HeldCell]) -> tuple[pl.DataFrame, tuple[HeldCell, ...]]:
+    """Apply the declared actions to rows that are held as text, and hide what the reasons quote of such columns.
+
+    A few rows cannot be generalized by themselves: their columns are hidden whole.
+    """
+    terms = Governance(ws).terms(dataset)
+    actions = {name: action for name, action in _actions(terms).items() if name in rows.columns}
+    if not actions:
+        return rows, tuple(cells)
+    import polars as pl
+
+    coarse = [name for name, action in actions.items() if action == "generalize"]
+    kept = _apply(ws, terms, {name: action for name, action in actions.items() if action != "generalize"}, rows)
+    hidden = tuple(msgspec.structs.replace(cell, value=HIDDEN) if cell.column in actions and cell.value else cell for cell in cells)
+    return kept.with_columns(pl.lit(HIDDEN).alias(name) for name in coarse), hidden
+
+
+def actions_digest(ws: Workspace, dataset: str) -> str:
+    """Digest what admission does to a dataset; "" for nothing. The same bytes under other actions become another table."""
+    terms = Governance(ws).terms(dataset)
+    actions = _actions(terms)
+    return digest_value([actions, terms.personal(), terms.k, key_purpose(terms.purposes)]) if actions else ""
 
 
 def key_purpose(purposes: tuple[str, ...]) -> str:
@@ -41,3 +63,20 @@ def key_purpose(purposes: tuple[str, ...]) -> str:
     ('billing+care', 'any')
     """
     return "+".join(sorted(purposes)) or "any"
+
+
+HIDDEN = "***"
+
+
+def _actions(terms: Terms) -> dict[str, str]:
+    return {name: column.action for name, column in terms.columns.items() if column.action}
+
+
+def _apply(ws: Workspace, terms: Terms, actions: Mapping[str, str], frame: Any) -> pl.DataFrame:
+    from sampan.governance.protecting import Protection, apply
+    from sampan.workspace.privacy_keys import PrivacyKeys
+
+    keyed = {"pseudonym", "encrypt"} & set(actions.values())
+    key = PrivacyKeys(ws).key(key_purpose(terms.purposes)) if keyed else b""
+    classes = {name: terms.column(name).pii for name in actions}
+    return apply(frame, Protection(actions=dict(actions), classes=classes, k=terms.k or 0), key=key)

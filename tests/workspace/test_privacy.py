@@ -1,0 +1,203 @@
+"""Personal data at admission, keys outside the store, and looking behind pseudonyms."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sampan.errors import AccessDenied, IntegrityError, NotFound, ParameterError, PolicyRefused
+from sampan.governance.pseudonyms import PSEUDONYM, pseudonym
+from sampan.workspace.privacy import protect
+from sampan.workspace.privacy_keys import PrivacyKeys
+from sampan.workspace.workspace import Workspace
+
+N = 60
+PEOPLE = pl.DataFrame(
+    {
+        "id": list(range(N)),
+        "mail": [f"person{i}@example.vn" for i in range(N)],
+        "phone": [f"09{i:08}" for i in range(N)],
+        "age": [20 + i % 40 for i in range(N)],
+        "secret": [f"s{i}" for i in range(N)],
+        "illness": [("flu", "cold", "none")[i % 3] for i in range(N)],
+    }
+)
+ACTIONS = {"mail": "pseudonym", "phone": "mask", "age": "generalize", "secret": "encrypt", "illness": "drop"}
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    (tmp_path / "project").mkdir()
+    monkeypatch.setenv("SAMPAN_KEYS", str(tmp_path / "keys"))
+    PEOPLE.write_csv(tmp_path / "project" / "people.csv")
+    (tmp_path / "project" / "sampan.toml").write_text('[governance]\nreidentify = ["dpo"]\n')
+    with Workspace.open(tmp_path / "project", actor="ana") as workspace:
+        yield workspace
+
+
+def declare(ws: Workspace, purposes: str = "care") -> None:
+    said = ", ".join(f'{name} = "{action}"' for name, action in ACTIONS.items())
+    text = f'[policies.people]\nk = 5\nactions = {{ {said} }}\npii = {{ mail = "email", phone = "phone" }}\n'
+    text += f'purposes = ["{purposes}"]\n[project]\npurpose = "{purposes}"\n[governance]\nreidentify = ["dpo"]\n'
+    (ws.root / "sampan.toml").write_text(text)
+
+
+def reopened(ws: Workspace, actor: str = "ana") -> Workspace:
+    return Workspace.open(ws.root, actor=actor)
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_what_is_declared_is_done_before_anything_is_stored(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        added = declared.data.add(ws.root / "people.csv")
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+        hidden = declared.data.anonymity("people")
+
+    assert (added.n_rows, added.n_columns) == (N, 5)
+    assert all(value.startswith(PSEUDONYM) for value in frame["mail"])
+    assert frame["phone"][1] == "*******001"
+    assert hidden.anonymity.k >= 5
+    assert b"person7@example.vn" not in everything(ws.store_folder)
+
+
+def test_the_same_file_again_is_known_and_other_actions_make_another_version(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as first:
+        assert first.data.add(ws.root / "people.csv").ref == "people@v1"
+        assert first.data.add(ws.root / "people.csv").unchanged
+    (ws.root / "sampan.toml").write_text('[policies.people]\nactions = { mail = "drop" }\n')
+    with reopened(ws) as second:
+        assert second.data.add(ws.root / "people.csv").ref == "people@v2"
+
+
+def test_a_batch_is_protected_as_the_table_was_and_joins_by_pseudonym(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv", key=["id"])
+        batch = PEOPLE.head(10).with_columns(pl.col("id") + 1000)
+        batch.write_csv(ws.root / "more.csv")
+        declared.data.append("people", ws.root / "more.csv")
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+
+    assert frame.height == N + 10
+    assert "illness" not in frame.columns
+    assert set(frame.filter(pl.col("id") >= 1000)["mail"]) <= set(frame.filter(pl.col("id") < 1000)["mail"])
+    assert b"person7@example.vn" not in everything(ws.store_folder)
+
+
+def test_keys_lie_outside_the_store_for_their_owner_alone_and_one_a_purpose(ws: Workspace, tmp_path: Path) -> None:
+    keys = PrivacyKeys(ws)
+    care, ads = keys.key("care"), keys.key("ads")
+    files = list((tmp_path / "keys").iterdir())
+
+    assert care != ads
+    assert PrivacyKeys(ws).key("care") == care
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
+    assert base64.b64encode(care).strip() not in everything(ws.root)
+    files[0].chmod(0o644)
+    with pytest.raises(ParameterError, match="can be read by others"):
+        [keys.key(purpose) for purpose in ("care", "ads")]
+
+
+def test_a_lost_key_is_asked_for_and_never_made_anew(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = PrivacyKeys(ws)
+    key = keys.key("care")
+    for file in (tmp_path / "keys").iterdir():
+        file.unlink()
+
+    with pytest.raises(NotFound, match=r"the key for care .* is not on this machine"):
+        keys.key("care")
+    monkeypatch.setenv("SAMPAN_PRIVACY_KEYS", f"care={base64.b64encode(key).decode()}")
+    assert keys.key("care") == key
+    monkeypatch.setenv("SAMPAN_PRIVACY_KEYS", f"care={base64.b64encode(bytes(32)).decode()}")
+    with pytest.raises(IntegrityError, match="another one than was used here"):
+        keys.key("care")
+    monkeypatch.setenv("SAMPAN_PRIVACY_KEYS", "care=short")
+    with pytest.raises(ParameterError):
+        keys.key("care")
+
+
+def test_keys_inside_the_store_are_refused(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPAN_KEYS", str(ws.store_folder / "keys"))
+
+    with pytest.raises(ParameterError, match="lies inside the store"):
+        PrivacyKeys(ws).key("care")
+
+
+def test_looking_behind_needs_the_role_and_is_recorded_either_way(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv")
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+        sealed, known = frame["secret"][3], frame["mail"][3]
+        with pytest.raises(AccessDenied, match="ana may not look behind pseudonyms; dpo may"):
+            declared.data.reidentify("people", column="secret", values=[sealed], why="curious")
+    with reopened(ws, "dpo") as officer:
+        opened = officer.data.reidentify("people", column="secret", values=[sealed], why="court order 12")
+        guessed = officer.data.reidentify(
+            "people", column="mail", values=[known, frame["mail"][4]], why="court order 12", candidates=["person3@example.vn"]
+        )
+        with pytest.raises(ParameterError, match="cannot be turned back"):
+            officer.data.reidentify("people", column="mail", values=[known], why="court order 12")
+        events = [event for event in officer.catalog.events() if event.type == "reidentified"]
+
+    assert [one.behind for one in opened.seen] == ["s3"]
+    assert [one.behind for one in guessed.seen] == ["person3@example.vn", None]
+    assert [(event.actor, event.body["allowed"], event.reason) for event in events] == [
+        ("ana", False, "curious"),
+        ("dpo", True, "court order 12"),
+        ("dpo", True, "court order 12"),
+    ]
+    assert "person3" not in str([event.body for event in events])
+
+
+def test_pseudonyms_of_two_purposes_do_not_join(ws: Workspace) -> None:
+    keys = PrivacyKeys(ws)
+
+    assert pseudonym(keys.key("care"), "a@b.vn", "email") != pseudonym(keys.key("ads"), "a@b.vn", "email")
+
+
+def test_a_frame_without_declared_actions_is_left_alone(ws: Workspace) -> None:
+    assert protect(ws, "people", PEOPLE) is PEOPLE
+
+
+def test_personal_data_is_found_declared_and_shown(ws: Workspace) -> None:
+    ws.data.add(ws.root / "people.csv")
+    found = ws.data.pii("people")
+    again = ws.data.pii("people", declare=True)
+
+    assert {each.column: each.pii for each in found.findings if each.certainty == "likely"} == {"mail": "email", "phone": "phone"}
+    assert found.undeclared == ("mail", "phone")
+    assert "sampan policy set people" in found.next[0]
+    assert again.undeclared == ()
+    assert [(c.column, c.pii) for c in ws.policy.show("people").columns] == [("mail", "email"), ("phone", "phone")]
+
+
+def test_anonymity_below_what_is_wanted_says_what_to_do(ws: Workspace) -> None:
+    ws.data.add(ws.root / "people.csv")
+    found = ws.data.anonymity("people", by=["age"], sensitive=["illness"], k=5)
+
+    assert (found.anonymity.k, found.exit_code()) == (1, 3)
+    assert found.next == ("sampan policy set people --actions age=generalize --k 5",)
+    with pytest.raises(ParameterError, match="no column 'agee'"):
+        ws.data.anonymity("people", by=["agee"])
+
+
+def test_exporting_is_a_use_that_terms_may_forbid(ws: Workspace) -> None:
+    ws.data.add(ws.root / "people.csv")
+    ws.policy.declare("people", purposes=["care"])
+
+    with pytest.raises(PolicyRefused):
+        ws.data.export("people", ws.root / "out.csv")
+    with pytest.raises(PolicyRefused):
+        ws.data.publish("people", ws.root / "out")
+    assert not (ws.root / "out.csv").exists()
