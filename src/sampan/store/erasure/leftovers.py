@@ -37,7 +37,7 @@ def other_files(root: Path) -> Iterator[Path]:
 def remove_copies(root: Path) -> None:
     """Remove copies of packed objects and of tables, and what processes that live no more left half written."""
     copies = [path for name in ("unpacked", "tables") for path in (root / "cache" / name).rglob("*") if path.is_file()]
-    for path in (*copies, *((path for path in (root / "tmp").glob("[0-9]*-*") if not _lives(path.name)))):
+    for path in (*copies, *(path for path in (root / "tmp").glob("[0-9]*-*") if not _lives(path.name))):
         with suppress(OSError):
             path.unlink()
 
