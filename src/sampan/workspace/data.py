@@ -10,6 +10,7 @@ from sampan.workspace.data_batches import Batching
 from sampan.workspace.data_catalog import Catalogued
 from sampan.workspace.data_cells import Cells
 from sampan.workspace.data_checking import Checking
+from sampan.workspace.data_croissant import Croissants
 from sampan.workspace.data_editing import Editing
 from sampan.workspace.data_erasing import ErasingPeople
 from sampan.workspace.data_exploring import Exploring
@@ -24,7 +25,23 @@ from sampan.workspace.data_versions import Versions
 __all__ = ["KIND", "PROFILE", "Data"]
 
 
-class Data(Intake, Batching, Held, Versions, Editing, Publishing, Checking, Cells, Catalogued, Exploring, ErasingPeople, Labels, Admission, Governed):
+class Data(
+    Intake,
+    Batching,
+    Held,
+    Versions,
+    Editing,
+    Publishing,
+    Checking,
+    Cells,
+    Catalogued,
+    Croissants,
+    Exploring,
+    ErasingPeople,
+    Labels,
+    Admission,
+    Governed,
+):
     """Datasets: versions, contracts, checks, profiles.
 
     Parameters
