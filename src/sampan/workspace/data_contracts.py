@@ -207,12 +207,13 @@ class Contracts:
             now=self.ws.clock(),
         )
         facts: dict[str, Any] = {"verdict": result.verdict, **msgspec.to_builtins(result)}
-        by = self._record_contract(node.name, contract)
+        by = self.record(node.name, contract)
         event = DatasetChecked(node=new_id(), name=f"{node.name}.check", dataset=node.id, contract=by, facts=facts)
         self.ws.ledger.append(event)
         return event.node
 
-    def _record_contract(self, name: str, contract: Contract) -> str:
+    def record(self, name: str, contract: Contract) -> str:
+        """Record the file as a version of the contract, unless it is one already; return its node."""
         from sampan.data.contract import count_rules
 
         asset, text = f"{name}.contract", self.path(name).read_bytes()
