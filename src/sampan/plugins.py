@@ -43,6 +43,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "sampan.pages": {
         "home": "sampan.web.pages.home:PAGES",
+        "admission": "sampan.web.pages.admission:PAGES",
         "datasets": "sampan.web.pages.datasets:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
         "models": "sampan.web.pages.models:PAGES",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from sampan.web import words_catalog
+from sampan.web import words_admission, words_catalog
 
 LANGUAGES: Final = ("en", "vi")
 
@@ -443,6 +443,7 @@ VIETNAMESE: Final[dict[str, str]] = {
     **_RUNS,
     **_LINEAGE,
     **_LOG,
+    **words_admission.WORDS,
     **words_catalog.WORDS,
 }
 
@@ -453,6 +454,7 @@ _MONTHS: Final = (
 _N, _SPAN = r"[-\d.,e]+%?", r"[-\d.,e]+%?(?: \([^)]*\))?"
 # A pattern of a composed sentence, and it in Vietnamese; {1} is put in as it is, {1:t} is translated itself.
 SENTENCES: Final[tuple[tuple[str, str], ...]] = (
+    *words_admission.PATTERNS,
     *words_catalog.PATTERNS,
     (rf"at least ({_N}) rows", "ít nhất {1} dòng"),
     (rf"({_N}) rows", "{1} dòng"),
