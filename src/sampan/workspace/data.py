@@ -10,6 +10,7 @@ from sampan.workspace.data_batches import Batching
 from sampan.workspace.data_catalog import Catalogued
 from sampan.workspace.data_cells import Cells
 from sampan.workspace.data_checking import Checking
+from sampan.workspace.data_contract_editing import ContractEditing
 from sampan.workspace.data_croissant import Croissants
 from sampan.workspace.data_editing import Editing
 from sampan.workspace.data_erasing import ErasingPeople
@@ -33,6 +34,7 @@ class Data(
     Editing,
     Publishing,
     Checking,
+    ContractEditing,
     Cells,
     Catalogued,
     Croissants,
