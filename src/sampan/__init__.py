@@ -5,11 +5,16 @@ The names below are imported when they are first used: `import sampan` costs nex
 
 from __future__ import annotations
 
+import sys
+
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as in typing, whose import takes as long as starting Python
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
+else:
+    ModuleType = type(sys)
 
 # name -> "module:attribute", or "module" where the module itself is the name. Their types are in `__init__.pyi`.
 _EXPORTS: dict[str, str] = {
@@ -32,6 +37,7 @@ _EXPORTS: dict[str, str] = {
     "open": "sampan.workspace.workspace:Workspace.open",
     "run": "sampan.workspace.live_runs:run",
     "step": "sampan.engine.step:step",
+    "terms": "sampan.governance.terms:terms",
     "train": "sampan.workspace.training:train",
     "value": "sampan.evaluation.objective:value",
     "view": "sampan.features.view:view",
@@ -58,6 +64,7 @@ __all__ = [
     "open",
     "run",
     "step",
+    "terms",
     "train",
     "value",
     "view",
@@ -78,3 +85,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A module on which importing `sampan.data`, a package of the same name, does not hide the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "data" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -10,6 +10,7 @@ from sampan.features.view import Label as Label
 from sampan.features.view import feature as feature
 from sampan.features.view import features as _features
 from sampan.features.view import view as view
+from sampan.governance.terms import terms as terms
 from sampan.remote import connect as connect
 from sampan.tuning.spaces import choice as choice
 from sampan.tuning.spaces import floats as floats

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from small_training import FIT, add_orders, write_training
 
+import sampan as sp
+from sampan.engine.step import load_script
 from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
 from sampan.workspace.governance import require_allowed
 from sampan.workspace.workspace import Workspace
@@ -260,3 +262,29 @@ def test_old_terms_stay_in_the_ledger(ws: Workspace) -> None:
     versions = ws.catalog.nodes(kind="policy", name="orders.policy")
 
     assert [(node.version, node.facts["terms"]["purposes"]) for node in versions] == [(2, ["two"]), (1, ["one"])]
+
+
+def test_terms_are_said_in_the_file_that_trains_and_once_in_the_ledger(ws: Workspace) -> None:
+    said = 'sp.terms(owner="ana", purposes=["credit"], protected=["sex"])'
+    text = f'import sampan as sp\n\nloans = sp.dataset("loans.csv", key="id", terms={said})\n'
+    (ws.root / "loans.csv").write_text("id,sex,paid\n1,f,1\n2,m,0\n")
+    (ws.root / "loans.py").write_text(text)
+
+    source = load_script(ws.root / "loans.py").loans
+    source.add_to(ws)
+    source.add_to(ws)
+
+    shown = ws.policy.show("loans")
+    assert [(s.what, s.value) for s in shown.statements if s.what != "owner"] == [("only for", "credit")]
+    assert [(c.column, c.protected) for c in shown.columns] == [("sex", True)]
+    assert len(ws.catalog.nodes(kind="policy", name="loans.policy")) == 1
+
+
+def test_reading_in_a_program_is_a_use(ws: Workspace) -> None:
+    with pytest.raises(ParameterError, match="did you mean consent"):
+        sp.terms(bases={"care": "consnt"})
+    sp.data({"a": [1, 2]}, name="small", project=ws.root, purpose="care", terms=sp.terms(purposes=["care"]))
+
+    assert len(sp.data("small", project=ws.root, purpose="care")) == 2
+    with pytest.raises(PolicyRefused, match="not for ads"):
+        sp.data("small", project=ws.root, purpose="ads")

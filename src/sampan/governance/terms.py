@@ -6,13 +6,14 @@ Only what is said binds. Terms come from several places (a project file, a contr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, Literal
 
 import msgspec
 
 from sampan.core.refs import nearest
+from sampan.errors import ParameterError
 
 Action = Literal["drop", "mask", "pseudonym", "generalize", "encrypt"]
 ACTIONS: Final[tuple[str, ...]] = ("drop", "mask", "pseudonym", "generalize", "encrypt")
@@ -188,6 +189,39 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def terms(
+    *,
+    owner: str = "",
+    ask: str = "",
+    license: str = "",  # noqa: A002  # the field's word
+    conditions: str = "",
+    purposes: Sequence[str] = (),
+    not_for: Sequence[str] = (),
+    bases: Mapping[str, str] | None = None,
+    regions: Sequence[str] = (),
+    expires: str = "",
+    keep_days: int | None = None,
+    k: int | None = None,
+    pii: Mapping[str, str] | None = None,
+    protected: Sequence[str] = (),
+    actions: Mapping[str, str] | None = None,
+    column_purposes: Mapping[str, str] | None = None,
+) -> Terms:
+    """Say what a dataset may be used for, for `sp.dataset` and `sp.data`; the words are those of `sampan policy set`.
+
+    Raises
+    ------
+    ParameterError : they cannot be meant; every fault at once.
+
+    >>> terms(owner="ana", purposes=["churn"], protected=["sex"]).protected()
+    ('sex',)
+    """
+    made = from_flat({name: value for name, value in locals().items() if value is not None})
+    if faults := list(faults_of(made)):
+        raise ParameterError("; ".join(faults), hint="sampan policy set --help lists the words")
+    return made
 
 
 def from_flat(said: Mapping[str, Any]) -> Terms:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from sampan.core.graph import Node
 from sampan.core.refs import parse_ref
 from sampan.errors import UsageError
+from sampan.workspace.governance import require_allowed
 from sampan.workspace.live_runs import WATCHED_PROJECT, record_reading
 from sampan.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sampan.governance.terms import Terms
 
 KIND = "dataset"
 
@@ -69,6 +72,8 @@ def data(
     owner: str = "",
     description: str = "",
     project: str | Path = "",
+    purpose: str = "",
+    terms: Terms | None = None,
 ) -> Dataset:
     """Return a dataset: one that is there by its reference, or a file or table, which becomes a version if its content is new.
 
@@ -81,15 +86,21 @@ def data(
     owner : who answers for the data
     description : what it is, in a sentence
     project : the project's folder; by default the one the working directory belongs to
+    purpose : what it is read for, held against its terms; by default the project's
+    terms : what it may be used for, by `sp.terms(…)`
 
     Raises
     ------
     NotFound : neither a file nor a dataset has this name.
     UsageError : a table from memory without a name.
     DataFormatError : as `sampan data add`.
+    PolicyRefused : its terms forbid the use.
     """
     ws = Workspace.open(project or os.environ.get(WATCHED_PROJECT, "") or ".")
     keys = [key] if isinstance(key, str) else list(key)
+    if terms is not None:
+        called = name or (Path(source).name.partition(".")[0] if isinstance(source, str | Path) else "")
+        ws.policy.say(parse_ref(called).name, terms)
     if isinstance(source, str | Path) and (Path(source).exists() or not _is_reference(source)):
         ref = ws.data.add(Path(source), name=name, key=keys or None, time=time, owner=owner, description=description).ref
     elif isinstance(source, str | Path):
@@ -99,6 +110,7 @@ def data(
     else:
         raise UsageError("a table from memory has no name", hint='sp.data(frame, name="loans")')
     found = Dataset(ws, ws.catalog.resolve(ref, kind=KIND))
+    require_allowed(ws, [found.node], purpose=purpose)
     record_reading(found.node)
     return found
 

@@ -15,26 +15,47 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.features.nodes import Kind
+    from sampan.governance.terms import Terms
     from sampan.workspace.workspace import Workspace
 
 
 class DataFile(Columns):
     """A file's columns, to write features with, and what the dataset is to be called. Training adds it as a version if it is new."""
 
-    def __init__(self, file: Path, *, dataset: str, key: Sequence[str], time: str, owner: str, columns: dict[str, FieldSpec]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        dataset: str,
+        key: Sequence[str],
+        time: str,
+        owner: str,
+        columns: dict[str, FieldSpec],
+        terms: Terms | None = None,
+    ) -> None:
         super().__init__(**columns)
         self._file, self._dataset, self._key, self._time, self._owner = file, dataset, tuple(key), time, owner
+        self._terms = terms
 
     def __str__(self) -> str:
         return self._dataset
 
     def add_to(self, workspace: Workspace) -> None:
-        """Add the file to a workspace as a version of its dataset, if it is new."""
+        """Add the file to a workspace as a version of its dataset, if it is new; its terms hold from before that."""
+        if self._terms is not None:
+            workspace.policy.say(self._dataset, self._terms, columns=self)
         workspace.data.add(self._file, name=self._dataset, key=list(self._key), time=self._time, owner=self._owner)
 
 
 def dataset(
-    source: str | Path, *, key: Sequence[str] | str, name: str = "", time: str = "", later: Sequence[str] = (), owner: str = ""
+    source: str | Path,
+    *,
+    key: Sequence[str] | str,
+    name: str = "",
+    time: str = "",
+    later: Sequence[str] = (),
+    owner: str = "",
+    terms: Terms | None = None,
 ) -> DataFile:
     """Name a file as a dataset and read its columns.
 
@@ -46,6 +67,7 @@ def dataset(
     time : the column that says when a row happened
     later : columns known only after the moment of prediction; a feature may use them through the past alone
     owner : who answers for the data
+    terms : what it may be used for, by `sp.terms(…)`
 
     Raises
     ------
@@ -69,7 +91,7 @@ def dataset(
     # What names a row or places it in time cannot be missing; nor can a column without a single gap be told to have none.
     columns = {c: FieldSpec(_kind(frame.schema[c]), nullable=c not in (*keys, time), later=c in later) for c in frame.columns}
     called = check_name(name or file.name.partition(".")[0])
-    return DataFile(file, dataset=called, key=keys, time=time, owner=owner, columns=columns)
+    return DataFile(file, dataset=called, key=keys, time=time, owner=owner, columns=columns, terms=terms)
 
 
 def _kind(dtype: pl.DataType) -> Kind:
