@@ -9,16 +9,23 @@ then: a process killed at any moment leaves the dataset as it was.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
+import msgspec
+
 from sampan.core.changes import AddEdge, AddNode, Change
 from sampan.core.digests import digest_bytes, digest_value
-from sampan.core.events import Event, Input, VersionCommitted, new_id
+from sampan.core.events import Event, Input, new_id
 from sampan.core.graph import Node, NodeId
-from sampan.errors import ContractViolated, ParameterError
+from sampan.errors import ContractViolated, ParameterError, StaleState
 from sampan.workspace.batch_edits import Edit, edit_rows
+from sampan.workspace.dataset_edits import VersionEdited, edited
+from sampan.workspace.dataset_edits import VersionEdited, edited
 from sampan.workspace.quarantine import HeldCell, Quarantine
 
 if TYPE_CHECKING:
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
 
 DATASET, KIND = "dataset", "batch"
 _SHOWN = 5
+_MOST_TRIES = 20
+_MOST_HELD = 0.5  # of a batch's rows; if more break the contract, the batch is wrong, not its rows
+_MOST_TRIES = 20
 _ROW = "\0row"
 
 
@@ -67,6 +77,8 @@ class Arrival:
     bad_cells: tuple[HeldCell, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     readmitted_from: Node | None = None
+    rest: tuple[pl.DataFrame, tuple[HeldCell, ...]] | None = None  # what stays of the holding the rows come from
+    why: str = ""  # the reason a person gave for letting rows in although they are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +135,33 @@ class Batches:
         ParameterError : the columns differ and nobody agreed to the plan; the message is the plan.
         ContractViolated : the batch breaks a blocking rule as a whole; it is recorded as refused.
         """
+        for _ in range(_MOST_TRIES):
+            # Someone else may commit a version while this batch is judged: it is judged anew, beside what is there by then.
+            with suppress(StaleState):
+                return self._append(name, arrival, accept=accept, renamed=renamed, drop=drop)
+        raise StaleState(f"others edit {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+
+    def _append(self, name: str, arrival: Arrival, *, accept: str, renamed: Mapping[str, str] | None, drop: Sequence[str]) -> Outcome:
+        for _ in range(_MOST_TRIES):
+            try:
+                return self._attempt(name, arrival, accept, renamed or {}, drop)
+            except StaleState:  # another writer was faster: judge the batch by what is there now
+                continue
+        raise StaleState(f"others write {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+
+    def _attempt(self, name: str, arrival: Arrival, accept: str, renamed: Mapping[str, str], drop: Sequence[str]) -> Outcome:
         from sampan.table.reconcile import apply_plan, plan_columns
 
         before = self.ws.catalog.resolve(name, kind=DATASET)
         # Before the plan: the table has the columns as protection leaves them.
-        arrival = self._protect(before.name, arrival)
+        arrival = self._protect(before.name, arrival) if arrival.readmitted_from is None else arrival
         schema = self.ws.store.tables.schema(before.digest)
         plan = plan_columns(schema, arrival.frame.schema, renamed=renamed, drop=drop)
         _require_consent(plan, name, arrival, accept)
         frame = apply_plan(plan, arrival.frame, schema, renamed=renamed)
         digest = content_digest(frame, arrival.bad_rows)
-        if arrival.readmitted_from is None and (known := self.ws.catalog.find_version(KIND, f"{name}.{KIND}", digest)) is not None:
+        known = self.ws.catalog.find_version(KIND, f"{before.name}.{KIND}", digest)
+        if arrival.readmitted_from is None and known is not None and known.state != "refused":
             return Outcome(state="known", dataset=before, batch=known, plan=plan)
         return self._decide(before, arrival, plan, frame, digest)
 
@@ -152,24 +180,30 @@ class Batches:
         if arrival.bad_rows is not None and arrival.bad_rows.height:
             work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
         try:
-            work = self._value(self._check(before, work), before, arrival)
+            work = self._value(self._check(before, work, arrival), before, arrival)
         except ContractViolated as refusal:
             self.ws.ledger.append(self._decided(before, arrival, plan, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
             raise
         return self._commit(before, arrival, plan, work, digest)
 
-    def _check(self, before: Node, work: _Work) -> _Work:
-        """Hold the batch against the dataset's contract."""
-        contracts = self.ws.data.contracts
-        contract = contracts.read(before.name)
-        if contract is None or not work.frame.height:
-            return work
-        from sampan.data.checking import check_table
+    def _check(self, before: Node, work: _Work, arrival: Arrival) -> _Work:
+        """Hold the batch against the dataset's contract: rows that break a blocking rule are held, a batch that does so as a whole is refused.
 
-        result = check_table(contract, work.frame, now=self.ws.clock())
-        if result.verdict != "blocked":
+        Rows that a person lets in with a reason were decided on.
+        """
+        contracts = self.ws.data.contracts
+        if not work.frame.height or arrival.why or contracts.read(before.name) is None:
+            return work
+        result = contracts.check_frame(before.name, work.frame)
+        if not result.blocked:
             return work
         broken = tuple(finding.message for finding in result.findings if finding.level == "block")
+        if 0 < len(result.rows) <= _MOST_HELD * work.frame.height:
+            why = "; ".join(broken[:_SHOWN])
+            cells = [HeldCell(row=at, column="", value="", reason=why, source=arrival.source) for at in range(len(result.rows))]
+            rest = replace(work.without(result.rows, cells, "rows break the contract"), reasons=(*work.reasons, *broken))
+            if not contracts.check_frame(before.name, rest.frame).blocked:
+                return rest
         raise ContractViolated(
             f"the batch for {before.name} breaks its contract: " + "; ".join(broken[:_SHOWN]),
             reasons=broken,
@@ -208,7 +242,7 @@ class Batches:
         if changed:
             events.append(_version(before, decided, edit, arrival))
         holdings = [self.quarantine.stage(before.name, rows, cells, batch=decided.node, why=why) for rows, cells, why in work.held]
-        self.ws.ledger.append(*events, *holdings)
+        self.ws.ledger.append(*events, *holdings, *self._left(before, arrival))
         catalog = self.ws.catalog
         return Outcome(
             state=state,
@@ -220,6 +254,17 @@ class Batches:
             holdings=tuple(catalog.node(holding.node) for holding in holdings),
             reasons=work.reasons,
         )
+
+    def _left(self, before: Node, arrival: Arrival) -> Iterator[Event]:
+        """End the holding that re-admitted rows come from; what was not re-admitted goes on waiting in another."""
+        holding = arrival.readmitted_from
+        if holding is None:
+            return
+        if arrival.rest is None:
+            yield StateChanged(node=holding.id, before="held", after="readmitted", reason=arrival.why)
+        else:
+            rows, cells = arrival.rest
+            yield self.quarantine.stage(before.name, rows, cells, why=holding.facts["why"], replaces=holding, became="readmitted")
 
     def _decided(self, before: Node, arrival: Arrival, plan: Plan, digest: str, *, state: str, facts: Mapping[str, Any]) -> BatchDecided:
         said = {"source": arrival.source, "plan": list(plan.lines()), **arrival.facts, **facts}
@@ -247,24 +292,16 @@ def _digest_frame(frame: pl.DataFrame) -> str:
     return digest_bytes(file.getbuffer())
 
 
-def _version(before: Node, decided: BatchDecided, edit: Edit, arrival: Arrival) -> VersionCommitted:
-    facts = {
-        "source": arrival.source,
-        "format": str(arrival.facts.get("format", "batch")),
-        "n_rows": edit.version.n_rows,
-        "columns": edit.version.columns,
-        "read": "",
-        **edit.counts(),
-    }
-    inputs = (Input(before.id, "derived_from"), Input(decided.node, "input"))
-    return VersionCommitted(
-        node=new_id(), kind=DATASET, name=before.name, digest=edit.version.digest, size=edit.version.size_bytes, facts=facts, inputs=inputs
-    )
+def _version(before: Node, decided: BatchDecided, edit: Edit, arrival: Arrival) -> VersionEdited:
+    facts = {"source": arrival.source, "format": str(arrival.facts.get("format", "batch")), **edit.counts()}
+    event = edited(before, edit.version, verb="append", facts=facts)
+    return msgspec.structs.replace(event, inputs=(Input(decided.node, "input"),))
 
 
 def _require_consent(plan: Plan, name: str, arrival: Arrival, accept: str) -> None:
     """Show the plan where a person has to agree to it and has not."""
-    if not plan.needs_consent or (accept == plan.id and not plan.is_impossible):
+    agreed = accept == plan.id or arrival.readmitted_from is not None  # what comes out of quarantine came by a plan
+    if not plan.needs_consent or (agreed and not plan.is_impossible):
         return
     said = f"the columns of {arrival.source} are not those of {name}: " + "; ".join(plan.lines())
     if plan.is_impossible:

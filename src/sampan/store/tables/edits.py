@@ -153,16 +153,23 @@ def not_unique(key: Sequence[str], value: Sequence[object], whose: str) -> Param
     return ParameterError(f"the key {', '.join(key)} is not unique in {whose}: several rows have {example}", hint="add columns to the key")
 
 
+def is_one_of(keys: pl.DataFrame) -> pl.Expr | None:
+    """Return the condition of having one of the keys, where a reader can use it to decode no other rows; None where only a join will do."""
+    if keys.width != 1 or keys.to_series().null_count() or keys.to_series().dtype.is_float():
+        return None
+    return exactly(keys.columns).is_in(keys.to_series().implode())
+
+
 def rows_with_keys(table: pl.LazyFrame, keys: pl.DataFrame, key: Sequence[str]) -> Positions:
     """Return the numbers of the rows that have one of the keys. Raises ParameterError if two rows have the same."""
     row = free_name(key, "row")
-    found = (
-        table.select(exactly(key))
-        .with_row_index(row)
-        .join(keys.lazy(), on=[exactly([name]) for name in key], how="semi", nulls_equal=True)
-        .collect(engine="streaming")
-        .sort(row)
-    )
+    numbered = table.select(exactly(key)).with_row_index(row)
+    condition = is_one_of(keys)
+    if condition is not None:
+        met = numbered.filter(condition)
+    else:
+        met = numbered.join(keys.lazy(), on=[exactly([name]) for name in key], how="semi", nulls_equal=True)
+    found = met.collect(engine="streaming").sort(row)
     check_unique(found, key, "the table")
     return found[row].cast(pl.Int64).to_numpy()
 

@@ -27,7 +27,7 @@ def numbers_with(rows: pl.LazyFrame, keys: pl.DataFrame) -> Positions:
     names = keys.columns
     row = free_name(names, "row")
     numbered = rows.select(exactly(names)).with_row_index(row)
-    condition = is_one_of(keys)
+    condition = edits.is_one_of(keys)
     if condition is not None:
         found = numbered.filter(condition)
     else:
@@ -35,19 +35,12 @@ def numbers_with(rows: pl.LazyFrame, keys: pl.DataFrame) -> Positions:
     return np.sort(found.select(row).collect(engine="streaming").to_series().cast(pl.Int64).to_numpy())
 
 
-def is_one_of(keys: pl.DataFrame) -> pl.Expr | None:
-    """Return the condition of having one of the keys, where a reader can use it to decode no other rows; None where only a join will do."""
-    if keys.width != 1 or keys.to_series().null_count():
-        return None
-    return exactly(keys.columns).is_in(keys.to_series().implode())
-
-
 def rows_with(listed: Sequence[Part], schema: pl.Schema, keys: pl.DataFrame, blobs: Reader) -> pl.DataFrame:
     """Return the rows that have one of the keys, in the table's order."""
     frames = [pl.LazyFrame(schema=schema)]
     for part in listed:
         dead = parts.dead_rows(part, blobs)
-        condition = is_one_of(keys)
+        condition = edits.is_one_of(keys)
         if condition is not None and not any(set(keys.columns) & set(overlay.columns) for overlay in part.overlays):
             frames.append(_rows_where(part, condition, dead, schema, blobs).lazy())
         else:
