@@ -290,3 +290,8 @@ class Edits:
             sources = [self.ws.catalog.node(edge.src) for edge in self.ws.catalog.edges_to(node.id) if edge.role == "derived_from"]
             node = sources[0]
         return node
+
+
+def line_of(node: Node) -> str:
+    """Return the reference of the line a version is on: the dataset's name, with its branch if it is on one."""
+    return str(Ref(name=node.name, alias=branch_of(node)))
