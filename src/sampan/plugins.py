@@ -45,6 +45,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "home": "sampan.web.pages.home:PAGES",
         "admission": "sampan.web.pages.admission:PAGES",
         "datasets": "sampan.web.pages.datasets:PAGES",
+        "contracts": "sampan.web.pages.contracts:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
         "models": "sampan.web.pages.models:PAGES",
         "services": "sampan.web.pages.services:PAGES",

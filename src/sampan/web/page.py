@@ -6,20 +6,23 @@ state; reading needs no JavaScript. Ours are in `pages/`; another package brings
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from sampan import plugins
 from sampan.core.times import Millis, iso
-from sampan.errors import SampanError
+from sampan.errors import AccessDenied, ParameterError, SampanError
 from sampan.web import charts
 from sampan.web.words import LANGUAGES, translator
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 DAY_MS, LONGEST_MONTH_MS, MINUTE_S = 86_400_000, 31 * 86_400_000, 60
 
 Load = Callable[["Workspace", Mapping[str, str]], Mapping[str, Any]]
+Submit = Callable[["Workspace", Mapping[str, str]], str]
+FORM_TOKEN = "form_token"  # noqa: S105  # the name of a form's field
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Page:
     in_navigation: bool = False
     order: int = 100
     templates: str = "sampan.web"  # the package whose folder `templates` holds the template
+    # What a form of the page posts goes here; it answers the address to go on to. An error shows on the page, with what was typed.
+    submit: Submit | None = None
 
 
 def all_pages() -> list[Page]:
@@ -59,25 +66,50 @@ def routes(workspace: Workspace) -> list[Route]:
     """Return one route per page."""
     pages = all_pages()
     navigation = [page for page in pages if page.in_navigation]
-    return [Route(page.path, _endpoint(workspace, page, navigation), methods=["GET"], name=page.path) for page in pages]
+    token = secrets.token_urlsafe(32)  # a form must come from a page that this process showed
+    found = []
+    for page in pages:
+        answer = _endpoint(workspace, page, navigation, token)
+        found.append(Route(page.path, answer, methods=["GET", "POST"] if page.submit else ["GET"], name=page.path))
+    return found
 
 
-def _endpoint(workspace: Workspace, page: Page, navigation: list[Page]) -> Callable[[Request], Any]:
+def _endpoint(workspace: Workspace, page: Page, navigation: list[Page], token: str) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         given = {**request.query_params, **{k: str(v) for k, v in request.path_params.items()}}
         language = choose_language(request)
-        shell = {"navigation": navigation, "section": "/" + page.path.split("/")[1], "project": workspace.root.name}
+        shell: dict[str, Any] = {"navigation": navigation, "section": "/" + page.path.split("/")[1], "project": workspace.root.name}
+        shell |= {"form_token": token, "refused": None, "typed": {}}
+        status = 200
         try:
+            if request.method == "POST" and page.submit is not None:
+                typed = await _read_form(request, token)
+                try:
+                    return RedirectResponse(await run_in_threadpool(page.submit, workspace, {**typed, **given}), status_code=303)
+                except SampanError as error:
+                    shell, status = {**shell, "refused": error, "typed": typed}, error.http_status
             shown = await run_in_threadpool(page.load, workspace, given)
         except SampanError as error:
             return error_page(error, shell, language)
         context = {**shell, "title": page.title, **shown}
-        response = HTMLResponse(render(page.template, context, language, package=page.templates))
+        response = HTMLResponse(render(page.template, context, language, package=page.templates), status_code=status)
         if request.query_params.get("lang") in LANGUAGES:
             response.set_cookie("lang", language, max_age=31_536_000, samesite="strict", httponly=True)
         return response
 
     return answer
+
+
+async def _read_form(request: Request, token: str) -> dict[str, str]:
+    """Read what a form of ours posted; any other is refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise ParameterError(f"a form is posted as {kind or 'nothing'}", hint="use the form on the page")
+    text = (await request.body()).decode("utf-8", errors="replace")
+    typed = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100))
+    if not hmac.compare_digest(typed.pop(FORM_TOKEN, "").encode(), token.encode()):
+        raise AccessDenied("this form was not shown by this server, or it has restarted since", hint="load the page again")
+    return typed
 
 
 def error_page(error: SampanError, shell: Mapping[str, Any], language: str) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from sampan.web import words_admission, words_catalog
+from sampan.web import words_admission, words_catalog, words_contract
 
 LANGUAGES: Final = ("en", "vi")
 
@@ -445,6 +445,7 @@ VIETNAMESE: Final[dict[str, str]] = {
     **_LOG,
     **words_admission.WORDS,
     **words_catalog.WORDS,
+    **words_contract.WORDS,
 }
 
 _MONTHS: Final = (
@@ -537,6 +538,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"(AUC|Log loss|Cost a row|Brier score): (.+)", "{1:t}: {2}"),
     (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
     (rf"({'|'.join(_MONTHS)}) (\d{{4}})(?:: (.+))?", "{1:month}/{2}{3:after}"),
+    *words_contract.PATTERNS,
 )
 _SLOT: Final = re.compile(r"\{(\d)(?::(\w+))?\}")
 

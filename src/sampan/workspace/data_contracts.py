@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sampan.core.digests import digest_value
+from sampan.core.digests import Digest, digest_bytes, digest_value
 from sampan.core.events import VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.errors import NotFound, ProjectFileError
@@ -62,6 +62,19 @@ class Contracts:
             raise ProjectFileError(f"{shown} is not UTF-8", file=shown, hint="save the file as UTF-8") from cause
         except OSError as cause:
             raise ProjectFileError(f"{shown} cannot be read: {cause.strerror}", file=shown, hint="check its permissions") from cause
+
+    def text(self, name: str) -> tuple[str, Digest]:
+        """Return the file as it is, faults and all, and its digest."""
+        data = self.path(name).read_bytes()
+        return data.decode("utf-8", errors="replace"), digest_bytes(data)
+
+    def fault(self, name: str) -> ProjectFileError | None:
+        """Return what is wrong with the file; None if nothing."""
+        try:
+            self.read(name)
+        except ProjectFileError as fault:
+            return fault
+        return None
 
     def write(self, name: str, text: str) -> None:
         """Write a contract file, whole or not at all."""
