@@ -66,17 +66,18 @@ def test_a_file_that_is_odd_but_right_is_added_and_what_is_odd_is_said(tmp_path:
     assert note in result.stdout
 
 
-def test_a_wrong_declared_delimiter_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+def test_a_wrong_declared_delimiter_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a;b\n1;2\n")
+    (tmp_path / "nothing").mkdir()
     wrong = run(tmp_path, "data", "add", "t.csv", "--delimiter", ",")
     missing = run(tmp_path, "data", "add", "tt.csv")
-    folder = run(tmp_path, "data", "add", ".", "--name", "x")
+    folder = run(tmp_path, "data", "add", "nothing")
 
     assert [r.returncode for r in (wrong, missing, folder)] == [2, 2, 2]
     assert "with the delimiter ',' the header of t.csv is one column" in wrong.stderr
     assert "no file tt.csv" in missing.stderr
     assert "did you mean t.csv?" in missing.stderr
-    assert "is a folder, not a file; it holds t.csv" in folder.stderr
+    assert "the folder nothing holds no file" in folder.stderr
 
 
 def test_a_declared_encoding_and_type_are_held_to(tmp_path: Path) -> None:

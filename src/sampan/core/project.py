@@ -36,7 +36,7 @@ class StorePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[datasets.NAME]`: where a dataset comes from and how its rows are told apart."""
+    """`[datasets.NAME]`: where a dataset comes from, how its rows are told apart, and how it is written where that is not found out."""
 
     source: str
     key: tuple[str, ...] = ()
@@ -44,6 +44,14 @@ class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contract: str = ""
     owner: str = ""
     description: str = ""
+    query: str = ""
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    nulls: tuple[str, ...] = ()
+    types: dict[str, str] = {}
+    sheet: str = ""
 
 
 class Project(msgspec.Struct, frozen=True):

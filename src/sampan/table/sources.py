@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,7 +121,7 @@ def stream_source(
     if form.format in ("", "excel") and is_workbook(path):
         table = read_workbook(path, sheet=form.sheet)
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
-        return _take_texts(table.frame, replace(account, notes=table.notes), form, take)
+        return take_texts(table.frame, replace(account, notes=table.notes), form, take)
     head, member = read_head(path, _SAMPLE_BYTES)
     kind = form.format or _format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
@@ -214,9 +214,11 @@ def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
     )
 
 
-def _take_texts(frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken]) -> tuple[Taken, Account]:
-    """Type the columns of text of a source that has no types for them."""
-    typed = type_texts(frame, _csv_form(form), source=account.source)
+def take_texts(
+    frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None
+) -> tuple[Taken, Account]:
+    """Type the columns of text of a source that has no types for them. See `type_texts` for `only`."""
+    typed = type_texts(frame, _csv_form(form), source=account.source, only=only)
     left_out = typed.left_out
     taken = take(typed.frame.schema, iter([typed.frame]))
     return taken, replace(

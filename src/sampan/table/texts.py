@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,18 +23,25 @@ class TypedTexts:
 
 
 def type_texts(
-    frame: pl.DataFrame, form: CsvForm, *, source: str, line_of: Callable[[int], int | None] = lambda row: row + 2
+    frame: pl.DataFrame,
+    form: CsvForm,
+    *,
+    source: str,
+    only: Collection[str] | None = None,
+    line_of: Callable[[int], int | None] = lambda row: row + 2,
 ) -> TypedTexts:
     """Give each column of text its type: what is declared or expected, else what is found.
 
     Parameters
     ----------
+    only : the columns whose type may be found; in the others text is meant, unless a type is declared or expected
     line_of : the place of a row in its source
     """
     habits = Habits(decimal=form.decimal, thousands=form.thousands)
     columns, notes, bad = [], [], []
     for column in frame.get_columns():
-        if column.dtype != pl.String:
+        is_meant = only is not None and column.name not in {*only, *form.types, *form.expected}
+        if column.dtype != pl.String or is_meant:
             columns.append(column)
             continue
         text, spelled = clear_nulls(column, form.null_values)

@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-import msgspec
-
 from sampan.core.changes import AddEdge, AddNode, Change
 from sampan.core.digests import digest_bytes, digest_value
-from sampan.core.events import Event, Input, new_id
+from sampan.core.events import Event, Input, StateChanged, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ContractViolated, ParameterError, StaleState
 from sampan.workspace.batch_edits import Edit, edit_rows
-from sampan.workspace.dataset_edits import VersionEdited, edited
 from sampan.workspace.dataset_edits import VersionEdited, edited
 from sampan.workspace.quarantine import HeldCell, Quarantine
 
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 
 DATASET, KIND = "dataset", "batch"
 _SHOWN = 5
-_MOST_TRIES = 20
 _MOST_HELD = 0.5  # of a batch's rows; if more break the contract, the batch is wrong, not its rows
 _MOST_TRIES = 20
 _ROW = "\0row"
@@ -138,16 +134,8 @@ class Batches:
         for _ in range(_MOST_TRIES):
             # Someone else may commit a version while this batch is judged: it is judged anew, beside what is there by then.
             with suppress(StaleState):
-                return self._append(name, arrival, accept=accept, renamed=renamed, drop=drop)
-        raise StaleState(f"others edit {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
-
-    def _append(self, name: str, arrival: Arrival, *, accept: str, renamed: Mapping[str, str] | None, drop: Sequence[str]) -> Outcome:
-        for _ in range(_MOST_TRIES):
-            try:
                 return self._attempt(name, arrival, accept, renamed or {}, drop)
-            except StaleState:  # another writer was faster: judge the batch by what is there now
-                continue
-        raise StaleState(f"others write {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+        raise StaleState(f"others edit {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
 
     def _attempt(self, name: str, arrival: Arrival, accept: str, renamed: Mapping[str, str], drop: Sequence[str]) -> Outcome:
         from sampan.table.reconcile import apply_plan, plan_columns
@@ -187,7 +175,7 @@ class Batches:
         return self._commit(before, arrival, plan, work, digest)
 
     def _check(self, before: Node, work: _Work, arrival: Arrival) -> _Work:
-        """Hold the batch against the dataset's contract: rows that break a blocking rule are held, a batch that does so as a whole is refused.
+        """Hold the batch against the dataset's contract: rows that break a blocking rule wait, a batch that does so as a whole is refused.
 
         Rows that a person lets in with a reason were decided on.
         """

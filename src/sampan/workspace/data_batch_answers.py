@@ -89,8 +89,8 @@ class Quarantined(Answer, frozen=True, kw_only=True):
         return "\n\n".join(parts)
 
 
-class Repaired(Answer, frozen=True, kw_only=True):
-    """Rows in quarantine that a person repaired or discarded."""
+class Mended(Answer, frozen=True, kw_only=True):
+    """Rows in quarantine that a person mended or discarded."""
 
     ref: str  # the holding now; "" if nothing is left in it
     n_rows: int

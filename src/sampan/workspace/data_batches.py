@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 from sampan.workspace.data_batch_answers import Appended
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import DataRoom, Names
+from sampan.workspace.data_sources import Given, read_from
+from sampan.workspace.dataset_edits import line_of
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import polars as pl
+
+    from sampan.table.sources import Account
     from sampan.workspace.batches import Arrival, Outcome
+    from sampan.workspace.workspace import Workspace
 
 
 class Batching(DataRoom):
@@ -29,9 +35,14 @@ class Batching(DataRoom):
         accept: str = "",
         rename: dict[str, str] | None = None,
         drop: Names | None = None,
+        query: str = "",
         encoding: str = "",
         delimiter: str = "",
+        decimal: str = "",
+        thousands: str = "",
         nulls: Names | None = None,
+        types: dict[str, str] | None = None,
+        sheet: str = "",
     ) -> Appended:
         """Take a batch of rows into a dataset: checked, then admitted, held or refused as one act.
 
@@ -45,20 +56,25 @@ class Batching(DataRoom):
         accept : the id of the plan that was shown, where the batch's columns are not the dataset's
         rename : a column of the batch and the dataset's it is, e.g. DepTime=dep_time
         drop : columns of the batch to leave out
+        query : what to ask a database
         encoding : where it is not found out right
         delimiter : where it is not found out right
+        decimal : the decimal sign of numbers, where it is not found out right
+        thousands : the mark between thousands, where it is not found out right
         nulls : the words that mean "missing"
+        types : how a column is written where that must not be found out, e.g. day=date:%d/%m/%Y
+        sheet : the sheet of a workbook
         """
-        from sampan.table.sources import SourceForm, read_source
-        from sampan.table.types import NULL_SPELLINGS
-        from sampan.workspace.batches import Arrival
+        from sampan.table.csv import gather
 
-        node = self._node(ref)
-        spellings = NULL_SPELLINGS if nulls is None else ("", *nulls)
-        form = SourceForm(encoding=encoding, delimiter=delimiter, null_values=spellings)
-        loaded = read_source(source, form=form, progress=self.ws.progress)
-        arrival = Arrival(frame=loaded.frame, source=shown_path(self.ws, source), facts=loaded.facts())
-        return self._append(node.name, arrival, accept=accept, rename=rename or {}, drop=drop or [], notes=loaded.notes)
+        node, renamed = self._node(ref), rename or {}
+        kinds = kinds_of(self.ws.store.tables.schema(node.digest))
+        expected = kinds | {came: kinds[name] for came, name in renamed.items() if name in kinds}
+        given = Given(encoding, delimiter, decimal, thousands, nulls, types, sheet)
+        form = given.form(self.ws.project.datasets.get(node.name), expected=expected)
+        frame, account = read_from(self.ws, source, form, gather, query=query)
+        arrival = arrival_of(self.ws, frame, account)
+        return self._append(line_of(node), arrival, accept=accept, rename=renamed, drop=drop or [], notes=account.notes)
 
     def append_table(
         self, ref: str, data: Any, *, accept: str = "", rename: dict[str, str] | None = None, drop: Names | None = None
@@ -68,7 +84,7 @@ class Batching(DataRoom):
         from sampan.workspace.batches import Arrival
 
         arrival = Arrival(frame=from_memory(data), source="memory", facts={"format": "memory"})
-        return self._append(self._node(ref).name, arrival, accept=accept, rename=rename or {}, drop=drop or [])
+        return self._append(line_of(self._node(ref)), arrival, accept=accept, rename=rename or {}, drop=drop or [])
 
     def _append(
         self, name: str, arrival: Arrival, *, accept: str, rename: Mapping[str, str], drop: Names, notes: tuple[str, ...] = ()
@@ -77,6 +93,24 @@ class Batching(DataRoom):
 
         outcome = Batches(self.ws).append(name, arrival, accept=accept, renamed=rename, drop=drop)
         return appended(outcome, arrival.source, notes, following=_following(name, outcome))
+
+
+def arrival_of(ws: Workspace, frame: pl.DataFrame, account: Account) -> Arrival:
+    """Make a batch of what was read."""
+    from sampan.workspace.batches import Arrival
+    from sampan.workspace.quarantine import HeldCell
+
+    is_path = account.source not in ("", "memory") and "://" not in account.source
+    source = shown_path(ws, Path(account.source)) if is_path else account.source
+    cells = tuple(HeldCell(cell.row, cell.column, cell.value, cell.reason, source, cell.line) for cell in account.bad_cells)
+    return Arrival(frame=frame, source=source, bad_rows=account.bad_rows, bad_cells=cells, facts=account.facts())
+
+
+def kinds_of(schema: Mapping[str, pl.DataType]) -> dict[str, str]:
+    """Say in a person's words which types a dataset's columns have: what comes is read as these."""
+    from sampan.table.types import DTYPES
+
+    return {name: kind for name, dtype in schema.items() for kind, known in DTYPES.items() if dtype == known}
 
 
 def appended(outcome: Outcome, source: str, notes: tuple[str, ...], *, following: tuple[str, ...]) -> Appended:

@@ -1,0 +1,96 @@
+"""Sources as a person names them: a file, a folder, an address, a query; and how they are declared in `sampan.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sampan.core.digests import digest_bytes
+from sampan.errors import ParameterError
+
+if TYPE_CHECKING:
+    from sampan.core.project import DatasetSource
+    from sampan.table.csv import Take
+    from sampan.table.sources import Account, SourceForm
+    from sampan.workspace.workspace import Workspace
+
+Taken = TypeVar("Taken")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a person said of how a source is to be read; empty means "as declared, else find out"."""
+
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    nulls: Sequence[str] | None = None
+    types: Mapping[str, str] | None = None
+    sheet: str = ""
+
+    def form(self, declared: DatasetSource | None, *, expected: Mapping[str, str] | None = None) -> SourceForm:
+        """Join what is said now with what the project file declares; what is said now wins."""
+        from sampan.table.sources import SourceForm
+        from sampan.table.types import NULL_SPELLINGS
+
+        nulls = self.nulls if self.nulls is not None else (declared.nulls if declared else ())
+        return SourceForm(
+            encoding=self.encoding or (declared.encoding if declared else ""),
+            delimiter=self.delimiter or (declared.delimiter if declared else ""),
+            decimal=self.decimal or (declared.decimal if declared else ""),
+            thousands=self.thousands or (declared.thousands if declared else ""),
+            sheet=self.sheet or (declared.sheet if declared else ""),
+            null_values=NULL_SPELLINGS if not nulls and self.nulls is None else ("", *nulls),
+            types={**(declared.types if declared else {}), **(self.types or {})},
+            expected=expected or {},
+        )
+
+
+def read_from(ws: Workspace, source: Path, form: SourceForm, take: Take[Taken], *, query: str = "") -> tuple[Taken, Account]:
+    """Read a source of any kind but a folder.
+
+    Raises
+    ------
+    ParameterError : a query without a database, or the other way round.
+    """
+    from sampan.table.addresses import address_of, is_database, without_secrets
+    from sampan.table.sources import stream_source
+
+    address = address_of(source)
+    if is_database(address) != bool(query):
+        hint = "for instance --query 'select * from flights'" if address else "name it as sqlite:///path or postgresql://user@host/name"
+        raise ParameterError("a query needs a database, and a database a query", parameter="query", hint=hint)
+    if query:
+        return _ask(ws, address, query, form, take)
+    with local_file(ws, source) as path:
+        taken, account = stream_source(path, take=take, form=form, progress=ws.progress)
+    return taken, replace(account, source=without_secrets(address)) if address else account
+
+
+@contextmanager
+def local_file(ws: Workspace, source: Path) -> Iterator[Path]:
+    """Yield a source's file; one that is elsewhere is fetched for as long as the block lasts."""
+    from sampan.table.addresses import address_of, fetched
+
+    address = address_of(source)
+    if not address:
+        yield source
+        return
+    with fetched(address, ws.progress) as path:
+        yield path
+
+
+def _ask(ws: Workspace, address: str, query: str, form: SourceForm, take: Take[Taken]) -> tuple[Taken, Account]:
+    from sampan.store.queries import read_query
+    from sampan.table.addresses import without_secrets
+    from sampan.table.sources import Account, take_texts
+
+    with ws.progress.stage("asking the database", unit="rows") as stage:
+        answer = read_query(address, query, stage)
+    # The query may hold values; only its digest is recorded.
+    account = Account(source=without_secrets(address), format="query", member=digest_bytes(query.encode()))
+    return take_texts(answer.frame, account, form, take, only=answer.mixed)
