@@ -12,6 +12,7 @@ from sampan.core.times import iso
 from sampan.workspace.columns import align, count
 
 if TYPE_CHECKING:
+    from sampan.stats.profile_shifts import ColumnShift
     from sampan.stats.profiles import ColumnProfile
 
 _VERDICTS = {"passed": "keeps its contract", "warned": "keeps its contract, with warnings", "blocked": "breaks its contract"}
@@ -235,6 +236,23 @@ class Head(Answer, frozen=True, kw_only=True):
         return align(shown, cells, right=numbers, widest=25) + (f"\n  and {count(more, 'more column')}" if more else "")
 
 
+class ProfileShift(msgspec.Struct, frozen=True):
+    """How a column's values differ between two versions, in a size from 0 (as before) to 1."""
+
+    column: str
+    distance: float
+    said: str  # "missing 2.0% → 40.0%, median 3 → 5"
+
+
+class ContractShift(msgspec.Struct, frozen=True):
+    """How two versions keep the contract, by their newest checks; "" where there is none."""
+
+    before: str
+    after: str
+    new: tuple[str, ...] = ()  # findings that only the later version has
+    gone: tuple[str, ...] = ()
+
+
 class Differs(Answer, frozen=True, kw_only=True):
     """How two versions differ."""
 
@@ -250,9 +268,12 @@ class Differs(Answer, frozen=True, kw_only=True):
     columns_removed: dict[str, str] = {}
     columns_retyped: dict[str, str] = {}
     examples: dict[str, list[dict[str, Any]]] = {}
+    n_compared: int = 0  # rows that had to be read and matched
+    profile: tuple[ProfileShift, ...] = ()  # the most different columns first
+    contract: ContractShift | None = None
 
     def text(self) -> str:
-        """Say what came, went and changed, with example rows."""
+        """Say what came, went and changed, with example rows; then what that did to the columns' values and to the contract."""
         lines = [
             f"{self.before} → {self.after}, rows matched by {' + '.join(self.key)}",
             f"  {self.n_added:,} added, {self.n_removed:,} removed, {self.n_changed:,} changed, {self.n_same:,} the same",
@@ -262,6 +283,13 @@ class Differs(Answer, frozen=True, kw_only=True):
         lines.extend(f"  {name} differs in {n:,} rows" for name, n in sorted(self.changed_columns.items(), key=lambda item: -item[1]))
         for word, rows in self.examples.items():
             lines.extend(f"  {word}: {_row_text(row)}" for row in rows[:_SHOWN_EXAMPLES])
+        if self.profile:
+            rows = [(shift.column, f"{shift.distance:.3f}", shift.said) for shift in self.profile[:_MOST_COLUMNS]]
+            lines += ["", align(("values of", "moved by", "from → to"), rows, right=("moved by",))]
+        if self.contract is not None:
+            before, after = (_VERDICTS.get(verdict, "not checked") for verdict in (self.contract.before, self.contract.after))
+            lines += ["", f"contract: before {before}, after {after}"]
+            lines += [f"  new: {message}" for message in self.contract.new] + [f"  gone: {message}" for message in self.contract.gone]
         return "\n".join(lines)
 
 
@@ -340,6 +368,20 @@ def column_line(column: ColumnProfile, node: Node) -> ColumnLine:
         values=_truths_text(column) if node.facts["columns"].get(column.name) == "Boolean" else _values_text(column),
         estimated=column.is_sampled,
     )
+
+
+def profile_shift(shift: ColumnShift) -> ProfileShift:
+    """Say how a column's values moved."""
+    said = []
+    if shift.null_share[0] != shift.null_share[1]:
+        said.append(f"missing {shift.null_share[0]:.1%} → {shift.null_share[1]:.1%}")
+    if shift.median is not None and shift.median[0] != shift.median[1]:
+        said.append(f"median {shift.median[0]:.6g} → {shift.median[1]:.6g}")
+    if shift.most_frequent is not None and shift.most_frequent[0] != shift.most_frequent[1]:
+        said.append(f"most often {shift.most_frequent[0]} → {shift.most_frequent[1]}")
+    if shift.n_distinct[0] != shift.n_distinct[1]:
+        said.append(f"{shift.n_distinct[0]:,} → {shift.n_distinct[1]:,} distinct")
+    return ProfileShift(shift.column, shift.distance, ", ".join(said))
 
 
 def _distinct_text(column: ColumnLine) -> str:

@@ -9,7 +9,20 @@ import msgspec
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError
-from sampan.workspace.data_answers import ColumnLine, DatasetLine, Datasets, Differs, Head, RuleLine, Shown, column_line, version_line
+from sampan.workspace.data_answers import (
+    ColumnLine,
+    ContractShift,
+    DatasetLine,
+    Datasets,
+    Differs,
+    Head,
+    ProfileShift,
+    RuleLine,
+    Shown,
+    column_line,
+    profile_shift,
+    version_line,
+)
 from sampan.workspace.data_leaks import newest_leaks
 from sampan.workspace.data_room import KIND, DataRoom, Names, plain
 from sampan.workspace.operation import operation
@@ -87,15 +100,19 @@ class Versions(DataRoom):
 
     @operation(reads=True)
     def diff(self, before: str, after: str, *, key: Names | None = None) -> Differs:
-        """Compare two versions row by row.
+        """Compare two versions: rows by key, columns, the columns' values, and how each keeps the contract.
+
+        What both versions share is not read again, so comparing two versions of a large table takes as long as what changed is large.
 
         Parameters
         ----------
-        before, after : two versions, e.g. flights@v1 flights@v2
+        before, after : two versions, e.g. flights@v1 flights@v2, or flights@2026-11-01 flights
         key : the columns rows are matched by; by default the dataset's key
         """
         old, new = self._node(before), self._node(after)
-        found = self.ws.store.tables.diff(old.digest, new.digest, key=key or self._key(new))
+        by = key or self._key(new)
+        with self.ws.progress.stage(f"comparing {old.ref} with {new.ref}"):
+            found = self.ws.store.tables.diff(old.digest, new.digest, key=by)
         changed = [{**row.key, **{name: f"{row.before[name]} → {row.after[name]}" for name in row.after}} for row in found.examples_changed]
         examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
         return Differs(
@@ -111,7 +128,36 @@ class Versions(DataRoom):
             columns_removed=found.columns_removed,
             columns_retyped={name: f"{types.before} → {types.after}" for name, types in found.columns_retyped.items()},
             examples={word: [plain(row) for row in rows] for word, rows in examples.items() if rows},
+            n_compared=found.n_compared,
+            profile=() if old.digest == new.digest else self._shifts(old, new),
+            contract=self._contract_shift(old, new),
+            next=self._after_diff(new),
         )
+
+    def _shifts(self, old: Node, new: Node) -> tuple[ProfileShift, ...]:
+        from sampan.stats.profile_shifts import compare_profiles
+
+        with self.ws.progress.stage("comparing the profiles"):
+            return tuple(profile_shift(shift) for shift in compare_profiles(self._profile(old), self._profile(new)))
+
+    def _contract_shift(self, old: Node, new: Node) -> ContractShift | None:
+        """Compare the newest checks of both versions; None where neither was checked."""
+        checks = [self.contracts.newest_check(node) for node in (old, new)]
+        if not any(checks):
+            return None
+        findings = [{str(f["message"]): None for f in check.facts["findings"]} if check else {} for check in checks]
+        both = all(checks)
+        return ContractShift(
+            before=str(checks[0].facts["verdict"]) if checks[0] else "",
+            after=str(checks[1].facts["verdict"]) if checks[1] else "",
+            new=tuple(message for message in findings[1] if message not in findings[0]) if both else (),
+            gone=tuple(message for message in findings[0] if message not in findings[1]) if both else (),
+        )
+
+    def _after_diff(self, new: Node) -> tuple[str, ...]:
+        if self.contracts.path(new.name).exists() and self.contracts.newest_check(new) is None:
+            return (f"sampan data check {quote(new.ref)}",)
+        return (f"sampan data show {quote(new.ref)}",)
 
     def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
         return tuple(column_line(column, node) for column in self._profile(node).columns)
