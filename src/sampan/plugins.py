@@ -46,12 +46,18 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "admission": "sampan.web.pages.admission:PAGES",
         "datasets": "sampan.web.pages.datasets:PAGES",
         "contracts": "sampan.web.pages.contracts:PAGES",
+        "explored": "sampan.web.pages.explored:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
         "models": "sampan.web.pages.models:PAGES",
         "services": "sampan.web.pages.services:PAGES",
+        "policies": "sampan.web.pages.policies:PAGES",
         "incidents": "sampan.web.pages.incidents:PAGES",
         "log": "sampan.web.pages.log:PAGES",
         "lineage": "sampan.web.pages.lineage:PAGES",
+    },
+    # A renderer makes one page of an answer that stands alone: called with the answer and a language, it returns HTML.
+    "sampan.renderers": {
+        "exploration": "sampan.web.explored:render_exploration",
     },
     "sampan.checks": {},
     "sampan.flavors": {

@@ -29,7 +29,7 @@ def column_auc(values: pl.Series, label: Flags) -> float:
     """
     if values.dtype.is_numeric() or values.dtype.is_temporal():
         numbers = to_floats(values)
-        return max(_order_auc(numbers, label), _rate_auc(_quantile_bins(numbers), label))
+        return max(_order_auc(numbers, label), _rate_auc(quantile_bins(numbers), label))
     codes = values.cast(pl.String).rank("dense").fill_null(0).to_numpy()
     return _rate_auc(np.asarray(codes, dtype=np.int64), label)
 
@@ -76,12 +76,13 @@ def discriminability(area: float) -> float:
     return math.sqrt(2) * NormalDist().inv_cdf(min(max(area, 0.5), _MOST))
 
 
-def _quantile_bins(numbers: Floats) -> Codes:
+def quantile_bins(numbers: Floats, *, n_bins: int = N_BINS) -> Codes:
+    """Put numbers into bins of about equally many, from 1; 0 for those that are missing. A bin has at least 30 rows, or half of all."""
     there = np.isfinite(numbers)
     bins = np.zeros(len(numbers), dtype=np.int64)
     if there.any():
-        n_bins = int(np.clip(len(numbers) // _ROWS_PER_BIN, 2, N_BINS))
-        edges = np.unique(np.quantile(numbers[there], np.linspace(0, 1, n_bins + 1)[1:-1], method="nearest"))
+        wanted = int(np.clip(len(numbers) // _ROWS_PER_BIN, 2, n_bins))
+        edges = np.unique(np.quantile(numbers[there], np.linspace(0, 1, wanted + 1)[1:-1], method="nearest"))
         bins[there] = np.searchsorted(edges, numbers[there], side="left") + 1
     return bins
 

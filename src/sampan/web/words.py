@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from sampan.web import words_admission, words_catalog, words_contract
+from sampan.web import words_admission, words_catalog, words_contract, words_exploring, words_policy
 
 LANGUAGES: Final = ("en", "vi")
 
@@ -446,6 +446,8 @@ VIETNAMESE: Final[dict[str, str]] = {
     **words_admission.WORDS,
     **words_catalog.WORDS,
     **words_contract.WORDS,
+    **words_exploring.WORDS,
+    **words_policy.WORDS,
 }
 
 _MONTHS: Final = (
@@ -457,6 +459,8 @@ _N, _SPAN = r"[-\d.,e]+%?", r"[-\d.,e]+%?(?: \([^)]*\))?"
 SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     *words_admission.PATTERNS,
     *words_catalog.PATTERNS,
+    *words_exploring.PATTERNS,
+    *words_policy.PATTERNS,
     (rf"at least ({_N}) rows", "ít nhất {1} dòng"),
     (rf"({_N}) rows", "{1} dòng"),
     (rf"(\w+) at least ({_N})", "{1} ít nhất {2}"),

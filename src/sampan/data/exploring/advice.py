@@ -1,0 +1,268 @@
+"""What follows from an exploration: warnings ranked by consequence, and rules, cleaning steps and features to try.
+
+Weights say what happens to whoever does not know: a leak makes every score a lie (100), shared rows flatter the test (95), … a skewed
+column costs a little accuracy (10). They order the list and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from shlex import quote
+
+from sampan.data.exploring.columns import FEWEST
+from sampan.data.exploring.views import ColumnView, Exploration, Suggestion, Warned
+
+_IMBALANCED = 0.05
+_MOSTLY_MISSING, _OFTEN_MISSING = 0.5, 0.05
+_DRIFTED = 0.1
+_SAME = 0.98
+_SKEWED = 3.0
+_MOST_WARNINGS = 40
+_MOST_SUGGESTED = 12
+_MANY_REPEATED, _NEAR = 0.001, 0.01
+_FEW_PER_CATEGORY = 50
+_DATE_SHAPE = re.compile(r"9{4}-99-99|9\+-99-99|99?[/.]99?[/.]9{2}")
+_NUMBER_SHAPE = re.compile(r"-?[9.,+]*9[9.,+]*")
+
+
+def warn(found: Exploration) -> tuple[Warned, ...]:
+    """Return what to know before using the data, the gravest first."""
+    kinds = (_of_target, _of_overlap, _of_repeats, _of_drift, _of_groups, _of_columns, _of_pairs, _of_outliers)
+    every = [one for kind in kinds for one in kind(found)]
+    return tuple(sorted(every, key=lambda one: -one.weight)[:_MOST_WARNINGS])
+
+
+def _of_target(found: Exploration) -> Iterator[Warned]:
+    target, name = found.target, quote(found.ref.partition("@")[0])
+    if target is None:
+        return
+    for hint in target.hints:
+        if hint.by != "name":
+            todo = f"sampan data leaks {name}" if target.kind == "yes or no" else "keep it out of the model"
+            text = f"{hint.column} may give the target away: {hint.reason}"
+            yield Warned(weight=100, level="bad", topic="target", columns=(hint.column,), text=text, todo=todo)
+    named = [hint.column for hint in target.hints if hint.by == "name"]
+    if named:
+        text = f"named like the target, so ask when they become known: {_listed(named)}"
+        yield Warned(weight=45, level="info", topic="target", columns=tuple(named), text=text)
+    counts = [n for _, n in target.balance]
+    if counts and min(counts) < _IMBALANCED * sum(counts):
+        text = f"the target is unbalanced: its rarest class has {min(counts):,} of {sum(counts):,} rows ({min(counts) / sum(counts):.1%})"
+        yield Warned(weight=60, level="warn", topic="target", text=text, todo="judge by AUC or cost rather than by accuracy")
+    if target.n_without > _IMBALANCED * (target.n + target.n_without):
+        share = target.n_without / (target.n + target.n_without)
+        yield Warned(weight=62, level="warn", topic="target", text=f"{share:.1%} of the rows have no target")
+    for relation in target.relations:
+        if relation.missing and relation.bins and relation.n_missing >= FEWEST:
+            others = [one for one in relation.bins if one.low <= relation.missing.high and one.high >= relation.missing.low]
+            if not others:
+                text = f"where {relation.column} is missing the target is unlike anywhere else: that it is missing says something"
+                yield Warned(weight=50, level="info", topic="missing", columns=(relation.column,), text=text)
+
+
+def _of_overlap(found: Exploration) -> Iterator[Warned]:
+    overlap = found.overlap
+    if overlap is None:
+        return
+    if not overlap.columns:
+        yield Warned(weight=70, level="warn", topic="overlap", text=f"{overlap.other} has no column in common with this dataset")
+        return
+    for n, what in ((overlap.n_found, "rows"), (overlap.n_keys_found, "keys")):
+        if n:
+            looked = f"{n:,} of the {overlap.n_other:,} {what} of {overlap.other} that were looked up"
+            text = f"{looked} are in this dataset too: a score on them is flattered"
+            yield Warned(weight=95, level="bad", topic="overlap", text=text, todo="take them out of one of the two")
+    for column, share in overlap.unseen[:3]:
+        text = f"{share:.1%} of the rows of {overlap.other} have a {column} that never occurs here"
+        yield Warned(weight=55, level="warn", topic="overlap", columns=(column,), text=text)
+
+
+def _of_repeats(found: Exploration) -> Iterator[Warned]:
+    repeats = found.repeats
+    if repeats is None:
+        return
+    if repeats.repeated_share > _MANY_REPEATED:
+        about = "about " if repeats.is_estimated else ""
+        text = f"{about}{repeats.repeated_share:.1%} of the rows repeat another one in every column"
+        yield Warned(
+            weight=80, level="bad", topic="repeats", text=text, todo="drop them, or split train and test by what they have in common"
+        )
+    share = repeats.n_near / max(repeats.n_sampled, 1)
+    if share > _NEAR and repeats.near:
+        columns = [one.column for one in repeats.near[:3]]
+        text = f"{share:.1%} of {repeats.n_sampled:,} sampled rows differ from another one in a single column, mostly in {_listed(columns)}"
+        yield Warned(weight=48, level="warn", topic="repeats", columns=tuple(columns), text=text)
+
+
+def _of_drift(found: Exploration) -> Iterator[Warned]:
+    if found.drift is None:
+        return
+    for one in found.drift.columns:
+        distance = one.distances[one.worst] or 0.0
+        if not one.is_time and distance > max(_DRIFTED, 2 * one.noise):
+            worst = found.drift.periods[one.worst]
+            text = f"{one.column} changes over time: farthest in {worst}, by {distance:.2f} of 1 (chance alone: {one.noise:.2f})"
+            weight = 40 + round(min(distance, 1.0) * 35)
+            todo = f"split train and test by {found.drift.time}"
+            yield Warned(weight=weight, level="warn", topic="drift", columns=(one.column,), text=text, todo=todo)
+
+
+def _of_groups(found: Exploration) -> Iterator[Warned]:
+    for view in found.groups:
+        names = " × ".join(view.columns)
+        for cell in view.cells:
+            value = " · ".join(cell.values)
+            if cell.verdict in ("too few", "absent") and cell.expected is not None:
+                share = f"{cell.share:.1%} of the rows ({cell.low:.1%} to {cell.high:.1%})"
+                text = f"{names} {value}: {share}, {cell.expected:.1%} expected by {view.reference}"
+                yield Warned(
+                    weight=70, level="bad", topic="groups", columns=view.columns, text=text, todo="collect more of them, or weight them"
+                )
+        small = [" · ".join(cell.values) for cell in view.cells if cell.is_small and cell.n > 0]
+        if small:
+            text = f"{names}: {_listed(small)} {'has' if len(small) == 1 else 'have'} fewer than 100 rows, too few to judge a model on"
+            yield Warned(weight=52, level="warn", topic="groups", columns=view.columns, text=text)
+
+
+def _of_columns(found: Exploration) -> Iterator[Warned]:
+    name = quote(found.ref.partition("@")[0])
+    for column in found.columns:
+        named = (column.name,)
+        if column.null_share == 1.0 and found.n_rows:
+            yield Warned(weight=42, level="warn", text=f"{column.name} is missing in every row", topic="columns", columns=named)
+        elif column.null_share >= _MOSTLY_MISSING:
+            text = f"{column.name} is missing in {column.null_share:.1%} of the rows"
+            yield Warned(weight=58, level="warn", text=text, topic="missing", columns=named)
+        elif column.null_share >= _OFTEN_MISSING:
+            text = f"{column.name} is missing in {column.null_share:.1%} of the rows"
+            yield Warned(weight=30, level="info", text=text, topic="missing", columns=named)
+        if column.role == "constant":
+            yield Warned(
+                weight=40, level="info", text=f"{column.name} has one value only", todo="leave it out", topic="columns", columns=named
+            )
+        if column.role == "identifier":
+            text = f"{column.name} has a value of its own in nearly every row: it names rows and says nothing of new ones"
+            todo = f"declare it: sampan data add … --key {column.name}"
+            yield Warned(weight=36, level="info", text=text, todo=todo, topic="columns", columns=named)
+        if column.kind == "text" and column.shapes and column.role != "category":
+            yield from _of_shapes(column, name)
+
+
+def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
+    shown = sum(n for _, n in column.shapes)
+    for pattern, word, given in ((_DATE_SHAPE, "times", "timestamp"), (_NUMBER_SHAPE, "numbers", "number")):
+        whole = pattern is _NUMBER_SHAPE
+        alike = sum(n for shape, n in column.shapes if (pattern.fullmatch(shape) if whole else pattern.match(shape)))
+        if shown and alike >= 0.95 * shown:  # nearly all
+            text = f"{column.name} is text, yet nearly all of it reads as {word}"
+            todo = f"sampan data add … --name {name} --types {column.name}={given}"
+            yield Warned(weight=46, level="warn", topic="columns", columns=(column.name,), text=text, todo=todo)
+            return
+
+
+def _of_pairs(found: Exploration) -> Iterator[Warned]:
+    for one in found.associations:
+        if one.strength >= _SAME:
+            text = f"{one.a} and {one.b} say the same ({one.measure} {one.strength:.2f})"
+            yield Warned(weight=25, level="info", topic="associations", columns=(one.a, one.b), text=text, todo="one of them may do")
+
+
+def _of_outliers(found: Exploration) -> Iterator[Warned]:
+    for one in found.outliers:
+        if one.n_below + one.n_above >= FEWEST:
+            text = f"{one.column} has {one.n_below + one.n_above:,} values far outside the others ({one.share:.2%})"
+            name = quote(found.ref.partition("@")[0])
+            yield Warned(weight=20, level="info", topic="outliers", columns=(one.column,), text=text, todo=f"sampan data errors {name}")
+
+
+def suggest_rules(found: Exploration) -> tuple[Suggestion, ...]:
+    """Return rules that a contract could hold: keys, categories, what is never missing, and bounds widened to round numbers."""
+    unique = [Suggestion(f"{column.name} is unique") for column in found.columns if column.role == "identifier"]
+    listed = [c for c in found.columns if c.role == "category" and c.categories and not c.n_other]
+    values = [Suggestion(f"{column.name} is one of {len(column.categories)} values") for column in listed]
+    present = [c.name for c in found.columns if c.n_null == 0 and c.role != "constant" and c.kind != "other"]
+    never = [Suggestion(f"{_listed(present)}: never missing")] if present and found.n_rows else []
+    ranges = []
+    for column in found.columns:
+        if column.kind == "number" and len(column.bins[0]) > len(column.bins[1]) > 1 and column.role == "":
+            low, high = _wide(column)
+            ranges.append(Suggestion(f"{column.name} lies between {low:,.6g} and {high:,.6g}"))
+    return tuple([*unique, *values[:4], *never, *ranges][:_MOST_SUGGESTED])
+
+
+def suggest_cleaning(found: Exploration) -> tuple[Suggestion, ...]:
+    """Return steps that would make the table easier to use."""
+    name = quote(found.ref.partition("@")[0])
+    steps: list[Suggestion] = []
+    if found.repeats and found.repeats.repeated_share > 0:
+        steps.append(Suggestion("drop the rows that repeat another one", "df.unique(maintain_order=True)"))
+    empty = [c.name for c in found.columns if c.null_share == 1.0 or c.role == "constant"]
+    if empty:
+        steps.append(Suggestion(f"leave out {_listed(empty)}: nothing varies there", f"df.drop({empty!r})"))
+    for column in found.columns:
+        if 0 < column.null_share < _MOSTLY_MISSING and column.kind == "number":
+            here = f"pl.col({column.name!r})"
+            fill = f"df.with_columns({here}.fill_null(strategy='mean'), {_plain(column.name)}_missing={here}.is_null())"
+            steps.append(Suggestion(f"fill {column.name} where it is missing, and keep a flag that it was", fill))
+    if found.outliers or any(c.kind == "text" for c in found.columns):
+        steps.append(Suggestion("look for typos, placeholder values and misplaced units, each with a repair", f"sampan data errors {name}"))
+    return tuple(steps[:_MOST_SUGGESTED])
+
+
+def suggest_features(found: Exploration) -> tuple[Suggestion, ...]:
+    """Return features to try, as Sampan's feature expressions; the columns that may give the target away stay out."""
+    out = {hint.column for hint in found.target.hints if hint.by != "name"} if found.target else set()
+    ideas: list[Suggestion] = []
+    usable = [column for column in found.columns if column.name not in out and column.role not in ("constant", "identifier")]
+    for column in usable:
+        if column.kind == "timestamp":
+            ideas.append(Suggestion(f"hour and weekday of {column.name}", f"df.{column.name}.hour('UTC'), df.{column.name}.weekday('UTC')"))
+        if column.kind == "number" and _is_skewed(column):
+            ideas.append(Suggestion(f"the logarithm of {column.name}, which has a long tail", f"df.{column.name}.log1p()"))
+        if column.null_share >= _OFTEN_MISSING and column.null_share < 1:
+            ideas.append(Suggestion(f"whether {column.name} is missing", f"df.{column.name}.is_missing()"))
+    moments = [column.name for column in usable if column.kind == "timestamp"]
+    for a, b in pairwise(moments):
+        ideas.append(Suggestion(f"the time between {a} and {b}", f"(df.{b} - df.{a}).seconds()"))
+    shown = {column.name for column in usable}
+    for one in found.associations:
+        if one.measure == "Spearman" and 0.6 <= one.strength < _SAME and one.a in shown and one.b in shown:  # near, not the same
+            ideas.append(Suggestion(f"the ratio of {one.a} and {one.b}, which move together", f"df.{one.a} / df.{one.b}"))
+    return tuple(ideas[:_MOST_SUGGESTED])
+
+
+def _is_skewed(column: ColumnView) -> bool:
+    if len(column.quantiles) < 5 or column.quantiles[0] < 0:  # all of them
+        return False
+    low, _, middle, _, high = column.quantiles
+    return high - middle > _SKEWED * (middle - low) > 0
+
+
+def _wide(column: ColumnView) -> tuple[float, float]:
+    """Widen the span of the bins by a fifth, to two digits: neither end is a value of a row."""
+    low, high = column.bins[0][0], column.bins[0][-1]
+    if low % 1 == 0.5 and column.bins[0][1] - low == 1.0 and not column.n_outside:  # a bin for each whole number
+        return low + 0.5, high - 0.5
+    room = (high - low) * 0.2
+    floor = 0.0 if low >= 0 and low - room < 0 else low - room
+    return _rounded(floor, math.floor), _rounded(high + room, math.ceil)
+
+
+def _rounded(value: float, how: object) -> float:
+    if value == 0 or not math.isfinite(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return (math.floor if how is math.floor else math.ceil)(value / step) * step
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [*names[:5]]
+    more = f" … +{len(names) - 5}" if len(names) > 5 else ""  # the five shown
+    return ", ".join(shown) + more
