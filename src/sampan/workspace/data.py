@@ -18,6 +18,7 @@ from sampan.workspace.data_exploring import Exploring
 from sampan.workspace.data_governed import Governed
 from sampan.workspace.data_intake import Intake
 from sampan.workspace.data_labels import Labels
+from sampan.workspace.data_media import Media
 from sampan.workspace.data_publishing import Publishing
 from sampan.workspace.data_quarantine import Held
 from sampan.workspace.data_room import KIND, PROFILE
@@ -41,6 +42,7 @@ class Data(
     Exploring,
     ErasingPeople,
     Labels,
+    Media,
     Admission,
     Governed,
 ):
