@@ -47,6 +47,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "datasets": "sampan.web.pages.datasets:PAGES",
         "contracts": "sampan.web.pages.contracts:PAGES",
         "explored": "sampan.web.pages.explored:PAGES",
+        "versions": "sampan.web.pages.versions:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
         "models": "sampan.web.pages.models:PAGES",
         "services": "sampan.web.pages.services:PAGES",
