@@ -214,3 +214,29 @@ def test_writers_at_once_lose_no_update(ws: Workspace) -> None:
 
     assert {1000 + 10 * number + i for number in range(3) for i in range(5)} == set(rows(ws, "orders")["id"]) - set(range(100))
     assert ws.catalog.resolve("orders").version == 16
+
+
+@pytest.mark.slow
+def test_batches_at_once_are_all_admitted(ws: Workspace) -> None:
+    for number in range(6):
+        ORDERS.head(3).with_columns(pl.col("id") + 1000 * (number + 1)).write_csv(ws.root / f"batch{number}.csv")
+
+    def append(number: int) -> None:
+        with Workspace.open(ws.root, actor=f"writer {number}") as own:
+            own.data.append("orders", ws.root / f"batch{number}.csv")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(append, range(6)))
+
+    assert {1000 * (number + 1) + i for number in range(6) for i in range(3)} == set(rows(ws, "orders")["id"]) - set(range(100))
+    assert rows(ws, "orders")["id"].n_unique() == rows(ws, "orders").height
+
+
+def test_a_batch_for_a_branch_leaves_the_dataset_alone(ws: Workspace) -> None:
+    ORDERS.head(3).with_columns(pl.col("id") + 1000).write_csv(ws.root / "batch.csv")
+    ws.data.branch("orders", "try")
+    answer = ws.data.append("orders@try", ws.root / "batch.csv")
+
+    assert (answer.ref, answer.n_rows) == ("orders@v3", 103)
+    assert rows(ws, "orders").height == 100
+    assert rows(ws, "orders@try").height == 103
