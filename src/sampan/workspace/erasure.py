@@ -24,7 +24,6 @@ from sampan.workspace.erasure_events import DONE, ERASING, ERASURE, ErasureFinis
 from sampan.workspace.erasure_records import PURPOSE, ErasedTable, ErasureRecord, commitment, new_record, sign
 
 if TYPE_CHECKING:
-    import polars as pl
 
     from sampan.store.erasure.search import Searched
     from sampan.store.tables.erasing import Erasing
@@ -40,6 +39,10 @@ _MOST_TEXTS = 200
 class _Plan:
     """What an erasure will do, with everything already written that has to be there before."""
 
+    stored: set[Digest]
+    named: set[Digest]  # by the catalog itself
+    needed: set[Digest]
+    versions: list[Digest] = field(default_factory=list)  # every table version that is stored
     moved: dict[Digest, Digest] = field(default_factory=dict)
     sizes: dict[Digest, int] = field(default_factory=dict)
     counts: dict[Digest, int] = field(default_factory=dict)  # version before -> living rows erased from it
@@ -76,13 +79,6 @@ class Erasure:
         self._keys = dict(keys)
         self._also = tuple(also)
 
-    def newest(self) -> list[tuple[Node, pl.DataFrame]]:
-        """Return the newest version of each dataset that has rows of the subject, with them."""
-        erasing = self._erasing()
-        heads = (self.ws.catalog.nodes(kind=KIND, name=asset.name, limit=1) for asset in self.ws.catalog.assets(KIND))
-        found = ((head[0], erasing.rows(head[0].digest)) for head in heads if head)
-        return [(node, rows) for node, rows in found if rows.height]
-
     def versions(self) -> dict[str, int]:
         """Count the subject's rows in the files of each dataset version, also of rows that later versions deleted."""
         nodes = self._dataset_nodes()
@@ -91,10 +87,11 @@ class Erasure:
 
     def subject(self) -> Subject:
         """Return the subject with every text that names it alone."""
-        found = dict.fromkeys(self._also)
-        for node, rows in self.newest():
-            found.update(dict.fromkeys(self._own_texts(node, rows)))
-        return Subject.named(self._keys, tuple(found)[:_MOST_TEXTS])
+        erasing, found = self._erasing(), dict[str, set[str]]()
+        for head in self._newest():
+            for column, texts in erasing.texts(head.digest).items():
+                found.setdefault(column, set()).update(texts)
+        return self._named(found)
 
     def search(self) -> Searched:
         """Search everything the store holds, byte by byte and cell by cell."""
@@ -117,13 +114,15 @@ class Erasure:
         from sampan.workspace.privacy_keys import PrivacyKeys
 
         finish_erasures(self.ws)
-        subject = self.subject()
         key = PrivacyKeys(self.ws).key(PURPOSE)
-        n_log_rows = sum(erase_from_logs(self.store.segments, subject).values())
-        n_files = erase_from_leftovers(self.store.root, subject)
+        n_log_rows = n_files = 0
         for _ in range(_MOST_TRIES):
             after = self.ws.ledger.last
-            plan = self._prepare(subject)
+            plan, removed = self._erase_tables()
+            subject = self._named(removed)
+            n_log_rows += sum(erase_from_logs(self.store.segments, subject).values())
+            n_files += erase_from_leftovers(self.store.root, subject)
+            self._erase_others(subject, plan)
             event, record = self._event(plan, subject, key, reason=reason, n_log_rows=n_log_rows, n_files=n_files)
             try:
                 self.ws.ledger.append_erasing(event, subject=subject, after=after, reason=subject.redact_text(reason))
@@ -142,55 +141,77 @@ class Erasure:
     def _dataset_nodes(self) -> list[Node]:
         return [node for node in self.ws.catalog.nodes(kind=KIND, limit=_MANY) if node.digest]
 
-    def _own_texts(self, node: Node, rows: pl.DataFrame) -> Iterator[str]:
-        """Yield texts in the subject's rows that name somebody, and that no row of anybody else has."""
+    def _newest(self) -> list[Node]:
+        heads = (self.ws.catalog.nodes(kind=KIND, name=asset.name, limit=1) for asset in self.ws.catalog.assets(KIND))
+        return [head[0] for head in heads if head and head[0].digest]
+
+    def _named(self, texts: Mapping[str, set[str]]) -> Subject:
+        """Return the subject with those texts from its rows that name somebody, and that no row of anybody else has."""
+        own: dict[str, None] = {}
+        for column in sorted(texts.keys() - self._keys.keys()):
+            if naming := {text for text in texts[column] if _NAMING.fullmatch(text)}:
+                own.update(dict.fromkeys(sorted(naming - self._shared(column, naming))))
+        return Subject.named(self._keys, (*self._also, *list(own)[:_MOST_TEXTS]))
+
+    def _shared(self, column: str, texts: set[str]) -> set[str]:
+        """Return those texts that rows of others have in this column."""
         import polars as pl
 
         from sampan.store.tables.erasing import is_subject
         from sampan.store.tables.parts import exactly
 
-        others = self.store.tables.scan(node.digest).filter(~_some(is_subject(rows.schema, {k: [v] for k, v in self._keys.items()})))
-        for name, dtype in rows.schema.items():
-            if isinstance(dtype, pl.String) and name not in self._keys:
-                values = [text for text in rows[name].drop_nulls().unique().to_list() if _NAMING.fullmatch(text)]
-                if values:
-                    shared = others.select(exactly([name])).filter(exactly([name]).is_in(values)).unique().collect(engine="streaming")
-                    yield from sorted(set(values) - set(shared[name].to_list()))
+        shared: set[str] = set()
+        for head in self._newest():
+            schema = self.store.tables.schema(head.digest)
+            if column in schema and schema[column] == pl.String:
+                theirs = is_subject(schema, {name: [value] for name, value in self._keys.items()})
+                frame = self.store.tables.scan(head.digest).filter(exactly([column]).is_in(sorted(texts)))
+                frame = frame if theirs is None else frame.filter(~theirs)
+                shared.update(frame.select(exactly([column])).unique().collect(engine="streaming")[column].to_list())
+        return shared
 
-    def _prepare(self, subject: Subject) -> _Plan:
-        """Write everything again that has the subject, and find what is freed by that."""
-        from sampan.store.upkeep import closure, mentioned
+    def _erase_tables(self) -> tuple[_Plan, dict[str, set[str]]]:
+        """Write every version again that has the subject; also return the texts of its rows, by column."""
+        from sampan.store.upkeep import closure
 
-        store, plan = self.store, _Plan()
+        store, erasing = self.store, self._erasing()
         stored = set(store.blobs.digests())
         named = set(store.catalog.referenced_digests())
         needed = closure(store, named)
-        versions = [digest for digest in sorted(stored) if store.tables.is_version(digest)]
-        with self.ws.progress.stage("writing versions again", total=len(versions), unit="versions") as stage:
-            for version, erased in self._erasing().erase(one for one in versions if one in needed).items():
+        plan = _Plan(stored=stored, named=named, needed=needed)
+        plan.versions = [digest for digest in sorted(stored) if store.tables.is_version(digest)]
+        with self.ws.progress.stage("writing versions again", total=len(plan.versions), unit="versions") as stage:
+            for version, erased in erasing.erase(one for one in plan.versions if one in needed).items():
                 if erased.new_version != version:
                     plan.moved[version] = erased.new_version
                     plan.counts[version], plan.rows_left[version] = erased.n_rows, erased.n_left
                 stage.advance()
-        of_tables = {digest for version in versions for digest in store.tables.objects(version)}
+        return plan, erasing.removed
+
+    def _erase_others(self, subject: Subject, plan: _Plan) -> None:
+        """Write everything else again that has the subject, and find what is freed by that."""
+        from sampan.store.upkeep import mentioned
+
+        store = self.store
+        of_tables = {digest for version in plan.versions for digest in store.tables.objects(version)}
         plan.freed.update(digest for version in plan.moved for digest in store.tables.objects(version))
-        self._find_abandoned(stored - needed, versions, subject, plan)
+        self._find_abandoned(subject, plan)
         plan.forgotten.update(self._profiles_of(plan.moved))
-        others = (needed & stored) - of_tables
+        others = (plan.needed & plan.stored) - of_tables
         # A file may be a table's part and, under the same digest, something of its own.
-        named.update(found for digest in others for found in mentioned(store.blobs, digest))
-        others |= named & of_tables & needed - set(versions)
+        named = plan.named | {found for digest in others for found in mentioned(store.blobs, digest)}
+        others |= (named & of_tables & plan.needed) - set(plan.versions)
         self._rewrite_others(sorted(others - plan.forgotten), subject, plan)
         plan.freed.update(plan.forgotten, plan.moved)
         for after in plan.moved.values():
             plan.sizes[after] = store.tables.info(after).size_bytes if store.tables.is_version(after) else store.blobs.size(after)
-        return plan
 
-    def _find_abandoned(self, unneeded: set[Digest], versions: list[Digest], subject: Subject, plan: _Plan) -> None:
+    def _find_abandoned(self, subject: Subject, plan: _Plan) -> None:
         """Find what no name leads to, such as the work of a killed process, if it has the subject."""
         from sampan.store.erasure.contents import mentions
 
-        tables = set(versions) & unneeded
+        unneeded = plan.stored - plan.needed
+        tables = set(plan.versions) & unneeded
         for version in self._erasing().find(sorted(tables)):
             plan.freed.update(self.store.tables.objects(version))
         for digest in sorted(unneeded - tables - plan.freed):
@@ -327,11 +348,6 @@ def _renamed(facts: dict[str, Any], moved: Mapping[Digest, Digest]) -> dict[str,
 
 def _bare(digest: Digest) -> str:
     return digest.removeprefix(PREFIX)
-
-
-def _some(condition: pl.Expr | None) -> pl.Expr:
-    assert condition is not None  # it had rows
-    return condition
 
 
 __all__ = ["DONE", "Done", "Erasure", "finish_erasures"]

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import polars as pl
+from polars import selectors as cs
 
 from sampan.core.digests import Digest
 from sampan.store.tables import deletions, manifest, parts
@@ -87,12 +89,15 @@ class _Piece:
         moved: Positions = here - self.start - np.searchsorted(self.gone, here)
         return moved
 
-    def cut(self, frame: pl.LazyFrame, row: str) -> pl.DataFrame:
-        """Take the rows that stay from a frame that has as many as the old file."""
-        piece = frame.slice(self.start, self.stop - self.start).collect(engine="streaming")
-        if len(self.gone):
-            piece = piece.with_row_index(row, offset=self.start).remove(pl.col(row).is_in(pl.Series(self.gone).implode())).drop(row)
-        return piece
+    def split(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Read the rows of a file that has as many as the old one: those that stay, and those that go."""
+        n_rows = self.stop - self.start
+        rows = pl.scan_parquet(path, glob=False).slice(self.start, n_rows).collect()
+        if not len(self.gone):
+            return rows, rows.clear()
+        stays = np.ones(n_rows, dtype=bool)
+        stays[self.gone - self.start] = False
+        return rows.filter(pl.Series(stays)), rows[self.gone - self.start]
 
 
 class Erasing:
@@ -107,6 +112,7 @@ class Erasing:
         self._pieces: dict[Digest, list[_Piece]] = {}
         self._overlays: dict[tuple[Digest, Digest, int], tuple[Digest, int]] = {}
         self._dead: dict[tuple[Digest, Digest, int], tuple[Digest, int, int]] = {}
+        self.removed: dict[str, set[str]] = {}  # by column, the texts in the rows that were taken out
 
     def find(self, versions: Iterable[Digest]) -> dict[Digest, int]:
         """Count the subject's rows of each version, dead ones that its files still hold included; only versions that have any."""
@@ -115,12 +121,13 @@ class Erasing:
         counts = {version: sum(len(self._gone[part.base]) for part in found) for version, found in listed.items()}
         return {version: n for version, n in counts.items() if n}
 
-    def rows(self, version: Digest) -> pl.DataFrame:
-        """Read the subject's living rows of a version."""
-        schema = self._tables.schema(version)
-        condition = is_subject(schema, self._subject)
-        frame = self._tables.scan(version)
-        return (frame.filter(condition) if condition is not None else frame.clear()).collect(engine="streaming")
+    def texts(self, version: Digest) -> dict[str, set[str]]:
+        """Return the texts in the subject's living rows of a version, by column."""
+        condition = is_subject(self._tables.schema(version), self._subject)
+        if condition is None:
+            return {}
+        found = self._tables.scan(version).filter(condition).select(cs.string()).collect(engine="streaming")
+        return {column.name: set(column.drop_nulls().to_list()) for column in found.iter_columns()}
 
     def erase(self, versions: Iterable[Digest]) -> dict[Digest, Erased]:
         """Write versions again without the subject's rows; everything written becomes durable together.
@@ -186,25 +193,28 @@ class Erasing:
     def _pieces_of(self, part: Part, batch: Writes) -> list[_Piece]:
         """Write a part's file without the rows that go, a file of more rows than a part should have in pieces."""
         if part.base not in self._pieces:
-            path, schema = self._blobs.path(part.base), self._columns[part.base]
-            step = parts.part_rows(len(schema))
-            row = parts.free_name(schema.names(), "row")
-            frame = pl.scan_parquet(path, glob=False)
+            path = self._blobs.path(part.base)
+            step = parts.part_rows(len(self._columns[part.base]))
             pieces = []
             for start in range(0, part.n_rows, step):
                 stop = min(start + step, part.n_rows)
                 gone = self._gone[part.base]
                 gone = gone[(gone >= start) & (gone < stop)]
-                data = parts.encode(_Piece(start, stop, gone, "", 0).cut(frame, row))
+                data = self._written(_Piece(start, stop, gone, "", 0), path)
                 pieces.append(_Piece(start, stop, gone, batch.put(data), len(data)))
             self._pieces[part.base] = pieces
         return self._pieces[part.base]
 
+    def _written(self, piece: _Piece, path: Path) -> bytes:
+        left, gone = piece.split(path)
+        for column in gone.select(cs.string()).iter_columns():
+            self.removed.setdefault(column.name, set()).update(column.drop_nulls().unique().to_list())
+        return parts.encode(left)
+
     def _overlay_of(self, part: Part, number: int, piece: _Piece, overlay: Overlay, batch: Writes) -> Overlay:
         key = (overlay.data, part.base, number)
         if key not in self._overlays:
-            row = parts.free_name(overlay.columns, "row")
-            data = parts.encode(piece.cut(pl.scan_parquet(self._blobs.path(overlay.data), glob=False), row))
+            data = self._written(piece, self._blobs.path(overlay.data))
             self._overlays[key] = batch.put(data), len(data)
         digest, size = self._overlays[key]
         return Overlay(digest, overlay.columns, size)
