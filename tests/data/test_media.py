@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import scipy.io
 from PIL import Image, ImageFilter
+from scipy.io import wavfile
 
 from sampan.data.media import SCHEMA, find_notices, read_file, summarize, with_near_duplicates
 from sampan.data.media_texts import language_of
@@ -96,9 +100,8 @@ def test_more_pictures_than_are_compared_at_once_are_compared_all() -> None:
     rng = np.random.default_rng(0)
     prints = rng.integers(0, 2**63, 5_000, dtype=np.uint64)
     prints[4_999] = prints[7] ^ np.uint64(0b101)
-    frame = pl.DataFrame({"path": [f"{i}" for i in range(5_000)], "file": [f"{i}" for i in range(5_000)]}).with_columns(
-        pl.lit("image").alias("kind"), pl.Series("fingerprint", prints)
-    )
+    names = [f"{i}" for i in range(5_000)]
+    frame = pl.DataFrame({"path": names, "file": names, "fingerprint": prints}).with_columns(kind=pl.lit("image"), contrast=pl.lit(0.2))
 
     assert with_near_duplicates(frame).filter(pl.col("same_as").is_not_null()).select("path", "same_as").rows() == [("4999", "7")]
 
@@ -117,7 +120,6 @@ def test_dark_white_flat_blurred_broken_and_misnamed_pictures_stand_out() -> Non
     assert noticed(table(files)) == {
         "cannot be read": 1,
         "have an ending that is not of their type": 1,
-        "are near-duplicates of another": 1,  # the two without any detail
         "are nearly black": 1,
         "are nearly white": 1,
         "show next to nothing": 2,
@@ -132,6 +134,36 @@ def test_a_recording_says_its_rate_length_and_loudness(width: int) -> None:
 
     assert (facts["sample_rate_hz"], facts["channels"], facts["duration_s"], facts["silence_share"]) == (8_000, 2, 0.5, 0.0)
     assert facts["loudness_db"] == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.2)  # 8 bits are coarse
+
+
+def test_a_recording_of_floats_is_read_as_well() -> None:
+    samples = (0.5 * np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)).astype("<f4").tobytes()
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ", 16, 3, 1, 8_000, 32_000, 4, 32, b"data", len(samples)
+    )
+    facts = read_file(header + samples, "audio/wav")
+
+    assert (facts["problem"], facts["duration_s"]) == ("", 1.0)
+    assert facts["loudness_db"] == pytest.approx(-9.03, abs=0.01)
+
+
+@pytest.mark.parametrize("file", sorted(Path(scipy.io.__file__).parent.glob("tests/data/*.wav")), ids=lambda file: file.name)
+def test_any_recording_is_read_or_says_why_not(file: Path) -> None:
+    facts = read_file(file.read_bytes(), "audio/wav")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            rate, samples = wavfile.read(file)
+    except ValueError:  # it cannot read the file either, or finds its header inconsistent
+        assert facts["problem"] or "inconsistent" in file.name
+        return
+    if not facts["problem"] and "early-eof" not in file.name:
+        assert (facts["sample_rate_hz"], facts["duration_s"]) == (rate, len(samples) / rate)
+
+
+def test_a_transparent_picture_is_as_light_as_the_page_it_lies_on() -> None:
+    clear = encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0)))
+
+    assert read_file(clear, "image/png")["brightness"] == 1.0
 
 
 def test_silent_clipped_short_and_unlike_recordings_stand_out() -> None:

@@ -111,7 +111,9 @@ def with_near_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
         same[i] = first_of.setdefault(digest, i)
     same[same == np.arange(frame.height)] = -1
     for kind, n_bits in _NEAR.items():
-        rows = np.flatnonzero(((frame["kind"] == kind) & frame["fingerprint"].is_not_null()).fill_null(value=False).to_numpy() & (same < 0))
+        # Pictures without any detail all have the same fingerprint.
+        told = (pl.col("kind") == kind) & pl.col("fingerprint").is_not_null() & (pl.col("contrast").fill_null(1.0) >= _FLAT)
+        rows = np.flatnonzero(frame.select(told).to_series().to_numpy() & (same < 0))
         prints = frame["fingerprint"].gather(rows).to_numpy().astype(np.uint64)
         for later, earlier in _near(prints, n_bits):
             same[rows[later]] = rows[earlier]

@@ -29,7 +29,7 @@ def read_image(data: bytes) -> dict[str, Any]:
             has_position = bool(image.getexif().get_ifd(_GPS))
             mode, width, height = image.mode, image.width, image.height
             image.draft("L", (_LOOKED_AT, _LOOKED_AT))  # a JPEG is decoded no larger than needed
-            gray = image.convert("L")
+            gray = _on_white(image, image_module).convert("L")
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as cause:
         return {"problem": str(cause).splitlines()[0] or type(cause).__name__}
     small = gray.copy()
@@ -46,6 +46,14 @@ def read_image(data: bytes) -> dict[str, Any]:
         "sharpness": _sharpness(light),
         "fingerprint": _fingerprint(gray, image_module),
     }
+
+
+def _on_white(image: Any, image_module: Any) -> Any:
+    """Return the picture as it is seen on a white page, where parts of it are transparent."""
+    if not image.has_transparency_data:
+        return image
+    seen = image.convert("RGBA")
+    return image_module.alpha_composite(image_module.new("RGBA", seen.size, "white"), seen)
 
 
 def _sharpness(light: np.ndarray) -> float:

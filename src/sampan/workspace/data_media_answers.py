@@ -32,7 +32,7 @@ class MediaShown(Answer, frozen=True, kw_only=True):
         for kind in self.kinds:
             types = ", ".join(f"{name} ({n:,})" for name, n in kind.types.items())
             lines = [f"{kind.kind}: {count(kind.n_files, 'file')}, {size_text(kind.n_bytes)}: {types}"]
-            rows = [(name, *(f"{value:,.4g}" for value in found), _UNITS.get(name, "")) for name, found in kind.ranges.items()]
+            rows = [(name, *(_number(value) for value in found), _UNITS.get(name, "")) for name, found in kind.ranges.items()]
             if rows:
                 lines.append(align(("", "least", "median", "most", ""), rows, right=("least", "median", "most")))
             lines += [f"  {name}: {', '.join(f'{word} ({n:,})' for word, n in counts.items())}" for name, counts in kind.words.items()]
@@ -46,3 +46,7 @@ class MediaShown(Answer, frozen=True, kw_only=True):
         else:
             parts.append("nothing stands out")
         return "\n\n".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
