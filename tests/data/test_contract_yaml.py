@@ -1,5 +1,8 @@
 """A contract is written the same way every time and read with every fault named."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -252,3 +255,20 @@ def test_every_rule_can_be_said_in_words() -> None:
         "t is at least 2013-01-01T00:00:00",
         "the newest t is at most 24 hours old",
     ]
+
+
+def guide_entries() -> list[str]:
+    guide = (Path(__file__).parents[2] / "docs/guide/contracts.md").read_text()
+    table = guide.partition("| promise |")[2].partition("\n\n")[0]
+    return re.findall(r"`(\{.+?\})`", table)
+
+
+@pytest.mark.parametrize("entry", guide_entries())
+def test_every_entry_of_the_guide_is_read(entry: str) -> None:
+    custom = f"{{type: custom, engine: sampan, implementation: {entry}}}" if entry.startswith("{check:") else entry
+    columns = "".join(
+        f"      - {{name: {name}, logicalType: integer}}\n" for name in ("carrier", "flight", "dep_time", "arr_time", "dep_delay")
+    )
+    text = rule_file(custom).replace("      - name: a\n", columns + "      - name: a\n")
+
+    assert len(read_contract(text, file="guide").rules) == 1
