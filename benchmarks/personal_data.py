@@ -12,8 +12,9 @@ FOLDER holds, each where it is there:
 - `test_syllable.conll` of github.com/VinAIResearch/PhoNER_COVID19 (9af190a): only patients are labeled as names there, doctors and
   officials are not, so that nothing but recall can be read from it. Tuned on its training part.
 
-The goals were set after the first measurement. A find is right if it overlaps a labeled piece of its class. --presidio runs presidio-analyzer in another environment (with spaCy's
-en_core_web_sm, installed there under any name) on the English texts, in the same way. Exits with 1 if a goal is missed.
+The goals were set after the first measurement. A find is right if it overlaps a labeled piece of its class. --presidio runs
+presidio-analyzer in another environment (with spaCy's en_core_web_sm, installed there under any name) on the English texts, in the same
+way. Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -86,9 +87,8 @@ def main() -> int:
             print(f"\n{title}, {who} ({len(texts):,} texts, {spent})")
             measured = [measure(pii, texts, found) for pii in dict.fromkeys(pii for text in texts for pii in text.labeled)]
             for one in measured:
-                print(
-                    f"  {one.name:14} precision {one.precision:6.3f}  recall {one.recall:6.3f}  ({one.n_found} found, {one.n_labeled} labeled)"
-                )
+                figures = f"precision {one.precision:6.3f}  recall {one.recall:6.3f}"
+                print(f"  {one.name:14} {figures}  ({one.n_found} found, {one.n_labeled} labeled)")
             if who == "sampan" and "patients" not in title:
                 missed += [f"{title}: {one.name} {one.precision:.3f}" for one in measured if one.precision < goal(one.name, language)]
     print(f"\nmissed: {'; '.join(missed)}" if missed else "\nall goals reached")

@@ -201,3 +201,15 @@ def test_exporting_is_a_use_that_terms_may_forbid(ws: Workspace) -> None:
     with pytest.raises(PolicyRefused):
         ws.data.publish("people", ws.root / "out")
     assert not (ws.root / "out.csv").exists()
+
+
+def test_a_version_admitted_before_its_actions_is_said_to_be_as_it_came(ws: Workspace) -> None:
+    ws.data.add(ws.root / "people.csv")
+    declare(ws)
+    with reopened(ws) as declared:
+        before = declared.policy.show("people").untreated
+        declared.data.add(ws.root / "people.csv")
+        after = declared.policy.show("people").untreated
+
+    assert before == ("mail", "phone", "age", "secret", "illness")
+    assert after == ()

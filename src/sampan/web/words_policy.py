@@ -47,6 +47,10 @@ WORDS: Final[dict[str, str]] = {
     "The learner": "Khi học",
     "At admission": "Khi nhận vào",
     "never sees it": "không bao giờ thấy",
+    "admitted before": "nhận từ trước",
+    "in this version as they came; the action holds from the next admission on": (
+        "trong phiên bản này vẫn như khi đến; cách xử lý áp dụng từ lần nhận sau"
+    ),
     "ended": "đã hết hạn",
     "revoked": "đã thu hồi",
     "name": "họ tên",

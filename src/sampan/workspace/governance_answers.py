@@ -71,6 +71,7 @@ class PolicyShown(Answer, frozen=True, kw_only=True):
     requests: tuple[RequestLine, ...] = ()
     allowed_now: bool = True
     refused: tuple[str, ...] = ()
+    untreated: tuple[str, ...] = ()  # columns of this version that were admitted before their action was declared
 
     def text(self) -> str:
         """Show what is said, by whom, and whether this project may use it now."""
@@ -83,6 +84,8 @@ class PolicyShown(Answer, frozen=True, kw_only=True):
         if self.columns:
             rows = [(c.column, c.pii, "protected" if c.protected else "", c.action, ", ".join(c.purposes)) for c in self.columns]
             lines.append(align(("column", "personal data", "learner", "at admission", "only for"), rows))
+        if self.untreated:
+            lines.append(f"  {', '.join(self.untreated)}: in this version as they came; the action holds from the next admission on")
         lines += [f"  leave {leave_text(leave)}" for leave in self.leaves]
         lines += [f"  asked {each.ref}: {each.by} for {each.purpose or 'any purpose'}: {each.reason}" for each in self.requests]
         if self.origins:

@@ -34,6 +34,7 @@ from sampan.workspace.governance_answers import (
 )
 from sampan.workspace.governance_events import GRANT, REQUEST, LeaveAsked, LeaveEnded, LeaveGranted, PolicyDeclared
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.privacy import untreated
 
 Names = list[str]  # inside a room, `list` may be the operation
 _MANY: Final = 1000
@@ -102,6 +103,7 @@ class Policy(Room):
         whole = strictest(layer.terms for _, layer in (*layers, *carried))
         use = self.governance.use("read")
         refused = self.governance.refusals(node, use)
+        before = untreated(self.ws, node) if node.kind == DATASET else ()
         names = dict.fromkeys([node.name, *(each.name for each in origins)])
         return PolicyShown(
             ref=node.ref,
@@ -115,6 +117,7 @@ class Policy(Room):
             requests=tuple(request for name in names for request in self._requests(name)),
             allowed_now=not refused,
             refused=tuple(refusal.what for refusal in refused),
+            untreated=before,
             next=(f"sampan policy ask {quote(node.name)} --reason WHY",)
             if refused
             else (f"sampan policy check {quote(node.name)} --purpose PURPOSE",),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from sampan.core.digests import digest_value
+from sampan.governance.pseudonyms import CIPHER, PSEUDONYM
 from sampan.governance.terms import Terms
 from sampan.workspace.governance import Governance
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.core.graph import Node
     from sampan.workspace.quarantine import HeldCell
     from sampan.workspace.workspace import Workspace
 
@@ -49,6 +51,28 @@ def protect_held(ws: Workspace, dataset: str, rows: pl.DataFrame, cells: Sequenc
     return kept.with_columns(pl.lit(HIDDEN).alias(name) for name in coarse), hidden
 
 
+def untreated(ws: Workspace, node: Node) -> tuple[str, ...]:
+    """Return the columns of a version that were admitted before their action was declared, as far as a few rows tell."""
+    actions = {name: action for name, action in _actions(Governance(ws).terms(node.name)).items() if name in node.facts["columns"]}
+    if not actions:
+        return ()
+    head = ws.store.tables.scan(node.digest).select(*actions).head(_LOOKED_AT).collect()
+    return tuple(name for name, action in actions.items() if not _is_treated(head[name], action))
+
+
+def _is_treated(column: pl.Series, action: str) -> bool:
+    import polars as pl
+
+    if action == "drop" or column.dtype != pl.String:
+        return False
+    marks = {"pseudonym": PSEUDONYM, "encrypt": CIPHER}
+    values = column.drop_nulls().to_list()
+    if action in marks:
+        return all(value.startswith(marks[action]) for value in values)
+    # A generalized number or date has become text; a text may be its own group's only value.
+    return action == "generalize" or any("*" in value or "[" in value for value in values) or not values
+
+
 def actions_digest(ws: Workspace, dataset: str) -> str:
     """Digest what admission does to a dataset; "" for nothing. The same bytes under other actions become another table."""
     terms = Governance(ws).terms(dataset)
@@ -65,7 +89,8 @@ def key_purpose(purposes: tuple[str, ...]) -> str:
     return "+".join(sorted(purposes)) or "any"
 
 
-HIDDEN = "***"
+HIDDEN: Final = "***"
+_LOOKED_AT: Final = 50  # rows
 
 
 def _actions(terms: Terms) -> dict[str, str]:
