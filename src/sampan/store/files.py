@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from sampan.errors import StoreUnavailable
 from sampan.store import copying
 
 READ_ONLY = 0o444
+_FLUSHERS = 8
 PIPELINED_BYTES = 64 << 20  # a larger file is digested and flushed while it is being copied
 _HINTS = {
     errno.ENOSPC: "free some space, or let `sampan gc` remove what nothing needs",
@@ -160,19 +161,48 @@ class Batch:
         return path
 
     def _commit(self) -> None:
-        for temporary, _ in self._staged:
-            _fsync(temporary)
+        _sync_all([temporary for temporary, _ in self._staged])
         folders: dict[Path, None] = {}
         for temporary, target in self._staged:
             for made in _make_folder(target.parent):
                 folders[made.parent] = None
             temporary.replace(target)
             folders[target.parent] = None
-        for folder in folders:
-            sync_folder(folder)
+        _sync_all([*folders])
 
 
 _FICLONE = 0x40049409
+
+
+def _sync_all(paths: Sequence[Path]) -> None:
+    """Flush several files or folders at once: the file system then writes its journal once for all, not once for each."""
+    if len(paths) < 2:
+        for path in paths:
+            _fsync(path)
+        return
+    failed: list[BaseException] = []
+    waiting = iter(paths)
+    lock = threading.Lock()
+
+    def flush() -> None:
+        while not failed:
+            with lock:
+                path = next(waiting, None)
+            if path is None:
+                return
+            try:
+                _fsync(path)
+            except BaseException as error:  # noqa: BLE001  # raised below, in the caller's thread
+                failed.append(error)
+
+    threads = [threading.Thread(target=flush, daemon=True) for _ in range(min(_FLUSHERS, len(paths)) - 1)]
+    for thread in threads:
+        thread.start()
+    flush()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def flush_in_background(path: Path) -> threading.Thread:

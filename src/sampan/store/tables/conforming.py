@@ -8,7 +8,7 @@ from sampan.errors import ParameterError
 from sampan.store.tables import parts
 
 
-def conform(frame: pl.DataFrame | pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
+def conform(frame: pl.DataFrame | pl.LazyFrame, schema: pl.Schema) -> pl.DataFrame | pl.LazyFrame:
     """Bring new rows into the table's columns. Raises ParameterError naming every column that is missing, unknown or of another type."""
     given = frame.collect_schema()
     faults = [f"{name}: missing (the table has {dtype})" for name, dtype in schema.items() if name not in given]
@@ -25,4 +25,7 @@ def conform(frame: pl.DataFrame | pl.LazyFrame, schema: pl.Schema) -> pl.LazyFra
         )
     # A column without any value has no type of its own; it takes the table's.
     untyped = [parts.exactly([name]).cast(dtype) for name, dtype in schema.items() if isinstance(given[name], pl.Null)]
-    return frame.lazy().select(parts.exactly(schema.names())).with_columns(untyped)
+    if isinstance(frame, pl.DataFrame) and not untyped:
+        return pl.DataFrame([frame.get_column(name) for name in schema.names()]) if schema else frame
+    ordered = frame.lazy().select(parts.exactly(schema.names())).with_columns(untyped)
+    return ordered.collect() if isinstance(frame, pl.DataFrame) else ordered

@@ -83,7 +83,8 @@ class Tables:
         parts.check_storable(schema)
         with self.blobs.batch() as batch:
             written = [self._write_part(batch, piece) for piece in parts.cut(frame, parts.part_rows(len(schema)))]
-            return self._commit(batch, manifest.build(self._put_schema(batch, schema), written, batch.put_small), schema)
+            columns = parts.encode_schema(schema)
+            return self._commit(batch, manifest.build(batch.put(columns), written, batch.put_small), columns)
 
     def adopt(self, path: Path, *, link: str = "copy") -> TableVersion:
         """Take an existing Parquet file as a table, its bytes unchanged. See `LocalBlobs.adopt_file` for `link` and errors.
@@ -99,7 +100,7 @@ class Tables:
         with self.blobs.batch() as batch:
             columns = footer.without_rows()
             found = manifest.build(batch.put(columns), [Part(base, footer.n_rows, size)], batch.put_small)
-            return _describe(batch.put(manifest.encode(found)), found, columns)
+            return self._commit(batch, found, columns)
 
     def append(self, base: Digest, frame: Frame) -> TableVersion:
         """Add rows at the end; only they are written. Columns may come in any order.
@@ -111,12 +112,12 @@ class Tables:
         from sampan.store.tables import parts
         from sampan.store.tables.conforming import conform
 
-        before, schema = self._manifest(base), self._schema(base)
+        before, described, schema = self._opened(base)
         added = conform(frame, schema)
         with self.blobs.batch() as batch:
             new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
             after = manifest.extend(before, new, self.blobs.read, batch.put_small)
-            return self._commit(batch, after, schema)
+            return self._commit(batch, after, described)
 
     def delete(self, base: Digest, rows: pl.Expr | Sequence[int]) -> TableVersion:
         """Leave rows out of a new version, writing only which ones.
@@ -131,11 +132,11 @@ class Tables:
         """
         from sampan.store.tables import edits
 
-        before, schema = self._manifest(base), self._schema(base)
+        before, described, schema = self._opened(base)
         numbers = edits.numbers_of(rows, self.scan(base), before.n_rows)
         with self.blobs.batch() as batch:
             left = edits.without_rows(self._parts(before), numbers, self.blobs, batch.put_small)
-            return self._commit(batch, manifest.build(before.schema, left, batch.put_small), schema)
+            return self._commit(batch, manifest.build(before.schema, left, batch.put_small), described)
 
     def overlay(self, base: Digest, columns: pl.DataFrame) -> TableVersion:
         """Add or replace columns, row for row; only these columns are written.
@@ -152,7 +153,7 @@ class Tables:
 
         from sampan.store.tables import edits, parts
 
-        before, schema = self._manifest(base), self._schema(base)
+        before, described, schema = self._opened(base)
         parts.check_storable(columns.schema)
         if columns.height != before.n_rows:
             raise ParameterError(
@@ -162,7 +163,8 @@ class Tables:
         after = pl.Schema({**schema, **columns.schema})
         with self.blobs.batch() as batch:
             laid = edits.with_columns(self._parts(before), columns, self.blobs, batch.put)
-            return self._commit(batch, manifest.build(self._put_schema(batch, after), laid, batch.put_small), after)
+            columns_after = parts.encode_schema(after)
+            return self._commit(batch, manifest.build(batch.put(columns_after), laid, batch.put_small), columns_after)
 
     def join(self, base: Digest, columns: pl.DataFrame, *, key: Sequence[str]) -> TableVersion:
         """Add or replace columns by key; only these columns are written. Rows without a partner keep what they have, or get null.
@@ -188,21 +190,21 @@ class Tables:
         from sampan.store.tables import edits, parts
         from sampan.store.tables.conforming import conform
 
-        before, schema = self._manifest(base), self._schema(base)
+        before, described, schema = self._opened(base)
         edits.check_key(key, schema)
-        added = conform(frame, schema).collect()
+        added = conform(frame, schema).lazy().collect()
         edits.check_unique(added, key, "the new rows")
         replaced = edits.rows_with_keys(self.scan(base), added.select(parts.exactly(key)), key)
         with self.blobs.batch() as batch:
             left = edits.without_rows(self._parts(before), replaced, self.blobs, batch.put_small)
             new = [self._write_part(batch, piece) for piece in parts.cut(added, parts.part_rows(len(schema)))]
-            return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), schema)
+            return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), described)
 
     def compact(self, base: Digest) -> TableVersion:
         """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
         from sampan.store.tables import edits, parts
 
-        before, schema = self._manifest(base), self._schema(base)
+        before, described, schema = self._opened(base)
         n_rows = parts.part_rows(len(schema))
         with self.blobs.batch() as batch:
             after: list[Part] = []
@@ -212,7 +214,7 @@ class Tables:
                     after += [self._write_part(batch, piece) for piece in parts.cut(rows, n_rows)]
                 else:
                     after += group
-            return self._commit(batch, manifest.build(before.schema, after, batch.put_small), schema)
+            return self._commit(batch, manifest.build(before.schema, after, batch.put_small), described)
 
     # -- reading
 
@@ -404,10 +406,13 @@ class Tables:
 
         return parts.decode_schema(self.blobs.read(self._manifest(version).schema))
 
-    def _put_schema(self, batch: Writes, schema: pl.Schema) -> Digest:
+    def _opened(self, version: Digest) -> tuple[Manifest, bytes, pl.Schema]:
+        """Read what an edit begins with: the manifest, and the columns as they are stored and as Polars knows them."""
         from sampan.store.tables import parts
 
-        return batch.put(parts.encode_schema(schema))
+        found = self._manifest(version)
+        described = self.blobs.read(found.schema)
+        return found, described, parts.decode_schema(described)
 
     def _write_part(self, batch: Writes, rows: pl.DataFrame) -> Part:
         from sampan.store.tables import parts
@@ -415,10 +420,8 @@ class Tables:
         data = parts.encode(rows)
         return Part(batch.put(data), rows.height, len(data))
 
-    def _commit(self, batch: Writes, found: Manifest, schema: pl.Schema) -> TableVersion:
-        from sampan.store.tables import parts
-
-        return _describe(batch.put(manifest.encode(found)), found, parts.encode_schema(schema))
+    def _commit(self, batch: Writes, found: Manifest, columns: bytes) -> TableVersion:
+        return _describe(batch.put(manifest.encode(found)), found, columns)
 
 
 @contextmanager
