@@ -171,9 +171,11 @@ def test_a_table_without_rows_breaks_only_what_needs_rows() -> None:
 
 def test_a_group_missing_together_is_noted_with_what_else_is_missing() -> None:
     frame = pl.DataFrame({"a": [1, None, None], "b": ["x", None, None], "d": [None, None, 5]})
-    notes = check_table(Contract(name="t"), frame).notes
+    rules = tuple(NullShare(column=name, max_share=1.0) for name in frame.columns)
+    notes = check_table(Contract(name="t", rules=rules), frame).notes
 
     assert [(n.count, n.columns) for n in notes] == [(2, ("a", "b"))]
+    assert check_table(Contract(name="t"), frame).notes == ()  # no rule speaks of these columns, so they are not read
 
 
 def test_all_rules_are_one_select_and_the_lazy_table_gives_the_same(some_flights: pl.DataFrame) -> None:

@@ -45,7 +45,7 @@ def check_table(
     """Check a table.
 
     `tables` are those that references and queries lead to, `checks` what custom rules name, `now` the moment freshness is judged at.
-    A rule that cannot be judged (no such table, no `now`) is a note, never a silent pass.
+    A rule that cannot be judged (no such table, no `now`) is a note, never a silent pass. Columns without a rule are not read.
 
     Raises
     ------
@@ -120,10 +120,13 @@ def _structural(check: str, column: str, message: str) -> Finding:
 
 def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[list[Finding], int]:
     """Compute every rule's cells in one pass, then fetch example rows of the broken ones and of columns that are missing together."""
-    absences = Absences(lazy)
+    # Only columns that a rule speaks of are read: a pass costs what the contract asks.
+    asked = {column for one in measures for column in columns_of(one.rule)}
+    spoken = [name for name in schema if name in asked]
+    absences = Absences(lazy.select(spoken))
     cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
     cells += [cell.alias(f"absent.{i}") for i, cell in enumerate(absences.cells)]
-    nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in schema]
+    nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in spoken]
     computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
     n_rows = int(computed["\0n"])
     findings = []
@@ -132,7 +135,7 @@ def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) ->
         if told is not None and told.count and one.marks is not None:
             told = msgspec.structs.replace(told, examples=example_rows(lazy, one.marks, told.columns, schema))
         findings.extend([told] if told is not None else [])
-    n_null = {name: int(computed[f"\0null {name}"]) for name in schema}
+    n_null = {name: int(computed[f"\0null {name}"]) for name in spoken}
     for absence in absences.found([computed[f"absent.{i}"] for i in range(len(absences.cells))], n_null, n_rows):
         findings.append(_note_absence(absence, lazy, schema, n_null[absence.columns[0]], n_rows))
     return findings, n_rows
