@@ -35,7 +35,7 @@ N_SPANS: Final = 5
 N_FOLDS: Final = 3
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
-_AGREEING: Final = 0.3
+_AGREEING: Final = 0.4
 _LOST_STRENGTH: Final = 0.5  # of the usual AUC above one half
 _BLIND: Final = 0.55  # where even trusted rows are not told apart this well, labels cannot be judged
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sampan.evaluation.admission.learner import CrossFit, Learner
 from sampan.evaluation.admission.table import Floats, Matrix, Rows, Table
 from sampan.evaluation.admission.usual import Chart, chart
-from sampan.stats.ranking import auc, mid_ranks
+from sampan.stats.ranking import auc
 
 _MOST_ROWS: Final = 3000
 _MIN_ROWS: Final = 100
@@ -82,18 +82,12 @@ def _still_columns(table: Table, spans: list[Rows]) -> Rows:
     still = []
     for column in range(len(table.names)):
         values = table.matrix[: table.n_base, column]
-        moves = _runs(values) or any(_separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans)
+        moves = table.runs(column) or any(
+            _separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans
+        )
         if not moves:
             still.append(column)
     return np.array(still, dtype=np.intp)
-
-
-def _runs(values: NDArray[np.float32]) -> bool:
-    """Say whether a column is a running number or a time: later rows have greater (or smaller) values."""
-    ranks = mid_ranks(np.nan_to_num(values.astype(np.float64)))
-    if ranks.min() == ranks.max():
-        return False
-    return abs(float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])) > _MOVING
 
 
 def _separation(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:

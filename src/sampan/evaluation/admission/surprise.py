@@ -22,7 +22,8 @@ from sampan.stats.bootstrap import Estimate
 _MIN_ROWS: Final = 25
 _MIN_KNOWLEDGE: Final = 3.0  # sum of (1 - 2p)^2: so many rows' worth of certainty
 _N_BINS: Final = 8
-_TURNED: Final = 0.2  # a value's labels are called wrong where at least this share is, beyond the batch's own
+_SUREST: Final = 0.02  # among few rows of one value, no model is surer than this
+_TURNED: Final = 0.3  # a value's labels are called wrong where at least this share is, beyond the batch's own
 _ALPHA: Final = 0.001
 
 
@@ -81,7 +82,7 @@ def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats, know
     ----------
     known : the arriving rows to look at, shape (n_batch,)
     """
-    arriving, chances = table.batch[known], batch_chances[known]
+    arriving, chances = table.batch[known], np.clip(batch_chances[known], _SUREST, 1 - _SUREST)
     overall = max(wrong_share(table.labels[arriving], chances).value or 0.0, 0.0)
     found: list[tuple[float, WrongSlice]] = []
     groupings = [_groups(table, column) for column in range(len(table.names))]

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.stats.ranking import mid_ranks
+
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -21,6 +23,7 @@ Rows = NDArray[np.intp]
 MOST_VALUES: Final = 2000  # a text column of more values is read as names of rows
 _NAMES_SHARE: Final = 0.2  # so is one with more values than this share of the rows
 _WIDEST_VECTOR: Final = 1024
+_RUNNING: Final = 0.9  # rank correlation with the rows' order
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,13 @@ class Table:
         """Count rows that differ in another column than this one: the twenty rooms of one travel group are one fact."""
         others = np.delete(self.matrix[rows], besides, axis=1)
         return len(np.unique(np.nan_to_num(others, nan=-1e30), axis=0)) if others.shape[1] else len(rows)
+
+    def runs(self, column: int) -> bool:
+        """Say whether a column is a running number or a time: later trusted rows have greater (or smaller) values."""
+        ranks = mid_ranks(np.nan_to_num(self.matrix[: self.n_base, column].astype(np.float64)))
+        if ranks.min() == ranks.max():
+            return False
+        return abs(float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])) > _RUNNING
 
     def unseen(self, *, besides: int = -1) -> NDArray[np.bool_]:
         """Mark arriving rows with a category that no trusted row has, in another column than `besides`; shape (n_batch,)."""
