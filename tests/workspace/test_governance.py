@@ -288,3 +288,31 @@ def test_reading_in_a_program_is_a_use(ws: Workspace) -> None:
     assert len(sp.data("small", project=ws.root, purpose="care")) == 2
     with pytest.raises(PolicyRefused, match="not for ads"):
         sp.data("small", project=ws.root, purpose="ads")
+
+
+def test_terms_in_a_contracts_custom_properties_hold(ws: Workspace) -> None:
+    ws.data.infer("orders")
+    file = ws.root / "contracts" / "orders.yaml"
+    text = file.read_text()
+    said = (
+        "  - property: purposes\n    value: [lateness]\n  - property: bases\n    value: {lateness: consent}\n  - property: regions\n    value: [vn]\n"
+        "  - property: licence\n    value: CC-BY-NC-4.0\n"
+    )
+    text += f"customProperties:\n{said}" if "\ncustomProperties:" not in text else ""
+    assert text.count("\ncustomProperties:") == 1
+    column = "      - name: shop\n        logicalType: string\n"
+    assert column in text
+    extra = "        customProperties:\n          - property: protected\n            value: true\n          - property: pii\n            value: other\n"
+    file.write_text(text.replace(column, column + extra))
+
+    shown = ws.policy.show("orders")
+
+    assert {(s.what, s.value, s.said_by) for s in shown.statements} == {
+        ("only for", "lateness", "contracts/orders.yaml"),
+        ("lawful basis", "lateness: consent", "contracts/orders.yaml"),
+        ("only in", "vn", "contracts/orders.yaml"),
+        ("license", "CC-BY-NC-4.0", "contracts/orders.yaml"),
+    }
+    assert [(c.column, c.pii, c.protected) for c in shown.columns] == [("shop", "other", True)]
+    with pytest.raises(PolicyRefused):
+        require_allowed(ws, [ws.catalog.resolve("orders")])
