@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from sampan.workspace.data_contracts import Contracts
+from sampan.workspace.operation import operations
 from sampan.workspace.workspace import Workspace
 
 ORDERS = pl.DataFrame({"id": range(60), "shop": ["s0", "s1", "s2"] * 20, "paid": [float(i % 7) for i in range(60)]})
@@ -59,3 +60,7 @@ def test_drafting_and_checking_count_the_same_rules(ws: Workspace) -> None:
     (checked,) = ws.data.check(["orders"]).tables
 
     assert ws.data.infer("orders").n_rules == checked.n_rules
+
+
+def test_every_verb_of_contracts_is_an_operation() -> None:
+    assert {"infer", "check", "contract", "save-contract", "import-rules", "export-rules"} <= set(operations("data"))

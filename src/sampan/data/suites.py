@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sampan.data.contract import AnyRule, Column, Contract
+from sampan.data.contract import AnyRule, Column, Contract, all_rules
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ def take_in(contract: Contract, suite: Suite, *, source: str) -> Taken:
         elif column.required and not known.required:
             here[column.name] = msgspec.structs.replace(known, required=True)
     why = f"taken in from {source}"
-    present = {_bare(rule) for rule in contract.rules}
+    present = {_bare(rule) for rule in all_rules(contract)}
     added = tuple(msgspec.structs.replace(rule, why=rule.why or why) for rule in suite.rules if _bare(rule) not in present)
     return Taken(contract=msgspec.structs.replace(contract, columns=tuple(here.values()), rules=(*contract.rules, *added)), added=added)
 

@@ -58,6 +58,7 @@ class Checking(DataRoom):
         self.contracts.write(node.name, text)
         return msgspec.structs.replace(answer, written=True)
 
+    @operation()
     def check(self, refs: Names | None = None) -> Checked:
         """Check datasets against their contracts; exit code 3 if a blocking rule is broken.
 
