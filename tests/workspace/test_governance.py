@@ -106,6 +106,24 @@ def test_a_protected_column_reaches_slices_and_never_the_learner(ws: Workspace) 
         later.model.package("orders-late")
 
 
+def test_a_protected_column_that_is_only_a_slice_trains_and_its_groups_are_reported(ws: Workspace) -> None:
+    plain_view = (
+        "from small_package import orders, late\n"
+        "plain_view = sp.view('plain', on='orders', columns=orders, key=['order'], slices=['shop'], moment=orders.at, label=late,\n"
+        "                     features={'x1': orders.x1, 'x2': orders.x2})\n"
+    )
+    ws.policy.declare("orders", owner="ana", protected=["shop"])
+    file = write_training(ws.root, plain_view + FIT.replace("features=orders_view", "features=plain_view"))
+
+    trained = ws.model.train(file, trials=1)
+
+    model = ws.catalog.resolve(trained.model.ref, kind="model")
+    report = next(ws.catalog.node(e.dst) for e in ws.catalog.edges_from(model.id) if ws.catalog.node(e.dst).kind == "report")
+    assert "shop" not in model.facts["learns"]["orders"]
+    assert "shop" in model.facts["reads"]["orders"]
+    assert "north" in str(report.facts)
+
+
 def test_leave_is_asked_for_granted_shown_and_ends(ws: Workspace) -> None:
     ws.policy.declare("orders", owner="ana", purposes=["lateness"])
     node = ws.catalog.resolve("orders")
@@ -295,14 +313,17 @@ def test_terms_in_a_contracts_custom_properties_hold(ws: Workspace) -> None:
     file = ws.root / "contracts" / "orders.yaml"
     text = file.read_text()
     said = (
-        "  - property: purposes\n    value: [lateness]\n  - property: bases\n    value: {lateness: consent}\n  - property: regions\n    value: [vn]\n"
+        "  - property: purposes\n    value: [lateness]\n  - property: bases\n    value: {lateness: consent}\n"
+        "  - property: regions\n    value: [vn]\n"
         "  - property: licence\n    value: CC-BY-NC-4.0\n"
     )
     text += f"customProperties:\n{said}" if "\ncustomProperties:" not in text else ""
     assert text.count("\ncustomProperties:") == 1
     column = "      - name: shop\n        logicalType: string\n"
     assert column in text
-    extra = "        customProperties:\n          - property: protected\n            value: true\n          - property: pii\n            value: other\n"
+    indent = " " * 10
+    lines = ["        customProperties:", f"{indent}- property: protected", f"{indent}  value: true"]
+    extra = "\n".join([*lines, f"{indent}- property: pii", f"{indent}  value: other", ""])
     file.write_text(text.replace(column, column + extra))
 
     shown = ws.policy.show("orders")

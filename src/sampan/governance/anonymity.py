@@ -58,13 +58,13 @@ def generalize(frame: pl.DataFrame, quasi: Sequence[str], *, k: int) -> pl.DataF
     if frame.height < k:
         return frame.with_columns(pl.lit(ALL).alias(name) for name in quasi)
     codes = [_codes(column) for column in columns]
-    labels: list[list[str]] = [[ALL] * frame.height for _ in columns]
-    for rows in _groups(np.stack([each for each, _ in codes]), k):
+    group_of = np.zeros(frame.height, np.int64)
+    labels: list[list[str]] = [[] for _ in columns]
+    for number, rows in enumerate(_groups(np.stack([each for each, _ in codes]), k)):
+        group_of[rows] = number
         for at, (code, values) in enumerate(codes):
-            label = _label([values[c] for c in np.unique(code[rows])])
-            for row in rows:
-                labels[at][row] = label
-    return frame.with_columns(pl.Series(name, texts) for name, texts in zip(quasi, labels, strict=True))
+            labels[at].append(_label([values[c] for c in np.unique(code[rows])]))
+    return frame.with_columns(pl.Series(name, texts).gather(group_of) for name, texts in zip(quasi, labels, strict=True))
 
 
 def _codes(column: pl.Series) -> tuple[NDArray[np.int64], list[Any]]:

@@ -11,7 +11,7 @@ import polars as pl
 from sampan.governance.anonymity import generalize
 from sampan.governance.detection import redact
 from sampan.governance.masks import mask
-from sampan.governance.pseudonyms import CIPHER, PSEUDONYM, cipher_of, pseudonym
+from sampan.governance.pseudonyms import CIPHER, PSEUDONYM, cipher_of, pseudonyms_of
 from sampan.governance.terms import DEFAULT_K
 
 
@@ -49,7 +49,7 @@ def apply(frame: pl.DataFrame, protection: Protection, *, key: bytes = b"") -> p
 
 def _change(action: str, column: str, pii: str, key: bytes) -> Callable[[Any], str]:
     if action == "pseudonym":
-        return _unless_begun(PSEUDONYM, lambda value: pseudonym(key, value, pii))
+        return _unless_begun(PSEUDONYM, pseudonyms_of(key, pii))
     if action == "encrypt":
         return _unless_begun(CIPHER, cipher_of(key, column))
     if pii == "free-text":

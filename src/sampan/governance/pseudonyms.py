@@ -38,11 +38,20 @@ def pseudonym(key: bytes, value: object, pii: str = "") -> str:
     >>> pseudonym(bytes(32), "Ana@Example.com", "email") == pseudonym(bytes(32), " ana@example.com", "email")
     True
     """
-    text = unicodedata.normalize("NFC", str(value).strip())
-    if pii == "email":
-        text = text.casefold()
-    digest = hmac.digest(_derive(key, "pseudonym"), f"{pii}\x00{text}".encode(), "sha256")
-    return PSEUDONYM + base64.b32encode(digest[:_SHOWN_BYTES]).decode().rstrip("=").lower()
+    return pseudonyms_of(key, pii)(value)
+
+
+def pseudonyms_of(key: bytes, pii: str) -> Callable[[object], str]:
+    """Return what gives the values of a class their pseudonyms."""
+    secret, head = _derive(key, "pseudonym"), f"{pii}\x00"
+
+    def name(value: object) -> str:
+        text = unicodedata.normalize("NFC", str(value).strip())
+        text = text.casefold() if pii == "email" else text
+        digest = hmac.digest(secret, (head + text).encode(), "sha256")
+        return PSEUDONYM + base64.b32encode(digest[:_SHOWN_BYTES]).decode().rstrip("=").lower()
+
+    return name
 
 
 def cipher_of(key: bytes, column: str) -> Callable[[object], str]:

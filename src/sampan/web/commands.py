@@ -62,7 +62,10 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on (default: a free one)")
     def command(service: str, host: str, port: int) -> None:
         from sampan.web.inference_server import serve as serve_service
+        from sampan.workspace.workspace import Workspace
 
+        with Workspace.open(project) as workspace:
+            workspace.service.require_allowed(service)
         serve_service(Path(project), service, host=host, port=port)
 
     return _run(command, arguments, "sampan serve")

@@ -7,6 +7,7 @@ them hold. A thing derived from datasets (a dataset, a model, a package) may do 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 DATASET: Final = "dataset"
 REGION_VARIABLE: Final = "SAMPAN_REGION"
 # The edges along which content flows. That a thing was judged, checked or watched by another passes nothing on.
-_DERIVED: Final = frozenset({"input", "output", "trained_on", "derived_from", "packaged_as", "deployed_as"})
+_DERIVED: Final = frozenset(
+    {"input", "output", "trained_on", "derived_from", "packaged_as", "deployed_as", "repaired_from", "held_from", "erased_from"}
+)
 _NAMED: Final = frozenset({DATASET, "model", "package"})  # kinds that may have terms of their own
 _MANY: Final = 1000
+_SAYS_TERMS: Final = re.compile(
+    rb"property:\s*['\"]?(?:owner|ask|licen[cs]e|conditions|purposes|not_for|bases|regions|expires|keep_days|k|pii|protected|action)\b"
+)
 _SAID_OF_TABLES: Final = ("ask", "license", "conditions", "purposes", "not_for", "bases", "regions", "expires", "keep_days", "k")
 
 
@@ -313,7 +319,7 @@ def _terms_of_column(column: Any) -> ColumnTerms:
 
 def _may_say_terms(text: bytes) -> bool:
     """Say whether reading a contract could find terms: drafts of thousands of columns have none, and are not parsed for nothing."""
-    return b"customProperties" in text
+    return bool(_SAYS_TERMS.search(text))
 
 
 def _reached(start: Node, graph: Graph) -> list[str]:

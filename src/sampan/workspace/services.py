@@ -264,6 +264,17 @@ class Services(Room):
             else (),
         )
 
+    def require_allowed(self, name: str) -> None:
+        """Refuse to serve what a service routes to, where the terms of its data forbid it.
+
+        Raises
+        ------
+        PolicyRefused : naming the rule, the owner and how to ask.
+        """
+        for alias, node in self._aliases(name).items():
+            if alias != "previous":
+                self._require_allowed(self.ws.catalog.node(str(self.ws.catalog.node(node).facts["package"])))
+
     def serve_command(self, name: str, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
         """Return the command that runs a service's server in the foreground."""
         return process.server_command(self.ws.root, name, host=host, port=port)
