@@ -132,8 +132,8 @@ def _one_verdict_a_cell(suspects: Iterable[Suspect], frame: pl.DataFrame, column
     best = every.sort("place", "row", "known", "confidence", descending=[False, False, True, True]).unique(
         ["row", "place"], keep="first", maintain_order=True
     )
-    texts = {column.name: column.texts() for column in columns}
-    values = [part.with_columns(texts[part["column"][0]].gather(part["row"]).alias("value")) for part in best.partition_by("place")]
+    by_name = {column.name: column for column in columns}
+    values = [part.with_columns(by_name[part["column"][0]].texts(part["row"]).alias("value")) for part in best.partition_by("place")]
     return pl.concat(values).sort("row", "place").select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
 
 

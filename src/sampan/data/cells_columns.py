@@ -72,10 +72,14 @@ class Column:
         found = [order[starts[code] : starts[code + 1]] for code in codes]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
-    def texts(self) -> pl.Series:
-        """Return every row's value as text, null where it is missing."""
-        words = pl.Series("value", self.words, dtype=pl.String)
-        return words.gather(pl.Series(self.codes).replace(MISSING, None).cast(pl.UInt32))
+    def texts(self, rows: pl.Series) -> pl.Series:
+        """Return these rows' values as texts, null where they are missing."""
+        codes = pl.Series(self.codes[rows.to_numpy()]).replace(MISSING, None).cast(pl.UInt32)
+        return self.values.gather(codes).cast(pl.String)
+
+    def codes_matching(self, pattern: str) -> list[int]:
+        """Return the codes of the texts in which a regular expression is found."""
+        return [int(code) for code in self.values.str.contains(pattern).arg_true()]
 
 
 def read_columns(frame: pl.DataFrame) -> list[Column]:

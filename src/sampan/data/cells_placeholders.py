@@ -14,9 +14,9 @@ from sampan.data.cells_columns import Column, Suspect
 # Words that mean "missing" wherever they stand, and those that only do so among numbers and dates.
 _ALWAYS = frozenset({"n/a", "#n/a", "n.a.", "n.a", "<na>", "null", "(null)", "nan", "#null!", "#value!", "#div/0!", "?", "???", "\\n"})
 _AMONG_NUMBERS = frozenset({"na", "none", "nil", "-", "--", "---", ".", "..", "unknown", "unk", "missing", "tbd", "tba"})
-_MOSTLY = 0.5  # of the other values are numbers or dates
 _MOST_WORDS = 3
-_NUMERIC = re.compile(r"^\s*[-+]?[\d.,:/\- ]*\d[\d.,:/\- ]*(?:%|[ap]\.?m\.?)?\s*$", re.IGNORECASE)
+_NUMBERS = 0.95  # of the other values are numbers or dates
+_NUMERIC = r"(?i)^\s*[-+]?[\d.,:/\- ]*\d[\d.,:/\- ]*(?:%|[ap]\.?m\.?)?\s*$"
 _NINES = re.compile(r"^-?9{2,}(?:\.0+|\.9+)?$")
 _DATES = frozenset({(1900, 1, 1), (1899, 12, 30), (1899, 12, 31), (1970, 1, 1), (1, 1, 1), (9999, 12, 31), (2099, 12, 31), (9999, 1, 1)})
 _MIN_COUNT = 3
@@ -43,21 +43,21 @@ def find_placeholders(columns: Sequence[Column]) -> Iterator[Suspect]:
 
 
 def _words(column: Column) -> list[int]:
-    folded = [word.strip().casefold() for word in column.words]
-    always = [code for code, word in enumerate(folded) if word in _ALWAYS]
-    maybe = [code for code, word in enumerate(folded) if word in _AMONG_NUMBERS]
+    folded = column.values.str.strip_chars().str.to_lowercase()
+    always = [int(code) for code in folded.is_in(list(_ALWAYS)).arg_true()]
+    maybe = [int(code) for code in folded.is_in(list(_AMONG_NUMBERS)).arg_true()]
+    if not maybe or len(maybe) > _MOST_WORDS:
+        return always
     rest = np.ones(len(folded), dtype=bool)
     rest[always + maybe] = False
-    numeric = np.array([bool(_NUMERIC.match(word)) for word in column.words]) & rest
+    numeric = column.values.str.contains(_NUMERIC).to_numpy() & rest
     n_rest, n_numeric = int(column.counts[rest].sum()), int(column.counts[numeric].sum())
-    if len(maybe) > _MOST_WORDS or not n_rest or n_numeric < 0.95 * n_rest or _is_measured(column, rest):
-        maybe = []
-    return always + maybe
+    return always + maybe if n_rest and n_numeric >= _NUMBERS * n_rest and not _is_measured(column, rest) else always
 
 
 def _is_measured(column: Column, rest: np.ndarray) -> bool:
     """Say whether the other values are too few to know what the column holds."""
-    return int(rest.sum()) < 3 or int(column.counts[rest].sum()) < _MOSTLY * _MIN_ROWS
+    return int(rest.sum()) < 3 or int(column.counts[rest].sum()) < _MIN_ROWS / 2
 
 
 def _numbers(column: Column) -> list[int]:

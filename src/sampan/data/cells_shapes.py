@@ -87,16 +87,15 @@ def _digits_in_words(column: Column) -> list[int]:
 
 
 def _damaged(column: Column) -> Iterator[Suspect]:
-    for code, word in enumerate(column.words):
-        if _DAMAGE.search(word):
-            yield Suspect(
-                column=column.name,
-                kind="encoding",
-                rows=np.sort(column.rows_of([code])),
-                repair=_decoded_anew(word),
-                reason="the text was decoded wrongly",
-                confidence=0.95,
-            )
+    for code in column.codes_matching(_DAMAGE.pattern):
+        yield Suspect(
+            column=column.name,
+            kind="encoding",
+            rows=np.sort(column.rows_of([code])),
+            repair=_decoded_anew(str(column.values[code])),
+            reason="the text was decoded wrongly",
+            confidence=0.95,
+        )
 
 
 def _decoded_anew(word: str) -> str | None:

@@ -24,6 +24,7 @@ _REMARK = re.compile(r"^\s*(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]{1,12}\.?)[\s,(]+[\w\
 _MOSTLY = 0.6  # of the values are a number, with or without a unit
 _DOMINANT = 0.9  # of the values with a unit spell it this way
 _MIN_ROWS = 20
+_SOME = 1_000
 _MOST_UNITS = 12
 _ALIKE = 0.6  # similarity of a misspelled unit
 _DIGITS = 12  # 0.055999999999999994 % is 0.056 %
@@ -64,6 +65,8 @@ def find_units(columns: Sequence[Column]) -> Iterator[Suspect]:
 
 
 def _written_units(column: Column) -> Iterator[Suspect]:
+    if not _may_have_units(column):
+        return
     measures = {code: m for code, word in enumerate(column.words) if (m := _read(word)) is not None}
     n_read = int(column.counts[list(measures)].sum()) if measures else 0
     spelled: Counter[str] = Counter()
@@ -83,6 +86,12 @@ def _written_units(column: Column) -> Iterator[Suspect]:
         yield from _with_unit(column, measures, top, spelled)
     elif len({_folded(unit) for unit in spelled}) < len(spelled) and n_plain <= (1 - _DOMINANT) * n_read:
         yield from _without_unit(column, measures, "the unit is spelled in several ways; it belongs into the column's name", {})
+
+
+def _may_have_units(column: Column) -> bool:
+    """Say whether most of some of the values begin with a number: a column of names is not read word by word."""
+    some = column.values.gather_every(max(1, len(column.values) // _SOME))
+    return float(some.str.contains(r"^\s*[-+.]?\d").mean() or 0.0) >= _MOSTLY / 2  # type: ignore[arg-type]  # the mean of truth values
 
 
 def _read(word: str) -> _Measure | None:
