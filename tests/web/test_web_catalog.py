@@ -1,0 +1,77 @@
+"""The catalogue's pages: search, what is asked of a dataset, and the cells that look wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from sampan.web import app
+from sampan.workspace.workspace import Workspace
+
+SIZES = ("12 oz", "12 oz.", "16 ounce")
+BEERS = "id,size,city\n" + "".join(f"{n},{SIZES[n % 3]},{'<b>Hanoj' if n == 50 else ('<b>Hanoi', 'Saigon')[n % 2]}\n" for n in range(90))
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    (tmp_path / "beers.csv").write_text(BEERS)
+    with Workspace.open(tmp_path, actor="ana") as workspace:
+        workspace.data.add(tmp_path / "beers.csv", key=["id"], owner="brewers")
+        yield workspace
+
+
+@pytest.fixture
+def client(ws: Workspace) -> TestClient:
+    return TestClient(app.create_app(ws), base_url="http://127.0.0.1:4140")
+
+
+def test_a_search_shows_what_fits_and_why(client: TestClient) -> None:
+    page = client.get("/data?q=town").text
+
+    assert "What fits" in page
+    assert "column city" in page
+    assert "No dataset fits." in client.get("/data?q=volcano").text
+
+
+def test_a_dataset_answers_what_is_asked_of_it(client: TestClient, ws: Workspace) -> None:
+    ws.data.describe("beers", label_cost="0.40 EUR a row", kpis=["<i>turnover"])
+    page = client.get("/data/beers").text
+
+    for told in (
+        "Where is it from?",
+        "Who may use it?",
+        "brewers",
+        "0.40 EUR a row",
+        "&lt;i&gt;turnover",
+        "/ 100",
+        "sampan data infer beers",
+    ):
+        assert told in page
+
+
+def test_cells_that_look_wrong_are_shown_with_their_repairs_once_somebody_looked(client: TestClient, ws: Workspace) -> None:
+    before = client.get("/data/beers").text
+    ws.data.errors("beers")
+    after, cells = client.get("/data/beers").text, client.get("/data/beers@v1/cells").text
+
+    assert "Nobody looked for wrong cells yet" in before
+    assert "/data/beers%40v1/cells" in after
+    assert "&lt;b&gt;Hanoj" in cells
+    assert "&lt;b&gt;Hanoi" in cells
+
+
+def test_the_pages_are_in_vietnamese(client: TestClient, ws: Workspace) -> None:
+    ws.data.errors("beers")
+    page = client.get("/data/beers?lang=vi").text
+
+    for told in ("Trước khi dùng", "Tin được đến đâu?", "chưa có hợp đồng", "lỗi gõ", "số ô có vẻ sai"):
+        assert told in page
+
+
+def test_a_table_without_wrong_cells_says_so(client: TestClient, ws: Workspace) -> None:
+    ws.data.add_table({"n": list(range(50))}, name="numbers")
+
+    assert "No cell looks wrong." in client.get("/data/numbers/cells").text
