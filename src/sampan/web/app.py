@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from sampan.errors import MethodRefused, NotFound, NotSignedIn, SampanError
 from sampan.web import api, page
+from sampan.web.mlflow.routes import routes as mlflow_routes
 from sampan.web.security import Access, App, Guard, Scope
 from sampan.workspace.workspace import Workspace
 
@@ -55,7 +56,7 @@ def create_app(workspace: Workspace, *, access: Access | None = None) -> Guard:
 
 
 def _routes(workspace: Workspace) -> list[BaseRoute]:
-    found: list[BaseRoute] = [*api.routes(workspace)]
+    found: list[BaseRoute] = [*api.routes(workspace), *mlflow_routes(workspace)]
     if STATIC.is_dir():
         found.append(Mount("/static", StaticFiles(directory=STATIC)))
     return [*found, *page.routes(workspace)]

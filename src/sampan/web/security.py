@@ -26,6 +26,7 @@ Refuse = Callable[[SampanError, Scope], App]
 
 TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+UPLOADS = "/api/2.0/mlflow-artifacts/artifacts/"
 LOOPBACK_NAMES = frozenset({"localhost"})
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (
@@ -52,6 +53,12 @@ class Access:
     names: Collection[str] = field(default_factory=frozenset)
     any_address: bool = False
     body_bytes: int = 1 << 20
+    upload_bytes: int = 64 << 30  # where files are put, which are written to disk as they come
+
+    def limit_of(self, scope: Scope) -> int:
+        """Return how many bytes a request's body may have."""
+        is_upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
+        return self.upload_bytes if is_upload else self.body_bytes
 
 
 def new_token() -> str:
@@ -94,9 +101,10 @@ class Guard:
             if self.access.token and not self._signed_in(headers):
                 raise NotSignedIn("this server asks you to sign in", hint="open the address with ?token=… that the server printed")
             length = headers.get(b"content-length", "0")
-            if length.isdigit() and int(length) > self.access.body_bytes:
-                raise _too_large(self.access.body_bytes)
-            limited = _Limited(receive, self.access.body_bytes)
+            limit = self.access.limit_of(scope)
+            if length.isdigit() and int(length) > limit:
+                raise _too_large(limit)
+            limited = _Limited(receive, limit)
             await self.app(scope, limited, send)
         except SampanError as refusal:
             await self._refuse(refusal, scope)(scope, receive, send)

@@ -1,0 +1,98 @@
+"""What a search over runs reads: few columns of many runs to choose from, then everything of the few that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sampan.core.graph import MetricSummary
+from sampan.core.times import Millis
+from sampan.store import listing
+from sampan.store.database import Database, Session
+
+_FEW = 400  # nodes named in one statement
+
+
+class Candidate(NamedTuple):
+    """A run as a search sees it."""
+
+    pk: int
+    id: str
+    experiment: str
+    title: str
+    state: str
+    started: Millis
+    ended: Millis | None
+    actor: str
+
+
+class Details(NamedTuple):
+    """Everything logged to one run."""
+
+    params: dict[str, str]
+    metrics: list[MetricSummary]
+    tags: dict[str, str]
+
+
+class RunSearch:
+    """Reads runs by the thousand; each question is a few statements however many runs there are."""
+
+    def __init__(self, database: Database[Any]) -> None:
+        self._database = database
+
+    def candidates(self, experiments: Sequence[str]) -> list[Candidate]:
+        """Return every run of some experiments."""
+        sql = "select n.pk, n.id, r.experiment, r.title, n.state, r.started, r.ended, n.actor from run r join node n on n.pk = r.node"
+        found: list[Candidate] = []
+        with self._database.read() as session:
+            for some in _pieces(experiments):
+                rows = session.all(f"{sql} where r.experiment in ({_marks(some)})", *some)
+                found += [Candidate(*row) for row in rows]
+        return found
+
+    def last_metrics(self, key: str) -> dict[int, float]:
+        """Return the last value of a metric by run."""
+        sql = "select m.run, m.last from run_metric m where m.key = (select pk from metric_key where name = ?)"
+        with self._database.read() as session:
+            return {run: listing.number(last) for run, last in session.all(sql, key)}
+
+    def params(self, key: str) -> dict[int, str]:
+        """Return a parameter by run."""
+        with self._database.read() as session:
+            return dict(session.all("select p.run, p.value from run_param p where p.key = (select pk from key where name = ?)", key))
+
+    def tags(self, key: str) -> dict[int, str]:
+        """Return a tag by node."""
+        with self._database.read() as session:
+            return dict(session.all("select t.node, t.value from tag t where t.key = (select pk from key where name = ?)", key))
+
+    def details(self, pks: Sequence[int]) -> dict[int, Details]:
+        """Return all parameters, metrics and tags of some runs, each in the order of their names."""
+        found = {pk: Details({}, [], {}) for pk in pks}
+        with self._database.read() as session:
+            for some in _pieces(pks):
+                self._fill(session, some, found)
+        return found
+
+    def _fill(self, session: Session, some: Sequence[int], found: dict[int, Details]) -> None:
+        marks = _marks(some)
+        params = f"select p.run, k.name, p.value from run_param p join key k on k.pk = p.key where p.run in ({marks}) order by k.name"  # noqa: S608  # literals
+        tags = f"select t.node, k.name, t.value from tag t join key k on k.pk = t.key where t.node in ({marks}) order by k.name"  # noqa: S608  # literals
+        metrics = (
+            "select m.run, k.name, m.last, m.last_step, m.last_at, m.min, m.max, m.n from run_metric m"  # noqa: S608  # literals
+            f" join metric_key k on k.pk = m.key where m.run in ({marks}) order by k.name"
+        )
+        for run, name, value in session.all(params, *some):
+            found[run].params[name] = value
+        for run, name, value in session.all(tags, *some):
+            found[run].tags[name] = value
+        for run, name, last, step, at, low, high, n in session.all(metrics, *some):
+            found[run].metrics.append(MetricSummary(name, listing.number(last), step, at, listing.number(low), listing.number(high), n))
+
+
+def _pieces(values: Sequence[Any]) -> list[Sequence[Any]]:
+    return [values[i : i + _FEW] for i in range(0, len(values), _FEW)]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))

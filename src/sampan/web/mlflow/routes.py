@@ -1,0 +1,249 @@
+"""The routes of the MLflow protocol: one table of method, path and what answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from sampan.errors import SampanError
+from sampan.web.mlflow.artifacts import PREFIX, Artifacts
+from sampan.web.mlflow.experiments import Experiments
+from sampan.web.mlflow.logged_models import LoggedModels
+from sampan.web.mlflow.refusals import STATUS, Refusal, invalid, translate
+from sampan.web.mlflow.registry import Registry
+from sampan.web.mlflow.runs import MlflowRuns
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+# The version whose protocol this is; clients ask for it to know what they may send.
+SPOKEN: Final = "3.17.2"
+API: Final = "/api/2.0/mlflow"
+_PIECE: Final = 1 << 20
+_LISTS: Final = ("experiment_ids", "order_by", "stages")
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class Protocol:
+    """What answers MLflow's clients for one workspace; its parts are made when the first client comes."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._parts: tuple[dict[tuple[str, str], Answer], Artifacts] | None = None
+
+    @property
+    def table(self) -> dict[tuple[str, str], Answer]:
+        """What answers each method and path."""
+        return self._made()[0]
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files."""
+        return self._made()[1]
+
+    def _made(self) -> tuple[dict[tuple[str, str], Answer], Artifacts]:
+        if self._parts is None:
+            experiments = Experiments(self._ws)
+            runs = MlflowRuns(self._ws, experiments)
+            artifacts = Artifacts(self._ws, runs)
+            models = LoggedModels(self._ws, experiments, artifacts)
+            self._parts = (dict(_answers(experiments, runs, artifacts, models, Registry(self._ws))), artifacts)
+        return self._parts
+
+
+def _answers(
+    experiments: Experiments, runs: MlflowRuns, artifacts: Artifacts, models: LoggedModels, registry: Registry
+) -> Iterator[tuple[tuple[str, str], Answer]]:
+    table: dict[str, Answer] = {
+        "POST experiments/create": experiments.create,
+        "GET experiments/get": experiments.get,
+        "GET experiments/get-by-name": experiments.get_by_name,
+        "GET experiments/search": experiments.search,
+        "POST experiments/search": experiments.search,
+        "POST experiments/update": experiments.update,
+        "POST experiments/delete": experiments.delete,
+        "POST experiments/restore": experiments.restore,
+        "POST experiments/set-experiment-tag": experiments.set_tag,
+        "POST experiments/delete-experiment-tag": experiments.delete_tag,
+        "POST runs/create": runs.create,
+        "GET runs/get": runs.get,
+        "POST runs/update": runs.update,
+        "POST runs/delete": runs.delete,
+        "POST runs/restore": runs.restore,
+        "POST runs/search": runs.search,
+        "POST runs/log-metric": runs.log_metric,
+        "POST runs/log-parameter": runs.log_parameter,
+        "POST runs/set-tag": runs.set_tag,
+        "POST runs/delete-tag": runs.delete_tag,
+        "POST runs/log-batch": runs.log_batch,
+        "POST runs/log-inputs": runs.log_inputs,
+        "POST runs/outputs": runs.log_outputs,
+        "POST runs/log-model": runs.log_model,
+        "GET metrics/get-history": runs.history,
+        "GET artifacts/list": artifacts.list_run,
+        "POST logged-models": models.create,
+        "POST logged-models/search": models.search,
+        "GET logged-models/{model_id}": models.get,
+        "PATCH logged-models/{model_id}": models.finish,
+        "DELETE logged-models/{model_id}": models.delete,
+        "POST logged-models/{model_id}/params": models.add_params,
+        "PATCH logged-models/{model_id}/tags": models.set_tags,
+        "DELETE logged-models/{model_id}/tags/{tag_key}": models.delete_tag,
+        "GET logged-models/{model_id}/artifacts/directories": models.directories,
+        "POST registered-models/create": registry.create,
+        "GET registered-models/get": registry.get,
+        "GET registered-models/search": registry.search,
+        "POST registered-models/rename": registry.rename,
+        "PATCH registered-models/update": registry.update,
+        "DELETE registered-models/delete": registry.delete,
+        "GET registered-models/get-latest-versions": registry.latest,
+        "POST registered-models/get-latest-versions": registry.latest,
+        "POST registered-models/set-tag": registry.set_tag,
+        "DELETE registered-models/delete-tag": registry.delete_tag,
+        "POST registered-models/alias": registry.set_alias,
+        "GET registered-models/alias": registry.by_alias,
+        "DELETE registered-models/alias": registry.delete_alias,
+        "POST model-versions/create": registry.create_version,
+        "GET model-versions/get": registry.get_version,
+        "GET model-versions/search": registry.search_versions,
+        "PATCH model-versions/update": registry.update_version,
+        "DELETE model-versions/delete": registry.delete_version,
+        "POST model-versions/set-tag": registry.set_version_tag,
+        "DELETE model-versions/delete-tag": registry.delete_version_tag,
+        "POST model-versions/transition-stage": registry.transition,
+        "GET model-versions/get-download-uri": registry.download_uri,
+    }
+    for said, answer in table.items():
+        method, _, path = said.partition(" ")
+        yield (method, path), answer
+
+
+def routes(ws: Workspace) -> list[BaseRoute]:
+    """Return the routes for an application."""
+    protocol = Protocol(ws)
+    # The table is made with the first request; which paths there are is known before.
+    names = [key for key, _ in _answers(*(_Shape() for _ in range(5)))]  # type: ignore[arg-type]  # only its paths are asked for
+    found: list[BaseRoute] = [Route(f"{API}/{path}", _endpoint(protocol, (method, path)), methods=[method]) for method, path in names]
+    return [
+        *found,
+        Route("/api/3.0/mlflow/server-info", _server_info, methods=["GET"]),
+        Route("/version", _version, methods=["GET"]),
+        Route("/health", _health, methods=["GET"]),
+        Route(PREFIX, _proxied_list(protocol), methods=["GET"]),
+        Route(PREFIX + "/{path:path}", _proxied(protocol), methods=["GET", "PUT", "DELETE"]),
+        Route(API + "/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+    ]
+
+
+class _Shape:
+    """Stands for a part whose methods are named and not called."""
+
+    def __getattr__(self, name: str) -> Any:
+        return name
+
+
+def _endpoint(protocol: Protocol, key: tuple[str, str]) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        body = await request.body()
+        return await run_in_threadpool(_respond, lambda: protocol.table[key](_given(request, body)))
+
+    return answer
+
+
+def _respond(call: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return JSONResponse(call())
+    except Refusal as refusal:
+        return _refused(refusal)
+    except SampanError as error:
+        return _refused(translate(error))
+    except Exception:
+        logger.exception("an MLflow request failed")
+        return _refused(Refusal("INTERNAL_ERROR", "the server failed on this request; its log says why"))
+
+
+def _refused(refusal: Refusal) -> Response:
+    return JSONResponse({"error_code": refusal.code, "message": refusal.message}, status_code=STATUS.get(refusal.code, 500))
+
+
+def _given(request: Request, body: bytes) -> dict[str, Any]:
+    """Return a request's fields: of the query, of the body, of the path."""
+    query = request.query_params
+    found: dict[str, Any] = {name: query.getlist(name) if name in _LISTS else query[name] for name in query}
+    if body:
+        try:
+            told = json.loads(body)
+        except ValueError as cause:
+            raise invalid(f"Invalid JSON in the request's body: {cause}") from cause
+        if not isinstance(told, dict):
+            raise invalid("Invalid request: the body must be a JSON object")
+        found |= told
+    return found | request.path_params
+
+
+def _proxied_list(protocol: Protocol) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        return await run_in_threadpool(_respond, lambda: protocol.artifacts.list_proxied(_given(request, b"")))
+
+    return answer
+
+
+def _proxied(protocol: Protocol) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        path = request.path_params["path"]
+        if request.method == "PUT":
+            return await _put(protocol, request, path)
+        if request.method == "DELETE":
+            return await run_in_threadpool(_respond, lambda: protocol.artifacts.delete(path))
+        return await run_in_threadpool(_download, protocol, path)
+
+    return answer
+
+
+async def _put(protocol: Protocol, request: Request, path: str) -> Response:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.NamedTemporaryFile(prefix="sampan-upload-") as file:
+        async for piece in request.stream():
+            await run_in_threadpool(file.write, piece)
+        await run_in_threadpool(file.flush)
+        return await run_in_threadpool(_respond, lambda: protocol.artifacts.put(path, Path(file.name)))
+
+
+def _download(protocol: Protocol, path: str) -> Response:
+    try:
+        found = protocol.artifacts.open(path)
+        stream = protocol.artifacts.stream(found)
+    except Refusal as refusal:
+        return _refused(refusal)
+    except SampanError as error:
+        return _refused(translate(error))
+    # As a file to keep, never as a page of ours.
+    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff", "content-length": str(found.size)}
+    return StreamingResponse(stream, media_type="application/octet-stream", headers=headers)
+
+
+async def _server_info(_request: Request) -> Response:
+    return JSONResponse({"store_type": "SqlStore", "workspaces_enabled": False})
+
+
+async def _version(_request: Request) -> Response:
+    return PlainTextResponse(SPOKEN)
+
+
+async def _health(_request: Request) -> Response:
+    return PlainTextResponse("OK")
+
+
+async def _unknown(request: Request) -> Response:
+    return _refused(Refusal("ENDPOINT_NOT_FOUND", f"This server has no {request.method} {request.url.path}"))

@@ -1,0 +1,239 @@
+"""The real MLflow clients, 3 and 2, against a server of ours; and what the protocol must refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from sampan.web.app import create_app
+from sampan.web.security import Access
+from sampan.workspace.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+API = "/api/2.0/mlflow"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    process = subprocess.Popen(
+        [ROOT / ".venv" / "bin" / "python", "-m", "sampan", "ui", "--port", "0", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["url"].rstrip("/")
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path)
+
+
+@pytest.fixture
+def http(ws: Workspace) -> TestClient:
+    return TestClient(create_app(ws), base_url="http://127.0.0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
+def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, tmp_path: Path) -> None:
+    python = ROOT / ".peers" / peer / "bin" / "python"
+    assert python.exists(), "make peers"
+    done = subprocess.run(
+        [python, Path(__file__).with_name("mlflow_client.py"), server],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"},
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("SEEN ")), "")
+    assert line, done.stderr[-3000:]
+    seen = json.loads(line.removeprefix("SEEN "))
+
+    assert {"auc": "0.7", "endless": "1.7976931348623157e+308", "loss": "0.2", "nothing": "nan"} == seen["metrics"]
+    assert {"depth": "3", "kind": "tree", "lr": "0.1"} == seen["params"]
+    assert ["FINISHED", "first", True] == [seen["status"], seen["name"], seen["parent"]]
+    assert [["loans", "training"]] == seen["dataset"]
+    assert [[step, 1 / (step + 1)] for step in range(5)] == seen["history"]
+    assert ["d.json", "notes", "t.json"] == seen["files"]
+    assert [["notes/a.txt", 11]] == seen["folder"]
+    assert ["hello again", [1, 2, 3]] == [seen["text"], seen["table"]]
+    assert ["first"] == seen["found"]
+    assert ["second", "first"] == seen["ordered"]
+    assert [["third"], ["first"], ["first"]] == [seen["failed"], seen["tagged"], seen["with dataset"]]
+    assert [["first", "inner", "second"], ["third"]] == seen["pages"]
+    assert 4 == seen["everywhere"]
+    refused = seen["refused"]
+    assert refused["changed param"].startswith("INVALID_PARAMETER_VALUE: Changing param values is not allowed")
+    assert refused["no run"].startswith("RESOURCE_DOES_NOT_EXIST: Run with id=")
+    assert refused["same experiment"].startswith("RESOURCE_ALREADY_EXISTS: Experiment 'team/churn 2026' already exists")
+    assert refused["bad filter"].startswith("INVALID_PARAMETER_VALUE: Expected numeric value")
+    assert refused["bad page"].startswith("INVALID_PARAMETER_VALUE: Invalid page token")
+    assert [3, 1] == seen["deleted"]
+    assert seen["to a deleted run"].startswith("INVALID_PARAMETER_VALUE")
+    assert [["Default", "renamed"], ["renamed"]] == [seen["experiments"], seen["by tag"]]
+    assert [True, "500"] == seen["autolog"]
+    assert [True, True, ["1"]] == [seen["loaded"], seen["by alias"], [str(each) for each in seen["stage"]]]
+    assert [{"k": "v"}, "described", ["champion"], True, "READY"] == seen["version"]
+    assert [["iris"], 1] == seen["registry"]
+    assert seen["twice"].startswith("RESOURCE_ALREADY_EXISTS: Registered Model (name=iris) already exists")
+    assert 0 == seen["gone"]
+    if peer == "mlflow3":
+        assert ["model", "READY", True] == seen["logged model"]
+    # What a client logged is in the same graph as everything else.
+    with Workspace.open(tmp_path) as workspace:
+        assert workspace.ledger.verify().first_bad is None
+        runs = {row.title: row for row in workspace.catalog.runs(limit=100)}
+        assert {"first", "inner", "second", "third"} <= set(runs)
+        assert workspace.catalog.params(runs["first"].node.id)["depth"] == "3"
+
+
+def test_runs_of_our_own_are_experiments_to_a_client(ws: Workspace, http: TestClient) -> None:
+    import sampan as sp
+
+    with sp.run("own", title="by hand", params={"depth": 3}, project=ws.root) as run:
+        run.log("loss", 0.5)
+
+    (experiment,) = [each for each in http.get(f"{API}/experiments/search").json()["experiments"] if each["name"] == "own"]
+    found = http.post(f"{API}/runs/search", json={"experiment_ids": [experiment["experiment_id"]]}).json()["runs"]
+
+    assert [run.id] == [each["info"]["run_id"] for each in found]
+    assert "by hand" == found[0]["info"]["run_name"]
+    assert [{"key": "depth", "value": "3"}] == found[0]["data"]["params"]
+    assert 0.5 == found[0]["data"]["metrics"][0]["value"]
+
+
+def make_run(http: TestClient) -> str:
+    run: str = http.post(f"{API}/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
+    return run
+
+
+# A test for each published class of tracking-server faults.
+@pytest.mark.parametrize(
+    "path",
+    [
+        "0/RUN/artifacts/../../../../etc/passwd",
+        "0/RUN/artifacts/%2e%2e/%2e%2e/etc/passwd",
+        "0/RUN/artifacts/..%2f..%2fetc%2fpasswd",
+        "0/RUN/artifacts/a%5c..%5cb",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "file:///etc/passwd",
+        "0/RUN/../secrets",
+        "..",
+    ],
+)
+def test_no_artifact_path_leaves_its_run(path: str, http: TestClient) -> None:
+    run = make_run(http)
+    for method in ("GET", "PUT", "DELETE"):
+        answer = http.request(method, f"{FILES}/{path.replace('RUN', run)}", content=b"x" if method == "PUT" else None)
+        assert answer.status_code in (400, 404), (method, answer.status_code, answer.text)
+        assert "root:" not in answer.text
+    listed = http.get(f"{API}/artifacts/list", params={"run_id": run, "path": "../.."})
+    assert 400 == listed.status_code
+
+
+@pytest.mark.parametrize("source", ["file:///etc", "/etc/passwd", "runs:/x/../../etc", "models:/a\\..\\b"])
+def test_a_model_version_cannot_point_at_the_servers_files(source: str, http: TestClient) -> None:
+    http.post(f"{API}/registered-models/create", json={"name": "m"})
+    answer = http.post(f"{API}/model-versions/create", json={"name": "m", "source": source})
+
+    assert 400 == answer.status_code
+    assert "INVALID_PARAMETER_VALUE" == answer.json()["error_code"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metrics.a = 1; drop table run",
+        "params.x = '' OR 1=1 --'",
+        "tags.`a` = 'x' UNION SELECT 1",
+        "run_id IN (SELECT id FROM node)",
+        "metrics.a > 1e999999",
+        "attributes.password = 'x'",
+        "(" * 2000,
+    ],
+)
+def test_a_filter_is_a_language_of_its_own(text: str, http: TestClient) -> None:
+    answer = http.post(f"{API}/runs/search", json={"experiment_ids": ["0"], "filter": text})
+
+    assert answer.status_code in (200, 400)
+    if answer.status_code == 400:
+        assert "INVALID_PARAMETER_VALUE" == answer.json()["error_code"]
+
+
+def test_what_is_downloaded_is_never_a_page(http: TestClient) -> None:
+    run = make_run(http)
+    assert 200 == http.put(f"{FILES}/0/{run}/artifacts/x.html", content=b"<script>alert(1)</script>").status_code
+    answer = http.get(f"{FILES}/0/{run}/artifacts/x.html")
+
+    assert b"<script>alert(1)</script>" == answer.content
+    assert "application/octet-stream" == answer.headers["content-type"]
+    assert "attachment" == answer.headers["content-disposition"]
+
+
+def test_a_large_file_passes_and_a_large_request_does_not(http: TestClient) -> None:
+    run = make_run(http)
+    assert 200 == http.put(f"{FILES}/0/{run}/artifacts/big.bin", content=bytes(3 << 20)).status_code
+    assert 413 == http.post(f"{API}/runs/set-tag", content=b'{"x": "' + b"a" * (2 << 20) + b'"}').status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("runs/create", "[1, 2]"),
+        ("runs/create", "{"),
+        ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": "x"}'),
+        ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": 1, "step": 1.5}'),
+        ("runs/log-metric", '{"run_id": "RUN"}'),
+        ("runs/log-parameter", '{"run_id": "RUN", "key": "' + "k" * 300 + '", "value": "v"}'),
+        ("runs/log-batch", '{"run_id": "RUN", "metrics": "x"}'),
+        ("runs/log-batch", '{"run_id": "RUN", "params": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]}'),
+        ("runs/search", '{"experiment_ids": ["0"], "max_results": 99999999}'),
+        ("runs/update", '{"run_id": "RUN", "status": "NOPE"}'),
+        ("experiments/create", '{"name": ""}'),
+    ],
+)
+def test_a_request_with_a_fault_is_refused_in_mlflows_words(path: str, body: str, http: TestClient) -> None:
+    answer = http.post(f"{API}/{path}", content=body.replace("RUN", make_run(http)))
+
+    assert 400 == answer.status_code, answer.text
+    assert "INVALID_PARAMETER_VALUE" == answer.json()["error_code"]
+    assert answer.json()["message"]
+
+
+def test_a_batch_over_the_limits_is_refused_whole(http: TestClient, ws: Workspace) -> None:
+    run = make_run(http)
+    metrics = [{"key": f"m{i}", "value": 1, "timestamp": 1, "step": 0} for i in range(1001)]
+    answer = http.post(f"{API}/runs/log-batch", json={"run_id": run, "metrics": metrics})
+
+    assert 400 == answer.status_code
+    assert "at most 1000 metrics" in answer.json()["message"]
+    assert [] == ws.catalog.metrics(run)
+
+
+def test_a_client_signs_in_with_the_servers_token(ws: Workspace) -> None:
+    http = TestClient(create_app(ws, access=Access(token="secret")), base_url="http://127.0.0.1")
+
+    assert 401 == http.get(f"{API}/experiments/search").status_code
+    assert 200 == http.get(f"{API}/experiments/search", headers={"authorization": "Bearer secret"}).status_code
+
+
+def test_a_route_that_is_not_there_says_so(http: TestClient) -> None:
+    answer = http.get(f"{API}/gateway/routes")
+
+    assert [404, "ENDPOINT_NOT_FOUND"] == [answer.status_code, answer.json()["error_code"]]
+    assert "OK" == http.get("/health").text
