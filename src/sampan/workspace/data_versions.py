@@ -80,7 +80,11 @@ class Versions(DataRoom):
             findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
             check=check.ref if check else "",
             kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
-            next=(f"sampan data head {quote(node.ref)}",) + (() if check else self._towards_check(node.name)),
+            next=(
+                f"sampan data card {quote(node.ref)}",
+                f"sampan data head {quote(node.ref)}",
+                *(() if check else self._towards_check(node.name)),
+            ),
         )
 
     @operation(reads=True)
