@@ -132,7 +132,7 @@ class Tables:
         """
         from sampan.store.tables import edits
 
-        before, described, schema = self._opened(base)
+        before, described, _schema = self._opened(base)
         numbers = edits.numbers_of(rows, self.scan(base), before.n_rows)
         with self.blobs.batch() as batch:
             left = edits.without_rows(self._parts(before), numbers, self.blobs, batch.put_small)
@@ -153,7 +153,7 @@ class Tables:
 
         from sampan.store.tables import edits, parts
 
-        before, described, schema = self._opened(base)
+        before, _described, schema = self._opened(base)
         parts.check_storable(columns.schema)
         if columns.height != before.n_rows:
             raise ParameterError(
