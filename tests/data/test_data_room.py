@@ -1,6 +1,7 @@
 """The data room: what a person does with datasets, and what is recorded of it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -252,3 +253,14 @@ def test_every_answer_has_text_json_and_a_next_step(ws: Workspace) -> None:
     assert "0.5 … 49.5, median 24.5" in ws.data.profile("orders").text()
     with pytest.raises(ParameterError, match="rows is 0"):
         ws.data.head("orders", rows=0)
+
+
+def test_freshness_is_drafted_for_a_feed_and_checked_against_the_clock(ws: Workspace) -> None:
+    now = datetime.now(UTC)
+    feed = pl.DataFrame({"id": range(40), "at": [now - timedelta(hours=2 + i) for i in range(40)]})
+    ws.data.add_table(feed, name="feed", key=["id"], time="at")
+    drafted = ws.data.infer("feed")
+    (checked,) = ws.data.check(["feed"]).tables
+
+    assert [line for line in drafted.rules if "the newest at is at most 4 hours old" in line]
+    assert (checked.verdict, checked.n_rules) == ("passed", drafted.n_rules)

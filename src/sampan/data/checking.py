@@ -12,6 +12,7 @@ from sampan.core.times import Millis
 from sampan.data.contract import (
     AnyRule,
     Contract,
+    Freshness,
     Query,
     Reference,
     RowCount,
@@ -31,6 +32,7 @@ from sampan.data.uniqueness import COUNT, repeated
 from sampan.ports import Check
 
 Table = pl.DataFrame | pl.LazyFrame
+_ROW = "\0row"
 _MOST_ROWS = 100_000  # numbers of rows that break a blocking rule
 
 
@@ -51,19 +53,31 @@ def check_table(
     ------
     ParameterError : a rule names a check that is not installed, or cannot be computed.
     """
+    return _check(contract, frame, tables or {}, checks or {}, now)[0]
+
+
+def _check(
+    contract: Contract, frame: Table, tables: Mapping[str, Table], checks: Mapping[str, Check], now: Millis | None
+) -> tuple[CheckResult, list[AnyRule]]:
+    """Check a table; return the result, and the rules of its blocking findings."""
     lazy = frame.lazy()
     schema = lazy.collect_schema()
     structural, usable = _check_structure(contract, schema)
     rules = [rule for rule in all_rules(contract) if all(c in usable for c in columns_of(rule))]
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
-    measures = [measure(rule, schema, checks=checks or {}, now=now) for rule in scanned]
+    measures = [measure(rule, schema, checks=checks, now=now) for rule in scanned]
     require_computable(measures, schema)
-    findings, n_rows = _scan(measures, lazy, schema)
-    for rule in rules:
-        findings.extend(_check_apart(rule, lazy, tables or {}, n_rows))
-    notes = tuple(f for f in findings if f.level == "note")
-    broken = sorted([*structural, *(f for f in findings if f.level != "note")], key=lambda f: (f.level != "block", -f.count))
-    return CheckResult(table=contract.name, n_rows=n_rows, n_rules=count_rules(contract), findings=tuple(broken), notes=notes)
+    told, absences, n_rows = _scan(measures, lazy, schema)
+    told += [(rule, finding) for rule in rules for finding in _check_apart(rule, lazy, tables, n_rows)]
+    findings = [*structural, *(finding for _, finding in told if finding.level != "note")]
+    result = CheckResult(
+        table=contract.name,
+        n_rows=n_rows,
+        n_rules=count_rules(contract),
+        findings=tuple(sorted(findings, key=lambda f: (f.level != "block", -f.count))),
+        notes=(*(finding for _, finding in told if finding.level == "note"), *absences),
+    )
+    return result, [rule for rule, finding in told if finding.level == "block"]
 
 
 def check_batch(
@@ -76,20 +90,19 @@ def check_batch(
 ) -> CheckResult:
     """Check a part of a table on its way in, and number the rows that break a blocking rule.
 
-    Rules about the whole table (how many rows, sums, counts of distinct values, queries) say nothing about a part and are left out.
+    Rules about the whole table (rows, freshness, sums, counts of distinct values, queries) say nothing about a part and are left out.
     """
     kept = tuple(rule for rule in contract.rules if not _speaks_of_the_whole(rule))
-    part = msgspec.structs.replace(contract, rules=kept)
-    result = check_table(part, frame, tables=tables, checks=checks, now=now)
-    return (
-        msgspec.structs.replace(result, rows=_blocking_rows(part, frame.lazy(), checks or {}, tables or {})) if result.blocked else result
-    )
+    result, blocking = _check(msgspec.structs.replace(contract, rules=kept), frame, tables or {}, checks or {}, now)
+    return msgspec.structs.replace(result, rows=_rows_of(blocking, frame.lazy(), checks or {}, tables or {}))
 
 
 def _speaks_of_the_whole(rule: AnyRule) -> bool:
     if isinstance(rule, RowCount):
         return rule.minimum > 1 or rule.maximum is not None
-    return isinstance(rule, Query) or (isinstance(rule, Statistic) and rule.statistic in ("sum", "n_distinct", "distinct_share"))
+    if isinstance(rule, Statistic):
+        return rule.statistic in ("sum", "n_distinct", "distinct_share")
+    return isinstance(rule, Query | Freshness)
 
 
 def _check_structure(contract: Contract, schema: pl.Schema) -> tuple[list[Finding], set[str]]:
@@ -118,7 +131,10 @@ def _structural(check: str, column: str, message: str) -> Finding:
     return Finding(check=check, columns=(column,), level="block", message=message)
 
 
-def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[list[Finding], int]:
+Told = list[tuple[AnyRule, Finding]]
+
+
+def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) -> tuple[Told, list[Finding], int]:
     """Compute every rule's cells in one pass, then fetch example rows of the broken ones and of columns that are missing together."""
     # Only columns that a rule speaks of are read: a pass costs what the contract asks.
     asked = {column for one in measures for column in columns_of(one.rule)}
@@ -129,16 +145,15 @@ def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) ->
     nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in spoken]
     computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
     n_rows = int(computed["\0n"])
-    findings = []
+    told: Told = []
     for i, one in enumerate(measures):
-        told = one.judge([computed[f"{i}.{j}"] for j in range(len(one.cells))], n_rows)
-        if told is not None and told.count and one.marks is not None:
-            told = msgspec.structs.replace(told, examples=example_rows(lazy, one.marks, told.columns, schema))
-        findings.extend([told] if told is not None else [])
+        finding = one.judge([computed[f"{i}.{j}"] for j in range(len(one.cells))], n_rows)
+        if finding is not None and finding.count and one.marks is not None:
+            finding = msgspec.structs.replace(finding, examples=example_rows(lazy, one.marks, finding.columns, schema))
+        told.extend([(one.rule, finding)] if finding is not None else [])
     n_null = {name: int(computed[f"\0null {name}"]) for name in spoken}
-    for absence in absences.found([computed[f"absent.{i}"] for i in range(len(absences.cells))], n_null, n_rows):
-        findings.append(_note_absence(absence, lazy, schema, n_null[absence.columns[0]], n_rows))
-    return findings, n_rows
+    found_absences = absences.found([computed[f"absent.{i}"] for i in range(len(absences.cells))], n_null, n_rows)
+    return told, [_note_absence(one, lazy, schema, n_null[one.columns[0]], n_rows) for one in found_absences], n_rows
 
 
 def _note_absence(absence: Absence, lazy: pl.LazyFrame, schema: pl.Schema, count: int, n_rows: int) -> Finding:
@@ -198,30 +213,28 @@ def _check_reference(rule: Reference, lazy: pl.LazyFrame, other: Table | None, n
     return [msgspec.structs.replace(told, examples=_counted_values(missing, columns), n_missing=n_missing)]
 
 
-def _blocking_rows(contract: Contract, lazy: pl.LazyFrame, checks: Mapping[str, Check], tables: Mapping[str, Table]) -> tuple[int, ...]:
-    """Number the rows that break a blocking rule, at most _MOST_ROWS of them."""
-    schema = lazy.collect_schema()
-    _, usable = _check_structure(contract, schema)
-    marks = [pl.lit(value=False)]
-    for rule in all_rules(contract):
-        if rule.level != "block" or not all(column in usable for column in columns_of(rule)):
-            continue
+def _rows_of(broken: Sequence[AnyRule], lazy: pl.LazyFrame, checks: Mapping[str, Check], tables: Mapping[str, Table]) -> tuple[int, ...]:
+    """Number the rows that break these rules, at most _MOST_ROWS of them."""
+    numbered, schema = lazy.with_row_index(_ROW), lazy.collect_schema()
+    found_rows = []
+    for rule in broken:
         if isinstance(rule, Unique):
-            marks.append(pl.struct(rule.columns).is_duplicated() & pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns))
+            present = pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns)
+            found_rows.append(numbered.filter(present & pl.struct(rule.columns).is_duplicated()))
         elif isinstance(rule, Reference):
-            marks.extend(_without_counterpart(rule, schema, tables.get(rule.table)))
-        elif not isinstance(rule, Query):
-            one = measure(rule, schema, checks=checks, now=None)
-            marks.extend([] if one.marks is None else [one.marks])
-    numbered = lazy.with_row_index("\0row").filter(pl.any_horizontal(mark.fill_null(value=False) for mark in marks)).select("\0row")
-    return tuple(numbered.head(_MOST_ROWS).collect().to_series().to_list())
+            found_rows.extend(_without_counterpart(rule, numbered, tables.get(rule.table)))
+        elif not isinstance(rule, Query) and (marks := measure(rule, schema, checks=checks, now=None).marks) is not None:
+            found_rows.append(numbered.filter(marks))
+    if not found_rows:
+        return ()
+    rows = pl.concat([one.select(_ROW) for one in found_rows]).unique().sort(_ROW).head(_MOST_ROWS)
+    return tuple(rows.collect().to_series().to_list())
 
 
-def _without_counterpart(rule: Reference, schema: pl.Schema, other: Table | None) -> list[pl.Expr]:
-    if other is None or any(schema[c] != other.lazy().collect_schema().get(t) for c, t in zip(rule.columns, rule.to_columns, strict=True)):
+def _without_counterpart(rule: Reference, numbered: pl.LazyFrame, other: Table | None) -> list[pl.LazyFrame]:
+    ours, theirs = numbered.collect_schema(), other.lazy().collect_schema() if other is not None else {}
+    if other is None or any(ours[c] != theirs.get(t) for c, t in zip(rule.columns, rule.to_columns, strict=True)):
         return []
-    known = (
-        other.lazy().select(rule.to_columns).drop_nulls().unique().collect().rename(dict(zip(rule.to_columns, rule.columns, strict=True)))
-    )
-    present = pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns)
-    return [present & ~pl.struct(rule.columns).is_in(known.select(pl.struct(rule.columns).implode()).to_series().item())]
+    known = other.lazy().select(rule.to_columns).unique()
+    present = numbered.drop_nulls(list(rule.columns))
+    return [present.join(known, left_on=list(rule.columns), right_on=list(rule.to_columns), how="anti")]
