@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from sampan.stats.codes import Codes, Counts, add_counts, count_codes, encode_hours, encode_numbers
-from sampan.stats.stable_hash import Hashes, hash_arrow_texts, hash_numbers
+from sampan.stats.stable_hash import EXACT_WHOLE, Hashes, hash_arrow_texts, hash_numbers
 
 _WINDOW = 1 << 16  # whole numbers within so many are counted one by one
 _MOST_PENDING = 1 << 18  # codes of batches that wait to be added up
@@ -76,7 +76,7 @@ class CountedHashes:
     def add(self, hashes: Hashes, counts: Codes | None = None) -> None:
         """Add hashes, each counted once or as often as `counts` says."""
         if self._most != _ALL:
-            low = hashes <= self._most
+            low = np.flatnonzero(hashes <= self._most)
             hashes, counts = hashes[low], None if counts is None else counts[low]
         if not len(hashes):
             return
@@ -148,6 +148,11 @@ class NumberCounter:
         self._close_window()
         return add_counts(self._pending), self._hashes.found()
 
+    @property
+    def fits_floats(self) -> bool:
+        """Whether every value so far is a float, or a whole number that a float holds exactly."""
+        return isinstance(self.minimum, float) or self.minimum is None or -EXACT_WHOLE <= self.minimum <= (self.maximum or 0) <= EXACT_WHOLE
+
     def _extend(self, low: float | int, high: float | int) -> None:
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
@@ -160,8 +165,11 @@ class NumberCounter:
         if whole is not values and not np.array_equal(whole, values):
             return False
         self._make_room(int(low), int(high))
-        found = np.bincount((whole.astype(np.int64, copy=False) - int(low)) if low else whole)
-        self._window[int(low) - self._low : int(low) - self._low + len(found)] += found
+        whole = whole.astype(np.int64, copy=False)
+        first = int(low)
+        # Counting from 0 costs empty places, and saves a pass over the values.
+        found = np.bincount(whole)[first:] if 0 <= first < _WINDOW else np.bincount(whole - first)
+        self._window[first - self._low : first - self._low + len(found)] += found
         return True
 
     def _make_room(self, low: int, high: int) -> None:

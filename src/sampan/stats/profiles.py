@@ -23,13 +23,13 @@ from sampan.stats.codes import Codes
 from sampan.stats.column_counting import CountedHashes, Flags, NumberCounter, Numbers, TextCounter
 from sampan.stats.column_profiles import ColumnProfile, merge_columns, smallest_kept
 from sampan.stats.comoments import MOST_COLUMNS, CoMomentCounter, CoMoments, levels_of, merge_comoments
-from sampan.stats.stable_hash import NAME, Hashes, fold, hash_texts, mix, number_bits
+from sampan.stats.stable_hash import NAME, Hashes, float_bits, fold, hash_texts, mix, number_bits
 
 __all__ = ["ColumnProfile", "Profile", "ProfileBuilder", "merge_profiles", "profile_table"]
 
 K_ROWS = 4_096
 K_PATTERNS = 1_024
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 17
 _NULL = np.uint64(0xA0761D6478BD642F)
 
 
@@ -183,8 +183,9 @@ class ProfileBuilder:
 
     def _add_numbers(self, name: str, column: pl.Series, rows: Hashes) -> tuple[Numbers, Flags | None]:
         values, missing = _numbers_of(column, self.kinds[name])
-        bits = number_bits(values)
-        self._numbers[name].add(values, missing)
+        counter = self._numbers[name]
+        counter.add(values, missing)
+        bits = float_bits(values) if counter.fits_floats else number_bits(values)
         with np.errstate(over="ignore"):
             part = fold(bits)
             part *= self._factors[name]

@@ -23,13 +23,18 @@ _HALF, _30, _27, _31 = np.uint64(32), np.uint64(30), np.uint64(27), np.uint64(31
 
 def number_bits(values: np.ndarray[Any, Any]) -> Hashes:
     """Return what identifies each number: the bits of the equal float, with -0.0 as 0.0; integers beyond 2^53 are their own bits."""
-    if values.dtype.kind not in "iu":
-        return (values.astype(np.float64, copy=False) + 0.0).view(np.uint64)
-    bits = values.astype(np.float64).view(np.uint64)
-    if values.dtype.itemsize == _WIDE and len(values) and (int(values.max()) > EXACT_WHOLE or int(values.min()) < -EXACT_WHOLE):
-        wide = (values > EXACT_WHOLE) | (values < -EXACT_WHOLE)
-        bits = np.where(wide, values.astype(np.uint64), bits)
-    return bits
+    bits = float_bits(values)
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < _WIDE:
+        return bits
+    wide = (values > EXACT_WHOLE) | (values < -EXACT_WHOLE)
+    return np.where(wide, values.astype(np.uint64), bits) if wide.any() else bits
+
+
+def float_bits(values: np.ndarray[Any, Any]) -> Hashes:
+    """Return the bits of numbers as floats, for numbers that a float holds exactly."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.float64).view(np.uint64)
+    return (values.astype(np.float64, copy=False) + 0.0).view(np.uint64)
 
 
 def hash_numbers(values: np.ndarray[Any, Any]) -> Hashes:
