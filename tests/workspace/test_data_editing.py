@@ -102,6 +102,15 @@ def test_compacting_keeps_the_rows_and_leaves_one_clean_part(ws: Workspace) -> N
     assert [True] == [part.is_clean for part in ws.store.tables.parts(node.digest)]
 
 
+def test_a_cached_version_is_mapped_and_can_be_dropped(ws: Workspace) -> None:
+    cached = ws.data.cache("orders")
+
+    assert cached.size_bytes > 0
+    assert ORDERS.equals(rows(ws, "orders"))
+    assert cached.size_bytes == ws.data.drop_cache("orders").size_bytes
+    assert 0 == ws.data.drop_cache().size_bytes
+
+
 # -- branches, tags, moments
 
 
@@ -214,6 +223,23 @@ def test_writers_at_once_lose_no_update(ws: Workspace) -> None:
 
     assert {1000 + 10 * number + i for number in range(3) for i in range(5)} == set(rows(ws, "orders")["id"]) - set(range(100))
     assert ws.catalog.resolve("orders").version == 16
+
+
+@pytest.mark.slow
+def test_writers_at_once_lose_no_update_on_postgresql(tmp_path: Path, postgres_uri: str) -> None:
+    (tmp_path / "sampan.toml").write_text(f'[store]\ndatabase = "{postgres_uri}"\n')
+    with Workspace.open(tmp_path) as ws:
+        ws.data.add_table(ORDERS, name="orders", key=["id"])
+
+        def write(number: int) -> None:
+            with Workspace.open(tmp_path, actor=f"writer {number}") as own:
+                for i in range(3):
+                    own.data.upsert("orders", ORDERS.head(1).with_columns(id=pl.lit(1000 + 10 * number + i, pl.Int64)))
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(write, range(3)))
+
+        assert {1000 + 10 * number + i for number in range(3) for i in range(3)} == set(rows(ws, "orders")["id"]) - set(range(100))
 
 
 @pytest.mark.slow

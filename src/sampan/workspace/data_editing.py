@@ -12,7 +12,7 @@ from sampan.core.refs import nearest
 from sampan.errors import AlreadyExists, NotFound, ParameterError
 from sampan.workspace.data_leaks import read_expression
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
-from sampan.workspace.data_versions_answers import Edited, Tagged
+from sampan.workspace.data_versions_answers import Cached, Edited, Tagged
 from sampan.workspace.dataset_edits import AddColumns, Compact, DeleteWhere, Edit, Edits, PutRows, branch_of
 from sampan.workspace.operation import operation
 
@@ -96,6 +96,31 @@ class Editing(DataRoom):
         seen = self._node(ref)
         rows = read_source(data).frame.lazy().collect()
         return self._edit(seen, PutRows(rows, key or self._key(seen)), did=f"{rows.height:,} rows put")
+
+    @operation(local=True)
+    def cache(self, ref: str) -> Cached:
+        """Keep a version uncompressed, so that programs map it into memory instead of decoding it; worth it for who reads it often.
+
+        Parameters
+        ----------
+        ref : the version
+        """
+        node = self._node(ref)
+        with self.ws.progress.stage(f"caching {node.ref}"):
+            size = self.ws.store.tables.cache(node.digest)
+        return Cached(ref=node.ref, size_bytes=size, kept=True, next=(f"sampan data drop-cache {quote(node.ref)}",))
+
+    @operation(local=True)
+    def drop_cache(self, ref: str = "") -> Cached:
+        """Remove the cache of a version, or of all; nothing is lost, the next reader decodes again.
+
+        Parameters
+        ----------
+        ref : the version; by default all
+        """
+        node = self._node(ref) if ref else None
+        freed = self.ws.store.tables.forget([node.digest] if node else None)
+        return Cached(ref=node.ref if node else "", size_bytes=freed, kept=False, next=("sampan data list",))
 
     @operation()
     def branch(self, ref: str, name: str) -> Edited:

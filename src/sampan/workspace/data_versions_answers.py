@@ -38,6 +38,20 @@ class Tagged(Answer, frozen=True, kw_only=True):
         return f"{self.tag} is {self.ref}" + (f" (it was {self.moved_from})" if self.moved_from else "")
 
 
+class Cached(Answer, frozen=True, kw_only=True):
+    """A version that is kept as a file to be mapped, or what was freed of such files."""
+
+    ref: str
+    size_bytes: int
+    kept: bool
+
+    def text(self) -> str:
+        """Say what is kept, or what was freed."""
+        if self.kept:
+            return f"{self.ref} is cached: {size_text(self.size_bytes)}, mapped into memory by whoever reads it"
+        return f"dropped the cache of {self.ref or 'every version'}: {size_text(self.size_bytes)} freed"
+
+
 class Published(Answer, frozen=True, kw_only=True):
     """A version written where other programs read it."""
 
