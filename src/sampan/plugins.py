@@ -50,6 +50,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "versions": "sampan.web.pages.versions:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
         "models": "sampan.web.pages.models:PAGES",
+        "explanations": "sampan.web.pages.explanations:PAGES",
         "services": "sampan.web.pages.services:PAGES",
         "policies": "sampan.web.pages.policies:PAGES",
         "incidents": "sampan.web.pages.incidents:PAGES",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
@@ -14,6 +15,7 @@ from small_training import CUT, FIT, add_orders, write_training
 
 from sampan.errors import ParameterError, StepFailed
 from sampan.evaluation.losses import log_losses
+from sampan.web.app import create_app
 from sampan.workspace.explaining import Why
 from sampan.workspace.judging import judge_stored
 from sampan.workspace.workspace import Workspace
@@ -47,7 +49,12 @@ def test_rows_and_parameters_get_shares_that_add_up_to_the_change_of_the_stored_
     again = ws.home.why(old.ref, new.ref)
     assert again.axes == found.axes
     assert again.explanation == found.explanation
-    assert 0 == len(ws.catalog.nodes(kind="explanation")) - 1
+    (explanation,) = ws.catalog.nodes(kind="explanation")
+    http = TestClient(create_app(ws), base_url="http://127.0.0.1")
+    page = http.get(f"/explanations/{explanation.id}")
+    assert 200 == page.status_code
+    assert "rows added" in page.text
+    assert f'href="/explanations/{explanation.id}"' in http.get(f"/models/{new.ref}").text
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.web.page import Page
 from sampan.web.pages import figures
+from sampan.web.pages.explanations import explanations_of
 from sampan.workspace.model_answers import ModelList
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
         "beside": _beside(node, decision),
         "families": _families(node),
         "packages": _packages(workspace, node),
+        "explanations": explanations_of(workspace, node),
         "versions": workspace.model.list(name=node.name).models,
         "title": node.ref,
     }

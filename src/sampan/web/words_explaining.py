@@ -1,0 +1,29 @@
+"""The words of the page that explains a gain, in Vietnamese; `words` puts them with the others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORDS: Final[dict[str, str]] = {
+    "Explanation": "Giải thích",
+    "Why is it better?": "Vì sao tốt hơn?",
+    "later rows": "dòng về sau",
+    "Gain": "Phần hơn",
+    "positive is better": "dương là tốt hơn",
+    "One change at a time would add up to": "Nếu cộng từng thay đổi riêng lẻ",
+    "Changes act on each other; the shares take that into account.": "Các thay đổi tác động lẫn nhau; phần chia đã tính đến điều đó.",
+    "Fits": "Số lần huấn luyện",
+    "all combinations": "mọi tổ hợp",
+    "drawn orders": "thứ tự rút ngẫu nhiên",
+    "What changed": "Điều đã thay đổi",
+    "Nothing a training depends on differs between the two.": "Không có gì ảnh hưởng đến huấn luyện khác nhau giữa hai bên.",
+    "What each change contributed": "Đóng góp của từng thay đổi",
+    "Share of the gain": "Phần trong mức hơn",
+    "95 % interval": "Khoảng 95 %",
+    "Alone": "Riêng lẻ",
+    "As the last change": "Là thay đổi cuối",
+    "In words": "Bằng lời",
+    "Explanations": "Các lời giải thích",
+    "log loss": "log loss",
+    "auc": "AUC",
+}
