@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sampan.core.events import VersionCommitted, new_id
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, StoreUnavailable
 from sampan.ledger import Ledger
 from sampan.ports import Blobs
-from sampan.store import Store
+from sampan.store import Store, s3
 from sampan.store.places import S3Place
 from sampan.store.s3 import S3Blobs
 from sampan.store.s3_bucket import Bucket
@@ -259,3 +260,19 @@ def test_equal_content_from_two_machines_is_one_object(blobs: S3Blobs, tmp_path:
 
     assert blobs.put(b"same" * 100) == other.put(b"same" * 100)
     assert list(blobs.digests()) == [digest_bytes(b"same" * 100)]
+
+
+def test_what_is_needed_again_is_young_again_and_freed_with_its_mark(blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = blobs.put(b"old" * 100)
+    packed = blobs.put_many([b"%d" % number * 50 for number in range(20)])
+    first = blobs.stored_at(digest), blobs.stored_at(packed[0])
+    monkeypatch.setattr(s3, "_RENEWED_AFTER_MS", -HOUR_MS)  # everything is old enough to be renewed
+    time.sleep(1.1)  # S3 counts in seconds
+
+    assert blobs.keep_many([digest, *packed]) == {digest, *packed}
+    assert [found.key.startswith("kept/") for found in blobs.bucket.list("kept/")] == [True] * 2
+    assert blobs.stored_at(digest) > first[0]
+    assert blobs.stored_at(packed[0]) > first[1]
+    assert blobs.discard([digest, *packed], stored_before=first[0] + 1) == {}
+    assert len(blobs.discard([digest, *packed])) == 21
+    assert list(blobs.bucket.list("kept/")) == []

@@ -175,6 +175,14 @@ class LocalBlobs:
             self._mark_checked(digest, signature(self.object_path(digest)))
         return digest, before.size
 
+    def known_file(self, path: Path | str, found: Signature) -> Digest | None:
+        """Return the digest of a file that is as it was when it was stored or hashed; None if it must be read."""
+        return self._stats.get(path, found)
+
+    def remember_files(self, files: Iterable[tuple[Path | str, Signature, Digest]]) -> None:
+        """Remember files that were just stored, so that they need not be read again."""
+        self._stats.remember_many(files)
+
     def _source_signature(self, path: Path) -> Signature:
         if not path.exists():
             raise NotFound(f"no file {path}")
@@ -200,7 +208,7 @@ class LocalBlobs:
             found = signature(path)
         except (FileNotFoundError, NotADirectoryError):
             place = self.packs.find_loaded(digest)
-            return place is not None and self._touch(place.pack)
+            return place is not None and self._keep_pack(place.pack)
         # What was damaged is not there: a put then replaces it.
         if not self._is_whole(digest, path, found) or not self._touch(path):
             return False
@@ -211,6 +219,17 @@ class LocalBlobs:
     def keep_small(self, digest: Digest) -> bool:
         """Keep what may lie in a pack."""
         return self.keep(digest)
+
+    def keep_many(self, digests: Collection[Digest]) -> set[Digest]:
+        """Keep many objects, each pack once; return those that are there, and whole."""
+        kept: set[Digest] = set()
+        for pack, held in self.packs.holding(digests):
+            if not held <= kept and self._keep_pack(pack):
+                kept |= held
+        return kept | {digest for digest in set(digests) - kept if self.keep(digest)}
+
+    def _keep_pack(self, pack: Path) -> bool:
+        return self._touch(pack)
 
     def _touch(self, path: Path) -> bool:
         with store_errors(self.root), locked(self._lock_file, exclusive=False):

@@ -72,6 +72,10 @@ class PackIndex:
         _, offset, size = _ENTRY.unpack_from(self._data, _HEAD.size + position * _ENTRY.size)
         return Place(self.pack, offset, size)
 
+    def keys(self) -> frozenset[bytes]:
+        """Return all raw digests."""
+        return frozenset(map(self._keys.__getitem__, range(self._n)))
+
     def __iter__(self) -> Iterator[tuple[Digest, Place]]:
         for key, offset, size in _ENTRY.iter_unpack(memoryview(self._data)[_HEAD.size : -_CHECK_BYTES]):
             yield PREFIX + key.hex(), Place(self.pack, offset, size)
@@ -102,6 +106,13 @@ class Packs:
             if place := index.find(key):
                 return place
         return None
+
+    def holding(self, digests: Collection[Digest]) -> Iterator[tuple[Path, set[Digest]]]:
+        """Iterate over the packs in memory that have some of these objects, with those they have."""
+        wanted = {bytes.fromhex(digest[len(PREFIX) :]): digest for digest in digests}
+        for index in tuple(self._loaded.values()):
+            if found := index.keys() & wanted.keys():
+                yield index.pack, {wanted[key] for key in found}
 
     def refresh(self) -> bool:
         """Take notice of packs that appeared or vanished; say whether any did."""

@@ -2,8 +2,8 @@
 
 What was put is in the bucket before the batch that put it ends; the copy that stays in the folder only saves fetching it again. Puts are
 idempotent and never conditional, so any bucket will do that shows what was written to it. S3 cannot make an object young again without
-writing it: an object that `gc` might soon take for old is put again instead. `gc` asks for an object's age right before it removes it; in
-the milliseconds between, a put by another machine could be lost, which `fsck` names and putting the bytes again mends.
+writing it, so an empty object under `kept/` says when another was last needed. `gc` asks for both ages right before it removes an object;
+in the milliseconds between, a put by another machine could be lost, which `fsck` names and putting the bytes again mends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from sampan.store.s3_bucket import Bucket, Found
 from sampan.store.s3_cache import CopyFolders
 from sampan.store.stat_cache import StatCache
 
-_RENEWED_AFTER_MS = 6 * 3_600_000  # a quarter of `gc`'s usual grace
+_RENEWED_AFTER_MS = 15 * 60_000  # a quarter of `gc`'s usual grace
+_KEPT = "kept/"
 _WHOLE_PACK_SHARE = 8  # once an eighth of a pack was asked for, it is fetched whole
 
 
@@ -68,11 +69,18 @@ class RemotePacks(Packs):
         found = self._bucket.find(f"packs/{pack.name}")
         if found is None:
             raise FileNotFoundError(pack.name)
-        return found.modified
+        return needed_at(self._bucket, found)
 
-    def is_young(self, pack: Path) -> bool:
-        """Say, from the last listing, whether `gc` leaves a pack alone for some time yet."""
-        return self._modified.get(pack.name, 0) > time.time_ns() // 1_000_000 - _RENEWED_AFTER_MS
+    def keep(self, pack: Path) -> bool:
+        """Make a pack young again, if the last listing says that `gc` might take it for old; say whether it is there."""
+        key = f"packs/{pack.name}"
+        if self._modified.get(pack.name, 0) < _now() - _RENEWED_AFTER_MS:
+            found = self._bucket.find(key)
+            if found is None:
+                return False
+            renew(self._bucket, found)
+            self._modified[pack.name] = _now()
+        return True
 
     def remove_orphans(self, stored_before: Millis) -> dict[str, int]:
         """Remove pack data without an index from the bucket, if it is old; return the bytes freed."""
@@ -117,7 +125,8 @@ class RemotePacks(Packs):
     def _remove(self, name: str) -> None:
         # The index first: data without an index is an orphan, never a wrong answer.
         self._bucket.delete([f"packs/{name}"])
-        self._bucket.delete([f"packs/{Path(name).stem}.pack"])
+        pack = f"packs/{Path(name).stem}.pack"
+        self._bucket.delete([pack, _KEPT + pack])
         super()._remove(name)
 
 
@@ -140,19 +149,23 @@ class S3Blobs(LocalBlobs):
     # -- putting
 
     def keep(self, digest: Digest) -> bool:
-        """Say whether the bucket has an object that is known to be whole, and that no `gc` will soon take for old."""
+        """Make an object young again, so that no `gc` under way removes it; say whether it is there, and known to be whole."""
         found = self.bucket.find(self._object_key(digest))
         if found is None:
-            return self._keep_packed(digest)
-        return found.modified > time.time_ns() // 1_000_000 - _RENEWED_AFTER_MS and self._is_known(digest, found)
+            return self.keep_small(digest)
+        if not self._is_known(digest, found):
+            return False
+        renew(self.bucket, found)
+        return True
 
     def keep_small(self, digest: Digest) -> bool:
         """Look for an object in packs only: asking the bucket costs as much as putting a small object again."""
-        return self._keep_packed(digest)
-
-    def _keep_packed(self, digest: Digest) -> bool:
         place = self.packs.find_loaded(digest)
-        return place is not None and isinstance(self.packs, RemotePacks) and self.packs.is_young(place.pack)
+        return place is not None and self._keep_pack(place.pack)
+
+    def _keep_pack(self, pack: Path) -> bool:
+        assert isinstance(self.packs, RemotePacks)
+        return self.packs.keep(pack)
 
     # -- reading
 
@@ -208,10 +221,11 @@ class S3Blobs(LocalBlobs):
     def digests(self) -> Iterator[Digest]:
         """Iterate over everything stored, in no order."""
         self._listed = {}
+        kept = {found.key.removeprefix(_KEPT): found.modified for found in self.bucket.list(f"{_KEPT}objects/")}
         for found in self.bucket.list("objects/"):
             digest = PREFIX + found.key.removeprefix("objects/").replace("/", "")
             if is_digest(digest):
-                self._listed[digest] = found
+                self._listed[digest] = found._replace(modified=max(found.modified, kept.get(found.key, 0)))
                 yield digest
         for digest, _ in self.packs.entries():
             yield digest
@@ -247,8 +261,8 @@ class S3Blobs(LocalBlobs):
             found = self.bucket.find(self._object_key(digest))
             if found is None:
                 packed.append(digest)
-            elif stored_before is None or found.modified < stored_before:
-                self.bucket.delete([found.key])
+            elif stored_before is None or needed_at(self.bucket, found) < stored_before:
+                self.bucket.delete([found.key, _KEPT + found.key])
                 freed[digest] = found.size
         freed.update(self.packs.discard(packed, batch=self._new_files, stored_before=stored_before) if packed else {})
         if stored_before is not None and isinstance(self.packs, RemotePacks):
@@ -266,9 +280,10 @@ class S3Blobs(LocalBlobs):
         return self.object_path(digest).relative_to(self.root).as_posix()
 
     def _where(self, digest: Digest) -> tuple[int, Millis]:
-        found = self._listed.get(digest) or self.bucket.find(self._object_key(digest))
-        if found is not None:
-            return found.size, found.modified
+        if listed := self._listed.get(digest):
+            return listed.size, listed.modified
+        if found := self.bucket.find(self._object_key(digest)):
+            return found.size, needed_at(self.bucket, found)
         place = self.packs.find(digest)
         if place is None:
             raise self._missing(digest)
@@ -306,6 +321,22 @@ class S3Blobs(LocalBlobs):
             self._copies.added(len(data))
         self._copies.note_use(path)
         return path
+
+
+def needed_at(bucket: Bucket, found: Found) -> Millis:
+    """Return when an object was last put, or said to be needed."""
+    kept = bucket.find(_KEPT + found.key)
+    return max(found.modified, kept.modified if kept else 0)
+
+
+def renew(bucket: Bucket, found: Found) -> None:
+    """Say that an object is needed now, if that is not known yet."""
+    if found.modified < _now() - _RENEWED_AFTER_MS:
+        bucket.put(_KEPT + found.key, b"")
+
+
+def _now() -> Millis:
+    return time.time_ns() // 1_000_000
 
 
 def _known_as(found: Found) -> tuple[Path, Signature]:

@@ -337,7 +337,10 @@ class Upkeep(Room):
         if not self.ws.has_store:
             return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
         from sampan.store.upkeep import gc
+        from sampan.workspace.erasure import finish_erasures
 
+        if not dry_run:
+            finish_erasures(self.ws)
         swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
         return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers)
 
