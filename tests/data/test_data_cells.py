@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sampan.core.answers import to_json
-from sampan.errors import ParameterError
+from sampan.errors import EditConflict, ParameterError
 from sampan.workspace.data_cells import newest_finding
 from sampan.workspace.workspace import Workspace
 
@@ -66,6 +66,17 @@ def test_only_the_faults_and_columns_asked_for_are_repaired(ws: Workspace) -> No
     assert (repaired.by_column, repaired.n_left) == ({"city": 1}, 90)
     assert (nothing.unchanged, nothing.after, nothing.n_left) == (True, "beers@v2", 90)
     assert "nothing to repair" in nothing.text()
+
+
+def test_a_repair_of_a_version_that_others_changed_meanwhile_is_a_conflict_if_they_meet(ws: Workspace) -> None:
+    ws.data.add_columns("beers", {"stars": list(range(90))}, by_order=True)
+    repaired = ws.data.repair("beers@v1", kinds=["typo"])
+    ws.data.delete("beers", where="id = 3")
+
+    assert repaired.after == "beers@v3"
+    assert set(ws.catalog.resolve("beers@v3", kind="dataset").facts["columns"]) == {"id", "size", "city", "stars"}
+    with pytest.raises(EditConflict, match="has other rows than"):
+        ws.data.repair("beers@v1", kinds=["unit"])
 
 
 @pytest.mark.parametrize(("asked", "said"), [({"kinds": ["slip"]}, "no fault is called slip"), ({"limit": -1}, "limit is -1")])

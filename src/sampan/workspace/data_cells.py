@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from sampan.core.changes import AddEdge, AddNode, Change
-from sampan.core.events import Event, Input, VersionCommitted, new_id
+from sampan.core.events import Event, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ParameterError
 from sampan.workspace.data_cells_answers import CellErrorsFound, CellGroupLine, CellLine, Repaired
-from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
+from sampan.workspace.data_room import PROFILE, DataRoom, Names
+from sampan.workspace.dataset_edits import AddColumns, Edits
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Cells(DataRoom):
     def repair(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, confidence: float = _SURE) -> Repaired:
         """Apply the suggested repairs as a new version; only the repaired columns are written.
 
-        A text column in which only numbers are left becomes a column of numbers, and the answer says so.
+        A text column in which only numbers are left becomes a column of numbers, and the answer says so. Where the
+        dataset went on since that version, the repair is refused if its rows or these columns changed.
 
         Parameters
         ----------
@@ -133,30 +135,13 @@ class Cells(DataRoom):
         tables = self.ws.store.tables
         touched = sorted(set(chosen["column"]))
         mended = apply_repairs(tables.scan(node.digest).select(touched).collect(), chosen)
-        version = tables.overlay(node.digest, mended)
         retyped = {
             name: f"{dtype}, no longer text" for name, dtype in mended.schema.items() if node.facts["columns"].get(name) != str(dtype)
         }
-        origin: dict[str, Any] = {name: node.facts[name] for name in ("source", "format") if name in node.facts}
-        facts: dict[str, Any] = {
-            **origin,
-            "n_rows": version.n_rows,
-            "columns": version.columns,
-            "notes": [f"{chosen.height:,} cells repaired in {', '.join(touched)}"],
-            "repaired": _by_column(chosen),
-            PROFILE: self._record_profile(version.digest),
-        }
-        event = VersionCommitted(
-            node=new_id(),
-            kind=KIND,
-            name=node.name,
-            digest=version.digest,
-            size=version.size_bytes,
-            facts=facts,
-            inputs=(Input(node.id, "derived_from"),),
-        )
-        self.ws.ledger.append(event)
-        return self.ws.catalog.node(event.node), retyped
+        notes = [f"{chosen.height:,} cells repaired in {', '.join(touched)}"]
+        edits = Edits(self.ws, lambda version: {PROFILE: self._record_profile(version.digest)})
+        made = edits.apply(node, AddColumns(mended, (), verb="repair"), facts={"notes": notes, "repaired": _by_column(chosen)})
+        return made, retyped
 
 
 def newest_finding(room: DataRoom, node: Node) -> Node | None:
