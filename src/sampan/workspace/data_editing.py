@@ -99,7 +99,7 @@ class Editing(DataRoom):
 
     @operation(local=True)
     def cache(self, ref: str) -> Cached:
-        """Keep a version uncompressed, so that programs map it into memory instead of decoding it; worth it for who reads it often.
+        """Keep a version uncompressed for programs that read it often: they map it into memory instead of decoding it.
 
         Parameters
         ----------
