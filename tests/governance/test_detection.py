@@ -52,6 +52,10 @@ def test_what_has_a_shape_is_found_and_what_only_looks_alike_is_not(text: str, e
         ("Bệnh nhân là bà N.T.H., 54 tuổi", ["N.T.H."]),
         ("Yesterday Barbara Johnson met Dr. Iwase at the Jordan River.", ["Barbara Johnson", "Iwase"]),
         ("Jennifer Lopez sang. Then Jennifer left.", ["Jennifer Lopez", "Jennifer"]),
+        ("toi la nguyen van an, chi tran thi lan oi", ["nguyen van an", "tran thi lan"]),
+        ("Hôm đó bạn bè đưa Khiêm về, còn Thảo ở lại bệnh viện Chợ Rẫy", ["Khiêm", "Thảo"]),
+        ("Theo thông tin của Hải quan và Thanh tra thành phố", []),
+        ("NGUYỄN VĂN AN, sinh năm 1990", ["NGUYỄN VĂN AN"]),
         ("We flew to San Diego in April with Delta Airlines", []),
     ],
 )
@@ -74,6 +78,7 @@ def test_addresses_are_found_with_and_without_marks() -> None:
 
     assert [pii for pii, _ in classes(text)] == ["address"]
     assert [pii for pii, _ in classes(plain(text))] == ["address"]
+    assert [pii for pii, _ in classes("12/5 Nguyen Trai, P.Ben Thanh, Q.1, TP.HCM")] == ["address"]
     assert classes("deliver to 350 Fifth Avenue, New York, NY 10118") == [("address", "350 Fifth Avenue, New York, NY 10118")]
 
 

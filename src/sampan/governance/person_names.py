@@ -16,6 +16,8 @@ from sampan.governance.lexicon import words as listed
 from sampan.governance.patterns import plain
 from sampan.governance.vietnamese_names import (
     COMMON_SURNAMES,
+    COMPOUNDS,
+    GIVEN_NAMES,
     KIN,
     MARKED_PLACE_WORDS,
     MARKED_SURNAMES,
@@ -76,7 +78,11 @@ def find_names(text: str) -> Iterator[Found]:
     for at in range(len(tokens)):
         if at < taken:
             continue
-        found = _vietnamese_at(text, tokens, at, marked=marked, vietnamese=vietnamese) or _english_at(text, tokens, at)
+        found = (
+            _vietnamese_at(text, tokens, at, marked=marked, vietnamese=vietnamese)
+            or _small_at(text, tokens, at)
+            or _english_at(text, tokens, at)
+        )
         if found and vietnamese and "census" in found[1] and all(is_syllable(token.bare) for token in tokens[at : at + found[0]]):
             continue  # Ha Noi, Ben Tre: words of that language that an American list of names holds too
         if found is None:
@@ -161,6 +167,8 @@ def _starts_sentence(text: str, at: int) -> bool:
     return not before or before[-1] in '.!?:\n"“('
 
 
+_SURE_WITHOUT_MARKS: Final = frozenset(("nguyen", "tran", "huynh", "bui", "ngo", "trinh"))
+_PARTICLES: Final = frozenset(("oi", "a", "nhe", "nha", "di", "voi", "la", "o", "va", "khong", "cho", "den", "se", "da", "dang", "thi"))
 _TITLES: Final = (TITLES, MARKED_TITLES)
 _KIN: Final = (frozenset(plain(title) for title in KIN) & TITLES, KIN)
 _BARE_NO_NAMES: Final = frozenset(map(plain, NO_NAMES))
@@ -194,7 +202,47 @@ def _vietnamese_at(text: str, tokens: Sequence[_Token], at: int, *, marked: bool
         and name not in PLACES
     ):
         return len(words), "a name after a Vietnamese title"
+    if marked and _is_single(text, tokens, at, words):
+        return 1, "one capitalized syllable in a Vietnamese sentence"
     return None
+
+
+def _is_single(text: str, tokens: Sequence[_Token], at: int, words: Sequence[_Token]) -> bool:
+    """Say whether a syllable is a given name alone: capitalized inside a sentence, between words that are not."""
+    first = words[0]
+    if len(words) != 1 or not at or first.text.lower().rstrip(".") not in GIVEN_NAMES:
+        return False
+    before, after = tokens[at - 1], tokens[at + 1] if at + 1 < len(tokens) else None
+    inside = before.is_word and before.text.islower() and before.end + 1 == first.start and before.bare not in PLACE_WORDS
+    alone = after is None or not (after.text[0].isupper() or after.text[0].isdigit() or after.text in "-–/&")
+    alone = alone and (after is None or f"{first.text.lower()} {after.text}" not in COMPOUNDS)
+    return inside and alone and not _starts_sentence(text, first.start)
+
+
+def _small_at(text: str, tokens: Sequence[_Token], at: int) -> tuple[int, str] | None:
+    """Find a name typed in small letters, as in chats: a frequent family name, a middle name and one or two syllables more."""
+    words = tokens[at : at + 4]
+    if len(words) < 3 or words[0].bare not in COMMON_SURNAMES or words[1].bare not in MIDDLE_NAMES:
+        return None
+    marked = has_marks(text)
+    if text[words[0].start : words[2].end].count(" ") != 2 or not all(_is_small_syllable(word) for word in words[:3]):
+        return None
+    introduced = bool(_INTRODUCES.search(plain(text[max(words[0].start - 24, 0) : words[0].start])))
+    called = introduced or _ends_in(_words_before(tokens, at), _KIN, marked=marked)
+    sure = words[1].text in ("văn", "thị") if marked else words[1].bare in ("van", "thi") and words[0].bare in _SURE_WITHOUT_MARKS
+    if not (called or sure) or (marked and words[0].text not in MARKED_SURNAMES):
+        return None
+    longer = len(words) == 4 and words[2].bare in MIDDLE_NAMES and _is_small_syllable(words[3]) and words[3].start == words[2].end + 1
+    return (4 if longer else 3), "a Vietnamese name in small letters"
+
+
+def _is_small_syllable(token: _Token) -> bool:
+    return (
+        token.is_word
+        and token.text.rstrip(".").islower()
+        and is_syllable(token.bare)
+        and (token.bare not in _PARTICLES or token.text in ("thị", "thi"))
+    )
 
 
 def _after_a_house_number(tokens: Sequence[_Token], at: int) -> bool:

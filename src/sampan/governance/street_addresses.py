@@ -47,6 +47,11 @@ _HOUSE: Final = re.compile(
     rf"(?<![\w/,.])(?:(?i:so)\s+)?\d{{1,4}}[A-Za-z]?(?:/\d{{1,4}}[A-Za-z]?){{0,3}},?\s+(?:(?i:duong|pho|ngo|ngach|hem)\s+)[A-Z0-9][\w/'-]*"
     rf"(?:\s+[A-Z0-9][\w'-]*){{0,4}}(?:\s*[,-]\s*{_PART})*(?:\s*,\s*[A-Z]\w+(?:\s+[A-Z]\w+){{0,2}})?"
 )
+# Without a word for street: a number and names, before a ward or a district.
+_STREETLESS: Final = re.compile(
+    rf"(?<![\w/,.])(?:(?i:so)\s+)?\d{{1,4}}[A-Za-z]?(?:/\d{{1,4}}[A-Za-z]?){{0,3}},?\s+[A-Z][\w'-]*(?:\s+[A-Z][\w'-]*){{0,4}}"
+    rf"(?:\s*,\s*(?:(?i:phuong|xa)|{_WIDE})\s*(?:\d+|[A-Z][\w'-]*(?:\s+[A-Z0-9][\w'-]*){{0,3}}))+(?:\s*,\s*[A-Z]\w+(?:\s+[A-Z]\w+){{0,2}})?"
+)
 _IS_FINE: Final = re.compile(rf"(?<!\w){_FINE}\s")
 
 
@@ -72,6 +77,8 @@ def _vietnamese(text: str) -> Iterator[Found]:
     bare = plain(text)
     for match in _HOUSE.finditer(bare):
         yield Found(match.start(), match.end(), "address", "a house number and a Vietnamese street")
+    for match in _STREETLESS.finditer(bare):
+        yield Found(match.start(), match.end(), "address", "a number and a name before a Vietnamese ward or district")
     for match in _CHAIN.finditer(bare):
         if _IS_FINE.search(match[0]):
             yield Found(match.start(), match.end(), "address", "a chain of Vietnamese streets, wards or districts")

@@ -28,6 +28,8 @@ TITLES: Final = frozenset(map(plain, MARKED_TITLES)) - frozenset(("em", "be", "c
 MARKED_PLACE_WORDS: Final = words("vietnamese_place_words")
 PLACE_WORDS: Final = frozenset(map(plain, MARKED_PLACE_WORDS))
 NO_NAMES: Final = words("vietnamese_no_names")
+GIVEN_NAMES: Final = words("vietnamese_given_names")
+COMPOUNDS: Final = words("vietnamese_compounds")  # institutions and things that begin like a given name
 PLACES: Final = frozenset(map(plain, words("vietnamese_places")))
 _SYLLABLE: Final = re.compile(r"(?:ngh|ng|nh|th|tr|ch|ph|kh|gh|gi|qu|[bcdghklmnprstvx])?[aeiouy]{1,3}(?:ng|nh|ch|[cmnpt])?")
 
