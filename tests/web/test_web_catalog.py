@@ -71,6 +71,16 @@ def test_the_pages_are_in_vietnamese(client: TestClient, ws: Workspace) -> None:
         assert told in page
 
 
+def test_a_columns_name_leads_to_the_columns_with_its_values(client: TestClient, ws: Workspace) -> None:
+    ws.data.add_table({"town": ["Saigon", "<b>Hanoi", "Huế"]}, name="towns")
+    page = client.get("/data/beers").text
+    alike = client.get("/data?like=beers%40v1&column=city").text
+
+    assert 'href="/data?like=beers%40v1&amp;column=city"' in page
+    assert 'href="/data/towns%40v1"' in alike
+    assert "No other column here holds them." in client.get("/data?like=beers&column=size").text
+
+
 def test_a_table_without_wrong_cells_says_so(client: TestClient, ws: Workspace) -> None:
     ws.data.add_table({"n": list(range(50))}, name="numbers")
 

@@ -35,12 +35,13 @@ MOST_SEARCHED = 5_000_000
 
 
 def load_datasets(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """Load the list, or what is searched for."""
+    """Load the list, what is searched for by words, or the columns with the values of one."""
     words = given.get("q", "").split()
     return {
         "found": workspace.data.list() if workspace.has_store else Datasets(datasets=()),
         "asked": " ".join(words),
         "fitting": workspace.data.search(words).datasets if words and workspace.has_store else None,
+        "alike": workspace.data.like(given["like"], given["column"]) if given.get("like") and given.get("column") else None,
     }
 
 
