@@ -76,6 +76,10 @@ def check_against_a_full_join(tables: Tables, before: Digest, after: Digest, key
     assert list(told.columns_added) == [name for name in other.columns if name not in one.columns]
     assert list(told.columns_removed) == [name for name in one.columns if name not in other.columns]
     check_examples(told, old, new, key)
+    touched = tables.touched_keys(before, after, key=key)
+    names = (old.keys() ^ new.keys()) | {name for name, columns in changed.items() if columns}
+    assert names == {tuple(known(row[column]) for column in key) for row in touched.iter_rows(named=True)}
+    assert len(names) == touched.height
 
 
 def check_examples(told: TableDiff, old: dict[Any, Any], new: dict[Any, Any], key: list[str]) -> None:

@@ -102,6 +102,21 @@ def test_compacting_keeps_the_rows_and_leaves_one_clean_part(ws: Workspace) -> N
     assert [True] == [part.is_clean for part in ws.store.tables.parts(node.digest)]
 
 
+def test_much_edited_versions_lead_to_compacting(ws: Workspace) -> None:
+    few = ws.data.delete("orders", where="id < 5")
+    many = ws.data.delete("orders", where="id < 50")
+
+    assert not any("compact" in command for command in few.next)
+    assert "sampan data compact orders" in many.next
+
+
+def test_a_key_that_is_not_unique_is_named_with_the_version(ws: Workspace) -> None:
+    ws.data.delete("orders", where="id = 7")
+
+    with pytest.raises(ParameterError, match=r"shop is not unique in the version before, orders@v1: several rows have shop='s[012]'"):
+        ws.data.diff("orders@v1", "orders", key=["shop"])
+
+
 def test_a_cached_version_is_mapped_and_can_be_dropped(ws: Workspace) -> None:
     cached = ws.data.cache("orders")
 

@@ -13,7 +13,7 @@ from sampan.errors import AlreadyExists, NotFound, ParameterError
 from sampan.workspace.data_leaks import read_expression
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data_versions_answers import Cached, Edited, Tagged
-from sampan.workspace.dataset_edits import AddColumns, Compact, DeleteWhere, Edit, Edits, PutRows, branch_of
+from sampan.workspace.dataset_edits import AddColumns, Compact, DeleteWhere, Edit, Edits, PutRows, branch_of, line_of
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ class Editing(DataRoom):
     def _edited(self, made: Node, before: Node, *, did: str, following: tuple[str, ...] = ()) -> Edited:
         unchanged = made.id == before.id
         compared = () if unchanged else (f"sampan data diff {quote(before.ref)} {quote(made.ref)}",)
+        if self.ws.store.tables.is_worn(made.digest):
+            compared = (*compared, f"sampan data compact {quote(line_of(made))}")
         return Edited(
             ref=made.ref,
             before=before.ref,

@@ -116,7 +116,12 @@ class Versions(DataRoom):
         old, new = self._node(before), self._node(after)
         by = key or self._key(new)
         with self.ws.progress.stage(f"comparing {old.ref} with {new.ref}"):
-            found = self.ws.store.tables.diff(old.digest, new.digest, key=by)
+            try:
+                found = self.ws.store.tables.diff(old.digest, new.digest, key=by)
+            except ParameterError as error:
+                # The store knows digests; the person named versions.
+                said = error.message.replace(old.digest, old.ref).replace(new.digest, new.ref)
+                raise ParameterError(said, hint=error.hint) from error
         changed = [{**row.key, **{name: f"{row.before[name]} → {row.after[name]}" for name in row.after}} for row in found.examples_changed]
         examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
         return Differs(

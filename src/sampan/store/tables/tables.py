@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
 
+# Beyond these, reading a version takes noticeably longer than reading its compacted self (benchmarks/edit_versions.py).
+_DEAD_SHARE = 0.1
+_MOST_OVERLAYS = 4
+_MOST_SMALL, _SMALL_BYTES = 64, 8 << 20
+
+
 class Writes(Protocol):
     """Puts that become durable together."""
 
@@ -353,6 +359,12 @@ class Tables:
     def parts(self, version: Digest) -> list[Part]:
         """Return the parts of a version, in row order."""
         return self._parts(self._manifest(version))
+
+    def is_worn(self, version: Digest) -> bool:
+        """Say whether edits left a version in such pieces that `compact` pays: many dead rows, overlays upon overlays, many small parts."""
+        listed = self.parts(version)
+        worn = any(part.n_dead > _DEAD_SHARE * part.n_rows or len(part.overlays) > _MOST_OVERLAYS for part in listed)
+        return worn or sum(part.size_bytes < _SMALL_BYTES for part in listed) > _MOST_SMALL
 
     def is_version(self, digest: Digest) -> bool:
         """Say whether an object is a table version. False if it is not there."""
