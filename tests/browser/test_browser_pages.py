@@ -22,6 +22,7 @@ JOURNEYS = {
     "home": [],
     "datasets": ["Datasets"],
     "dataset": ["Datasets", "orders@v1"],
+    "contract": ["Datasets", "orders@v1", "Edit"],
     "hostile dataset": ["Datasets", "<i>odd<i>@v1"],
     "runs": ["Runs"],
     "run": ["Runs", "orders-late"],
