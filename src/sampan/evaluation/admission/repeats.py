@@ -17,6 +17,9 @@ LIMIT: Final = 0.1  # of the rows that would usually be new
 _LEAST: Final = 0.03
 
 
+Hashes = NDArray[np.uint64]
+
+
 class Repeats(msgspec.Struct, frozen=True):
     """The share of arriving rows that repeat others; and, both beside the same older rows, their share and the usual one."""
 
@@ -41,17 +44,28 @@ def find_repeats(table: Table, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]
     """
     # Hashes are compared within this call only: another release may hash otherwise.
     hashes = pl.from_numpy(table.matrix).with_columns(label=pl.Series(table.labels)).hash_rows(seed=0).to_numpy()
-    arriving, older = hashes[table.n_base :], np.delete(hashes[: table.n_base], newest)
-    usual = float(_repeat(older, hashes[newest]).mean())
+    return count_repeats(hashes[: table.n_base], hashes[table.n_base :], newest)
+
+
+def count_repeats(before: Hashes, arriving: Hashes, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]]:
+    """Do the same for rows known by their hashes.
+
+    Parameters
+    ----------
+    before, arriving : shape (n,), (m,); equal rows have equal hashes
+    newest : places in `before`
+    """
+    older = np.delete(before, newest)
+    usual = float(_repeat(older, before[newest]).mean())
     # The more rows there are, the more repeat by chance: so both are held against the same older rows, and as many of both.
     spaced = np.linspace(0, len(arriving) - 1, min(len(newest), len(arriving))).astype(np.intp)
     comparable = float(_repeat(older, arriving[spaced]).mean())
-    repeated = _repeat(hashes[: table.n_base], arriving)
+    repeated = _repeat(before, arriving)
     error = sqrt(usual * (1 - usual) * 2 / len(newest))
     return Repeats(float(repeated.mean()), comparable, usual, error), repeated
 
 
-def _repeat(before: NDArray[np.uint64], now: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _repeat(before: Hashes, now: Hashes) -> NDArray[np.bool_]:
     first = np.zeros(len(now), dtype=np.bool_)
     first[np.unique(now, return_index=True)[1]] = True
     return np.isin(now, before) | ~first
