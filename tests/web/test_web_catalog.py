@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from sampan.data import cells_claims, cells_dependencies, cells_misplaced, cells_placeholders, cells_shapes, cells_spelling, cells_units
 from sampan.web import app
+from sampan.web.words import vietnamese
 from sampan.workspace.workspace import Workspace
 
+STARTS = ("the ", "missing", "nearly ", "as if ", "it also ", "stands for ", "a word for ")
 SIZES = ("12 oz", "12 oz.", "16 ounce")
 BEERS = "id,size,city\n" + "".join(f"{n},{SIZES[n % 3]},{'<b>Hanoj' if n == 50 else ('<b>Hanoi', 'Saigon')[n % 2]}\n" for n in range(90))
 
@@ -69,6 +74,17 @@ def test_the_pages_are_in_vietnamese(client: TestClient, ws: Workspace) -> None:
 
     for told in ("Trước khi dùng", "Tin được đến đâu?", "chưa có hợp đồng", "lỗi gõ", "số ô có vẻ sai"):
         assert told in page
+
+
+def test_every_reason_is_there_in_vietnamese() -> None:
+    """The reasons stand as texts in the modules that look for wrong cells; what is put into them is replaced by a word."""
+    modules = (cells_claims, cells_dependencies, cells_misplaced, cells_placeholders, cells_shapes, cells_spelling, cells_units)
+    sources = "\n".join(inspect.getsource(module) for module in modules)
+    reasons = {re.sub(r"\{[^}]*\}", "x", text) for text in re.findall(r'"((?:[^"\n]+ ){2,}[^"\n]+)"', sources)}
+    said = {text for text in reasons if text.startswith(STARTS)}
+
+    assert len(said) >= 12
+    assert {text for text in said if vietnamese(text) == text} == set()
 
 
 def test_a_columns_name_leads_to_the_columns_with_its_values(client: TestClient, ws: Workspace) -> None:

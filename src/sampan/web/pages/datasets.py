@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.web import charts
 from sampan.web.page import Page
 from sampan.workspace.data_answers import Datasets
+from sampan.workspace.data_cells import FINDING as CELLS
 from sampan.workspace.data_cells import newest_finding
 from sampan.workspace.data_leaks import KIND as LEAKAGE
 from sampan.workspace.data_leaks import newest_leaks
@@ -107,7 +108,7 @@ def _contract(workspace: Workspace, check: Node | None) -> tuple[Node, str] | No
 def _users(workspace: Workspace, node: Node) -> list[tuple[str, Node]]:
     edges = [edge for edge in workspace.catalog.edges_from(node.id) if edge.role != "checked_by"]
     found = [(edge.role.replace("_", " "), workspace.catalog.node(edge.dst)) for edge in edges[-MOST_USERS:]]
-    return [(role, user) for role, user in reversed(found) if user.kind not in ("check", LEAKAGE)]
+    return [(role, user) for role, user in reversed(found) if user.kind not in ("check", LEAKAGE, CELLS)]
 
 
 PAGES = (
