@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sampan.core.digests import digest_value
 from sampan.core.graph import Node
 from sampan.core.refs import nearest
 from sampan.data.exploring.views import Exploration, OverlapView
-from sampan.errors import BlobUnavailable, IntegrityError, NotFound, ParameterError
+from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data_contracts import Contracts
 from sampan.workspace.governance import Governance
 from sampan.workspace.profiling import PROFILE, read_profile
@@ -43,6 +45,8 @@ def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
     ------
     ParameterError : a column that is not there, a reference without any of the groups, or a target that cannot be computed.
     """
+    from sampan.data.exploring.explore import explore
+
     asked = _completed(ws, node, asked)
     reference, reference_digest = _read_reference(ws, asked)
     test = ws.catalog.resolve(asked.test, kind="dataset") if asked.test else None
@@ -60,22 +64,16 @@ def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
         known,
     ]
 
-    def make() -> str:
-        from sampan.data.exploring.explore import explore
-
-        question = _question(node, asked, facts, reference, hidden, _safe(contract), known)
-        with ws.progress.stage("exploring", total=node.facts.get("n_rows", 0), unit="rows") as stage:
-            overlap = _overlap(ws, node, test, facts.get("key", [])) if test else None
-            found = explore(ws.store.tables.scan(node.digest), read_profile(ws, node), question, overlap=overlap)
-            stage.advance(found.n_rows)
-        return str(ws.store.blobs.put(msgspec.msgpack.encode(found)))
-
-    digest, was_known = ws.engine.once("exploration", [_EXPLORING, PROFILE, node.id, node.digest, *said, sorted(_safe(contract))], make)
-    with suppress(BlobUnavailable, IntegrityError):
-        return msgspec.msgpack.decode(ws.store.blobs.read(digest), type=Exploration)
-    if not was_known:
-        raise IntegrityError("what was just stored cannot be read back", hint="sampan fsck")
-    return msgspec.msgpack.decode(ws.store.blobs.read(make()), type=Exploration)
+    name = f"explored-{digest_value([_EXPLORING, PROFILE, node.id, node.digest, *said, sorted(_safe(contract))]).removeprefix('b3:')}"
+    with suppress(ValueError, TypeError, msgspec.DecodeError):  # msgspec's ValidationError is a ValueError
+        return msgspec.msgpack.decode(b64decode(ws.engine.hints.get(name), validate=True), type=Exploration)
+    question = _question(node, asked, facts, reference, hidden, _safe(contract), known)
+    with ws.progress.stage("exploring", total=node.facts.get("n_rows", 0), unit="rows") as stage:
+        overlap = _overlap(ws, node, test, facts.get("key", [])) if test else None
+        found = explore(ws.store.tables.scan(node.digest), read_profile(ws, node), question, overlap=overlap)
+        stage.advance(found.n_rows)
+    ws.engine.hints.put(name, msgspec.msgpack.encode(found))
+    return found
 
 
 def _completed(ws: Workspace, node: Node, asked: Asked) -> Asked:

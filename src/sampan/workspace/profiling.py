@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sampan.core.digests import Digest
 from sampan.core.graph import Node
@@ -37,12 +41,21 @@ def record_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -
 
 
 def read_profile(ws: Workspace, node: Node) -> Profile:
-    """Read a version's profile; where none is recorded, or its bytes are lost or damaged (`fsck` names them), profile anew."""
+    """Read a version's profile. Where none is recorded, or its bytes are lost or damaged (`fsck` names them), it is made anew.
+
+    Such a one is kept among the hints: looking at data adds nothing to the store, and what is forgotten is forgotten there too.
+    """
     from sampan.stats.profiles import Profile
 
-    with suppress(BlobUnavailable, IntegrityError):
-        return Profile.unpack(ws.store.blobs.read(node.facts.get(PROFILE) or record_profile(ws, node.digest)))
-    return make_profile(ws, node.digest)
+    if PROFILE in node.facts:
+        with suppress(BlobUnavailable, IntegrityError):
+            return Profile.unpack(ws.store.blobs.read(node.facts[PROFILE]))
+    name = f"{PROFILE}-{node.digest.removeprefix('b3:')}"
+    with suppress(ValueError, TypeError, zlib.error, msgspec.DecodeError):
+        return Profile.unpack(b64decode(ws.engine.hints.get(name), validate=True))
+    found = make_profile(ws, node.digest)
+    ws.engine.hints.put(name, found.pack())
+    return found
 
 
 def make_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Profile:
