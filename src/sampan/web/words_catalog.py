@@ -80,7 +80,7 @@ WORDS: Final[dict[str, str]] = {
     "its contract refers to it": "hợp đồng của nó tham chiếu đến",
     "a word for “missing”": "một từ nghĩa là “thiếu”",
     "nearly a much more frequent value": "gần giống một giá trị hay gặp hơn nhiều",
-    "the same as a more frequent value but for case, blanks or accents": "như một giá trị hay gặp hơn, chỉ khác hoa thường, dấu cách hay dấu",
+    "the same as a more frequent value but for case, blanks or accents": "như một giá trị hay gặp hơn, chỉ khác hoa thường, dấu cách, dấu",
     "the unit is spelled in several ways; it belongs into the column's name": "đơn vị được viết theo nhiều cách; nên đưa vào tên cột",
     "stands for “missing”: far from all other numbers, and it comes back": "nghĩa là “thiếu”: xa mọi số khác và lặp lại",
     "stands for “missing”: no other date is near it": "nghĩa là “thiếu”: không ngày nào khác ở gần",
