@@ -337,3 +337,19 @@ def test_terms_in_a_contracts_custom_properties_hold(ws: Workspace) -> None:
     assert [(c.column, c.pii, c.protected) for c in shown.columns] == [("shop", "other", True)]
     with pytest.raises(PolicyRefused):
         require_allowed(ws, [ws.catalog.resolve("orders")])
+
+
+def test_terms_follow_data_through_a_program_by_memory_and_by_file(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ws.root)
+    ws.data.add_table({"id": [1, 2], "x": [3, 4]}, name="small")
+    with sp.run("mix", project=ws.root):
+        read = sp.data("small", project=ws.root).frame()
+        sp.data(read.with_columns(y=read["x"] * 2), name="made", project=ws.root)
+    ws.policy.declare("small", owner="ana", purposes=["care"])
+
+    shown = ws.policy.show("made")
+    with pytest.raises(PolicyRefused, match="small may be used for care only"):
+        sp.data("made", project=ws.root)
+
+    assert shown.origins == ("small",)
+    assert not shown.allowed_now

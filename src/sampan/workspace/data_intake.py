@@ -15,6 +15,7 @@ from sampan.workspace.data_answers import Added
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data_sources import Given, local_file, read_from
+from sampan.workspace.derivation import written_by_runs
 from sampan.workspace.operation import operation
 from sampan.workspace.privacy import actions_digest, protect, protect_held
 from sampan.workspace.quarantine import HeldCell, Quarantine
@@ -189,7 +190,15 @@ class Intake(DataRoom):
                 recorded[fact] = getattr(account, fact)
         if account.notes:
             recorded["notes"] = list(account.notes)
-        event = VersionCommitted(node=new_id(), kind=KIND, name=name, digest=version.digest, size=version.size_bytes, facts=recorded)
+        event = VersionCommitted(
+            node=new_id(),
+            kind=KIND,
+            name=name,
+            digest=version.digest,
+            size=version.size_bytes,
+            facts=recorded,
+            inputs=written_by_runs(self.ws, account.digest),
+        )
         holding = list(self._hold(name, account, event.node))
         self.ws.ledger.append(event, *holding)
         self._describe(name, facts)

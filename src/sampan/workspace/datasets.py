@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.core.graph import Node
 from sampan.core.refs import parse_ref
 from sampan.errors import UsageError
+from sampan.workspace.derivation import derive_from_reading
 from sampan.workspace.governance import require_allowed
 from sampan.workspace.live_runs import WATCHED_PROJECT, record_reading
 from sampan.workspace.workspace import Workspace
@@ -110,6 +111,8 @@ def data(
     else:
         raise UsageError("a table from memory has no name", hint='sp.data(frame, name="loans")')
     found = Dataset(ws, ws.catalog.resolve(ref, kind=KIND))
+    if not isinstance(source, str | Path):
+        derive_from_reading(ws, found.node)
     require_allowed(ws, [found.node], purpose=purpose)
     record_reading(found.node)
     return found
