@@ -116,11 +116,18 @@ class Intake(DataRoom):
         from sampan.table.sources import Account
         from sampan.workspace.file_tables import read_folder
 
-        frame, contents = read_folder(self.ws, folder)
+        frame, contents = read_folder(self.ws, folder, known=self._media_types(name))
         facts = {**facts, "key": facts["key"] or ["path"]}
         version = self._take(name, facts)(frame.schema, iter([frame]))
         account = Account(source=str(folder), format="folder", size_bytes=int(frame["size_bytes"].sum()))
         return self._commit(name, version, account, facts, read="", also={"contents": contents, "n_bytes": account.size_bytes})
+
+    def _media_types(self, name: str) -> dict[str, str]:
+        """Return the media types of the files of a dataset's newest version, by content."""
+        newest = self._newest(name)
+        if newest is None or not {"file", "type"} <= newest.facts["columns"].keys():
+            return {}
+        return dict(self.ws.store.tables.scan(newest.digest).select("file", "type").collect().iter_rows())
 
     def _add_file(self, name: str, path: Path, form: SourceForm, facts: dict[str, Any], *, origin: Path | None = None) -> Added:
         from sampan.table.addresses import address_of, without_secrets
