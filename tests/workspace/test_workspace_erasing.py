@@ -264,6 +264,30 @@ def test_what_cannot_be_written_again_is_named(folder: Path) -> None:
         assert [place.digest for place in ws.data.erased(subject=KEYS).places] == [model]
 
 
+def test_files_that_only_the_person_has_are_gone_with_their_rows(folder: Path) -> None:
+    for number in range(12):
+        path = folder / "letters" / f"{number:02d}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("the same" if number % 3 == 0 else f"letter of person {number:02d}")
+    with Workspace.open(folder) as ws:
+        ws.data.add(folder / "letters")
+        (folder / "letters" / "01.txt").write_text("another letter of person 01")
+        ws.data.add(folder / "letters")
+        assert len(list((ws.store.root / "packs").glob("*.pack"))) == 1
+
+        ws.data.erase(subject={"path": "01.txt"})
+        ws.data.erase(subject={"path": "03.txt"})
+
+        everything = b"".join(path.read_bytes() for path in ws.store.root.rglob("*") if path.is_file())
+        assert b"person 01" not in everything
+        assert b"person 02" in everything
+        assert b"the same" in everything  # others have it too
+        head = ws.store.tables.read(ws.catalog.resolve("letters").digest)
+        assert head.height == 10
+        assert [ws.store.blobs.has(digest) for digest in head["file"].to_list()] == [True] * 10
+        assert ws.home.fsck().faults == ()
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

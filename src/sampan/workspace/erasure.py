@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sampan.core.digests import PREFIX, Digest
+from sampan.core.digests import PREFIX, Digest, is_digest
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ParameterError, StaleState
@@ -24,7 +24,6 @@ from sampan.workspace.erasure_events import DONE, ERASING, ERASURE, ErasureFinis
 from sampan.workspace.erasure_records import PURPOSE, ErasedTable, ErasureRecord, commitment, new_record, sign
 
 if TYPE_CHECKING:
-
     from sampan.store.erasure.search import Searched
     from sampan.store.tables.erasing import Erasing
     from sampan.workspace.workspace import Workspace
@@ -122,6 +121,7 @@ class Erasure:
             subject = self._named(removed)
             n_log_rows += sum(erase_from_logs(self.store.segments, subject).values())
             n_files += erase_from_leftovers(self.store.root, subject)
+            plan.forgotten.update(self._files_of(removed, plan))
             self._erase_others(subject, plan)
             event, record = self._event(plan, subject, key, reason=reason, n_log_rows=n_log_rows, n_files=n_files)
             try:
@@ -218,6 +218,19 @@ class Erasure:
             if mentions(self.store.blobs.read(digest), subject):
                 plan.freed.add(digest)
 
+    def _files_of(self, removed: Mapping[str, set[str]], plan: _Plan) -> Iterator[Digest]:
+        """Yield the files that only the subject's rows refer to, such as images in a folder of files."""
+        from sampan.store.tables.parts import exactly
+
+        tables = self.store.tables
+        for column, texts in removed.items():
+            files = {text for text in texts if is_digest(text)} & plan.stored
+            for version in (plan.moved.get(one, one) for one in plan.versions if files and one in plan.needed):
+                if column in tables.schema(version):
+                    named = tables.scan(version).select(exactly([column])).filter(exactly([column]).is_in(sorted(files)))
+                    files -= set(named.unique().collect(engine="streaming")[column].to_list())
+            yield from sorted(files)
+
     def _profiles_of(self, moved: Mapping[Digest, Digest]) -> Iterator[Digest]:
         """Yield the profiles of versions that change: they are made anew when they are asked for."""
         for node in self._dataset_nodes():
@@ -236,7 +249,7 @@ class Erasure:
             for digest in digests:
                 present = plan.moved.get(digest, digest)
                 data = blobs.read(present)
-                made = without(data, subject, plan.moved)
+                made = without(data, subject, plan.moved, plan.forgotten)
                 if made is None:
                     stuck.add(digest)
                 elif made != data:

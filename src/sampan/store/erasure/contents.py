@@ -6,8 +6,9 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -22,16 +23,17 @@ _JSON_STARTS = (b"{", b"[", b'"')
 _DELIMITERS = (",", "\t", ";", "|")
 
 
-def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest]) -> bytes | None:
+def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone: Collection[Digest] = ()) -> bytes | None:
     """Return an object's bytes without the subject, and with the new names of what it names; the same object if nothing is to change.
 
-    None: the bytes mention the subject in a form that cannot be written again without it, like a fitted model's.
+    What names an object that is `gone` does so no more. None: the bytes mention the subject in a form that cannot be written again without
+    it, like a fitted model's.
     """
     if data.startswith(PARQUET):
         return _without_rows(data, subject, "parquet")
     if data.startswith(IPC):
         return _without_rows(data, subject, "ipc")
-    if data.startswith(_JSON_STARTS) and (found := _in_json(data, subject, moved)) is not None:
+    if data.startswith(_JSON_STARTS) and (found := _in_json(data, subject, moved, gone)) is not None:
         return found
     if not subject.is_in(unpacked(data)):
         return data
@@ -116,7 +118,7 @@ def _without_rows(data: bytes, subject: Subject, kind: str) -> bytes:
     return file.getvalue()
 
 
-def _in_json(data: bytes, subject: Subject, moved: Mapping[Digest, Digest]) -> bytes | None:
+def _in_json(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone: Collection[Digest]) -> bytes | None:
     """Redact JSON; None if it is none. What changes nothing keeps its bytes."""
     text = data.decode(errors="replace")
     renamed = text
@@ -126,10 +128,21 @@ def _in_json(data: bytes, subject: Subject, moved: Mapping[Digest, Digest]) -> b
         value = msgspec.json.decode(renamed)
     except msgspec.DecodeError:
         return None
-    redacted = subject.redact(value)
+    redacted = subject.redact(_dropped(value, gone) if gone else value)
     if redacted != value:
         return msgspec.json.encode(redacted)
     return renamed.encode() if renamed != text else data
+
+
+def _dropped(value: Any, gone: Collection[Digest]) -> Any:
+    """Return a JSON value without the entries and elements that name what is gone."""
+    if isinstance(value, dict):
+        return {name: _dropped(entry, gone) for name, entry in value.items() if not _is_in(entry, gone)}
+    return [_dropped(entry, gone) for entry in value if not _is_in(entry, gone)] if isinstance(value, list) else value
+
+
+def _is_in(value: Any, gone: Collection[Digest]) -> bool:
+    return isinstance(value, str) and value in gone
 
 
 def _digests(text: str) -> list[Digest]:
