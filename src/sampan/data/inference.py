@@ -99,12 +99,16 @@ def infer_contract(
     return Contract(name=name, columns=columns, key=own_key, rules=tuple(_estimated(rule, drafting) for rule in rules))
 
 
-def find_time(frame: pl.DataFrame) -> str:
+def find_time(frame: pl.DataFrame | pl.LazyFrame) -> str:
     """Return the only timestamp (else date) column without missing values; '' if there is none or several."""
+    lazy = frame.lazy()
+    schema = lazy.collect_schema()
     for kind in (pl.Datetime, pl.Date):
-        columns = [name for name, dtype in frame.schema.items() if isinstance(dtype, kind) and frame[name].null_count() == 0]
-        if columns:
-            return columns[0] if len(columns) == 1 else ""
+        moments = [name for name, dtype in schema.items() if isinstance(dtype, kind)]
+        n_null = lazy.select(pl.col(name).null_count() for name in moments).collect(engine="streaming") if moments else None
+        complete = [name for name in moments if n_null is not None and n_null[0, name] == 0]
+        if complete:
+            return complete[0] if len(complete) == 1 else ""
     return ""
 
 

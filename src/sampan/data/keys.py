@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sampan.data.uniqueness import repeated
+
 _PROBE_ROWS = 5_000
 _MAX_COLUMNS = 16  # of the table that may be part of a key
 _MAX_SIZE = 4
@@ -47,8 +49,8 @@ def find_keys(frame: pl.DataFrame, *, max_size: int = _MAX_SIZE) -> list[tuple[s
 
 
 def is_unique(frame: pl.DataFrame, columns: Sequence[str]) -> bool:
-    """Say whether no two rows agree in all of `columns`."""
-    return bool(frame.select(pl.struct(list(columns)).n_unique())[0, 0] == frame.height)
+    """Say whether no two rows agree in all of `columns`; rows with a missing value among them are not compared."""
+    return repeated(frame.lazy(), columns).is_empty()
 
 
 class _Codes:

@@ -154,7 +154,7 @@ class Contracts:
         from sampan.data.inference import find_time, newest_moment
 
         tables = self.ws.store.tables
-        time = str(said.get("time", "")) or find_time(tables.read(node.digest))
+        time = str(said.get("time", "")) or find_time(tables.scan(node.digest))
         if not time:
             return []
         versions = [v for v in self.ws.catalog.nodes(kind="dataset", name=node.name) if (v.version or 0) <= (node.version or 0)]
