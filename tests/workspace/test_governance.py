@@ -353,3 +353,17 @@ def test_terms_follow_data_through_a_program_by_memory_and_by_file(ws: Workspace
 
     assert shown.origins == ("small",)
     assert not shown.allowed_now
+
+
+@pytest.mark.slow
+def test_terms_follow_a_file_that_a_program_wrote(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ws.root)
+    ws.data.add_table({"id": [1, 2], "x": [3, 4]}, name="small")
+    (ws.root / "take_rows.py").write_text('import sampan as sp\n\nsp.data("small").frame().write_csv("copied.csv")\n')
+    ws.run.program(["take_rows.py"])
+    ws.data.add(ws.root / "copied.csv", name="copied")
+    ws.policy.declare("small", owner="ana", purposes=["care"])
+
+    checked = ws.policy.check("copied", purpose="ads")
+
+    assert (checked.allowed, checked.refused) == (False, ("small may be used for care only, not for ads",))
