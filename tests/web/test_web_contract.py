@@ -109,6 +109,21 @@ def test_only_the_form_of_a_page_of_ours_is_taken(
     assert before == (ws.root / "contracts/orders.yaml").read_text()
 
 
+def test_a_new_rule_in_python_is_not_taken_over_http(ws: Workspace, client: TestClient) -> None:
+    (ws.root / "checks.py").write_text("def even(values):\n    return values % 2 == 0\n")
+    rule = "type: custom\n            engine: sampan\n            implementation: {check: 'checks.py:even'}\n"
+    typed = form(client.get(PAGE).text)
+    with_code = typed["contents"].replace("name: shop", "name: shop\n        description: where\n        tags: []", 1)
+    with_code = with_code.replace("        quality:\r\n", "        quality:\r\n          - " + rule, 1)
+    refused = client.post(PAGE, data={**typed, "contents": with_code})
+
+    assert refused.status_code == 403
+    assert "the rule checks.py:even runs code of the project" in refused.text
+    # Whoever may write the file may; what is there already may be saved again.
+    ws.data.contracts.write("orders", with_code.replace("\r\n", "\n"))
+    assert client.post(PAGE, data=form(client.get(PAGE).text)).status_code == 200
+
+
 def test_pages_without_a_form_take_no_post(client: TestClient) -> None:
     assert client.post("/data/orders").status_code == 405
 

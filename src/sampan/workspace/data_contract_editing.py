@@ -7,11 +7,11 @@ from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from sampan.core.digests import digest_bytes
-from sampan.errors import NotFound, ParameterError, StaleState
+from sampan.errors import AccessDenied, NotFound, ParameterError, StaleState
 from sampan.store.files import store_errors
 from sampan.workspace.data_checking import rule_lines
 from sampan.workspace.data_contract_answers import ContractSaved, ContractShown, RulesExported, RulesImported
-from sampan.workspace.data_contracts import shown_path
+from sampan.workspace.data_contracts import python_rules, shown_path
 from sampan.workspace.data_room import DataRoom
 from sampan.workspace.operation import operation
 
@@ -50,7 +50,8 @@ class ContractEditing(DataRoom):
     def save_contract(self, ref: str, *, contents: str, base: str = "") -> ContractSaved:
         """Replace a dataset's contract by this text, if it is one, and record the version.
 
-        Nothing is written if the text has faults, or if the file is no longer the one it was made from.
+        Nothing is written if the text has faults, or if the file is no longer the one it was made from. A rule in Python runs code of the
+        project, so a new one is written into the file on the machine itself, not by this.
 
         Parameters
         ----------
@@ -69,6 +70,7 @@ class ContractEditing(DataRoom):
         if base and base != digest_bytes(before):
             said = f"{shown} has changed since this text was made from it"
             raise StaleState(said, expected=base, actual=digest_bytes(before), hint="load it again and repeat the change")
+        _refuse_new_code(contract, self.contracts.read(name) if before and self.contracts.fault(name) is None else None)
         unchanged = before == text.encode()
         if not unchanged:
             self.contracts.write(name, text)
@@ -157,6 +159,14 @@ class ContractEditing(DataRoom):
         schema = self.ws.store.tables.scan(digest).collect_schema()
         columns = (Column(name=column, type=logical_type(dtype), physical_type=str(dtype)) for column, dtype in schema.items())
         return Contract(name=name, columns=tuple(columns))
+
+
+def _refuse_new_code(contract: Contract, before: Contract | None) -> None:
+    """Refuse a function of the project that the contract did not name before: a page or a caller over HTTP must not choose what runs."""
+    added = python_rules(contract) - (python_rules(before) if before else set())
+    if added:
+        said = f"the rule {min(added)} runs code of the project"
+        raise AccessDenied(said, hint="write a new rule in Python into the contract's file, on the machine where the project is")
 
 
 def _read_suite(file: Path, shown: str) -> Suite:

@@ -200,11 +200,9 @@ class Contracts:
 
     def _checks(self, contract: Contract) -> dict[str, Any]:
         """Return the plug-ins, and the project's own functions that the contract names."""
-        from sampan.data.contract import Custom
         from sampan.workspace.project_checks import project_checks
 
-        named = {rule.name for rule in contract.rules if isinstance(rule, Custom) and ".py:" in rule.name}
-        own = project_checks(self.ws.root, named, frozenset(column.name for column in contract.columns))
+        own = project_checks(self.ws.root, python_rules(contract), frozenset(column.name for column in contract.columns))
         return {**installed_checks(), **own}
 
     def _record(self, node: Node, contract: Contract, others: Mapping[str, Node]) -> str:
@@ -244,6 +242,13 @@ def shown_path(workspace: Workspace, path: Path) -> str:
     """Write a path relative to the project where it lies inside."""
     absolute = path.resolve()
     return str(absolute.relative_to(workspace.root)) if absolute.is_relative_to(workspace.root) else str(absolute)
+
+
+def python_rules(contract: Contract) -> set[str]:
+    """Return the functions of the project that a contract names, as FILE.py:FUNCTION."""
+    from sampan.data.contract import Custom
+
+    return {rule.name for rule in contract.rules if isinstance(rule, Custom) and ".py:" in rule.name}
 
 
 def installed_checks() -> dict[str, Any]:
