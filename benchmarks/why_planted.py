@@ -2,10 +2,10 @@
 
     python benchmarks/why_planted.py [--seeds 10]
 
-Each case is a real training on 45 days of drawn orders (`tests/workspace/small_training.py`): the first model learns from 19 days, the second
-from 31 days with a fifth of the labels flipped, other parameters and more rounds. The two are judged on rows whose labels were never touched.
-Beside the Shapley share of the labels stands what the relabeling does alone and as the last change: where these differ, reading one change at
-a time is wrong. There is no peer: no tracker answers this question. Exits with 1 if a goal is missed.
+Each case is a real training on 45 days of drawn orders (`tests/workspace/small_training.py`): the first model learns from 19 days, the
+second from 31 days with a fifth of the labels flipped, other parameters and more rounds. The two are judged on rows whose labels were never
+touched. Beside the Shapley share of the labels stands what the relabeling does alone and as the last change: where these differ, reading
+one change at a time is wrong. There is no peer: no tracker answers this question. Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
