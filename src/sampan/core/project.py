@@ -19,7 +19,7 @@ FILE_NAME = "sampan.toml"
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[project]`: whose it is."""
+    """`[project]`: whose it is, what its runs are for and where they run, for the terms of the data they read."""
 
     name: str = ""
     owner: str = ""
@@ -29,10 +29,17 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StorePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[store]`: where state is kept. An empty `database` is SQLite inside `folder`."""
+    """`[store]`: where state is kept. An empty `database` is SQLite inside `folder`; empty `blobs` keep all content there as well.
+
+    With `blobs`, content lies in that bucket and `folder` is its cache; credentials come from the usual AWS variables.
+    """
 
     folder: str = ".sampan"
     database: str = ""
+    blobs: str = ""  # s3://bucket/folder
+    endpoint: str = ""
+    region: str = ""
+    cache_gb: int = 20
 
 
 class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,13 +60,6 @@ class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types: dict[str, str] = {}
     sheet: str = ""
 
-
-class Project(msgspec.Struct, frozen=True):
-    """A whole project file; all defaults where there is no file."""
-
-    project: About = About()
-    store: StorePlace = StorePlace()
-    datasets: dict[str, DatasetSource] = {}
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[policies.DATASET]`: what a dataset may be used for, and what is said of its columns."""
@@ -97,15 +97,22 @@ class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str = ""  # a folder outside the store
 
 
+class Project(msgspec.Struct, frozen=True):
+    """A whole project file; all defaults where there is no file."""
+
+    project: About = About()
+    store: StorePlace = StorePlace()
+    datasets: dict[str, DatasetSource] = {}
+    policies: dict[str, Policy] = {}
+    purposes: dict[str, Purpose] = {}
+    governance: Governance = Governance()
+
 
 class Fault(msgspec.Struct, frozen=True):
     """One thing wrong in a project file."""
 
     key: str
     what: str
-    policies: dict[str, Policy] = {}
-    purposes: dict[str, Purpose] = {}
-    governance: Governance = Governance()
     line: int | None = None
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sampan.engine.engine import Engine
     from sampan.ledger import Ledger
     from sampan.store.catalog import Catalog
+    from sampan.store.places import S3Place
     from sampan.store.store import Store
     from sampan.workspace.audit import Audit
     from sampan.workspace.data import Data
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from sampan.workspace.incidents import Incidents
     from sampan.workspace.models import Models
     from sampan.workspace.monitors import Monitors
-    from sampan.workspace.runs import Runs
     from sampan.workspace.policy import Policy
+    from sampan.workspace.runs import Runs
     from sampan.workspace.schedule import Schedule
     from sampan.workspace.services import Services
 
@@ -120,8 +121,16 @@ class Workspace:
             if "store" not in self._parts:
                 from sampan.store.store import Store
 
-                self._parts["store"] = Store.open(self.store_folder, database=self.project.store.database)
+                self._parts["store"] = Store.open(self.store_folder, database=self.project.store.database, blobs=self._blobs_place())
             return cast("Store", self._parts["store"])
+
+    def _blobs_place(self) -> S3Place | None:
+        from sampan.store.places import S3Place
+
+        said = self.project.store
+        if not said.blobs:
+            return None
+        return S3Place(address=said.blobs, endpoint=said.endpoint, region=said.region, cache_bytes=said.cache_gb << 30)
 
     @property
     def catalog(self) -> Catalog:
@@ -188,6 +197,11 @@ class Workspace:
         return cast("Models", self.room("model"))
 
     @property
+    def policy(self) -> Policy:
+        """What data may be used for."""
+        return cast("Policy", self.room("policy"))
+
+    @property
     def run(self) -> Runs:
         """Runs: record, list, compare."""
         return cast("Runs", self.room("run"))
@@ -196,11 +210,6 @@ class Workspace:
     def schedule(self) -> Schedule:
         """The scheduler: do what is due."""
         return cast("Schedule", self.room("schedule"))
-    @property
-    def policy(self) -> Policy:
-        """What data may be used for."""
-        return cast("Policy", self.room("policy"))
-
 
     @property
     def service(self) -> Services:
