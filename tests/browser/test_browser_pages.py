@@ -22,6 +22,7 @@ JOURNEYS = {
     "home": [],
     "datasets": ["Datasets"],
     "dataset": ["Datasets", "orders@v1"],
+    "exploration": ["Datasets", "orders@v1", "Explore"],
     "contract": ["Datasets", "orders@v1", "Edit"],
     "hostile dataset": ["Datasets", "<i>odd<i>@v1"],
     "runs": ["Runs"],

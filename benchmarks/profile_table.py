@@ -1,0 +1,151 @@
+"""Goals for profiles: of a bare scan's CPU at most 2.5x, in 600 MB; 8x less than DuckDB's SUMMARIZE, 50x less than whylogs.
+
+    python benchmarks/profile_table.py --peer-python whylogs=/path/to/python
+
+The first goals on 10.1 M flights, whylogs on the 336,776 as they are. Then 1,000 partition profiles are merged: in at most 2 s, and bit for
+bit into the profile of the whole in any order. Each job is a process of its own that reads the same Parquet file and says how much CPU the
+work took, imports apart; in turns, medians. Without an interpreter for whylogs (it needs numpy < 2) that row is left out. Exits with 1 if a
+goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+from grown_flights import N_COPIES, grown_flights
+from side_by_side import machine, run, versions
+
+from sampan.stats.profiles import merge_profiles, profile_table
+
+OF_THE_SCAN, MOST_RSS_MB = 2.5, 600
+LESS_THAN_DUCKDB, LESS_THAN_WHYLOGS = 8.0, 50.0
+N_PARTITIONS, MERGE_S = 1_000, 2.0
+
+CLOCK = """
+import json, resource, sys, time
+file = sys.argv[1]
+def told(start, **found):
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"cpu": time.process_time() - start, "rss_mb": used.ru_maxrss / 1024, **found}))
+"""
+SCAN = (
+    CLOCK
+    + """
+import polars as pl
+start = time.process_time()
+pl.scan_parquet(file).select(pl.all().exclude(pl.String).sum(), pl.col(pl.String).str.len_bytes().sum()).collect(engine="streaming")
+told(start)
+"""
+)
+SAMPAN = (
+    CLOCK
+    + """
+from pathlib import Path
+import polars as pl
+from sampan.data.profiling import profile_parquet
+start = time.process_time()
+found = profile_parquet(Path(file), pl.scan_parquet(file).collect_schema())
+told(start, n_rows=found.n_rows, packed=len(found.pack()))
+"""
+)
+DUCKDB = (
+    CLOCK
+    + """
+import duckdb
+start = time.process_time()
+found = duckdb.sql(f"summarize select * from '{file}'").fetchall()
+told(start, columns=len(found))
+"""
+)
+WHYLOGS = (
+    CLOCK
+    + """
+import pandas as pd
+import whylogs
+frame = pd.read_parquet(file)
+start = time.process_time()
+profile = whylogs.log(frame).profile()
+told(start, columns=len(profile.view().get_columns()))
+"""
+)
+
+
+def measure(jobs: dict[str, tuple[Path, str]], file: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Run the jobs in turns, each in a process of its own; return the medians."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, (python, code) in jobs.items():
+            began = time.perf_counter()
+            told = json.loads(run([python, "-c", code, file]).splitlines()[-1])
+            found[name].append({**told, "wall": time.perf_counter() - began})
+    return {name: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for name, runs in found.items()}
+
+
+def show(found: dict[str, dict[str, float]]) -> None:
+    """Print what each job took; ratios are to Sampan."""
+    for name, one in found.items():
+        ratio = one["cpu"] / found["sampan"]["cpu"]
+        print(f"{name:18} {one['cpu']:>8.2f} s CPU {one['wall']:>8.2f} s wall {one['rss_mb']:>8,.0f} MB {ratio:>7.2f}x")
+
+
+def merging() -> tuple[float, bool]:
+    """Return how many CPU seconds merging 1,000 partitions takes, and whether two orders and the whole are one, bit for bit."""
+    from grown_flights import flights
+
+    whole = flights()
+    size = -(-whole.height // N_PARTITIONS)
+    parts = [profile_table(whole[k : k + size]) for k in range(0, whole.height, size)]
+    start = time.process_time()
+    merged = merge_profiles(*parts)
+    took = time.process_time() - start
+    random.Random(7).shuffle(parts)  # an order, not a secret
+    return took, merged == merge_profiles(*parts) == profile_table(whole) and len(parts) == N_PARTITIONS
+
+
+def main() -> None:
+    """Measure, print, and say whether the goals are met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=N_COPIES)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer-python", action="append", default=[], metavar="NAME=PYTHON")
+    given = parser.parse_args()
+    peers = dict(one.split("=", 1) for one in given.peer_python)
+    here = Path(sys.executable)
+    print(machine(), versions("polars", "numpy", "pyarrow", "duckdb"))
+
+    large = grown_flights(given.copies)
+    n_rows = pl.scan_parquet(large).select(pl.len()).collect().item()
+    print(f"{n_rows:,} rows x {len(pl.read_parquet_schema(large))}")
+    found = measure({"sampan": (here, SAMPAN), "bare scan": (here, SCAN), "duckdb summarize": (here, DUCKDB)}, large, given.rounds)
+    show(found)
+    ours = found["sampan"]
+    scan, duckdb = found["bare scan"]["cpu"], found["duckdb summarize"]["cpu"]
+    goals = {
+        f"{ours['cpu'] / scan:.2f}x the scan (at most {OF_THE_SCAN}x)": ours["cpu"] <= OF_THE_SCAN * scan,
+        f"{ours['rss_mb']:.0f} MB (at most {MOST_RSS_MB})": ours["rss_mb"] <= MOST_RSS_MB,
+        f"{duckdb / ours['cpu']:.1f}x less than DuckDB (at least {LESS_THAN_DUCKDB:g}x)": duckdb >= LESS_THAN_DUCKDB * ours["cpu"],
+    }
+    if python := peers.get("whylogs"):
+        small = grown_flights(1)
+        print("336,776 rows, whylogs", versions("whylogs", "numpy", python=Path(python)))
+        found = measure({"sampan": (here, SAMPAN), "whylogs": (Path(python), WHYLOGS)}, small, given.rounds)
+        show(found)
+        ratio = found["whylogs"]["cpu"] / found["sampan"]["cpu"]
+        goals[f"{ratio:.0f}x less than whylogs (at least {LESS_THAN_WHYLOGS:g}x)"] = ratio >= LESS_THAN_WHYLOGS
+    took, alike = merging()
+    goals[f"{N_PARTITIONS:,} partitions merge in {took:.2f} s CPU (at most {MERGE_S:g} s)"] = took <= MERGE_S
+    goals["in any order, bit for bit the whole"] = alike
+    for goal, met in goals.items():
+        print("met   " if met else "MISSED", goal)
+    sys.exit(0 if all(goals.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
