@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise
 from shlex import quote
 from statistics import median
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +18,14 @@ from sampan.errors import NotFound, ParameterError, UsageError
 from sampan.workspace.data_catalog_answers import Alike, AlikeLine, Card, Described, Found, FoundLine, JoinLine
 from sampan.workspace.data_cells import newest_finding
 from sampan.workspace.data_leaks import newest_leaks
-from sampan.workspace.data_room import KIND, DataRoom, Names
+from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.operation import operation
 from sampan.workspace.trust import Evidence, Trust, judge_trust
 
 if TYPE_CHECKING:
     from sampan.data.meaning import Document
     from sampan.data.similarity import Sketch
+    from sampan.stats.column_profiles import ColumnProfile
 
 WEIGHTS = {"name": 5.0, "column": 3.0, "description": 2.0, "contract": 1.5, "owner": 1.0, "value": 0.7}
 _SHOWN = 20
@@ -33,6 +36,10 @@ _NEARLY = 0.95  # of the rows, where the number of distinct values is estimated
 _JOINS = 0.8  # of the distinct values that must find their counterpart
 _DESCENDED = {"derived_from", "input", "output", "trained_on", "packaged_as", "deployed_as"}
 _DAY_MS = 86_400_000
+_K = 1_024  # hashes of a column that are compared
+_MOST_KEPT = 512  # datasets whose sketches stay in memory
+_SKETCHES: OrderedDict[str, dict[str, tuple[str, Sketch]]] = OrderedDict()
+_KEEPING = Lock()  # a server answers from several threads
 _SAID = ("owner", "description", "updates", "once_live", "label_cost", "access", "kpis")  # what `describe` says
 
 
@@ -252,13 +259,19 @@ class Catalogued(DataRoom):
         yield from (self._node(asset.name) for asset in assets[:_MANY_DATASETS])
 
     def _sketches(self, node: Node) -> dict[str, tuple[str, Sketch]]:
-        from sampan.data.similarity import Sketch
-
-        return {
-            column.name: (column.kind, Sketch(np.asarray(column.hashes, dtype=np.uint64), column.is_sampled, column.n_distinct))
-            for column in self._profile(node).columns
-            if column.n_distinct
-        }
+        """Return each column's kind and sketch; those of recorded profiles are kept in memory, since a profile never changes."""
+        known = str(node.facts.get(PROFILE, ""))
+        with _KEEPING:
+            if known in _SKETCHES:
+                _SKETCHES.move_to_end(known)
+                return _SKETCHES[known]
+        found = {column.name: (column.kind, _sketch(column)) for column in self._profile(node).columns if column.n_distinct}
+        with _KEEPING:
+            if known:
+                _SKETCHES[known] = found
+            if len(_SKETCHES) > _MOST_KEPT:
+                _SKETCHES.popitem(last=False)
+        return found
 
     def _document(self, asset: Asset, node: Node) -> Document:
         from sampan.data.meaning import Document
@@ -327,6 +340,13 @@ class Catalogued(DataRoom):
         from sampan.workspace.quarantine import Quarantine
 
         return sum(int(held.facts.get("n_rows", 0)) for held in Quarantine(self.ws).held(name))
+
+
+def _sketch(column: ColumnProfile) -> Sketch:
+    from sampan.data.similarity import Sketch
+
+    hashes = np.asarray(column.hashes, dtype=np.uint64)
+    return Sketch(hashes[:_K].copy(), column.is_sampled or len(hashes) > _K, column.n_distinct)
 
 
 def _span(ms: int) -> str:
