@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]  # it has no stubs
 import polars as pl
 import pytest
 
@@ -276,3 +277,18 @@ def test_what_is_needed_again_is_young_again_and_freed_with_its_mark(blobs: S3Bl
     assert blobs.discard([digest, *packed], stored_before=first[0] + 1) == {}
     assert len(blobs.discard([digest, *packed])) == 21
     assert list(blobs.bucket.list("kept/")) == []
+
+
+def test_copies_of_what_another_machine_removed_are_left_over(blobs: S3Blobs, tmp_path: Path) -> None:
+    gone, kept = blobs.put(b"gone" * 100), blobs.put(b"kept" * 100)
+    elsewhere(blobs, tmp_path).delete(gone)
+
+    assert blobs.object_path(gone).exists()
+    assert list(blobs.leftovers()) == [blobs.object_path(gone)]
+    assert blobs.read(kept) == b"kept" * 100
+
+
+def test_a_bucket_that_keeps_versions_is_noticed(s3_bucket: str, s3_server: str) -> None:
+    boto3.client("s3", endpoint_url=s3_server).put_bucket_versioning(Bucket=s3_bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    assert Bucket(S3Place(f"s3://{s3_bucket}")).probe().keeps_versions

@@ -136,6 +136,23 @@ def test_a_person_is_gone_from_every_byte_and_every_version_stays(folder: Path) 
         assert ws.home.fsck().faults == ()
 
 
+def test_a_person_is_gone_from_postgresql_too(folder: Path, postgres_uri: str) -> None:
+    (folder / "sampan.toml").write_text(f'[store]\ndatabase = "{postgres_uri}"\n')
+    with Workspace.open(folder) as ws:
+        fill(ws)
+        ws.data.erase(subject=KEYS)
+
+        with ws.store.database.read() as session:
+            tables = [name for (name,) in session.all("select tablename from pg_tables where schemaname = 'public'")]
+            rows = repr([session.all(f"select * from {name}") for name in tables])
+        assert len(tables) > 10
+        assert PERSON not in rows
+        assert EMAIL not in rows
+        assert bytes_with(ws.store.root, PERSON) == []
+        assert ws.ledger.verify().what == ""
+        assert ws.data.erased(subject=KEYS).places == ()
+
+
 def test_old_digests_still_resolve_and_rows_of_others_are_as_they_were(folder: Path) -> None:
     with Workspace.open(folder) as ws:
         fill(ws)

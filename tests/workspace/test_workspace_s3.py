@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]  # it has no stubs
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 from small_package import draw_orders, requests_of
 from small_training import CUT, add_orders, write_training
 
+from sampan.errors import Unsupported
 from sampan.store.s3 import S3Blobs
 from sampan.workspace.workspace import Workspace
 
@@ -80,3 +82,11 @@ def test_a_person_is_erased_from_a_bucket(ws: Workspace) -> None:
     assert [path for path in ws.store.root.rglob("*") if path.is_file() and b"P-000777" in path.read_bytes()] == []
     assert ws.data.erased(subject={"passenger": "P-000777"}).places == ()
     assert ws.home.fsck().faults == ()
+
+
+def test_erasing_is_refused_where_the_bucket_keeps_what_is_deleted(ws: Workspace, s3_bucket: str, s3_server: str) -> None:
+    boto3.client("s3", endpoint_url=s3_server).put_bucket_versioning(Bucket=s3_bucket, VersioningConfiguration={"Status": "Enabled"})
+    ws.data.add_table(pl.DataFrame({"passenger": ["P-000777"]}), name="trips")
+
+    with pytest.raises(Unsupported, match="keeps what is deleted"):
+        ws.data.erase(subject={"passenger": "P-000777"})

@@ -274,6 +274,12 @@ class S3Blobs(LocalBlobs):
             (self._unpacked / digest[len(PREFIX) :]).unlink(missing_ok=True)
         return freed
 
+    def leftovers(self) -> Iterator[Path]:
+        """Iterate over local files no object needs: also copies of what another machine has removed from the bucket."""
+        yield from super().leftovers()
+        there = {found.key for found in self.bucket.list("objects/")}
+        yield from (path for path in sorted(self._objects.glob("*/*")) if path.relative_to(self.root).as_posix() not in there)
+
     # -- inside
 
     def _object_key(self, digest: Digest) -> str:

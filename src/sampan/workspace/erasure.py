@@ -17,7 +17,7 @@ import msgspec
 from sampan.core.digests import PREFIX, Digest, is_digest
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
-from sampan.errors import ParameterError, StaleState
+from sampan.errors import ParameterError, StaleState, Unsupported
 from sampan.store.erasure import Subject
 from sampan.workspace.data_room import KIND, PROFILE
 from sampan.workspace.erasure_events import DONE, ERASING, ERASURE, ErasureFinished, Moved, SubjectErased
@@ -25,6 +25,7 @@ from sampan.workspace.erasure_records import PURPOSE, ErasedTable, ErasureRecord
 
 if TYPE_CHECKING:
     from sampan.store.erasure.search import Searched
+    from sampan.store.store import Store
     from sampan.store.tables.erasing import Erasing
     from sampan.workspace.workspace import Workspace
 
@@ -105,6 +106,7 @@ class Erasure:
 
         Raises
         ------
+        Unsupported : the store's bucket keeps what is deleted.
         StaleState : others kept on writing while it was being prepared.
         IntegrityError, BlobUnavailable : something needed cannot be read; nothing was erased from the records.
         """
@@ -112,6 +114,7 @@ class Erasure:
         from sampan.store.erasure.logs import erase_from_logs
         from sampan.workspace.privacy_keys import PrivacyKeys
 
+        _check_forgets(self.store)
         finish_erasures(self.ws)
         key = PrivacyKeys(self.ws).key(PURPOSE)
         n_log_rows = n_files = 0
@@ -325,6 +328,15 @@ class Erasure:
             if node.digest in wanted:
                 yield node.ref
             yield from (f"{artifact.path} of {node.ref}" for artifact in self.ws.catalog.artifacts(node.id) if artifact.digest in wanted)
+
+
+def _check_forgets(store: Store) -> None:
+    """Refuse a bucket that keeps former versions of objects: nothing can be erased from it."""
+    if store.remote is not None and store.remote.keeps_versions:
+        raise Unsupported(
+            f"{store.remote.address} keeps what is deleted from it: the bucket's versioning is on",
+            hint="let its owner switch versioning off and remove old versions, or keep the store's content in another bucket",
+        )
 
 
 def finish_erasures(workspace: Workspace) -> int:
