@@ -17,7 +17,7 @@ from sampan.evaluation.admission.table import numeric_table, read_table, vectors
 from sampan.evaluation.admission.value import Values, quarantine_effect, value_rows, value_vectors
 from sampan.evaluation.noise import wrong_label_share
 from sampan.stats.bootstrap import Estimate
-from sampan.workspace.admission import Question, ask, plain_facts
+from sampan.workspace.admission import ByChampion, Question, ask, find_asker, plain_facts
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -74,8 +74,9 @@ def value_dataset(ws: Workspace, node: Node, *, target: str = "", vector: str = 
     ------
     ParameterError : nobody said what the label is, it has one class, or there are too few labeled rows.
     """
-    asset = ws.catalog.asset("dataset", node.name).facts
-    key = [_COMPUTED, node.digest, target or asset.get("label") or "", vector]
+    asker = None if target else find_asker(ws, node)
+    question = asker.model.id if isinstance(asker, ByChampion) else asker.label if asker else target
+    key = [_COMPUTED, node.digest, question, vector]
 
     def make() -> str:
         return _value(ws, node, target, vector)
