@@ -94,9 +94,12 @@ def test_a_batch_is_protected_as_the_table_was_and_joins_by_pseudonym(ws: Worksp
     assert b"person7@example.vn" not in everything(ws.store_folder)
 
 
-def test_keys_lie_outside_the_store_for_their_owner_alone_and_one_a_purpose(ws: Workspace, tmp_path: Path) -> None:
+def test_keys_lie_outside_the_store_for_their_owner_alone_and_one_a_purpose(
+    ws: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     keys = PrivacyKeys(ws)
     care, ads = keys.key("care"), keys.key("ads")
+    assert [record.message.split(";")[1].strip()[:14] for record in caplog.records] == ["keep a copy of"] * 2
     files = list((tmp_path / "keys").iterdir())
 
     assert care != ads

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -25,6 +26,7 @@ from sampan.workspace.governance_events import KEY, KeyMade
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
+_log = logging.getLogger(__name__)
 KEYS_VARIABLE: Final = "SAMPAN_PRIVACY_KEYS"
 FOLDER_VARIABLE: Final = "SAMPAN_KEYS"
 
@@ -105,6 +107,9 @@ class PrivacyKeys:
                     stream.write(base64.b64encode(key).decode() + "\n")
                     stream.flush()
                     os.fsync(stream.fileno())
+            _log.warning(
+                "made the key for %s: %s; keep a copy of it elsewhere, what it protects cannot be read or linked without", purpose, file
+            )
         self.ws.ledger.append(KeyMade(node=new_id(), name=f"{purpose}.key", fingerprint=fingerprint(key)))
         return key
 
