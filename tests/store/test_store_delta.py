@@ -11,7 +11,9 @@ from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
 from sampan.errors import AlreadyExists, IntegrityError, Unsupported
+from sampan.store import Store
 from sampan.store.blobs import LocalBlobs
+from sampan.store.places import S3Place
 from sampan.store.tables import Tables, TableVersion
 
 NOW = 1_700_000_000_000
@@ -152,3 +154,15 @@ def test_the_log_says_which_version_was_published(tables: Tables, tmp_path: Path
     told = json.loads((tmp_path / "out" / "_delta_log" / f"{0:020}.json").read_text().splitlines()[0])["commitInfo"]
 
     assert (told["version"], told["digest"], told["timestamp"]) == ("t@v1", version.digest, NOW)
+
+
+@pytest.mark.slow
+def test_a_version_kept_in_s3_is_published_and_taken_from(s3_bucket: str, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store", blobs=S3Place(f"s3://{s3_bucket}/here")) as store:
+        version = edited(store.tables)
+        expected = store.tables.read(version.digest)
+        store.tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+
+        assert_frame_equal(expected.sort("id"), pl.read_delta(str(tmp_path / "out")).sort("id"), check_dtypes=False)
+        assert expected[[1, 4]].equals(store.tables.take(version.digest, [1, 4]))
+        assert expected.filter(pl.col("id") == 13).equals(store.tables.rows_with(version.digest, pl.DataFrame({"id": [13]})))

@@ -122,7 +122,7 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
     left_before, left_after, laid_over = _split(before, after, key, values, blobs)
     old, new = left_before.frame(before.schema), left_after.frame(after.schema)
     keys = parts.scan(before.parts, before.schema, blobs).select(exactly(key)).collect(engine="streaming")
-    _check_unique(keys, key, f"the version before, {before.version}")
+    edits.check_unique(keys, key, f"the version before, {before.version}")
     _check_unique_after(keys, old, new, key, f"the version after, {after.version}")
     changes = _Changes()
     for matched in (*laid_over, _join(old, new, key, values)):
@@ -158,20 +158,13 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
             )
 
 
-def _check_unique(keys: pl.DataFrame, key: Sequence[str], whose: str) -> None:
-    # Counting is far cheaper than finding which ones are not; for a single column it is cheaper still.
-    n_distinct = keys.to_series().n_unique() if keys.width == 1 else keys.n_unique()
-    if n_distinct != keys.height:
-        edits.check_unique(keys, key, whose)
-
-
 def _check_unique_after(before: pl.DataFrame, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str], whose: str) -> None:
     """Check the later version's keys, given that those of the earlier one are unique.
 
     What both share is unique then. So it is enough that what is `new` is, and has no key of the earlier version but of `old` rows.
     """
     added = new.select(exactly(key)).collect(engine="streaming")
-    _check_unique(added, key, whose)
+    edits.check_unique(added, key, whose)
     on = [exactly([name]) for name in key]
     met = before.join(added, on=on, how="semi", nulls_equal=True)
     twice = met.lazy().join(old.select(exactly(key)), on=on, how="anti", nulls_equal=True).head(1).collect()
