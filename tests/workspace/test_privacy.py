@@ -155,10 +155,10 @@ def test_looking_behind_needs_the_role_and_is_recorded_either_way(ws: Workspace)
 
     assert [one.behind for one in opened.seen] == ["s3"]
     assert [one.behind for one in guessed.seen] == ["person3@example.vn", None]
-    assert [(event.actor, event.body["allowed"], event.reason) for event in events] == [
-        ("ana", False, "curious"),
-        ("dpo", True, "court order 12"),
-        ("dpo", True, "court order 12"),
+    assert [(event.actor, event.body["outcome"], event.reason) for event in events] == [
+        ("ana", "refused", "curious"),
+        ("dpo", "shown", "court order 12"),
+        ("dpo", "shown", "court order 12"),
     ]
     assert "person3" not in str([event.body for event in events])
 

@@ -120,7 +120,7 @@ class Governed(DataRoom):
         if not candidates and any(value.startswith(PSEUDONYM) for value in values):
             raise ParameterError("a pseudonym cannot be turned back", hint="--candidates NAME,NAME: say whom it might be")
         seen = tuple(Seen(value, known.get(value) if value.startswith(PSEUDONYM) else str(decrypt(key, value))) for value in values)
-        receipt = self._record_look(node, column, len(values), why, allowed=True)
+        receipt = self._record_look(node, column, len(values), why, outcome="shown")
         return Reidentification(
             ref=node.ref, column=column, seen=seen, event=receipt, next=(f"sampan log {quote(node.ref)} --type reidentified",)
         )
@@ -129,15 +129,15 @@ class Governed(DataRoom):
         allowed = self.ws.project.governance.reidentify
         if self.ws.actor in allowed:
             return
-        self._record_look(node, column, n_values, why, allowed=False)
+        self._record_look(node, column, n_values, why, outcome="refused")
         named = ", ".join(allowed) or "nobody"
         raise AccessDenied(
             f"{self.ws.actor} may not look behind pseudonyms; {named} may",
             hint="sampan.toml: [governance] reidentify = ['name']; the try is recorded",
         )
 
-    def _record_look(self, node: Node, column: str, n_values: int, why: str, *, allowed: bool) -> int:
-        event = Reidentified(dataset=node.id, column=column, n_values=n_values, why=why, allowed=allowed)
+    def _record_look(self, node: Node, column: str, n_values: int, why: str, *, outcome: str) -> int:
+        event = Reidentified(dataset=node.id, outcome=outcome, column=column, n_values=n_values, reason=why)
         return self.ws.ledger.append(event, reason=why).seq
 
     def _check_columns(self, node: Node, columns: Names) -> None:

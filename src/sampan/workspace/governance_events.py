@@ -77,7 +77,7 @@ class LeaveEnded(Event, frozen=True, kw_only=True):
     node: NodeId
     before: str
     after: str  # revoked | declined
-    why: str
+    reason: str
 
     def subject(self) -> NodeId:
         """Return the leave or the request."""
@@ -112,10 +112,10 @@ class Reidentified(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "reidentified"
 
     dataset: NodeId
+    outcome: str  # shown | refused
     column: str
     n_values: int
-    why: str
-    allowed: bool = True
+    reason: str
 
     def subject(self) -> NodeId:
         """Return the dataset version."""

@@ -337,7 +337,7 @@ class Policy(Room):
             raise ParameterError("leave is taken back for a reason", hint="--why 'the project ended'")
         if node.state != "active":
             raise StaleState(f"{node.ref} is {node.state} already", expected="active", actual=node.state)
-        self.ws.ledger.append(LeaveEnded(node=node.id, before="active", after="revoked", why=why), reason=why)
+        self.ws.ledger.append(LeaveEnded(node=node.id, before="active", after="revoked", reason=why), reason=why)
         line = self._leave_line(self.ws.catalog.node(node.id), grant)
         return Leave(leave=line, did="revoked", next=(f"sampan policy show {quote(grant.dataset)}",))
 
@@ -355,7 +355,7 @@ class Policy(Room):
         self._require_owner(name, DATASET, "decline")
         if not why.strip():
             raise ParameterError("a request is declined for a reason", hint="--why 'use the pseudonymous copy'")
-        self.ws.ledger.append(LeaveEnded(node=node.id, before="open", after="declined", why=why), reason=why)
+        self.ws.ledger.append(LeaveEnded(node=node.id, before="open", after="declined", reason=why), reason=why)
         terms = self.governance.terms(name)
         line = self._request_line(self.ws.catalog.node(node.id))
         return Asked(
