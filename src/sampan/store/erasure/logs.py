@@ -7,13 +7,14 @@ noted beside the segments first, and readers leave them out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sampan.store.erasure.subjects import Subject
 from sampan.store.files import store_errors
@@ -30,7 +31,15 @@ def erase_from_logs(segments: Segments, subject: Subject) -> dict[str, int]:
     for stream in segments.streams():
         for number, path in segments.files(stream):
             with store_errors(path), _opened(path) as file:
-                n_rows = sum(_erase_batch(batch, number, path.parent, file, subject) for batch in _batches(file))
+                known = noted_erased(path.parent).get(number, {})
+                n_rows = 0
+                for stored in _batches(file):
+                    rows, cells = _look(stored.batch, subject, known.get(stored.at, []))
+                    if rows:
+                        # Before its bytes go: no reader ever takes a blank row for one.
+                        note_erased(path.parent, number, stored.at, rows)
+                    if rows or cells:
+                        n_rows += _overwrite(file, stored, rows, cells)
             if n_rows:
                 counts[stream] = counts.get(stream, 0) + n_rows
     return counts
@@ -79,14 +88,14 @@ def _batches(file: int) -> Iterator[_Stored]:
         return
 
 
-def _erase_batch(stored: _Stored, segment: int, folder: Path, file: int, subject: Subject) -> int:
-    known = set(noted_erased(folder).get(segment, {}).get(stored.at, []))
-    cells = list(_json_cells(stored.batch, subject))
-    rows = [row for row in _rows(stored.batch, subject) if row not in known or not _is_blank(stored.batch, row)]
-    if not rows and not cells:
-        return 0
-    if rows:
-        note_erased(folder, segment, stored.at, rows)
+def _look(batch: pa.RecordBatch, subject: Subject, known: Sequence[int]) -> tuple[list[int], list[_Cell]]:
+    """Return a batch's rows that are the subject's, without those that are known and blank, and cells that hold rows of others too."""
+    blank = {row for row in known if _is_blank(batch, row)}
+    return [row for row in _rows(batch, subject) if row not in blank], list(_json_cells(batch, subject))
+
+
+def _overwrite(file: int, stored: _Stored, rows: Sequence[int], cells: Sequence[_Cell]) -> int:
+    """Blank rows and rewrite cells where they stand, flushed; return how many rows that were."""
     for row in rows:
         for column in stored.batch.columns:
             _blank(stored, column, row)
@@ -98,13 +107,21 @@ def _erase_batch(stored: _Stored, segment: int, folder: Path, file: int, subject
 
 
 def _rows(batch: pa.RecordBatch, subject: Subject) -> list[int]:
-    rows: dict[int, None] = {}
+    rows: set[int] = set()
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if pa.types.is_string(field.type):
             name = field.name.removeprefix(_FIELD)
-            values = enumerate(column.to_pylist())
-            rows.update({row: None for row, value in values if value is not None and _names(name, value, subject)})
+            rows.update(row for row in _candidates(column, subject) if _names(name, column[row].as_py(), subject))
     return sorted(rows)
+
+
+def _candidates(column: pa.Array, subject: Subject) -> list[int]:
+    """Find the rows that may name the subject, without looking at each in Python: a log has many."""
+    found = pc.is_in(column, value_set=pa.array(sorted(subject.keys.values()), pa.string()))
+    for text in subject.texts:
+        found = pc.or_kleene(found, pc.match_substring(column, text))
+    rows: list[int] = pc.indices_nonzero(pc.fill_null(found, fill_value=False)).to_pylist()
+    return rows
 
 
 def _names(column: str, value: str, subject: Subject) -> bool:
