@@ -21,6 +21,7 @@ from sampan.evaluation.slices import Gap
 from sampan.features.reading import columns_learned, columns_read
 from sampan.stats.bootstrap import Estimate
 from sampan.workspace import governance, judging
+from sampan.workspace.bill_of_materials import Bills
 from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment
 from sampan.workspace.model_answers import (
     Compared,
@@ -36,12 +37,12 @@ from sampan.workspace.model_answers import (
     model_line,
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
-from sampan.workspace.operation import Room, operation
+from sampan.workspace.operation import operation
 
 CHAMPION = "champion"
 
 
-class Models(Room):
+class Models(Bills):
     """Models: what was trained, how good it is, what may go live."""
 
     noun: ClassVar[str] = "model"
