@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.core.times import to_millis
-from sampan.governance.terms import ColumnTerms, Terms
+from sampan.governance.terms import ColumnTerms, Terms, strictest
 from sampan.governance.uses import Grant, Use, judge, lift
 
 NOW = to_millis(datetime(2026, 11, 21, tzinfo=UTC))
@@ -55,6 +57,24 @@ def test_a_column_is_refused_for_its_purpose_and_a_protected_one_for_the_learner
     assert rules(terms, purpose="churn", columns=["income", "sex"]) == ["column"]
     assert rules(terms, purpose="credit", columns=["income", "sex"]) == []
     assert rules(terms, purpose="credit", columns=["sex"], learned=["sex"]) == ["protected"]
+
+
+PLACES = st.lists(st.sampled_from(["a", "a/b", "a/b/c", "d"]), max_size=2).map(tuple)
+SOME_TERMS = st.builds(
+    Terms,
+    purposes=PLACES,
+    not_for=PLACES,
+    regions=PLACES,
+    expires=st.sampled_from(["", "2026-11-20", "2026-11-30"]),
+    keep_days=st.sampled_from([None, 5, 20]),
+)
+
+
+@given(st.lists(SOME_TERMS, max_size=3), st.sampled_from(["", "a", "a/b", "a/b/c", "d", "e"]), st.sampled_from(["", "a", "a/b", "d"]))
+def test_the_strictest_terms_refuse_exactly_what_any_of_them_refuses(many: list[Terms], purpose: str, region: str) -> None:
+    given_rules = {rule for terms in many for rule in rules(terms, purpose=purpose, region=region)}
+
+    assert set(rules(strictest(many), purpose=purpose, region=region)) == given_rules
 
 
 def test_leave_lifts_what_it_names_until_it_ends() -> None:
