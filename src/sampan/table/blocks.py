@@ -96,13 +96,19 @@ def decoded(blocks: Iterator[bytes], encoding: str, *, source: str) -> Iterator[
 def cut_records(blocks: Iterator[bytes]) -> Iterator[Block]:
     r"""Cut text where a record ends: at the last line end outside of quotes. Lines may end in \n, \r\n, or \r alone."""
     carried, returns = b"", False
-    for i, block in enumerate(blocks):
-        returns = returns or (i == 0 and b"\n" not in block and b"\r" in block)
-        text = carried + (block.replace(b"\r", b"\n") if returns else block)
-        end = _last_record_end(text)
+    for i, read in enumerate(blocks):
+        returns = returns or (i == 0 and b"\n" not in read and b"\r" in read)
+        block = read.replace(b"\r", b"\n") if returns else read
+        if b'"' in block or b'"' in carried:
+            block, carried = carried + block, b""
+            end = _last_record_end(block)
+        else:
+            end = block.rfind(b"\n") + 1
         if end:
-            yield Block(text[:end])
-        carried = text[end:]
+            yield Block(b"".join((carried, memoryview(block)[:end])) if carried or end < len(block) else block)
+            carried = block[end:]
+        else:
+            carried += block
         if len(carried) > _LONGEST_RECORD:
             yield Block(carried, is_last=True)  # a quote that is never closed: whoever checks quotes names its line
             return

@@ -249,9 +249,7 @@ class _Pass:
 
         return csv.read_csv(
             pa.BufferReader(text),
-            read_options=csv.ReadOptions(
-                column_names=[str(i) for i in range(len(self.forms))], block_size=max(_ARROW_BLOCK, len(text) // 8)
-            ),
+            read_options=csv.ReadOptions(column_names=[str(i) for i in range(len(self.forms))], block_size=_ARROW_BLOCK, use_threads=False),
             parse_options=csv.ParseOptions(delimiter=self.dialect.delimiter, newlines_in_values=newlines),
             convert_options=csv.ConvertOptions(
                 column_types=types,

@@ -29,9 +29,9 @@ from sampan.table.types import NULL_SPELLINGS
 FORMATS = ("csv", "parquet", "jsonl", "ipc", "excel")
 _PARQUET, _IPC_FILE, _IPC_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 _SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
-_SAMPLE_BYTES = 1 << 20  # what is looked at first of a large file's beginning
+_SAMPLE_BYTES = 1 << 18  # what is looked at first of a large file's beginning
 _WHOLE_BYTES = 8 << 20  # up to this size the whole file is looked at first
-_PIECES, _PIECE_BYTES = 16, 1 << 17
+_PIECES, _PIECE_BYTES = 24, 1 << 15
 Taken = TypeVar("Taken")
 
 

@@ -249,6 +249,8 @@ def _candidates(values: pl.Series, habits: Habits | None) -> list[ColumnForm]:
         return [ColumnForm("integer"), ColumnForm("number")]
     if guess == "timestamp":
         return [ColumnForm("timestamp", zoned=_zoned(values))]
+    if guess == "date":
+        return [ColumnForm("date"), ColumnForm("timestamp", zoned=_zoned(values))]
     if guess != "text" or habits is None:
         return [ColumnForm(guess)] if guess != "text" else []
     numerals = find_numerals(values, decimal=habits.decimal, thousands=habits.thousands)
