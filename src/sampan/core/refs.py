@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from sampan.core.times import Millis, iso, to_millis
-
 from sampan.errors import UsageError
 
 _KIND = re.compile(r"[a-z][a-z_]*\Z")

@@ -37,13 +37,13 @@ from sampan.workspace.model_answers import (
     model_line,
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
-from sampan.workspace.operation import operation
+from sampan.workspace.operation import Room, operation
 
 CHAMPION = "champion"
 
 
-class Models(Bills):
-    """Models: what was trained, how good it is, what may go live."""
+class Lifecycle(Room):
+    """The verbs that take a model from training to its service."""
 
     noun: ClassVar[str] = "model"
 
@@ -535,6 +535,10 @@ class Models(Bills):
             decision=f"decision:{decision.ref}",
             next=(f"sampan model promote {model.ref}",) if found.passed else (f"sampan model show {model.ref}",),
         )
+
+
+class Models(Lifecycle, Bills):
+    """Models: what was trained, how good it is, what may go live."""
 
 
 def _decision_of(node: Node) -> Decision:

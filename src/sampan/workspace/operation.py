@@ -108,12 +108,12 @@ def nouns() -> tuple[str, ...]:
 
 @functools.cache
 def describe(room: type[Room], noun: str | None = None) -> Mapping[str, Operation]:
-    """Describe a room's operations by verb: its own, then those of its bases in their order, each as they are written."""
+    """Describe a room's operations by verb: those of its bases in their order, then its own, each as they are written."""
     found: dict[str, Operation] = {}
-    for kind in room.__mro__:
+    for kind in (*room.__mro__[1:], room):
         for method_name, method in vars(kind).items():
             declared = getattr(method, "__operation__", None)
-            if isinstance(declared, Declared) and declared.verb not in found:
+            if isinstance(declared, Declared) and (kind is room or declared.verb not in found):
                 described = _describe(room.noun if noun is None else noun, room, method_name, declared)
                 found[described.verb] = described
     return found
