@@ -224,3 +224,32 @@ def test_moments_are_within_a_code() -> None:
     values = np.random.default_rng(7).normal(50, 9, 20_000)
 
     assert profiled(values).moments() == pytest.approx((values.mean(), values.std()), rel=1e-3)
+
+
+def test_odd_types_odd_names_and_very_many_patterns_are_profiled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    frame = pl.DataFrame(
+        {
+            "^a.*$": pl.Series([2**64 - 1, 2**63, 5], dtype=pl.UInt64),
+            "a.b": pl.Series(["x", "y", None], dtype=pl.Categorical),
+            "c": pl.Series(["1.50", "2.25", None]).cast(pl.Decimal(10, 2)),
+            "d": pl.Series([1, 2, None], dtype=pl.Int128),
+            "e": pl.Series([1, 2, 3]).cast(pl.Duration("ms")),
+            "f": pl.Series([1, 2, 3]).cast(pl.Datetime("ns")),
+        }
+    )
+    frame.drop("d").write_parquet(tmp_path / "odd_names.parquet")
+    profile = profile_table(frame)
+    gaps = pl.DataFrame({f"c{k}": np.where(rng.random(3_000) < 0.5, 1.0, np.nan) for k in range(20)}).fill_nan(None)
+
+    assert [(c.kind, c.n_distinct) for c in profile.columns] == [
+        ("number", 3),
+        ("text", 2),
+        ("number", 2),
+        ("number", 2),
+        ("other", 0),
+        ("timestamp", 1),
+    ]
+    assert profile_parquet(tmp_path / "odd_names.parquet", frame.drop("d").schema) == profile_table(frame.drop("d"))
+    assert len(profile_table(gaps).missing) == 1_024
+    assert merge_profiles(profile_table(gaps[1_000:]), profile_table(gaps[:1_000])) == profile_table(gaps)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,7 +32,7 @@ def profile_parquet(path: Path, schema: pl.Schema, *, done: Callable[[int], obje
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         first = 0
         for group, n_rows in _groups(file):
-            numbers = lines.slice(first, n_rows).select(pl.col(others)).collect() if others else pl.DataFrame()
+            numbers = lines.slice(first, n_rows).select(cs.by_name(*others)).collect() if others else pl.DataFrame()
             words = file.read_row_groups(group, columns=texts, use_threads=False) if texts else pa.table({})
             for start in range(0, n_rows, BATCH_ROWS):
                 n = min(BATCH_ROWS, n_rows - start)

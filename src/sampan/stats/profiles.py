@@ -29,6 +29,7 @@ __all__ = ["ColumnProfile", "Profile", "ProfileBuilder", "merge_profiles", "prof
 
 K_ROWS = 4_096
 K_PATTERNS = 1_024
+_MOST_PATTERNS = 64 * K_PATTERNS  # that are remembered while counting
 BATCH_ROWS = 1 << 17
 _NULL = np.uint64(0xA0761D6478BD642F)
 
@@ -275,6 +276,9 @@ class _PatternCounter:
         self._counted.add(hashes, counts)
         for key, pattern in zip(hashes.tolist(), sums.tolist(), strict=True):
             self._columns.setdefault(key, columns[pattern])
+        if len(self._columns) > _MOST_PATTERNS:
+            kept, _ = self._counted.found()
+            self._columns = {key: self._columns[key] for key in kept.tolist()}
 
 
 def _count_few(sums: Hashes) -> tuple[Hashes, Codes, Codes]:
@@ -300,7 +304,7 @@ def _numbers_of(column: pl.Series, kind: str) -> tuple[Numbers, Flags | None]:
         column = column.dt.epoch("us")
     elif kind == "date":
         column = column.to_physical().cast(pl.Int64)
-    elif column.dtype == pl.Boolean or column.dtype.is_decimal():
+    elif column.dtype in (pl.Boolean, pl.Int128) or column.dtype.is_decimal():
         column = column.cast(pl.Float64)
     if not column.null_count():
         return column.to_numpy(), None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import polars as pl
+import polars.selectors as cs
 
 from sampan.data.exploring import advice
 from sampan.data.exploring.columns import count_complete, find_outliers, missing_together, role_of, view_columns
@@ -96,4 +97,4 @@ def take_sample(rows: pl.LazyFrame, n_rows: int, *, most: int = SAMPLED_ROWS) ->
 
 
 def _count(rows: pl.LazyFrame, columns: Collection[str]) -> pl.DataFrame:
-    return rows.group_by(list(columns)).agg(pl.len().alias("n")).collect(engine="streaming")
+    return rows.group_by(cs.by_name(*columns)).agg(pl.len().alias("n")).collect(engine="streaming")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from sampan.data.exploring.columns import FEWEST
 from sampan.data.exploring.target import Label, summarize
@@ -133,4 +134,4 @@ def _verdict(n: int, low: float, high: float, expected: float | None) -> str:
 
 
 def _as_text(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String).fill_null(_MISSING).alias(name)
+    return cs.by_name(name).cast(pl.String).fill_null(_MISSING)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from sampan.data.association import to_floats
 from sampan.data.exploring.views import Association
@@ -41,7 +42,7 @@ class Prepared:
 def associate(sample: pl.DataFrame, columns: Sequence[str]) -> tuple[tuple[str, ...], list[list[float | None]], tuple[Association, ...]]:
     """Return the columns compared, the matrix of strengths, and the pairs worth a look, strongest first."""
     some = (
-        sample.select(pl.col(columns[:MOST_COLUMNS])).gather_every(max(1, math.ceil(sample.height / _MOST_ROWS)))
+        sample.select(cs.by_name(*columns[:MOST_COLUMNS])).gather_every(max(1, math.ceil(sample.height / _MOST_ROWS)))
         if columns
         else sample.select()
     )

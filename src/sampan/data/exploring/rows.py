@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from sampan.data.exploring.views import NearColumn, OverlapView, RepeatView
 from sampan.stats.profiles import Profile
@@ -28,7 +29,7 @@ def view_repeats(sample: pl.DataFrame, profile: Profile, *, ignore: Sequence[str
     Two rows are near when they differ in one column only, or in nothing but letter case, blanks and the numbers' fourth digit.
     """
     columns = [name for name, dtype in sample.schema.items() if name not in ignore and not dtype.is_nested()]
-    some = sample.head(MOST_ROWS).select(columns)
+    some = sample.head(MOST_ROWS).select(cs.by_name(*columns) if columns else cs.empty())
     n_near, near = (0, ()) if len(columns) < _FEWEST_COLUMNS or some.height < 2 else _near(some)  # a pair
     return RepeatView(
         repeated_share=profile.repeated_share,
@@ -124,7 +125,7 @@ def _look_up(rows: pl.LazyFrame, other: pl.LazyFrame, columns: Sequence[str], *,
 
 
 def _hashed_rows(frame: pl.LazyFrame, columns: Sequence[str], *, is_sampled: bool) -> Hashes:
-    hashes = frame.select(pl.struct(pl.col(list(columns))).hash(seed=11).alias(_ROW))
+    hashes = frame.select(pl.struct(cs.by_name(*columns)).hash(seed=11).alias(_ROW))
     if is_sampled:
         hashes = hashes.filter(pl.col(_ROW) % _PART == 0)
     return hashes.collect(engine="streaming")[_ROW].to_numpy()
