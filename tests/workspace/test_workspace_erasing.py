@@ -19,7 +19,7 @@ from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.testing.ledgers import tables_of
 from sampan.workspace.dataset_edits import DeleteWhere, Edits
-from sampan.workspace.erasure import Erasure, finish_erasures
+from sampan.workspace.erasure import Erasure
 from sampan.workspace.erasure_events import ERASURE
 from sampan.workspace.erasure_records import verified
 from sampan.workspace.quarantine import HeldCell, Quarantine
@@ -337,7 +337,8 @@ def test_an_erasure_that_was_killed_is_completed(folder: Path, when: str) -> Non
         assert bytes_with(ws.store.root, PERSON) != []
         if when == "after":
             assert [line.state for line in ws.data.erasures().erasures] == ["erasing"]
-            finish_erasures(ws)
+            assert ["not completed" in fault.what for fault in ws.home.fsck().faults] == [True]
+            ws.home.gc()
         else:
             ws.data.erase(subject=KEYS)
         assert bytes_with(ws.store.root, PERSON) == []

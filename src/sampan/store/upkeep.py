@@ -94,6 +94,8 @@ def fsck(store: Store, *, quick: bool = False, ledger: Callable[[], str] | None 
             examined.add(_Need(digest, "a record that mentions it"))
     faults = examined.faults()
     faults += [Fault("", error.message, "the objects in this pack") for error in store.blobs.packs.damaged()]
+    for erasure in store.catalog.nodes(kind="erasure", state="erasing", limit=_PAGE):
+        faults += [Fault("", "an erasure was not completed: `sampan gc` frees what it left", erasure.ref)]
     try:
         store.folding.fold_all()
     except SampanError as error:
