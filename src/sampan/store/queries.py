@@ -50,11 +50,13 @@ def read_query(address: str, query: str, stage: Stage | None = None) -> Answer:
     names = next(rows)
     _check_names(names)
     pieces: list[list[pl.Series]] = []
+    mixed: set[str] = set()
     for batch in rows:
         pieces.append([_series(name, values) for name, values in zip(names, zip(*batch, strict=True), strict=True)])
+        mixed.update(name for name, values in zip(names, zip(*batch, strict=True), strict=True) if _is_mixed(values))
         if stage is not None:
             stage.advance(len(batch))
-    return _joined(names, pieces)
+    return _joined(names, pieces, mixed)
 
 
 def _from_sqlite(address: str, query: str) -> Iterator[Any]:
@@ -132,19 +134,24 @@ def _in_utc(values: pl.Series) -> pl.Series:
     return micro.dt.convert_time_zone("UTC") if values.dtype.time_zone else micro.dt.replace_time_zone("UTC")
 
 
-def _joined(names: Sequence[str], pieces: list[list[pl.Series]]) -> Answer:
+def _is_mixed(values: Sequence[Any]) -> bool:
+    kinds = {type(value) for value in values if value is not None}
+    return len(kinds) > 1 and not kinds <= {int, float, Decimal}
+
+
+def _joined(names: Sequence[str], pieces: list[list[pl.Series]], mixed: set[str]) -> Answer:
     """Join the batches; a column whose batches are of several types is text."""
     import polars as pl
 
-    columns, mixed = [], []
+    columns = []
     for place, name in enumerate(names):
         parts = [piece[place] for piece in pieces]
         kinds = {part.dtype for part in parts if part.dtype != pl.Null}
         if kinds == {pl.Int64(), pl.Float64()}:
             kinds = {pl.Float64()}
         elif len(kinds) > 1:
-            mixed.append(name)
+            mixed.add(name)
             kinds = {pl.String()}
         dtype = kinds.pop() if kinds else pl.String()
         columns.append(pl.concat([part.cast(dtype) for part in parts]) if parts else pl.Series(name, [], dtype=pl.String))
-    return Answer(pl.DataFrame([column.alias(name) for name, column in zip(names, columns, strict=True)]), tuple(mixed))
+    return Answer(pl.DataFrame([column.alias(name) for name, column in zip(names, columns, strict=True)]), tuple(sorted(mixed)))

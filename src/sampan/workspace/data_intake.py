@@ -100,14 +100,15 @@ class Intake(DataRoom):
         return self._commit(name, version, account, facts, read="")
 
     def _add_source(self, name: str, source: Path, form: SourceForm, facts: dict[str, Any], query: str) -> Added:
-        from sampan.table.addresses import address_of
+        from sampan.table.addresses import address_of, is_database
 
-        if not address_of(source) and source.is_dir():
+        address = address_of(source)
+        if not address and source.is_dir():
             return self._add_folder(name, source, facts)
-        if query:
+        if query or is_database(address):
             version, account = read_from(self.ws, source, form, self._take(name, facts), query=query)
             return self._commit(name, version, account, facts, read="")
-        if address_of(source):
+        if address:
             with local_file(self.ws, source) as path:
                 return self._add_file(name, path, form, facts, origin=source)
         return self._add_file(name, source, form, facts)
