@@ -87,6 +87,9 @@ def _completed(ws: Workspace, node: Node, asked: Asked) -> Asked:
                 close = nearest(name, columns)
                 hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join([*columns][:20])
                 raise ParameterError(f"{what}: {node.ref} has no column {name!r}", hint=hint)
+    if asked.time and not str(columns[asked.time]).startswith("Date"):
+        message = f"time: {node.ref} has {asked.time!r} as {columns[asked.time]}, which is no time"
+        raise ParameterError(message, hint=f"add it again with --types {asked.time}=timestamp")
     if asked.reference and not groups:
         raise ParameterError(
             "a reference says what share each group should have, and no groups are named", hint="add --groups COLUMN,COLUMN"

@@ -115,6 +115,7 @@ def test_every_sentence_of_an_exploration_is_there_in_vietnamese(ws: Workspace) 
     [
         ({"groups": ["sx"]}, "no column 'sx'"),
         ({"time": "when"}, "no column 'when'"),
+        ({"time": "paid"}, "which is no time"),
         ({"reference": "nowhere.csv"}, "neither a file nor a dataset"),
         ({"target": "late +"}, "is no expression"),
         ({"target": "colour"}, "cannot be computed"),
