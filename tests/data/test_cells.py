@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import cycle, islice
 
 import numpy as np
@@ -219,6 +220,31 @@ def test_the_same_table_is_judged_the_same_whatever_the_order_of_its_rows() -> N
     back = mixed.with_columns(pl.Series("row", order[mixed["row"].to_numpy()], dtype=pl.UInt32)).sort("row", "column")
 
     assert back.equals(straight.sort("row", "column"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [date(2020, 1, 1) + timedelta(days=n) for n in range(40)],
+        [datetime(2020, 1, 1, n % 24, n, tzinfo=UTC) for n in range(40)],
+        [time(n % 20, n) for n in range(40)],
+        [timedelta(seconds=n) for n in range(40)],
+        [n % 2 == 0 for n in range(40)],
+        [Decimal(n) / 4 for n in range(40)],
+        list(range(40)),
+        [n / 7 for n in range(40)],
+    ],
+    ids=lambda values: type(values[0]).__name__,
+)
+def test_values_of_every_type_are_mended_to_what_their_group_says(values: list[object]) -> None:
+    right = values * 10
+    wrong: list[object] = [*right]
+    wrong[45], wrong[90] = right[46], None
+    table = pl.DataFrame({"thing": [f"k{n % 40}" for n in range(400)], "said": wrong, "also": [f"x{n % 40}" for n in range(400)]})
+    mended = apply_repairs(table.select("said"), find_cell_errors(table).cells)
+
+    assert mended["said"].to_list() == right
+    assert mended.schema == table.select("said").schema
 
 
 def test_repairs_change_their_cells_only_and_free_numbers_of_their_units() -> None:

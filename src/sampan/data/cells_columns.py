@@ -59,7 +59,7 @@ class Column:
     @cached_property
     def words(self) -> list[str]:
         """The distinct values as texts."""
-        return [str(word) for word in self.values.cast(pl.String).to_list()]
+        return [str(word) for word in as_texts(self.values).to_list()]
 
     @cached_property
     def _order(self) -> tuple[Rows, Rows]:
@@ -75,7 +75,7 @@ class Column:
     def texts(self, rows: pl.Series) -> pl.Series:
         """Return these rows' values as texts, null where they are missing."""
         codes = pl.Series(self.codes[rows.to_numpy()]).replace(MISSING, None).cast(pl.UInt32)
-        return self.values.gather(codes).cast(pl.String)
+        return as_texts(self.values.gather(codes))
 
     def codes_matching(self, pattern: str) -> list[int]:
         """Return the codes of the texts in which a regular expression is found."""
@@ -92,6 +92,11 @@ def read_columns(frame: pl.DataFrame) -> list[Column]:
         codes = values.rank("dense").cast(pl.Int64) - 1
         found.append(Column(values.name, values.drop_nulls().unique().sort(), codes.fill_null(MISSING).to_numpy()))
     return found
+
+
+def as_texts(values: pl.Series) -> pl.Series:
+    """Write values as texts, each as no other of its type."""
+    return values.dt.to_string("iso") if isinstance(values.dtype, pl.Duration) else values.cast(pl.String)
 
 
 def without_rows(column: Column, rows: Rows) -> Column:

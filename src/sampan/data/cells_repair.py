@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from sampan.data.cells_columns import as_texts
 from sampan.errors import ParameterError
 
 
@@ -22,14 +23,23 @@ def apply_repairs(frame: pl.DataFrame, repairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mend(column: pl.Series, repairs: pl.DataFrame) -> pl.Series:
-    rows = repairs["row"]
-    try:
-        values = repairs["repair"].cast(column.dtype) if column.dtype != pl.String else repairs["repair"]
-    except pl.exceptions.PolarsError as cause:
-        raise ParameterError(f"a repair of {column.name} is not {column.dtype}: {str(cause).splitlines()[0]}") from cause
-    mended = column.clone().scatter(rows, values)
+    values = repairs["repair"] if column.dtype == pl.String else _as_values(repairs["repair"], column)
+    mended = column.clone().scatter(repairs["row"], values)
     freed = column.dtype == pl.String and set(repairs["kind"]) & {"unit", "placeholder"}
     return _as_numbers(mended) if freed else mended
+
+
+def _as_values(texts: pl.Series, column: pl.Series) -> pl.Series:
+    """Return values of the column's type: most repairs are a value that other rows have; the rest are numbers."""
+    known = column.drop_nulls().unique()
+    values = texts.replace_strict(as_texts(known), known, default=None, return_dtype=column.dtype)
+    rest = values.is_null() & texts.is_not_null()
+    if not rest.any():
+        return values
+    try:
+        return values.scatter(rest.arg_true(), texts.filter(rest).cast(column.dtype))
+    except pl.exceptions.PolarsError as cause:
+        raise ParameterError(f"a repair of {column.name} is not {column.dtype}: {str(cause).splitlines()[0]}") from cause
 
 
 def _as_numbers(column: pl.Series) -> pl.Series:
