@@ -1,6 +1,6 @@
 """Goals: a contract drafted from the flights of January to June finds 4 of 4 planted faults in July to December, and warns of no other row.
 
-    python benchmarks/inferred_contract.py --peer-python tfdv=/envs/tfdv/bin/python
+    python benchmarks/inferred_contract.py --peer-python tfdv=/envs/tfdv/bin/python    (tensorflow-data-validation, dill, pyarrow)
 
 Also: how many rules of the draft break in faultless deliveries, beside the number the draft itself expects. The second half year cut into
 six parts is one check of that; other public tables, in random order cut into halves, are more (there, "deliveries a year" means nothing, so
