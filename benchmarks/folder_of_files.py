@@ -44,7 +44,7 @@ def main() -> int:
             time.sleep(3)  # files written to a moment ago are not trusted to stay as they are
             commands = {
                 "sampan": [Path(sys.executable).parent / "sampan", "--project", places["sampan"], "data", "add", places["sampan"] / "data"],
-                "dvc": [asked.dvc, "add", "-q", "--cd", places["dvc"], "data"],
+                "dvc": [asked.dvc, "--cd", places["dvc"], "add", "-q", "data"],
             }
             for job in JOBS:
                 for system, command in commands.items():
