@@ -96,6 +96,24 @@ def test_pictures_that_were_scaled_or_compressed_again_are_near_duplicates() -> 
     assert same == {"copy.jpg": "3.png", "same.png": "5.png"}
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"\xff\xd8\xff", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"II*\0", "image/tiff"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", "audio/wav"),
+        (b"\xff\xfe", "text/plain"),
+    ],
+)
+def test_a_file_of_noise_has_a_problem_and_stops_nothing(head: bytes, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    problems = [read_file(head + rng.bytes(n), kind)["problem"] for n in (0, 3, 40, 4_000) for _ in range(5)]
+
+    assert all(problems)
+
+
 def test_more_pictures_than_are_compared_at_once_are_compared_all() -> None:
     rng = np.random.default_rng(0)
     prints = rng.integers(0, 2**63, 5_000, dtype=np.uint64)

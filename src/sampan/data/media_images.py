@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ def read_image(data: bytes) -> dict[str, Any]:
     """Return a picture's facts; one that is damaged has a `problem`."""
     image_module = require("PIL.Image", extra="media")
     try:
-        with image_module.open(io.BytesIO(data)) as image:
+        # Pillow warns of each small fault of a file's metadata; what matters here is whether the picture can be seen.
+        with warnings.catch_warnings(action="ignore"), image_module.open(io.BytesIO(data)) as image:
             if image.width * image.height > _MOST_PIXELS:
                 return {
                     "problem": f"{image.width} x {image.height} pixels are more than are read",
@@ -30,7 +33,7 @@ def read_image(data: bytes) -> dict[str, Any]:
             mode, width, height = image.mode, image.width, image.height
             image.draft("L", (_LOOKED_AT, _LOOKED_AT))  # a JPEG is decoded no larger than needed
             gray = _on_white(image, image_module).convert("L")
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as cause:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, image_module.DecompressionBombError) as cause:
         return {"problem": str(cause).splitlines()[0] or type(cause).__name__}
     small = gray.copy()
     small.thumbnail((_LOOKED_AT, _LOOKED_AT))
