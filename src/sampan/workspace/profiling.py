@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 PROFILE = "profile_2"  # the fact that names a version's profile; another number when profiles change
+_LOOKED_BACK = 50
 
 
 def record_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Digest:
@@ -45,16 +46,10 @@ def read_profile(ws: Workspace, node: Node) -> Profile:
 
     Such a one is kept among the hints: looking at data adds nothing to the store, and what is forgotten is forgotten there too.
     """
-    from sampan.stats.profiles import Profile
-
-    if PROFILE in node.facts:
-        with suppress(BlobUnavailable, IntegrityError):
-            return Profile.unpack(ws.store.blobs.read(node.facts[PROFILE]))
-    name = f"{PROFILE}-{node.digest.removeprefix('b3:')}"
-    with suppress(ValueError, TypeError, zlib.error, msgspec.DecodeError):
-        return Profile.unpack(b64decode(ws.engine.hints.get(name), validate=True))
-    found = make_profile(ws, node.digest)
-    ws.engine.hints.put(name, found.pack())
+    found = _stored(ws, node)
+    if found is None:
+        found = make_profile(ws, node.digest, after=_before(ws, node))
+        ws.engine.hints.put(_hint(node), found.pack())
     return found
 
 
@@ -72,15 +67,35 @@ def make_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> 
     return merge_profiles(*found) if found else ProfileBuilder(schema).profile()
 
 
-def _known(ws: Workspace, parts: Sequence[Part], schema: pl.Schema, after: Node) -> Profile | None:
-    """Return the profile of an older version whose parts are the first ones of this; None where it does not help."""
+def _stored(ws: Workspace, node: Node) -> Profile | None:
+    """Return the profile that is recorded, or among the hints."""
     from sampan.stats.profiles import Profile
 
+    if PROFILE in node.facts:
+        with suppress(BlobUnavailable, IntegrityError):
+            return Profile.unpack(ws.store.blobs.read(node.facts[PROFILE]))
+    with suppress(ValueError, TypeError, zlib.error, msgspec.DecodeError):
+        return Profile.unpack(b64decode(ws.engine.hints.get(_hint(node)), validate=True))
+    return None
+
+
+def _hint(node: Node) -> str:
+    return f"{PROFILE}-{node.digest.removeprefix('b3:')}"
+
+
+def _before(ws: Workspace, node: Node) -> Node | None:
+    """Return a version this one may have grown from, of the few before it, whose profile is at hand."""
+    older = [one for one in ws.catalog.nodes(kind=node.kind, name=node.name, limit=_LOOKED_BACK) if one.seq < node.seq]
+    return next((one for one in older if PROFILE in one.facts or ws.engine.hints.get(_hint(one))), None)
+
+
+def _known(ws: Workspace, parts: Sequence[Part], schema: pl.Schema, after: Node) -> Profile | None:
+    """Return the profile of an older version whose parts are the first ones of this; None where it does not help."""
     tables = ws.store.tables
     with suppress(BlobUnavailable, IntegrityError):
         older = tables.parts(after.digest)
-        if PROFILE in after.facts and list(parts[: len(older)]) == list(older) and tables.schema(after.digest) == schema:
-            return Profile.unpack(ws.store.blobs.read(after.facts[PROFILE]))
+        if list(parts[: len(older)]) == list(older) and tables.schema(after.digest) == schema:
+            return _stored(ws, after)
     return None
 
 

@@ -1,0 +1,58 @@
+"""A version's profile costs what is new in it, and is kept where looking may keep things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sampan.core.graph import Node
+from sampan.stats.profiles import profile_table
+from sampan.workspace.profiling import PROFILE, make_profile, read_profile
+from sampan.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace.open(tmp_path, actor="ana") as workspace:
+        yield workspace
+
+
+def add(ws: Workspace, frame: pl.DataFrame) -> Node:
+    return ws.catalog.resolve(ws.data.add_table(frame, name="t").ref, kind="dataset")
+
+
+def rows(n: int) -> pl.DataFrame:
+    return pl.DataFrame({"a": [k % 7 for k in range(n)], "b": [f"w{k % 50}" for k in range(n)]})
+
+
+def test_a_version_that_grew_reads_only_what_was_added(ws: Workspace) -> None:
+    first = add(ws, rows(300))
+    grown = ws.store.tables.append(first.digest, rows(40))
+    (ws.store.blobs.path(ws.store.tables.parts(first.digest)[0].base)).unlink()
+
+    profile = make_profile(ws, grown.digest, after=first)
+
+    assert profile == profile_table(pl.concat([rows(300), rows(40)]))
+
+
+def test_a_version_that_lost_rows_is_profiled_anew(ws: Workspace) -> None:
+    first = add(ws, rows(300))
+    fewer = ws.store.tables.delete(first.digest, pl.col("a") == 3)
+
+    assert make_profile(ws, fewer.digest, after=first) == profile_table(rows(300).filter(pl.col("a") != 3))
+
+
+def test_a_profile_that_nobody_recorded_is_made_once_and_kept_among_the_hints(ws: Workspace) -> None:
+    node = add(ws, rows(300))
+    bare = type(node)(**{name: getattr(node, name) for name in node.__struct_fields__ if name != "facts"}, facts={})
+    n_events, hints = len(ws.catalog.events()), ws.root / ".sampan" / "hints"
+
+    assert read_profile(ws, bare) == read_profile(ws, node) == profile_table(rows(300))
+    kept = [file for file in hints.iterdir() if file.name.startswith(PROFILE)]
+    assert len(kept) == 1
+    kept[0].write_text('"broken"')
+    assert read_profile(ws, bare) == profile_table(rows(300))
+    assert len(ws.catalog.events()) == n_events
