@@ -47,7 +47,7 @@ def arguments_for(operation: Operation) -> dict[str, Any]:
     for parameter in operation.parameters:
         if parameter.required:
             one = parameter.form.choices[0] if parameter.form.choices else SAMPLES.get(parameter.name, BASES.get(parameter.form.base))
-            found[parameter.name] = [one] if parameter.form.many == "list" else one
+            found[parameter.name] = {"list": [one], "mapping": {"id": one}}.get(parameter.form.many, one)
     return found
 
 
@@ -80,7 +80,8 @@ def by_command(operation: Operation, arguments: dict[str, Any], project: Path, c
     for parameter in operation.parameters:
         if parameter.name in arguments:
             value = arguments[parameter.name]
-            texts = [str(one) for one in (value if isinstance(value, list) else [value])]
+            several = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
+            texts = [str(one) for one in (several if isinstance(several, list) else [several])]
             words += texts if parameter.positional else [part for text in texts for part in (f"--{parameter.name.replace('_', '-')}", text)]
     commands.run([*words, "--json", "--project", str(project)])
     said = capsys.readouterr()
@@ -88,7 +89,8 @@ def by_command(operation: Operation, arguments: dict[str, Any], project: Path, c
 
 
 def by_http(operation: Operation, arguments: dict[str, Any], base: str) -> Any:
-    answer = httpx2.get(base + openapi.path_of(operation), params=arguments)
+    flat = {name: [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value for name, value in arguments.items()}
+    answer = httpx2.get(base + openapi.path_of(operation), params=flat)
     return answer.json() if answer.status_code == 200 else error_of(answer.json())
 
 

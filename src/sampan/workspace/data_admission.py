@@ -50,7 +50,7 @@ class Admission(DataRoom):
 
     @operation(local=True)
     def judge(self, ref: str, source: Path, *, top: int = 50) -> BatchJudged:
-        """Judge what a batch would do to the model that exists, without letting it in: helps, neutral, suspicious, harmful or unknown.
+        """Judge what a batch would do to the model that exists, without letting it in.
 
         `data append` does the same before it lets a batch in.
 

@@ -96,7 +96,7 @@ class Governed(DataRoom):
 
     @operation()
     def reidentify(self, ref: str, *, column: str, values: Names, why: str, candidates: Names | None = None) -> Reidentification:
-        """Look behind ciphers, or ask which of some candidates a pseudonym is. Needs a role; the ledger records who looked and why.
+        """Look behind ciphers, or ask which of some candidates a pseudonym is; needs a role, and is recorded.
 
         Parameters
         ----------
