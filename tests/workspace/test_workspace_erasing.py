@@ -281,6 +281,18 @@ def test_what_cannot_be_written_again_is_named(folder: Path) -> None:
         assert [place.digest for place in ws.data.erased(subject=KEYS).places] == [model]
 
 
+def test_only_texts_that_name_somebody_are_erased_beyond_the_rows(folder: Path) -> None:
+    own = {"phone": "+84 912 345 678", "day": "2013-01-31", "seen": "31.01.2013", "city": "Dalat", "shared": "028 3822 9999"}
+    trips = pl.DataFrame([{"passenger": PERSON, **own}, {"passenger": "P-1", **dict.fromkeys(own, ""), "shared": own["shared"]}])
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(trips, name="trips")
+
+        assert Erasure(ws, KEYS).subject().texts == ("+84 912 345 678", PERSON)
+        ws.ledger.append(VersionCommitted(node=new_id(), kind="note", name="n", digest="", facts={"said": list(own.values())}))
+        ws.data.erase(subject=KEYS)
+        assert ws.catalog.resolve("n", kind="note").facts == {"said": ["[erased]", *list(own.values())[1:]]}
+
+
 def test_files_that_only_the_person_has_are_gone_with_their_rows(folder: Path) -> None:
     for number in range(12):
         path = folder / "letters" / f"{number:02d}.txt"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MOST_TRIES = 5
 _MANY = 1_000_000
 _NAMING = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|\+?[\d][\d .()/-]{5,}\d|\d{1,3}(?:\.\d{1,3}){3}")  # e-mail, phone or number, IP address
+_DATE = re.compile(r"\d{4}[-/. ]\d{1,2}[-/. ]\d{1,2}\b.*|\d{1,2}[-/. ]\d{1,2}[-/. ]\d{4}\b.*")  # a day names nobody
 _MOST_TEXTS = 200
 
 
@@ -152,7 +153,7 @@ class Erasure:
         """Return the subject with those texts from its rows that name somebody, and that no row of anybody else has."""
         own: dict[str, None] = {}
         for column in sorted(texts.keys() - self._keys.keys()):
-            if naming := {text for text in texts[column] if _NAMING.fullmatch(text)}:
+            if naming := {text for text in texts[column] if _NAMING.fullmatch(text) and not _DATE.fullmatch(text)}:
                 own.update(dict.fromkeys(sorted(naming - self._shared(column, naming))))
         return Subject.named(self._keys, (*self._also, *list(own)[:_MOST_TEXTS]))
 
