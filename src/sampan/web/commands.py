@@ -64,7 +64,7 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
         from sampan.web.inference_server import serve as serve_service
         from sampan.workspace.workspace import Workspace
 
-        with Workspace.open(project) as workspace:
+        with Workspace.open(project, create=False) as workspace:
             workspace.service.require_allowed(service)
         serve_service(Path(project), service, host=host, port=port)
 
