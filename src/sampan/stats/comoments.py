@@ -165,21 +165,25 @@ def _sum_products(values: Floats) -> tuple[Codes, Sums]:
             pieces.append(piece)
             owner.append(column)
             bits.append(place)
-    mask = there.astype(np.float64)
+    # Columns that miss nothing share one mask of ones.
+    gaps = np.flatnonzero(~there.all(axis=0))
+    mask = np.concatenate([np.ones((len(values), 1)), there[:, gaps]], axis=1)
+    mask_of = np.zeros(p, dtype=np.int64)
+    mask_of[gaps] = np.arange(1, len(gaps) + 1)
     sums = np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
     if pieces:
         a, own, shift = np.stack(pieces, axis=1), np.array(owner), np.array(bits)
         first, second = np.nonzero(own[:, None] == own[None, :])
-        _add_words(sums[0], own[:, None], np.arange(p)[None, :], _products(a, mask), (shift + _SCALE)[:, None])
+        _add_words(sums[0], own[:, None], np.arange(p)[None, :], _products(a, mask)[:, mask_of], (shift + _SCALE)[:, None])
         _add_words(
             sums[1],
             own[first][:, None],
             np.arange(p)[None, :],
-            _products(a[:, first] * a[:, second], mask),
+            _products(a[:, first] * a[:, second], mask)[:, mask_of],
             (shift[first] + shift[second])[:, None],
         )
         _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
-    return _products(mask, mask).astype(np.int64), _carry(sums)
+    return _products(mask, mask)[np.ix_(mask_of, mask_of)].astype(np.int64), _carry(sums)
 
 
 def _products(a: Floats, b: Floats) -> Floats:
