@@ -259,6 +259,8 @@ class _Pass:
                 strings_can_be_null=False,
                 include_columns=only,
             ),
+            # Arrow's own pool gives freed pages back at once and asks for them again with the next block.
+            memory_pool=pa.system_memory_pool(),
         )
 
     def _read_exactly(self, text: bytes, structure: Structure | None) -> pl.DataFrame:
