@@ -161,7 +161,7 @@ def _sum_products(values: Floats) -> tuple[Codes, Sums]:
     owner: list[int] = []
     bits: list[int] = []  # by which a piece is to be shifted, in units of 2⁻⁴⁹
     for column in range(p):
-        for piece, place in _split(_round(np.where(there[:, column], values[:, column], 0.0))):
+        for piece, place in _pieces(np.where(there[:, column], values[:, column], 0.0)):
             pieces.append(piece)
             owner.append(column)
             bits.append(place)
@@ -195,6 +195,14 @@ def _products(a: Floats, b: Floats) -> Floats:
         return np.asarray(left)
     blocks = a[:full].reshape(-1, block, a.shape[1]).transpose(0, 2, 1) @ b[:full].reshape(-1, block, b.shape[1])
     return np.asarray(blocks.sum(axis=0) + left)
+
+
+def _pieces(values: Floats) -> list[tuple[Floats, int]]:
+    """Round values and cut them into pieces; small whole numbers, which most columns hold, are their own piece."""
+    top = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+    if 0.0 < top < 1 << _LIMB and np.array_equal(np.trunc(values), values):
+        return [(values, _SCALE)]
+    return _split(_round(values))
 
 
 def _round(values: Floats) -> Floats:
