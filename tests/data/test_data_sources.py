@@ -139,6 +139,21 @@ def test_a_web_address_is_fetched_and_recorded_without_its_query(ws: Workspace, 
     assert answer.source == f"{address}/t.csv"
 
 
+def test_an_s3_address_is_fetched(ws: Workspace, s3_bucket: str) -> None:
+    import obstore
+
+    from sampan.table.addresses import _bucket
+
+    bucket, _, prefix = s3_bucket.removeprefix("s3://").partition("/")
+    key = f"{prefix}/t.csv".lstrip("/")
+    obstore.put(_bucket(bucket), key, b"a,b\n1,x\n2,y\n")
+    answer = ws.data.add(Path(f"s3://{bucket}/{key}"))
+
+    assert (answer.ref, answer.n_rows, answer.source) == ("t@v1", 2, f"s3://{bucket}/{key}")
+    with pytest.raises(NotFound, match="there is nothing at"):
+        ws.data.add(Path(f"s3://{bucket}/{key}.gz"))
+
+
 def test_the_project_file_says_how_a_source_is_written(tmp_path: Path) -> None:
     (tmp_path / "raw.txt").write_bytes(b"id|when|sum\n1|03/04/2024|1,234\n2|05/06/2024|2,345\n")
     (tmp_path / "sampan.toml").write_text(

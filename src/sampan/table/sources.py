@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from blake3 import blake3
 
 from sampan.core.digests import Digest
 from sampan.errors import DataFormatError, NotFound, ParameterError
-from sampan.ports import Progress
+from sampan.ports import Progress, Stage
 from sampan.table.bad_cells import BadCell, LeftOut
 from sampan.table.blocks import decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
@@ -194,12 +195,24 @@ def _read_delimited(
                 hashers[0].update(block)
                 yield block
 
+        def take_counted(schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> Taken:
+            return take(schema, frames if stage is None else _counted(frames, stage))
+
         taken, read = read_csv_blocks(
-            lambda: decoded(open_blocks(), encoding, source=str(path)), sample, source=str(path), form=form, take=take
+            lambda: decoded(open_blocks(), encoding, source=str(path)), sample, source=str(path), form=form, take=take_counted
         )
     # What was hashed on the way are the file's own bytes only where they were not unpacked.
     digest = digest_file(path) if is_packed(path) else "b3:" + str(hashers[0].hexdigest())
     return taken, read, digest
+
+
+def _counted(frames: Iterator[pl.DataFrame], stage: Stage) -> Iterator[pl.DataFrame]:
+    """Say while rows pass how many there were, and how many in a second."""
+    begun, n_rows = time.monotonic(), 0
+    for frame in frames:
+        n_rows += frame.height
+        stage.advance(0, f"{n_rows:,} rows, {n_rows / max(time.monotonic() - begun, 1e-3):,.0f} rows/s")
+        yield frame
 
 
 def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
