@@ -103,6 +103,16 @@ def test_bad_cells_wait_with_source_and_line_and_the_good_rows_go_on(ws: Workspa
     ]
 
 
+def test_a_json_value_of_another_type_waits_too(ws: Workspace) -> None:
+    rows = [f'{{"id": {i}, "shop": "s", "paid": {i}.5, "at": "2024-01-01T00:00:00Z"}}' for i in range(300, 320)]
+    rows[4] = rows[4].replace("304.5", '"much"')
+    (ws.root / "batch.jsonl").write_text("\n".join(rows) + "\n")
+    answer = ws.data.append("orders", ws.root / "batch.jsonl")
+
+    assert (answer.n_new, answer.n_held) == (19, 1)
+    assert [(c.column, c.value, c.line) for c in ws.data.quarantine("orders").cells] == [("paid", "much", 5)]
+
+
 def test_mended_rows_come_back_and_the_others_go_on_waiting(ws: Workspace) -> None:
     append(ws, lines(200, 210, r203="203,s1,much,2024-01-01T00:00:00Z", r205="205,s1,few,2024-01-01T00:00:00Z"))
     mended = ws.data.mend("orders.quarantine@v1", values={"0:paid": "7.5"})

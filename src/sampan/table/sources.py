@@ -228,10 +228,10 @@ def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
 
 
 def take_texts(
-    frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None
+    frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None, first_line: int = 2
 ) -> tuple[Taken, Account]:
     """Type the columns of text of a source that has no types for them. See `type_texts` for `only`."""
-    typed = type_texts(frame, _csv_form(form), source=account.source, only=only)
+    typed = type_texts(frame, _csv_form(form), source=account.source, only=only, line_of=lambda row: row + first_line)
     left_out = typed.left_out
     taken = take(typed.frame.schema, iter([typed.frame]))
     return taken, replace(
@@ -296,7 +296,8 @@ def _take_whole(
             hint = "a table needs at least one line with an object"
             raise DataFormatError(f"{path} is empty", source=str(path), hint=hint)
         parsed = read_json_lines(text.utf8, source=str(path))
-        return take(parsed.frame.schema, iter([parsed.frame])), replace(account, encoding=text.encoding, notes=parsed.notes)
+        account = replace(account, encoding=text.encoding, notes=parsed.notes)
+        return take_texts(parsed.frame, account, form, take, only=(), first_line=1)  # JSON's texts are texts, unless something else is said
     frame = _read_parquet(data, source=str(path)) if kind == "parquet" else _read_ipc(data, source=str(path))
     return take(frame.schema, iter([frame])), account
 
