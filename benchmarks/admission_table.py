@@ -179,18 +179,14 @@ def table(lines: list[dict[str, object]]) -> str:
         cells = [f"{sum(by_set[name])}/{len(by_set[name])}" if by_set[name] else "–" for name in sets]
         areas = [float(str(line["row_auc"])) for line in own if line["row_auc"] is not None and kind not in ("half repeated",)]
         area = f"{np.median(areas):.2f}" if areas else "–"
-        rows.append(
-            f"| {kind} | {sum(alarms)}/{len(alarms)} ({sum(alarms) / len(alarms):.0%}) | {' | '.join(cells)} | {area} |\n"
-        )
+        rows.append(f"| {kind} | {sum(alarms)}/{len(alarms)} ({sum(alarms) / len(alarms):.0%}) | {' | '.join(cells)} | {area} |\n")
     return "".join(rows)
 
 
 def page(lines: list[dict[str, object]], n_seeds: int) -> str:
     """Write the reference page."""
     intro = Path(__file__).with_name("admission_rates_head.md").read_text(encoding="utf-8")
-    return (
-        intro.format(n_seeds=n_seeds, last_seed=99 + n_seeds, base=f"{MOST_BASE:,}", batch=f"{MOST_BATCH:,}") + "\n" + table(lines)
-    )
+    return intro.format(n_seeds=n_seeds, last_seed=99 + n_seeds, base=f"{MOST_BASE:,}", batch=f"{MOST_BATCH:,}") + "\n" + table(lines)
 
 
 if __name__ == "__main__":
