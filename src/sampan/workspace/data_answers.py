@@ -284,8 +284,8 @@ class Differs(Answer, frozen=True, kw_only=True):
         for word, rows in self.examples.items():
             lines.extend(f"  {word}: {_row_text(row)}" for row in rows[:_SHOWN_EXAMPLES])
         if self.profile:
-            rows = [(shift.column, f"{shift.distance:.3f}", shift.said) for shift in self.profile[:_MOST_COLUMNS]]
-            lines += ["", align(("values of", "moved by", "from → to"), rows, right=("moved by",))]
+            shifts = [(shift.column, f"{shift.distance:.3f}", shift.said) for shift in self.profile[:_MOST_COLUMNS]]
+            lines += ["", align(("values of", "moved by", "from → to"), shifts, right=("moved by",))]
         if self.contract is not None:
             before, after = (_VERDICTS.get(verdict, "not checked") for verdict in (self.contract.before, self.contract.after))
             lines += ["", f"contract: before {before}, after {after}"]
