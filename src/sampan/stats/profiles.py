@@ -310,7 +310,7 @@ def _numbers_of(column: pl.Series, kind: str) -> tuple[Numbers, Flags | None]:
         return column.to_numpy(), None
     array = column.to_arrow()  # its buffers, since Polars would start its engine for every one of these small steps
     missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False))
-    dtype = np.dtype(array.type.to_pandas_dtype())
+    dtype = column.clear().to_numpy().dtype  # Arrow would import pandas to say it
     values = np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)].copy()
     values[missing] = 0 if missing.all() else values[np.argmin(missing)]
     return values, missing
