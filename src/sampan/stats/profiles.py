@@ -198,8 +198,10 @@ class ProfileBuilder:
     def _add_texts(self, name: str, column: pa.DictionaryArray, rows: Hashes) -> Flags | None:
         """Count texts; rows without one have the place past the dictionary's end."""
         dictionary, indices = column.dictionary, column.indices
-        missing = indices.is_null().to_numpy(zero_copy_only=False) if indices.null_count else None
-        places = (indices.fill_null(len(dictionary)) if missing is not None else indices).to_numpy(zero_copy_only=False)
+        missing = _missing_of(indices) if indices.null_count else None
+        places = np.frombuffer(indices.buffers()[1], dtype=str(indices.type))[indices.offset : indices.offset + len(indices)]
+        if missing is not None:
+            places = np.where(missing, len(dictionary), places)
         hashes = self._texts[name].add(dictionary, places)
         with np.errstate(over="ignore"):
             parts = np.append(hashes, _NULL) * self._factors[name]
@@ -309,11 +311,17 @@ def _numbers_of(column: pl.Series, kind: str) -> tuple[Numbers, Flags | None]:
     if not column.null_count():
         return column.to_numpy(), None
     array = column.to_arrow()  # its buffers, since Polars would start its engine for every one of these small steps
-    missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False))
+    missing = _missing_of(array)
     dtype = column.clear().to_numpy().dtype  # Arrow would import pandas to say it
     values = np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)].copy()
     values[missing] = 0 if missing.all() else values[np.argmin(missing)]
     return values, missing
+
+
+def _missing_of(array: pa.Array) -> Flags:
+    """Return where an Arrow array has no value, from its bits: its own conversions to numpy import pandas."""
+    bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype=np.uint8), bitorder="little")
+    return np.asarray(bits[array.offset : array.offset + len(array)] == 0)
 
 
 def _kind(dtype: pl.DataType) -> str:
