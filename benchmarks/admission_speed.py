@@ -18,7 +18,7 @@ from side_by_side import side_by_side, table
 from sampan.workspace.workspace import Workspace
 
 N_BASE, N_BATCH = 100_000, 10_000
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> None:
