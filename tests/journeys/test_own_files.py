@@ -63,34 +63,43 @@ def test_an_input_that_is_no_dataset_is_named_with_the_command_that_adds_it(fold
     assert "sampan data add FILE --name planes" in done.stderr
 
 
-def test_a_plain_script_is_not_carried_out(folder: Path) -> None:
-    (folder / "plain.py").write_text("import pathlib\npathlib.Path('made').touch()\n")
+def test_a_plain_script_is_carried_out_and_recorded(folder: Path) -> None:
+    (folder / "plain.py").write_text("import pathlib\npathlib.Path('made').write_text('x')\nprint('done')\n")
     done = sampan(folder, "run plain.py")
 
-    assert done.returncode == 2
-    assert "neither steps nor a training function; nothing was run" in done.stderr
-    assert "@sp.step" in done.stderr
-    assert not (folder / "made").exists()
+    assert done.returncode == 0
+    assert done.stdout.startswith("done\n")
+    assert "wrote    made@v1" in done.stdout
+    assert (folder / "made").read_text() == "x"
+
+
+def test_a_plain_scripts_own_error_is_its_own(folder: Path) -> None:
+    (folder / "plain.py").write_text("import sampan\nprint(1 / 0)\n")
+    done = sampan(folder, "run plain.py")
+
+    assert done.returncode == 1
+    assert "ZeroDivisionError: division by zero" in done.stdout
+    assert "failed (exit code 1)" in done.stdout
 
 
 MISTAKES = {
     "no Python": ("x = (\n", 2, "mine.py:1 is no Python: '(' was never closed", "mend mine.py"),
     "an error": (
-        "import sampan\ndef go():\n    return 1 / 0\ngo()\n",
+        "import sampan as sp\n@sp.step\ndef made() -> int:\n    return 1\ndef go():\n    return 1 / 0\ngo()\n",
         4,
         "mine.py raised ZeroDivisionError: division by zero",
         "mend mine.py",
     ),
     "a missing package": (
-        "import sampan\nimport nosuchpackage.deep\n",
+        "from sampan import step\nimport nosuchpackage.deep\n",
         4,
         "imports nosuchpackage, which is not installed",
         "pip install nosuchpackage",
     ),
-    "it ends itself": ("import sampan, sys\nsys.exit(3)\n", 4, "mine.py raised SystemExit: 3", "mend mine.py"),
+    "it ends itself": ("from sampan import step\nimport sys\nsys.exit(3)\n", 4, "mine.py raised SystemExit: 3", "mend mine.py"),
     "a step that raises": (STEPS.replace("planes.filter", "planes['nope'].filter"), 4, '"nope" not found at', "mend roomy"),
     "a step that returns nothing": (STEPS.replace("return planes", "planes"), 4, "step roomy returned nothing", "`return`"),
-    "neither": ("import sampan\nx = 1\n", 2, "declares no training function", "@sp.train"),
+    "neither": ("from sampan import train\nx = 1\n", 2, "declares no training function", "@sp.train"),
 }
 
 
@@ -98,7 +107,7 @@ MISTAKES = {
 def test_a_mistake_in_a_persons_file_is_told_as_theirs(folder: Path, case: str) -> None:
     text, code, message, hint = MISTAKES[case]
     (folder / "mine.py").write_text(text)
-    if "sp.step" in text:
+    if "planes" in text:
         sampan(folder, "data add planes.csv --key tail")
     done = sampan(folder, "run mine.py")
 

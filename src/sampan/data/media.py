@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import polars as pl
 
 from sampan.data.media_audio import read_audio
+from sampan.data.media_found import KindSummary, Notice
 from sampan.data.media_images import read_image
 from sampan.data.media_texts import read_text
 
@@ -66,25 +66,6 @@ _SILENT, _CLIPPED = 0.95, 0.01
 _SHORT_OF_MEDIAN = 0.1  # of the median length
 _RARE = 0.1  # of the files: a sample rate, size or language that few have
 _EXAMPLES = 3
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Something about the files that stands out."""
-
-    what: str
-    n_files: int
-    examples: tuple[str, ...]
-
-
-class KindSummary(msgspec.Struct, frozen=True):
-    """The files of one kind: how many, how great, and the range (minimum, median, maximum) of each number."""
-
-    kind: str
-    n_files: int
-    n_bytes: int
-    types: dict[str, int]
-    ranges: dict[str, tuple[float, float, float]]
-    words: dict[str, dict[str, int]]  # mode, language, sample rate: how often each
 
 
 def read_file(data: bytes, media_type: str) -> dict[str, Any]:

@@ -12,24 +12,17 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.governance.anonymity_found import Anonymity
+
+__all__ = ["ALL", "MISSING", "Anonymity", "generalize", "measure"]
+
 ALL: Final = "*"
 MISSING: Final = "∅"
 _MOST_NAMED: Final = 3  # values a label lists before it says less
-
-
-class Anonymity(msgspec.Struct, frozen=True):
-    """How well a table hides its rows: every row shares its quasi-identifiers with at least k - 1 others."""
-
-    k: int  # 0 for no rows
-    n_groups: int
-    n_unique: int  # rows that are alone in their group
-    n_rows: int
-    diversity: dict[str, int]  # sensitive column -> l, the fewest different values in a group
 
 
 def measure(frame: pl.DataFrame, quasi: Sequence[str], *, sensitive: Sequence[str] = ()) -> Anonymity:

@@ -10,18 +10,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 import polars as pl
 
 from sampan.governance import check_digits as check
+from sampan.governance.columns_found import ColumnFinding
 from sampan.governance.detection import find
 from sampan.governance.masks import mask
 from sampan.governance.patterns import plain
 from sampan.governance.person_names import is_name
 
-Certainty = Literal["likely", "possible"]
 SAMPLE: Final = 2000  # different values looked at
 _WHOLE: Final = 0.9  # of a value's letters that a find must cover to be the value
 _MOST: Final = 0.5  # of the values, for a column to be of a class
@@ -50,19 +49,6 @@ _OF_PEOPLE: Final = re.compile(
     r"(full|first|last|given|family|middle|sur|fore|customer|patient|passenger|employee|student|contact|person)_?names?|surname|ho_?(va_?)?ten"
     r"|(mothers?_)?maiden(_?names?)?|ho_?dem|ten_(khach(_hang)?|benh_nhan|nhan_vien|hoc_sinh|sinh_vien)"
 )
-
-
-class ColumnFinding(msgspec.Struct, frozen=True):
-    """Personal data in one column."""
-
-    column: str
-    pii: str  # one of terms.CLASSES; free-text where it stands inside sentences
-    certainty: Certainty
-    share: float  # of the values looked at
-    n_values: int  # different values looked at
-    evidence: tuple[str, ...]
-    inside: dict[str, int] = {}  # of free text: class -> values that hold it
-    examples: tuple[str, ...] = ()  # masked
 
 
 _HINTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(

@@ -10,32 +10,30 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.stats.estimates import Estimate
 from sampan.stats.ranking import auc, pair_counts, reweighted_auc
+
+__all__ = [
+    "DAY_MS",
+    "Estimate",
+    "Resampling",
+    "block_sums",
+    "draw_weights",
+    "estimate",
+    "expanded_tail",
+    "reweighted_mean",
+    "student_quantile",
+    "time_blocks",
+]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 DAY_MS = 86_400_000
 MOST_BLOCKS = 400
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A figure and its interval; low and high are None where the rows do not suffice to say."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "unknown"
-        if self.low is None or self.high is None:
-            return f"{self.value:.4g}"
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 
 
 def time_blocks(moments: NDArray[np.int64], *, length_ms: int = DAY_MS, at_most: int = MOST_BLOCKS) -> Codes:

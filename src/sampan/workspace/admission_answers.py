@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from sampan.core.answers import Answer
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, count
 
 _SHOWN_ROWS: Final = 15

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sampan.errors import ParameterError
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.estimates import Estimate
 from sampan.workspace.admission_answers import BatchJudged, Consequence, HeldEffect, RowToSee, Valued
 from sampan.workspace.data_room import DataRoom, plain
 from sampan.workspace.operation import operation

@@ -10,8 +10,6 @@ from statistics import median
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sampan.core.graph import Asset, Node
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError, UsageError
@@ -343,6 +341,8 @@ class Catalogued(DataRoom):
 
 
 def _sketch(column: ColumnProfile) -> Sketch:
+    import numpy as np
+
     from sampan.data.similarity import Sketch
 
     hashes = np.asarray(column.hashes, dtype=np.uint64)

@@ -32,7 +32,8 @@ class Governed(DataRoom):
         """
         import msgspec
 
-        from sampan.governance.columns import ColumnFinding, scan
+        from sampan.governance.columns import scan
+        from sampan.governance.columns_found import ColumnFinding
 
         node = self._node(ref)
 

@@ -6,8 +6,8 @@ import msgspec
 
 from sampan.core.answers import Answer
 from sampan.errors import PolicyRefused
-from sampan.governance.anonymity import Anonymity
-from sampan.governance.columns import ColumnFinding
+from sampan.governance.anonymity_found import Anonymity
+from sampan.governance.columns_found import ColumnFinding
 from sampan.workspace.columns import align
 
 

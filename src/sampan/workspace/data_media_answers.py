@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.core.answers import Answer
-from sampan.data.media import KindSummary, Notice
+from sampan.data.media_found import KindSummary, Notice
 from sampan.workspace.columns import align, count, size_text
 
 _UNITS = {

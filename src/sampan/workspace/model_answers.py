@@ -12,7 +12,7 @@ from sampan.core.times import iso
 from sampan.errors import GateRejected, IntegrityError
 from sampan.evaluation.gate import Check, Decision
 from sampan.evaluation.paired import Difference, Paired
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, size_text
 
 METRICS = ("auc", "log_loss", "brier", "cost")

@@ -19,7 +19,7 @@ from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.evaluation.slices import Gap
 from sampan.features.reading import columns_learned, columns_read
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.estimates import Estimate
 from sampan.workspace import governance, judging
 from sampan.workspace.bill_of_materials import Bills
 from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment

@@ -17,7 +17,6 @@ from sampan.core.times import Millis, iso
 from sampan.errors import AccessDenied, ParameterError, StaleState, UsageError
 from sampan.governance.terms import ColumnTerms, Terms, faults_of, from_flat, strictest
 from sampan.governance.uses import Grant
-from sampan.workspace.feature_tables import read_moment
 from sampan.workspace.governance import DATASET, Governance, Layer, policy_name
 from sampan.workspace.governance_answers import (
     Asked,
@@ -398,6 +397,8 @@ class Policy(Room):
             )
 
     def _end(self, until: str) -> Millis:
+        from sampan.workspace.feature_tables import read_moment
+
         end, now = read_moment(until, otherwise=0), self.ws.clock()
         if end <= now:
             raise ParameterError(f"until is {until}, which is past", hint="give a day to come")
