@@ -97,7 +97,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"it came from (.+), whose bytes are known by their digest", "đến từ {1}, nội dung được biết qua mã băm"),
     (r"it came from (.+)", "đến từ {1}"),
     (r"its only version is (.+) old", "phiên bản duy nhất đã có {1:t}"),
-    (r"a version comes about every (.+); the newest is (.+) old", "khoảng {1:t} có một phiên bản; bản mới nhất đã có {2:t}"),
+    (r"versions come (.+) apart; the newest is (.+) old", "khoảng {1:t} có một phiên bản; bản mới nhất đã có {2:t}"),
     (r"not said; a version about every (.+), as versions came so far", "chưa nêu; đến nay khoảng {1:t} có một phiên bản"),
     (r"nobody answers for it; not said: (.+)", "chưa ai chịu trách nhiệm; chưa nêu: {1}"),
     (r"(.+) answers for it; not said: (.+)", "{1} chịu trách nhiệm; chưa nêu: {2}"),

@@ -113,7 +113,7 @@ def _fresh(e: Evidence) -> Reason:
     usual = _days(e.every_ms)
     due = e.age_ms / max(e.every_ms, 1)
     points = 10.0 if due <= 2 else max(0.0, 10 - 2 * (due - 2))
-    return Reason("fresh", round(points, 1), 10, f"a version comes about every {usual}; the newest is {age} old")
+    return Reason("fresh", round(points, 1), 10, f"versions come {usual} apart; the newest is {age} old")
 
 
 def _owned(e: Evidence) -> Reason:
