@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sampan.core.graph import MetricSummary
 from sampan.core.times import Millis
 from sampan.store import listing
@@ -32,6 +34,15 @@ class Details(NamedTuple):
     params: dict[str, str]
     metrics: list[MetricSummary]
     tags: dict[str, str]
+
+
+class Neighbor(NamedTuple):
+    """A node beside a run, and on which side."""
+
+    kind: str
+    id: str
+    facts: dict[str, Any]
+    is_input: bool
 
 
 class RunSearch:
@@ -72,6 +83,20 @@ class RunSearch:
         with self._database.read() as session:
             for some in _pieces(pks):
                 self._fill(session, some, found)
+        return found
+
+    def neighbors(self, pks: Sequence[int], kinds: Sequence[str]) -> dict[int, list[Neighbor]]:
+        """Return the nodes of some kinds that each of some runs read or made."""
+        found: dict[int, list[Neighbor]] = {pk: [] for pk in pks}
+        with self._database.read() as session:
+            for some in _pieces(pks):
+                for here, there in (("dst", "src"), ("src", "dst")):
+                    sql = (
+                        f"select e.{here}, n.kind, n.id, n.facts from edge e join node n on n.pk = e.{there}"  # noqa: S608  # literals
+                        f" where e.{here} in ({_marks(some)}) and n.kind in ({_marks(kinds)}) order by n.pk"
+                    )
+                    for run, kind, node, facts in session.all(sql, *some, *kinds):
+                        found[run].append(Neighbor(kind, node, msgspec.json.decode(facts), is_input=here == "dst"))
         return found
 
     def _fill(self, session: Session, some: Sequence[int], found: dict[int, Details]) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.events import Event, Input, ParamsLogged, RunEnded, RunStarted, Tagged, VersionCommitted, new_id
-from sampan.core.graph import MetricSummary, Node, NodeId
+from sampan.core.graph import MetricSummary, NodeId
 from sampan.errors import Immutable, NotFound
-from sampan.store.run_search import Candidate, Details, RunSearch
+from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow.experiments import ACTIVE, DELETED, Experiment, Experiments
 from sampan.web.mlflow.filters import Field, Language, Value, sort_key
 from sampan.web.mlflow.refusals import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 NAME_TAG, USER_TAG = "mlflow.runName", "mlflow.user"
 LIFECYCLE = "sampan.lifecycle"  # a tag: "deleted" where MLflow shows the run as deleted
 DATASET = "input"  # the kind of a dataset that a client described and did not hand over
-MODEL_ROLE = "output"
+LOGGED_MODEL = "logged_model"
 _OPEN_JOURNALS: Final = 128
 _LARGEST: Final = sys.float_info.max
 _STATES: Final = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
@@ -96,7 +96,9 @@ class MlflowRuns:
 
     def get(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """GET runs/get."""
-        return {"run": self.told([self._candidate(self.id_of(given))])[0]}
+        run = self._candidate(self.id_of(given))
+        self._ws.store.folding.fold(run.id)
+        return {"run": self.told([run])[0]}
 
     def update(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """POST runs/update."""
@@ -300,15 +302,13 @@ class MlflowRuns:
     # -- in MLflow's words
 
     def told(self, runs: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """Return runs with everything logged to them, in MLflow's words."""
-        for run in runs:
-            if run.state == "running":
-                self._ws.store.folding.fold(run.id)
-        details = self._search.details([run.pk for run in runs])
+        """Return runs with everything that is folded of what was logged to them, in MLflow's words."""
+        pks = [run.pk for run in runs]
+        details, beside = self._search.details(pks), self._search.neighbors(pks, (DATASET, LOGGED_MODEL))
         experiments = self._experiments.by_asset()
-        return [self._told(run, details[run.pk], experiments[run.experiment]) for run in runs]
+        return [self._told(run, details[run.pk], beside[run.pk], experiments[run.experiment]) for run in runs]
 
-    def _told(self, run: Candidate, found: Details, experiment: Experiment) -> dict[str, Any]:
+    def _told(self, run: Candidate, found: Details, beside: Sequence[Neighbor], experiment: Experiment) -> dict[str, Any]:
         tags = dict(found.tags)
         lifecycle = DELETED if tags.pop(LIFECYCLE, "") == DELETED else ACTIVE
         name = tags.setdefault(NAME_TAG, run.title)
@@ -325,30 +325,19 @@ class MlflowRuns:
         }
         if run.ended is not None and run.state != "running":
             info["end_time"] = run.ended
-        data = {"metrics": [_metric(each) for each in found.metrics], "params": pairs(found.params), "tags": pairs(tags)}
-        datasets, models = self._inputs(run.id)
-        outputs = [{"model_id": f"m-{each.id}", "step": 0} for each in self._made(run.id)]
         return {
             "info": info,
-            "data": data,
-            "inputs": {"dataset_inputs": datasets, "model_inputs": models},
-            "outputs": {"model_outputs": outputs},
+            "data": {"metrics": [_metric(each) for each in found.metrics], "params": pairs(found.params), "tags": pairs(tags)},
+            "inputs": {
+                "dataset_inputs": [_dataset(each) for each in beside if each.kind == DATASET],
+                "model_inputs": [{"model_id": f"m-{each.id}"} for each in beside if each.kind == LOGGED_MODEL and each.is_input],
+            },
+            "outputs": {
+                "model_outputs": [
+                    {"model_id": f"m-{each.id}", "step": 0} for each in beside if each.kind == LOGGED_MODEL and not each.is_input
+                ]
+            },
         }
-
-    def _inputs(self, run: NodeId) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        datasets, models = [], []
-        for edge in self._ws.catalog.edges_to(run):
-            node = self._ws.catalog.node(edge.src)
-            if node.kind == DATASET:
-                about = {key: value for key, value in node.facts.items() if key != "tags" and value}
-                datasets.append({"dataset": about, "tags": pairs(node.facts.get("tags", {}))})
-            elif node.kind == "logged_model":
-                models.append({"model_id": f"m-{node.id}"})
-        return datasets, models
-
-    def _made(self, run: NodeId) -> list[Node]:
-        nodes = (self._ws.catalog.node(edge.dst) for edge in self._ws.catalog.edges_from(run))
-        return [node for node in nodes if node.kind == "logged_model"]
 
     # -- finding
 
@@ -437,6 +426,11 @@ def artifact_uri(experiment: Experiment, run: NodeId) -> str:
 
 def _many(value: Any) -> Sequence[Value]:
     return value if isinstance(value, list) else (value,)
+
+
+def _dataset(found: Neighbor) -> dict[str, Any]:
+    about = {key: value for key, value in found.facts.items() if key != "tags" and value}
+    return {"dataset": about, "tags": pairs(found.facts.get("tags", {}))}
 
 
 def _metric(found: MetricSummary) -> dict[str, Any]:
