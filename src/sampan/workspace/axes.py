@@ -72,7 +72,7 @@ class Comparison:
         new = {each.name: each for each in self.after.view.features}
         groups = _groups(self.before.view, self.after.view)
         names = list(dict.fromkeys([*new, *old]))
-        chosen = [(new if groups.get(name, "") in mix or name not in groups else old).get(name) for name in names]
+        chosen = [(new if _is_new(name, groups, mix) else old).get(name) for name in names]
         return msgspec.structs.replace(self.after.view, features=tuple(each for each in chosen if each is not None))
 
     def fit(self, mix: Coalition) -> Fit:
@@ -81,7 +81,7 @@ class Comparison:
             (self.in_before & self.in_after) | (self.in_after & (ADDED in mix)) | (self.in_before & ~self.in_after & (REMOVED not in mix))
         )
         view, groups = self.view(mix), _groups(self.before.view, self.after.view)
-        is_new = {each.name: name_is_new(each.name, groups, mix) for each in view.features}
+        is_new = {each.name: _is_new(each.name, groups, mix) for each in view.features}
         training = self._frame(is_new, values_after=VALUES in mix)
         # A row of one side alone has that side's label, whichever labels the mix takes of the rows in common.
         shared = self.in_before & self.in_after
@@ -108,7 +108,7 @@ class Comparison:
         return pl.DataFrame([(self.judged_new if new else self.judged_old)[name] for name, new in is_new.items()])
 
 
-def name_is_new(name: str, groups: Mapping[str, str], mix: Coalition) -> bool:
+def _is_new(name: str, groups: Mapping[str, str], mix: Coalition) -> bool:
     """Say whether a feature of a mix is taken by its definition after."""
     return name not in groups or groups[name] in mix
 

@@ -91,7 +91,7 @@ class LiveRun:
         Immutable : a parameter has another value already.
         """
         self._require_open()
-        found = {name: value if isinstance(value, str) else repr(value) for name, value in {**(given or {}), **more}.items()}
+        found = _as_texts({**(given or {}), **more})
         if found:
             self._ws.ledger.append(ParamsLogged(node=self.id, params=found))
 
@@ -295,11 +295,15 @@ def _begin(ws: Workspace, name: str, title: str, params: Mapping[str, Any], *, p
             source=program.name,
             host=socket.gethostname(),
             pid=os.getpid(),
-            params={key: value if isinstance(value, str) else repr(value) for key, value in params.items()},
+            params=_as_texts(params),
             facts={} if parent else {"environment": record_environment(ws, program.parent), "arguments": sys.argv[1:]},
         )
     )
     return LiveRun(ws, run, name, owns_workspace=owns_workspace)
+
+
+def _as_texts(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else repr(value) for name, value in params.items()}
 
 
 def _moment(ws: Workspace) -> str:

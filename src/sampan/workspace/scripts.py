@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 INJECTED: Final = Path(__file__).resolve().parent.parent / "capture" / "inject"
 FILE = "file"  # the kind of a file that a program read or wrote
+_NEWEST: Final = 20  # versions of a dataset that a file is looked for among
 _TAIL_S: Final = 0.5
 _MAX_OUTPUT: Final = 16 << 20  # bytes kept
 _MAX_KEPT: Final = 256 << 20  # bytes of one written file kept with the run
@@ -186,7 +187,7 @@ class Script:
         if inputs:
             self.ws.ledger.append(InputsRead(node=self.run, inputs=tuple(Input(node.id, "input") for node in inputs)))
         outcome.read = [node.ref for node in inputs]
-        outcome.written = [self._output(file).ref for file in told.written]
+        outcome.written = [node.ref for node in self._outputs(told.written)]
         files = [*self._code(told.code, cwd), *self._kept(told.models, told.written, folder)]
         outcome.models = [f"{model.name} ({model.note})" for model in told.models if model.path]
         outcome.notes += [f"model {model.name}: {model.note}" for model in told.models if not model.path]
@@ -197,31 +198,41 @@ class Script:
 
     def _inputs(self, read: Sequence[ScriptFile]) -> list[Node]:
         """Return a version for each file read: the dataset that was made from these bytes, a run's output, or the file itself."""
-        found: dict[NodeId, Node] = {}
-        for file in read:
-            node = self._dataset_of(file) or self._file_version(file, inputs=())
-            found[node.id] = node
-        return list(found.values())
+        datasets = self._datasets_by_source() if read else {}
+        others = [file for file in read if file.digest not in datasets]
+        versions = dict(zip((file.path for file in others), self._file_versions(others), strict=True))
+        found = [datasets.get(file.digest) or versions[file.path] for file in read]
+        return list({node.id: node for node in found}.values())
 
-    def _dataset_of(self, file: ScriptFile) -> Node | None:
+    def _datasets_by_source(self) -> dict[str, Node]:
+        """Return the newest version that was made from each file's bytes, of the newest versions of every dataset."""
+        found: dict[str, Node] = {}
         for asset in self.ws.catalog.assets("dataset"):
-            for node in self.ws.catalog.nodes(kind="dataset", name=asset.name, limit=20):
-                if node.facts.get("source_digest") == file.digest:
-                    return node
-        return None
+            for node in self.ws.catalog.nodes(kind="dataset", name=asset.name, limit=_NEWEST):
+                found.setdefault(str(node.facts.get("source_digest", "")), node)
+        found.pop("", None)
+        return found
 
-    def _output(self, file: ScriptFile) -> Node:
-        return self._file_version(file, inputs=(Input(self.run, "output"),))
+    def _outputs(self, written: Sequence[ScriptFile]) -> list[Node]:
+        return self._file_versions(written, inputs=(Input(self.run, "output"),))
 
-    def _file_version(self, file: ScriptFile, *, inputs: tuple[Input, ...]) -> Node:
-        name = self._shown(file.path).replace("\\", "/").replace("/", "·").replace("@", "_").lstrip(". -")
-        known = self.ws.catalog.find_version(FILE, name, file.digest)
-        if known is not None and not inputs:
-            return known
-        facts = {"path": self._shown(file.path), "source_digest": file.digest}
-        event = VersionCommitted(node=new_id(), kind=FILE, name=name, digest=file.digest, size=file.size, facts=facts, inputs=inputs)
-        self.ws.ledger.append(event)
-        return self.ws.catalog.node(event.node)
+    def _file_versions(self, files: Sequence[ScriptFile], *, inputs: tuple[Input, ...] = ()) -> list[Node]:
+        """Return a version of each file; those that are new, or were made by this run, are recorded in one transaction."""
+        found: list[Node | NodeId] = []
+        events = []
+        for file in files:
+            path = self._shown(file.path)
+            name = path.replace("\\", "/").replace("/", "·").replace("@", "_").lstrip(". -")
+            known = None if inputs else self.ws.catalog.find_version(FILE, name, file.digest)
+            if known is None:
+                facts = {"path": path, "source_digest": file.digest}
+                events.append(
+                    VersionCommitted(node=new_id(), kind=FILE, name=name, digest=file.digest, size=file.size, facts=facts, inputs=inputs)
+                )
+            found.append(known or events[-1].node)
+        if events:
+            self.ws.ledger.append(*events)
+        return [self.ws.catalog.node(each) if isinstance(each, str) else each for each in found]
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self.ws.root).as_posix() if path.is_relative_to(self.ws.root) else str(path)

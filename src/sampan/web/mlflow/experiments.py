@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -14,6 +13,7 @@ from sampan.core.changes import Change, DescribeAsset, EnsureAsset
 from sampan.core.events import Event
 from sampan.core.graph import Asset
 from sampan.web.mlflow.filters import Language, Value, sort_key
+from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import MAX_TAG, exists, invalid, key_of, limited, missing, page, paged, pairs, text, texts
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ DEFAULT, DEFAULT_ID = "Default", "0"
 ACTIVE, DELETED = "active", "deleted"
 _MAX_NAME: Final = 500
 _LANGUAGE: Final = Language(frozenset({"creation_time", "last_update_time"}), frozenset({"name", "experiment_id"}))
-_UNSAFE = re.compile(r"[\x00-\x1f@/\\]")
 
 
 class ExperimentMade(Event, frozen=True, kw_only=True):
@@ -200,7 +199,7 @@ class Experiments:
 
     def _make(self, name: str, tags: Mapping[str, str], location: str) -> Experiment:
         now = self._ws.clock()
-        asset = _UNSAFE.sub("·", name).strip(" .-") or "experiment"
+        asset = asset_name(name, otherwise="experiment")
         if asset != name and any(each.name == asset for each in self._ws.catalog.assets(KIND)):
             asset = f"{asset} {blake3(name.encode()).hexdigest()[:8]}"
         found = Experiment(asset, _number(name), name, ACTIVE, now, now, location or _location(_number(name)), dict(tags))

@@ -11,6 +11,7 @@ from sampan.errors import NotFound
 from sampan.web.mlflow.artifacts import Artifacts
 from sampan.web.mlflow.experiments import DELETED, Experiments
 from sampan.web.mlflow.filters import Language, sort_key
+from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import MAX_TAG, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.runs import LIFECYCLE
 
@@ -51,7 +52,7 @@ class LoggedModels:
             "source_run_id": run,
             "params": {key_of(each, "Param"): text(each, "value", required=False) for each in items(given, "params")},
         }
-        asset = name.replace("/", "·").replace("@", "·").replace("\\", "·").strip(" .-") or "model"
+        asset = asset_name(name, otherwise="model")
         inputs = (Input(run, "output"),) if run else ()
         made = VersionCommitted(node=node, kind=KIND, name=asset, digest="", state=_PENDING, facts=facts, inputs=inputs)
         tags = [Tagged(node=node, key=key_of(each, "Tag"), value=text(each, "value", required=False)) for each in items(given, "tags")]

@@ -15,6 +15,7 @@ from sampan.core.events import AliasMoved, Event, Input, Tagged, VersionCommitte
 from sampan.core.graph import Node
 from sampan.web.mlflow.experiments import DELETED
 from sampan.web.mlflow.filters import Language, sort_key
+from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import exists, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.runs import LIFECYCLE
 
@@ -30,7 +31,6 @@ _UNTAGGED: Final = {"mlflow.prompt.is_prompt": "false"}
 _MAX_TAG: Final = 100_000
 _MAX_DESCRIPTION: Final = 5000
 _MANY: Final = 100_000
-_UNSAFE = re.compile(r"[\x00-\x1f@/\\]")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*\Z")
 _MODELS: Final = Language(frozenset({"creation_timestamp", "last_updated_timestamp", "timestamp"}), frozenset({"name"}))
 _VERSIONS: Final = Language(
@@ -93,7 +93,7 @@ class Registry:
                 raise exists(f"Registered Model (name={name}) already exists.")
             now = self._ws.clock()
             taken = {asset.name for asset in self._ws.catalog.assets(KIND)}
-            asset = _UNSAFE.sub("·", name).strip(" .-") or "model"
+            asset = asset_name(name, otherwise="model")
             asset = asset if asset not in taken else f"{asset} {blake3(f'{name} {now}'.encode()).hexdigest()[:8]}"
             found = Registered(asset, name, now, now, text(given, "description", required=False), _tags(items(given, "tags")))
             self._ws.ledger.append(RegisteredModelMade(name=asset, facts={_FACT: msgspec.to_builtins(found)}))

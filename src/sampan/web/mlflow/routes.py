@@ -33,37 +33,11 @@ _LISTS: Final = ("experiment_ids", "order_by", "stages")
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-class Protocol:
-    """What answers MLflow's clients for one workspace; its parts are made when the first client comes."""
-
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
-        self._parts: tuple[dict[tuple[str, str], Answer], Artifacts] | None = None
-
-    @property
-    def table(self) -> dict[tuple[str, str], Answer]:
-        """What answers each method and path."""
-        return self._made()[0]
-
-    @property
-    def artifacts(self) -> Artifacts:
-        """The files."""
-        return self._made()[1]
-
-    def _made(self) -> tuple[dict[tuple[str, str], Answer], Artifacts]:
-        if self._parts is None:
-            experiments = Experiments(self._ws)
-            runs = MlflowRuns(self._ws, experiments)
-            artifacts = Artifacts(self._ws, runs)
-            models = LoggedModels(self._ws, experiments, artifacts)
-            self._parts = (dict(_answers(experiments, runs, artifacts, models, Registry(self._ws))), artifacts)
-        return self._parts
-
-
 def _answers(
     experiments: Experiments, runs: MlflowRuns, artifacts: Artifacts, models: LoggedModels, registry: Registry
-) -> Iterator[tuple[tuple[str, str], Answer]]:
-    table: dict[str, Answer] = {
+) -> dict[str, Answer]:
+    """Return what answers each method and path."""
+    return {
         "POST experiments/create": experiments.create,
         "GET experiments/get": experiments.get,
         "GET experiments/get-by-name": experiments.get_by_name,
@@ -122,41 +96,37 @@ def _answers(
         "POST model-versions/transition-stage": registry.transition,
         "GET model-versions/get-download-uri": registry.download_uri,
     }
+
+
+def routes(ws: Workspace) -> list[BaseRoute]:
+    """Return the routes for an application."""
+    experiments = Experiments(ws)
+    runs = MlflowRuns(ws, experiments)
+    artifacts = Artifacts(ws, runs)
+    table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws))
+    return [
+        *(Route(f"{API}/{path}", _endpoint(answer), methods=[method]) for (method, path), answer in _split(table)),
+        Route("/api/3.0/mlflow/server-info", _server_info, methods=["GET"]),
+        Route("/version", _version, methods=["GET"]),
+        Route("/health", _health, methods=["GET"]),
+        Route(PREFIX, _endpoint(artifacts.list_proxied), methods=["GET"]),
+        Route(PREFIX + "/{path:path}", _proxied(artifacts), methods=["GET", "PUT", "DELETE"]),
+        Route(API + "/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+    ]
+
+
+def _split(table: Mapping[str, Answer]) -> Iterator[tuple[tuple[str, str], Answer]]:
     for said, answer in table.items():
         method, _, path = said.partition(" ")
         yield (method, path), answer
 
 
-def routes(ws: Workspace) -> list[BaseRoute]:
-    """Return the routes for an application."""
-    protocol = Protocol(ws)
-    # The table is made with the first request; which paths there are is known before.
-    names = [key for key, _ in _answers(*(_Shape() for _ in range(5)))]  # type: ignore[arg-type]  # only its paths are asked for
-    found: list[BaseRoute] = [Route(f"{API}/{path}", _endpoint(protocol, (method, path)), methods=[method]) for method, path in names]
-    return [
-        *found,
-        Route("/api/3.0/mlflow/server-info", _server_info, methods=["GET"]),
-        Route("/version", _version, methods=["GET"]),
-        Route("/health", _health, methods=["GET"]),
-        Route(PREFIX, _proxied_list(protocol), methods=["GET"]),
-        Route(PREFIX + "/{path:path}", _proxied(protocol), methods=["GET", "PUT", "DELETE"]),
-        Route(API + "/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
-    ]
-
-
-class _Shape:
-    """Stands for a part whose methods are named and not called."""
-
-    def __getattr__(self, name: str) -> Any:
-        return name
-
-
-def _endpoint(protocol: Protocol, key: tuple[str, str]) -> Callable[[Request], Any]:
-    async def answer(request: Request) -> Response:
+def _endpoint(answer: Answer) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
         body = await request.body()
-        return await run_in_threadpool(_respond, lambda: protocol.table[key](_given(request, body)))
+        return await run_in_threadpool(_respond, lambda: answer(_given(request, body)))
 
-    return answer
+    return respond
 
 
 def _respond(call: Callable[[], dict[str, Any]]) -> Response:
@@ -190,26 +160,19 @@ def _given(request: Request, body: bytes) -> dict[str, Any]:
     return found | request.path_params
 
 
-def _proxied_list(protocol: Protocol) -> Callable[[Request], Any]:
-    async def answer(request: Request) -> Response:
-        return await run_in_threadpool(_respond, lambda: protocol.artifacts.list_proxied(_given(request, b"")))
-
-    return answer
-
-
-def _proxied(protocol: Protocol) -> Callable[[Request], Any]:
+def _proxied(artifacts: Artifacts) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         path = request.path_params["path"]
         if request.method == "PUT":
-            return await _put(protocol, request, path)
+            return await _put(artifacts, request, path)
         if request.method == "DELETE":
-            return await run_in_threadpool(_respond, lambda: protocol.artifacts.delete(path))
-        return await run_in_threadpool(_download, protocol, path)
+            return await run_in_threadpool(_respond, lambda: artifacts.delete(path))
+        return await run_in_threadpool(_download, artifacts, path)
 
     return answer
 
 
-async def _put(protocol: Protocol, request: Request, path: str) -> Response:
+async def _put(artifacts: Artifacts, request: Request, path: str) -> Response:
     import tempfile
     from pathlib import Path
 
@@ -217,13 +180,13 @@ async def _put(protocol: Protocol, request: Request, path: str) -> Response:
         async for piece in request.stream():
             await run_in_threadpool(file.write, piece)
         await run_in_threadpool(file.flush)
-        return await run_in_threadpool(_respond, lambda: protocol.artifacts.put(path, Path(file.name)))
+        return await run_in_threadpool(_respond, lambda: artifacts.put(path, Path(file.name)))
 
 
-def _download(protocol: Protocol, path: str) -> Response:
+def _download(artifacts: Artifacts, path: str) -> Response:
     try:
-        found = protocol.artifacts.open(path)
-        stream = protocol.artifacts.stream(found)
+        found = artifacts.open(path)
+        stream = artifacts.stream(found)
     except Refusal as refusal:
         return _refused(refusal)
     except SampanError as error:

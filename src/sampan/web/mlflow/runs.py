@@ -18,6 +18,7 @@ from sampan.errors import Immutable, NotFound
 from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow.experiments import ACTIVE, DELETED, Experiment, Experiments
 from sampan.web.mlflow.filters import Field, Language, Value, sort_key
+from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import (
     MAX_PARAM,
     MAX_TAG,
@@ -65,9 +66,13 @@ class MlflowRuns:
     def __init__(self, ws: Workspace, experiments: Experiments) -> None:
         self._ws = ws
         self._experiments = experiments
-        self._search = RunSearch(ws.store.database)
         self._journals: OrderedDict[NodeId, MetricJournal] = OrderedDict()
         self._lock = threading.RLock()
+
+    @property
+    def _search(self) -> RunSearch:
+        # The store is opened by the first request, not by making the application.
+        return RunSearch(self._ws.store.database)
 
     # -- one run
 
@@ -240,7 +245,7 @@ class MlflowRuns:
         about = given.get("dataset") or {}
         facts = {key: text(about, key, required=False) for key in ("name", "digest", "source_type", "source", "schema", "profile")}
         facts["tags"] = _tags(items(given, "tags"))  # type: ignore[assignment]  # facts hold any plain value
-        name = (facts["name"] or "dataset").replace("/", "·").replace("@", "·").strip(" .-") or "dataset"
+        name = asset_name(facts["name"], otherwise="dataset")
         digest = f"mlflow:{facts['digest']}"
         known = self._ws.catalog.find_version(DATASET, name, digest)
         if known is None or known.facts != facts:
