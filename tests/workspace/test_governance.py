@@ -367,3 +367,54 @@ def test_terms_follow_a_file_that_a_program_wrote(ws: Workspace, monkeypatch: py
     checked = ws.policy.check("copied", purpose="ads")
 
     assert (checked.allowed, checked.refused) == (False, ("small may be used for care only, not for ads",))
+
+
+READS = {
+    "head": lambda ws: ws.data.head("orders"),
+    "diff": lambda ws: ws.data.diff("orders@v1", "orders", key=["order"]),
+    "errors": lambda ws: ws.data.errors("orders"),
+    "look": lambda ws: ws.data.look("orders"),
+    "repair": lambda ws: ws.data.repair("orders"),
+    "explore": lambda ws: ws.data.explore("orders"),
+    "value": lambda ws: ws.data.value("orders", target="late = 1"),
+    "judge": lambda ws: ws.data.judge_table("orders", {"order": [1]}),
+    "leaks": lambda ws: ws.data.leaks("orders", target="late = 1"),
+}
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_a_verb_that_shows_values_is_refused_before_a_row_is_read(ws: Workspace, verb: str) -> None:
+    ws.policy.declare("orders", owner="ana", ask="ana@example.com", purposes=["lateness"])
+    lose_rows(ws)
+
+    with pytest.raises(PolicyRefused, match="orders may be used for lateness only, and this use declares no purpose") as caught:
+        READS[verb](ws)
+
+    assert ("purpose", "ana") == (caught.value.rule, caught.value.owner)
+    assert "[project] of sampan.toml" in caught.value.hint
+
+
+def test_the_first_rows_are_shown_for_an_allowed_purpose_and_without_a_column_that_is_not(ws: Workspace) -> None:
+    (ws.root / "sampan.toml").write_text('[project]\npurpose = "lateness"\n')
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
+    with opened(ws, "binh") as allowed:
+        assert 5 == len(allowed.data.head("orders").rows)
+        assert ("order", "late") == allowed.data.head("orders", columns=["order", "late"]).columns
+        with pytest.raises(ParameterError, match="has no column 'lat'"):
+            allowed.data.head("orders", columns=["lat"])
+
+
+def test_a_dataset_that_may_not_be_read_is_described_without_its_values(ws: Workspace) -> None:
+    open_, profiled = ws.data.show("orders"), ws.data.profile("orders")
+    ws.policy.declare("orders", owner="ana", ask="ana@example.com", purposes=["lateness"])
+
+    shown, hidden = ws.data.show("orders"), ws.data.profile("orders")
+
+    assert [c.name for c in open_.columns] == [c.name for c in shown.columns] == [c.name for c in hidden.columns]
+    assert "" == open_.withheld == profiled.withheld
+    assert any(c.values for c in open_.columns)
+    assert not any(c.values for c in (*shown.columns, *hidden.columns))
+    assert ({}, {}) == (hidden.top, hidden.histograms)
+    assert "orders may be used for lateness only" in shown.withheld
+    assert "values are not shown: orders may be used for lateness only" in shown.text()
+    assert shown.withheld == hidden.withheld

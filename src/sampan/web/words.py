@@ -336,6 +336,7 @@ _DATA: Final[dict[str, str]] = {
     "Missing": "Thiếu",
     "Distinct": "Số giá trị khác nhau",
     "Values": "Giá trị",
+    "Values are not shown:": "Không hiện giá trị:",
     "Distribution": "Phân bố",
     "integer": "số nguyên",
     "number": "số thực",

@@ -44,7 +44,7 @@ class Admission(DataRoom):
 
         if not 1 <= top <= _MOST_TOP:
             raise ParameterError(f"--top {top} rows", hint=f"give 1 to {_MOST_TOP:,}")
-        node = self._node(ref)
+        node = self._readable(ref)
         found, cached = value_dataset(self.ws, node, target=target, vector=vector)
         return self.valued(found, node, top=top, cached=cached)
 
@@ -64,13 +64,13 @@ class Admission(DataRoom):
         from sampan.workspace.data_contracts import shown_path
 
         loaded = read_source(source, progress=self.ws.progress)
-        return self._judged(self._node(ref), loaded.frame, shown_path(self.ws, source), top=top)
+        return self._judged(self._readable(ref), loaded.frame, shown_path(self.ws, source), top=top)
 
     def judge_table(self, ref: str, data: Any, *, top: int = 50) -> BatchJudged:
         """Judge a batch from memory (Polars, pandas, Arrow, a dict of columns)."""
         from sampan.table.sources import read_source
 
-        return self._judged(self._node(ref), read_source(data).frame, "memory", top=top)
+        return self._judged(self._readable(ref), read_source(data).frame, "memory", top=top)
 
     def valued(self, found: Node, node: Node, *, top: int, cached: bool = True) -> Valued:
         """Return a recorded valuation with its least valuable rows as they are."""

@@ -116,6 +116,7 @@ class Shown(Answer, frozen=True, kw_only=True):
     findings: tuple[RuleLine, ...] = ()
     check: str = ""  # reference of the newest check
     kept_out: dict[str, str] = {}  # columns that give the label away, each with the evidence
+    withheld: str = ""  # why values are not shown
 
     def text(self) -> str:
         """Show it from what it is to what it holds."""
@@ -126,6 +127,8 @@ class Shown(Answer, frozen=True, kw_only=True):
         if self.kept_out:
             parts.append("\n".join(["give the label away:", *(f"  {column}: {reason}" for column, reason in self.kept_out.items())]))
         parts.append(_columns_text(self.columns))
+        if self.withheld:
+            parts.append(f"values are not shown: {self.withheld}")
         rows = [(v.ref, f"{v.n_rows:,}", v.created, v.source, ", ".join(v.aliases)) for v in self.versions]
         parts.append(align(("version", "rows", "added", "source", "aliases"), rows, right=("rows",)))
         return "\n\n".join(parts)
@@ -212,10 +215,12 @@ class Profiled(Answer, frozen=True, kw_only=True):
     columns: tuple[ColumnLine, ...]
     histograms: dict[str, tuple[list[float], list[int]]] = {}  # numbers and times: edges, counts
     top: dict[str, list[tuple[str, int]]] = {}  # texts: most frequent values
+    withheld: str = ""  # why values are not shown
 
     def text(self) -> str:
         """One line a column."""
-        return f"{self.ref}: {self.n_rows:,} rows\n\n{_columns_text(self.columns)}"
+        said = f"{self.ref}: {self.n_rows:,} rows\n\n{_columns_text(self.columns)}"
+        return f"{said}\n\nvalues are not shown: {self.withheld}" if self.withheld else said
 
 
 class Head(Answer, frozen=True, kw_only=True):
@@ -357,15 +362,16 @@ def version_line(node: Node) -> VersionLine:
     return VersionLine(node.ref, facts["n_rows"], len(facts["columns"]), iso(node.created), str(facts["source"]), node.actor, node.aliases)
 
 
-def column_line(column: ColumnProfile, node: Node) -> ColumnLine:
-    """Sum a column up."""
+def column_line(column: ColumnProfile, node: Node, *, hidden: bool = False) -> ColumnLine:
+    """Sum a column up; `hidden` leaves its values out."""
+    values = _truths_text if node.facts["columns"].get(column.name) == "Boolean" else _values_text
     return ColumnLine(
         name=column.name,
         type=str(node.facts["columns"].get(column.name, column.kind)),
         n_null=column.n_null,
         null_share=column.null_share,
         n_distinct=column.n_distinct,
-        values=_truths_text(column) if node.facts["columns"].get(column.name) == "Boolean" else _values_text(column),
+        values="" if hidden else values(column),
         estimated=column.is_sampled,
     )
 

@@ -69,7 +69,7 @@ class Cells(DataRoom):
         """
         if not 0 <= limit <= _MOST_CELLS:
             raise ParameterError(f"limit is {limit}", hint="0 to 100,000")
-        node = self._node(ref)
+        node = self._readable(ref)
         found = self._find(node)
         recorded, _ = self.ws.engine.once("cells", [_LOOKING, node.id], lambda: self._record_finding(node, found))
         answer = _answer(node, found, _chosen(found, kinds, columns, at_least=0.0), limit)
@@ -77,7 +77,7 @@ class Cells(DataRoom):
 
     def look(self, ref: str, *, limit: int = _SHOWN_CELLS) -> CellErrorsFound:
         """Find suspicious cells as `errors` does, and record nothing."""
-        node = self._node(ref)
+        node = self._readable(ref)
         found = self._find(node)
         return _answer(node, found, found.cells, limit)
 
@@ -96,7 +96,7 @@ class Cells(DataRoom):
         """
         if not 0 <= confidence <= 1:
             raise ParameterError(f"confidence is {confidence}", hint="0 to 1")
-        node = self._node(ref)
+        node = self._readable(ref)
         found = self._find(node)
         chosen = _repairable(_chosen(found, kinds, columns, at_least=confidence))
         left = found.cells.height - chosen.height

@@ -23,14 +23,15 @@ class Exploring(DataRoom):
     def profile(self, ref: str) -> Profiled:
         """Describe each column: missing and distinct values, range, median, most frequent texts."""
         node = self._node(ref)
-        profile = self._profile(node)
-        ranged = [c for c in profile.columns if c.code_bytes]
+        profile, withheld = self._profile(node), self.withheld(node)
+        shown = () if withheld else profile.columns
         return Profiled(
             ref=node.ref,
             n_rows=profile.n_rows,
-            columns=tuple(column_line(c, node) for c in profile.columns),
-            histograms={c.name: c.histogram() for c in ranged},
-            top={c.name: c.top() for c in profile.columns if c.values},
+            columns=tuple(column_line(c, node, hidden=bool(withheld)) for c in profile.columns),
+            histograms={c.name: c.histogram() for c in shown if c.code_bytes},
+            top={c.name: c.top() for c in shown if c.values},
+            withheld=withheld,
             next=(f"sampan data explore {quote(node.name)}", *self._towards_check(node.name)),
         )
 

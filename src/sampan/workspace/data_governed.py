@@ -140,13 +140,3 @@ class Governed(DataRoom):
     def _record_look(self, node: Node, column: str, n_values: int, why: str, *, outcome: str) -> int:
         event = Reidentified(dataset=node.id, outcome=outcome, column=column, n_values=n_values, reason=why)
         return self.ws.ledger.append(event, reason=why).seq
-
-    def _check_columns(self, node: Node, columns: Names) -> None:
-        from sampan.core.refs import nearest
-
-        there = node.facts["columns"]
-        for column in columns:
-            if column not in there:
-                close = nearest(column, there)
-                hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join([*there][:20])
-                raise ParameterError(f"{node.ref} has no column {column!r}", parameter="column", hint=hint)

@@ -38,7 +38,7 @@ class Labels(DataRoom):
         target : the label as an expression; by default the declared one (sampan data label)
         moment : the column of the moment of prediction; by default the dataset's time
         """
-        node = self._node(ref)
+        node = self._readable(ref)
         contract = self.contracts.read(node.name)
         return judge_leaks(self.ws, node, target=target, moment=moment, known=contract.known() if contract else {})
 

@@ -34,7 +34,7 @@ class Media(DataRoom):
         """
         from sampan.data.media import find_notices, summarize
 
-        node = self._node(ref)
+        node = self._readable(ref)
         if missing := [name for name in _NEEDED if name not in node.facts["columns"]]:
             hint = "sampan data add FOLDER makes such a table of a folder's files"
             raise ParameterError(f"{node.ref} is no table of files: it has no column {', '.join(missing)}", hint=hint)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sampan.core.digests import Digest
 from sampan.core.graph import Node
 from sampan.core.refs import Ref
-from sampan.errors import NotFound, ParameterError
+from sampan.errors import NotFound, ParameterError, PolicyRefused
 from sampan.workspace.data_contracts import Contracts
 from sampan.workspace.data_events import DatasetDescribed
+from sampan.workspace.governance import require_allowed
 from sampan.workspace.operation import Room
 from sampan.workspace.profiling import PROFILE, read_profile, record_profile
 
@@ -37,6 +38,30 @@ class DataRoom(Room):
 
     def _node(self, ref: str) -> Node:
         return self.ws.catalog.resolve(ref, kind=KIND)
+
+    def _readable(self, ref: str, *, columns: Names | None = None) -> Node:
+        """Find a version whose values may be read, all of them or some columns'; it is refused before a row is read."""
+        node = self._node(ref)
+        require_allowed(self.ws, [node], columns=columns or [*node.facts["columns"]])
+        return node
+
+    def withheld(self, node: Node) -> str:
+        """Say why a version's values may not be shown, by whom, and how to ask; '' where they may."""
+        try:
+            require_allowed(self.ws, [node], columns=[*node.facts["columns"]])
+        except PolicyRefused as refusal:
+            return f"{refusal.message}; {refusal.hint}"
+        return ""
+
+    def _check_columns(self, node: Node, columns: Names) -> None:
+        from sampan.core.refs import nearest
+
+        there = node.facts["columns"]
+        for column in columns:
+            if column not in there:
+                close = nearest(column, there)
+                hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join([*there][:20])
+                raise ParameterError(f"{node.ref} has no column {column!r}", parameter="column", hint=hint)
 
     def _newest(self, name: str) -> Node | None:
         with suppress(NotFound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shlex import quote
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,6 @@ from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError
 from sampan.workspace.data_answers import (
-    ColumnLine,
     ContractShift,
     DatasetLine,
     Datasets,
@@ -67,6 +67,7 @@ class Versions(DataRoom):
         check = self.contracts.newest_check(node)
         found = check.facts if check else {}
         leaks = newest_leaks(self.ws, node)
+        withheld = self.withheld(node)
         versions = self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_N_VERSIONS)
         return Shown(
             name=node.name,
@@ -75,9 +76,10 @@ class Versions(DataRoom):
             digest=node.digest,
             facts=dict(self.ws.catalog.asset(KIND, node.name).facts),
             versions=tuple(version_line(v) for v in versions),
-            columns=self._column_lines(node),
+            columns=tuple(column_line(column, node, hidden=bool(withheld)) for column in self._profile(node).columns),
+            withheld=withheld,
             verdict=str(found.get("verdict", "")),
-            findings=tuple(msgspec.convert(f, RuleLine) for f in (*found.get("findings", ()), *found.get("notes", ()))),
+            findings=tuple(_finding(f, hidden=bool(withheld)) for f in (*found.get("findings", ()), *found.get("notes", ()))),
             check=check.ref if check else "",
             kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
             next=(
@@ -88,18 +90,21 @@ class Versions(DataRoom):
         )
 
     @operation(reads=True)
-    def head(self, ref: str, *, rows: int = 5) -> Head:
+    def head(self, ref: str, *, rows: int = 5, columns: Names | None = None) -> Head:
         """Show the first rows.
 
         Parameters
         ----------
         ref : the dataset
         rows : how many, 1 to 1,000
+        columns : only these
         """
         if not 1 <= rows <= 1000:
             raise ParameterError(f"rows is {rows}", hint="1 to 1,000")
-        node = self._node(ref)
-        frame = self.ws.store.tables.scan(node.digest).head(rows).collect()
+        node = self._readable(ref, columns=columns)
+        self._check_columns(node, columns or [])
+        scanned = self.ws.store.tables.scan(node.digest)
+        frame = (scanned.select(columns) if columns else scanned).head(rows).collect()
         return Head(ref=node.ref, columns=tuple(frame.columns), rows=tuple(plain(row) for row in frame.to_dicts()))
 
     @operation(reads=True)
@@ -113,7 +118,7 @@ class Versions(DataRoom):
         before, after : two versions, e.g. flights@v1 flights@v2, or flights@2026-11-01 flights
         key : the columns rows are matched by; by default the dataset's key
         """
-        old, new = self._node(before), self._node(after)
+        old, new = self._readable(before), self._readable(after)
         by = key or self._key(new)
         with self.ws.progress.stage(f"comparing {old.ref} with {new.ref}"):
             try:
@@ -168,5 +173,7 @@ class Versions(DataRoom):
             return (f"sampan data check {quote(new.ref)}",)
         return (f"sampan data show {quote(new.ref)}",)
 
-    def _column_lines(self, node: Node) -> tuple[ColumnLine, ...]:
-        return tuple(column_line(column, node) for column in self._profile(node).columns)
+
+def _finding(said: dict[str, Any], *, hidden: bool) -> RuleLine:
+    found = msgspec.convert(said, RuleLine)
+    return msgspec.structs.replace(found, examples=()) if hidden else found

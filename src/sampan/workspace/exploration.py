@@ -16,7 +16,7 @@ from sampan.core.refs import nearest
 from sampan.data.exploring.views import Exploration, OverlapView
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data_contracts import Contracts
-from sampan.workspace.governance import Governance
+from sampan.workspace.governance import Governance, require_allowed
 from sampan.workspace.profiling import PROFILE, read_profile
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
     Raises
     ------
     ParameterError : a column that is not there, a reference without any of the groups, or a target that cannot be computed.
+    PolicyRefused : terms forbid reading what is looked at.
     """
     from sampan.data.exploring.explore import explore
 
+    test = ws.catalog.resolve(asked.test, kind="dataset") if asked.test else None
+    for one in filter(None, (node, test)):
+        require_allowed(ws, [one], columns=[*one.facts["columns"]])
     asked = _completed(ws, node, asked)
     reference, reference_digest = _read_reference(ws, asked)
-    test = ws.catalog.resolve(asked.test, kind="dataset") if asked.test else None
     hidden = _hidden(ws, node)
     facts = ws.catalog.asset("dataset", node.name).facts
     contract = Contracts(ws).read(node.name)
@@ -140,6 +143,7 @@ def _read_reference(ws: Workspace, asked: Asked) -> tuple[pl.DataFrame | None, s
             node = ws.catalog.resolve(asked.reference, kind="dataset")
         except NotFound as cause:
             raise ParameterError(f"{asked.reference!r} is neither a file nor a dataset", hint="give a CSV of groups and shares") from cause
+        require_allowed(ws, [node], columns=[*node.facts["columns"]])
         frame, digest = ws.store.tables.read(node.digest), node.digest
     return read_reference(frame, asked.groups)[1], digest
 

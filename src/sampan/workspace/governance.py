@@ -280,7 +280,8 @@ def refuse_any(refusals: Iterable[Refusal], use: Use) -> None:
 def _how_to_ask(first: Refusal, use: Use, owner: str) -> str:
     show = f"sampan policy show {quote(first.dataset)}"
     if first.rule in ("purpose", "lawful-basis", "column") and not use.purpose:
-        return f"declare it: @sp.train(…, purpose=…), or purpose in [project] of sampan.toml; {show}"
+        call = "sp.data" if use.act == "read" else "@sp.train"
+        return f"declare it: {call}(…, purpose=…), or purpose in [project] of sampan.toml; {show}"
     if first.rule == "region" and not use.region:
         return f"declare it: region in [project] of sampan.toml, or ${REGION_VARIABLE}; {show}"
     if first.rule == "protected":

@@ -21,12 +21,14 @@ def load_admission(workspace: Workspace, given: Mapping[str, str]) -> Mapping[st
     node = workspace.catalog.resolve(given["ref"], kind="dataset")
     batches = workspace.catalog.nodes(kind="batch", name=f"{node.name}.batch", limit=MOST_BATCHES)
     valuation = _newest_valuation(workspace, node)
-    valued = workspace.data.valued(valuation, node, top=MOST_ROWS) if valuation else None
+    withheld = workspace.data.withheld(node)
+    valued = workspace.data.valued(valuation, node, top=MOST_ROWS) if valuation and not withheld else None
     return {
         "ref": node.ref,
         "name": node.name,
         "judged": [(batch, batch.facts["admission"]) for batch in batches if "admission" in batch.facts],
         "valued": valued,
+        "withheld": withheld,
         "columns": [*valued.rows[0].cells][:MOST_CELLS] if valued and valued.rows else [],
         "drawing": partial(charts.histogram, edges=[], counts=list(valued.counts)) if valued else None,
         "title": node.ref,
