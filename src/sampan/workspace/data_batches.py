@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sampan.workspace.data_batch_answers import Appended
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import DataRoom, Names
-from sampan.workspace.data_sources import Given, read_from
+from sampan.workspace.data_sources import Reading, form_of, read_from
 from sampan.workspace.dataset_edits import line_of
 from sampan.workspace.operation import operation
 
@@ -36,13 +36,7 @@ class Batching(DataRoom):
         rename: dict[str, str] | None = None,
         drop: Names | None = None,
         query: str = "",
-        encoding: str = "",
-        delimiter: str = "",
-        decimal: str = "",
-        thousands: str = "",
-        nulls: Names | None = None,
-        types: dict[str, str] | None = None,
-        sheet: str = "",
+        **reading: Unpack[Reading],
     ) -> Appended:
         """Take a batch of rows into a dataset: checked, then admitted, held or refused as one act.
 
@@ -57,21 +51,14 @@ class Batching(DataRoom):
         rename : a column of the batch and the dataset's it is, e.g. DepTime=dep_time
         drop : columns of the batch to leave out
         query : what to ask a database
-        encoding : where it is not found out right
-        delimiter : where it is not found out right
-        decimal : the decimal sign of numbers, where it is not found out right
-        thousands : the mark between thousands, where it is not found out right
-        nulls : the words that mean "missing"
         types : how a column is written where that must not be found out, e.g. day=date:%d/%m/%Y
-        sheet : the sheet of a workbook
         """
         from sampan.table.csv import gather
 
         node, renamed = self._node(ref), rename or {}
         kinds = kinds_of(self.ws.store.tables.schema(node.digest))
         expected = kinds | {came: kinds[name] for came, name in renamed.items() if name in kinds}
-        given = Given(encoding, delimiter, decimal, thousands, nulls, types, sheet)
-        form = given.form(self.ws.project.datasets.get(node.name), expected=expected)
+        form = form_of(reading, self.ws.project.datasets.get(node.name), expected=expected)
         frame, account = read_from(self.ws, source, form, gather, query=query)
         arrival = arrival_of(self.ws, frame, account)
         return self._append(line_of(node), arrival, accept=accept, rename=renamed, drop=drop or [], notes=account.notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sampan.core.digests import digest_stream, digest_value, short
 from sampan.core.events import Event, VersionCommitted, new_id
@@ -14,7 +14,7 @@ from sampan.errors import ParameterError
 from sampan.workspace.data_answers import Added
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
-from sampan.workspace.data_sources import Given, local_file, read_from
+from sampan.workspace.data_sources import Reading, form_of, local_file, read_from
 from sampan.workspace.derivation import written_by_runs
 from sampan.workspace.operation import operation
 from sampan.workspace.privacy import actions_digest, protect, protect_held
@@ -43,13 +43,7 @@ class Intake(DataRoom):
         owner: str = "",
         description: str = "",
         query: str = "",
-        encoding: str = "",
-        delimiter: str = "",
-        decimal: str = "",
-        thousands: str = "",
-        nulls: Names | None = None,
-        types: dict[str, str] | None = None,
-        sheet: str = "",
+        **reading: Unpack[Reading],
     ) -> Added:
         """Add a source as a dataset's new version; the same content again changes nothing.
 
@@ -66,13 +60,6 @@ class Intake(DataRoom):
         owner : who answers for the data
         description : what it is, in a sentence
         query : what to ask a database
-        encoding : where it is not found out right
-        delimiter : where it is not found out right
-        decimal : the decimal sign of numbers, where it is not found out right
-        thousands : the mark between thousands, where it is not found out right
-        nulls : the words that mean "missing"
-        types : a column's type where it must not be found out, e.g. zip=text or day=date:%d/%m/%Y
-        sheet : the sheet of a workbook
         """
         from sampan.table.addresses import address_of
 
@@ -87,9 +74,8 @@ class Intake(DataRoom):
             owner=owner or (declared.owner if declared else ""),
             description=description or (declared.description if declared else ""),
         )
-        given = Given(encoding, delimiter, decimal, thousands, nulls, types, sheet)
         query = query or (declared.query if declared else "")
-        return self._add_source(name, source, given.form(declared), facts, query)
+        return self._add_source(name, source, form_of(reading, declared), facts, query)
 
     def add_table(self, data: Any, *, name: str, key: Names | None = None, time: str = "", owner: str = "", description: str = "") -> Added:
         """Add a table from memory (Polars, pandas, Arrow, a dict of columns) as a dataset's new version."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from sampan.core.digests import digest_bytes
 from sampan.errors import ParameterError
+from sampan.workspace.options import filled
 
 if TYPE_CHECKING:
     from sampan.core.project import DatasetSource
@@ -20,34 +21,46 @@ if TYPE_CHECKING:
 Taken = TypeVar("Taken")
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a person said of how a source is to be read; empty means "as declared, else find out"."""
+class Reading(TypedDict, total=False):
+    """How a source is read; what is left out is as the project file declares, else found out.
 
-    encoding: str = ""
-    delimiter: str = ""
-    decimal: str = ""
-    thousands: str = ""
-    nulls: Sequence[str] | None = None
-    types: Mapping[str, str] | None = None
-    sheet: str = ""
+    Parameters
+    ----------
+    encoding : where it is not found out right
+    delimiter : where it is not found out right
+    decimal : the decimal sign of numbers, where it is not found out right
+    thousands : the mark between thousands, where it is not found out right
+    nulls : the words that mean "missing"
+    types : a column's type where it must not be found out, e.g. zip=text or day=date:%d/%m/%Y
+    sheet : the sheet of a workbook
+    """
 
-    def form(self, declared: DatasetSource | None, *, expected: Mapping[str, str] | None = None) -> SourceForm:
-        """Join what is said now with what the project file declares; what is said now wins."""
-        from sampan.table.sources import SourceForm
-        from sampan.table.types import NULL_SPELLINGS
+    encoding: str
+    delimiter: str
+    decimal: str
+    thousands: str
+    nulls: list[str] | None
+    types: dict[str, str] | None
+    sheet: str
 
-        nulls = self.nulls if self.nulls is not None else (declared.nulls if declared else ())
-        return SourceForm(
-            encoding=self.encoding or (declared.encoding if declared else ""),
-            delimiter=self.delimiter or (declared.delimiter if declared else ""),
-            decimal=self.decimal or (declared.decimal if declared else ""),
-            thousands=self.thousands or (declared.thousands if declared else ""),
-            sheet=self.sheet or (declared.sheet if declared else ""),
-            null_values=NULL_SPELLINGS if not nulls and self.nulls is None else ("", *nulls),
-            types={**(declared.types if declared else {}), **(self.types or {})},
-            expected=expected or {},
-        )
+
+def form_of(reading: Reading, declared: DatasetSource | None, *, expected: Mapping[str, str] | None = None) -> SourceForm:
+    """Join what is said now with what the project file declares; what is said now wins."""
+    from sampan.table.sources import SourceForm
+    from sampan.table.types import NULL_SPELLINGS
+
+    said = filled(Reading, reading)
+    nulls = said["nulls"] if said["nulls"] is not None else (declared.nulls if declared else ())
+    return SourceForm(
+        encoding=said["encoding"] or (declared.encoding if declared else ""),
+        delimiter=said["delimiter"] or (declared.delimiter if declared else ""),
+        decimal=said["decimal"] or (declared.decimal if declared else ""),
+        thousands=said["thousands"] or (declared.thousands if declared else ""),
+        sheet=said["sheet"] or (declared.sheet if declared else ""),
+        null_values=NULL_SPELLINGS if not nulls and said["nulls"] is None else ("", *nulls),
+        types={**(declared.types if declared else {}), **(said["types"] or {})},
+        expected=expected or {},
+    )
 
 
 def read_from(ws: Workspace, source: Path, form: SourceForm, take: Take[Taken], *, query: str = "") -> tuple[Taken, Account]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import msgspec
 
@@ -38,6 +38,8 @@ from sampan.workspace.model_answers import (
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.options import filled
+from sampan.workspace.training_options import TrainingOptions
 
 CHAMPION = "champion"
 
@@ -48,19 +50,7 @@ class Lifecycle(Room):
     noun: ClassVar[str] = "model"
 
     @operation(local=True)
-    def train(
-        self,
-        file: Path,
-        *,
-        name: str = "",
-        trials: int = 20,
-        since: str = "",
-        until: str = "",
-        like: str = "",
-        seed: int = 0,
-        data: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-    ) -> ModelTrainedAnswer:
+    def train(self, file: Path, **options: Unpack[TrainingOptions]) -> ModelTrainedAnswer:
         """Train the model a file declares, unless that was done before.
 
         The same data, code and parameters give the same model, so it is not trained again.
@@ -68,28 +58,22 @@ class Lifecycle(Room):
         Parameters
         ----------
         file : a Python file with an @sp.train function
-        name : which model, where the file declares several
-        trials : how many sets of parameters to try; a killed search goes on where it was
-        since : learn from rows of this date on, such as 2013-01-01
-        until : learn only from rows before this date whose labels were known by then
-        like : take the parameters of this model instead of searching, such as flights-late@champion
-        seed : of the search, the folds and the training
-        data : another version of a dataset, such as flights=flights@v3
-        params : parameters that are not searched, such as num_leaves=31
         """
         from sampan.workspace.learning import Learning, Order
         from sampan.workspace.training import load_trainer
 
-        trainer = load_trainer(file, name)
-        fixed = trainer.read_params(params or {})
-        if like:
-            known = self._model(like).facts["params"]
+        said = filled(TrainingOptions, options)
+        trials = said["trials"]
+        trainer = load_trainer(file, said["name"])
+        fixed = trainer.read_params(said["params"] or {})
+        if said["like"]:
+            known = self._model(said["like"]).facts["params"]
             fixed = {**{k: v for k, v in known.items() if k in trainer.space}, **fixed}
         if trials < 1:
             raise ParameterError(f"{trials} trials find nothing", hint="give 1 or more")
         for source in trainer.sources:
             source.add_to(self.ws)
-        datasets = find_datasets(self.ws, trainer.view, data)
+        datasets = find_datasets(self.ws, trainer.view, said["data"])
         governance.require_training(
             self.ws, datasets, reads=columns_read(trainer.view), learns=columns_learned(trainer.view), purpose=trainer.purpose
         )
@@ -100,10 +84,10 @@ class Lifecycle(Room):
             file=file.resolve(),
             datasets=datasets,
             table=table,
-            since=read_moment(since, otherwise=-FOREVER),
-            until=read_moment(until, otherwise=FOREVER),
+            since=read_moment(said["since"], otherwise=-FOREVER),
+            until=read_moment(said["until"], otherwise=FOREVER),
             trials=trials,
-            seed=seed,
+            seed=said["seed"],
             fixed=fixed,
             code=code,
             environment=environment,

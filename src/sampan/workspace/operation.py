@@ -10,7 +10,8 @@
 A numpy-style Parameters section in the docstring gives each parameter its help text on every surface; one in the class's docstring
 does so for parameters that several of its operations share.
 Parameters before `*` are positional on the command line, the rest are options. A parameter's type is one of: str, int, float, bool, Path,
-Literal of strings, T | None, list[T], dict[str, str]. The result is an Answer. A Python caller just calls the method.
+Literal of strings, T | None, list[T], dict[str, str]. Options that several operations share are declared once, see `options`. The result is
+an Answer. A Python caller just calls the method.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sampan import plugins
 from sampan.core.answers import Answer
 from sampan.core.refs import nearest
 from sampan.errors import NotFound
+from sampan.workspace.options import options_of, shared_by
 from sampan.workspace.parameters import REQUIRED, Parameter, read_form
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
 
 def _hints(method: Callable[..., Any], where: str) -> dict[str, Any]:
     # Rooms may import Path and Literal for type checking only; the types an operation may use are known, so they resolve anyway.
-    known = {"Path": Path, "Literal": typing.Literal, "Any": Any}
+    known = {"Path": Path, "Literal": typing.Literal, "Any": Any, "Unpack": typing.Unpack}
     try:
         return typing.get_type_hints(method, localns=known)
     except NameError as cause:
@@ -172,24 +174,27 @@ def _hints(method: Callable[..., Any], where: str) -> dict[str, Any]:
 
 
 def _parameters(method: Callable[..., Any], hints: Mapping[str, Any], helps: Mapping[str, str], where: str) -> list[Parameter]:
-    found = []
+    found: list[Parameter] = []
     for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        hint = hints.get(parameter.name, "no type")
+        shared = shared_by(hint) if parameter.kind is parameter.VAR_KEYWORD else None
+        if shared is not None:
+            said = {**read_docstring(inspect.getdoc(shared) or "")[2], **helps}
+            found += [_parameter(one.name, one.hint, one.default, said, where) for one in options_of(shared)]
+            continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise TypeError(f"{where} is an operation; parameter {parameter.name} must be an ordinary one with a name and a type")
-        try:
-            form = read_form(hints.get(parameter.name, "no type"))
-        except TypeError as cause:
-            raise TypeError(f"{where}: parameter {parameter.name}: {cause}") from cause
-        found.append(
-            Parameter(
-                name=parameter.name,
-                form=form,
-                default=REQUIRED if parameter.default is parameter.empty else parameter.default,
-                help=helps.get(parameter.name, ""),
-                positional=parameter.kind is not parameter.KEYWORD_ONLY,
-            )
-        )
+        default = REQUIRED if parameter.default is parameter.empty else parameter.default
+        found.append(_parameter(parameter.name, hint, default, helps, where, positional=parameter.kind is not parameter.KEYWORD_ONLY))
     return found
+
+
+def _parameter(name: str, hint: object, default: object, helps: Mapping[str, str], where: str, *, positional: bool = False) -> Parameter:
+    try:
+        form = read_form(hint)
+    except TypeError as cause:
+        raise TypeError(f"{where}: parameter {name}: {cause}") from cause
+    return Parameter(name=name, form=form, default=default, help=helps.get(name, ""), positional=positional)
 
 
 def read_docstring(text: str) -> tuple[str, str, dict[str, str]]:

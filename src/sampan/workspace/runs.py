@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import msgspec
 
@@ -18,6 +18,7 @@ from sampan.workspace.columns import align, count, size_text
 from sampan.workspace.data_answers import Head
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.run_liveness import is_dead
+from sampan.workspace.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     from sampan.engine.engine import StepOutcome
@@ -187,42 +188,20 @@ class Runs(Room):
     default_verb: ClassVar[str] = "script"
 
     @operation(local=True)
-    def script(
-        self,
-        file: Path,
-        *,
-        name: str = "",
-        trials: int = 20,
-        since: str = "",
-        until: str = "",
-        like: str = "",
-        seed: int = 0,
-        data: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-        show: str = "",
-    ) -> FileRan:
+    def script(self, file: Path, *, show: str = "", **options: Unpack[TrainingOptions]) -> FileRan:
         """Carry out a file: train the model it declares, or bring its steps up to date.
 
         Parameters
         ----------
         file : a Python file with an @sp.train function, or with steps
-        name : which model, where the file declares several
-        trials : how many sets of parameters a search tries
-        since : learn from rows of this date on, such as 2013-01-01
-        until : learn only from rows before this date whose labels were known by then
-        like : take the parameters of this model instead of searching
-        seed : of the search and the training
-        data : another version of a dataset, such as flights=flights@v3
-        params : parameters that are not searched, or those of steps, such as num_leaves=31
         show : the step whose result is wanted: a table's first rows, or the value
+        params : parameters that are not searched, or those of steps, such as num_leaves=31
         """
         declared = self._declared(file)
         if declared:
-            steps = self._run_steps(declared, file, params or {}, data or {}, show)
+            steps = self._run_steps(declared, file, options.get("params") or {}, options.get("data") or {}, show)
             return FileRan(steps=steps, next=() if show else (f"sampan run {file} --show {declared[-1].name}",))
-        trained = self.ws.model.train(
-            file, name=name, trials=trials, since=since, until=until, like=like, seed=seed, data=data, params=params
-        )
+        trained = self.ws.model.train(file, **options)
         metrics = {key: figure.value for key, figure in trained.metrics.items()}
         return FileRan(
             model=trained.model.ref, run=trained.run, cached=trained.cached, metrics=metrics, said=trained.text(), next=trained.next
