@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sampan.core.changes import AnyChange
+from sampan.core.changes import ActedThen, AnyChange
 from sampan.core.digests import canonical_json
 from sampan.core.events import Event, RowsRedacted
 from sampan.core.graph import NodeId, Recorded
@@ -170,8 +170,12 @@ def _check_texts(link: Link) -> None:
 
 def _project(projection: Projection, link: Link) -> None:
     # The stored text is what is applied, never the live object: so a replay cannot differ.
+    at, actor = link.at, link.actor
     for change in _CHANGES.decode(link.changes):
-        projection.apply(change, at=link.at, actor=link.actor)
+        if isinstance(change, ActedThen):
+            at, actor = change.at, change.actor
+        else:
+            projection.apply(change, at=at, actor=actor)
 
 
 def _verified(session: Session) -> Verified:

@@ -173,6 +173,28 @@ class AmendFacts(Change, frozen=True, tag="amend_facts"):
     facts: dict[str, Any]
 
 
+class ActedThen(Change, frozen=True, tag="acted_then"):
+    """What follows in this event was done at another moment, by somebody else: it comes from another store or tool."""
+
+    at: Millis
+    actor: str
+
+
+class Adopt(Change, frozen=True, tag="adopt"):
+    """A row of another store's ledger, named by its hash, is part of this one from now on. Adopting it again changes nothing."""
+
+    hash: str
+    origin: str
+    seq: int
+
+
+class StandsFor(Change, frozen=True, tag="stands_for"):
+    """A node that is here is what another store knows as `id`: the same content under the same name."""
+
+    id: NodeId
+    node: NodeId
+
+
 AnyChange = (
     EnsureAsset
     | DescribeAsset
@@ -191,4 +213,7 @@ AnyChange = (
     | Supersede
     | AmendFacts
     | ExpectContent
+    | ActedThen
+    | Adopt
+    | StandsFor
 )

@@ -20,6 +20,7 @@ from sampan.core.changes import (
     AddNode,
     AddObservations,
     AddParams,
+    Adopt,
     AmendFacts,
     Change,
     DescribeAsset,
@@ -31,6 +32,7 @@ from sampan.core.changes import (
     MoveAlias,
     SetState,
     SetTag,
+    StandsFor,
     StartRun,
     Supersede,
 )
@@ -54,6 +56,8 @@ TABLES = (
     "run_param",
     "step",
     "superseded",
+    "adopted",
+    "stands_for",
 )  # what the ledger alone gives
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -83,6 +87,7 @@ class Projection:
         """Return a node's internal number."""
         if node_id not in self._nodes:
             found = self.session.one("select pk from node where id = ?", node_id)
+            found = found or self.session.one("select node from stands_for where id = ?", node_id)
             if found is None:
                 raise NotFound(f"no node {node_id}")
             self._nodes[node_id] = found[0]
@@ -285,6 +290,14 @@ class Projection:
             replaced = text.replace(before, after) if after else _json(_without(msgspec.json.decode(text), before))
             self.session.run(f"update {table} set {column} = ? where {key} = ?", replaced, pk)  # noqa: S608  # literals
 
+    def _adopt(self, change: Adopt, _at: Millis, _actor: str) -> None:
+        self.session.run(
+            "insert into adopted(hash, origin, seq) values (?, ?, ?) on conflict do nothing", change.hash, change.origin, change.seq
+        )
+
+    def _stands_for(self, change: StandsFor, _at: Millis, _actor: str) -> None:
+        self.session.run("insert into stands_for(id, node) values (?, ?) on conflict do nothing", change.id, self.node(change.node))
+
     def _amend_facts(self, change: AmendFacts, _at: Millis, _actor: str) -> None:
         self.session.run("update node set facts = ? where pk = ?", _json(change.facts), self.node(change.node))
 
@@ -307,6 +320,8 @@ _INTERPRETERS: dict[type[Change], Callable[[Projection, Any, Millis, str], None]
     Supersede: Projection._supersede,
     AmendFacts: Projection._amend_facts,
     ExpectContent: Projection._expect_content,
+    Adopt: Projection._adopt,
+    StandsFor: Projection._stands_for,
 }
 
 
