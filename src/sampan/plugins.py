@@ -61,10 +61,22 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "sampan.renderers": {
         "exploration": "sampan.web.explored:render_exploration",
     },
+    # A differ writes the sheet of one kind of node (workspace/comparing.py); "*" that of any other kind.
+    "sampan.differs": {
+        "run": "sampan.workspace.sheets:run_sheet",
+        "model": "sampan.workspace.sheets:model_sheet",
+        "dataset": "sampan.workspace.sheets:dataset_sheet",
+        "report": "sampan.workspace.sheets:report_sheet",
+        "decision": "sampan.workspace.sheets:decision_sheet",
+        "explanation": "sampan.workspace.sheets:explanation_sheet",
+        "*": "sampan.workspace.sheets:any_sheet",
+    },
     "sampan.checks": {},
     "sampan.flavors": {
         "lightgbm": "sampan.flavors.lightgbm:LightGBM",
-        "sklearn": "sampan.flavors.sklearn:ScikitLearn",
+        "torch": "sampan.flavors.torch:Torch",
+        "xgboost": "sampan.flavors.xgboost:XGBoost",
+        "sklearn": "sampan.flavors.sklearn:ScikitLearn",  # the last: estimators of other libraries follow its protocol too
     },
     "sampan.executors": {
         "inline": "sampan.engine.executors:Inline",

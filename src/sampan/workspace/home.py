@@ -17,6 +17,7 @@ from sampan.core.graph import Edge, Node, NodeId, Recorded
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import count, size_text
+from sampan.workspace.comparing import Comparing
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
 from sampan.workspace.operation import Room, operation
@@ -367,7 +368,7 @@ class Upkeep(Room):
         return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
 
 
-class Home(Overview, Explaining, Reproducing, Upkeep):
+class Home(Overview, Comparing, Explaining, Reproducing, Upkeep):
     """The top-level verbs."""
 
 
