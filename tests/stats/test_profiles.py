@@ -1,6 +1,8 @@
 """A profile of the whole is the merge of its parts' profiles."""
 
 import random
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -253,3 +255,16 @@ def test_odd_types_odd_names_and_very_many_patterns_are_profiled(tmp_path: Path)
     assert profile_parquet(tmp_path / "odd_names.parquet", frame.drop("d").schema) == profile_table(frame.drop("d"))
     assert len(profile_table(gaps).missing) == 1_024
     assert merge_profiles(profile_table(gaps[1_000:]), profile_table(gaps[:1_000])) == profile_table(gaps)
+
+
+def test_profiling_a_file_imports_neither_pandas_nor_arrow_s_functions(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1.5, None, 2.0], "b": ["x", "y", None]}).write_parquet(tmp_path / "t.parquet")
+    script = (
+        "import sys, polars as pl; from pathlib import Path; from sampan.data.profiling import profile_parquet;"
+        f"file = Path({str(tmp_path / 't.parquet')!r}); found = profile_parquet(file, pl.scan_parquet(file).collect_schema());"
+        "print(found.n_rows, [name for name in ('pandas', 'pyarrow.compute', 'numpy.ma') if name in sys.modules])"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert "3 []" == printed.strip()

@@ -13,99 +13,15 @@ import polars as pl
 import pyarrow as pa
 
 from sampan.stats.codes import Codes, Counts, add_counts, count_codes, encode_hours, encode_numbers
+from sampan.stats.smallest_hashes import ALL, SmallestHashes, count_smallest
 from sampan.stats.stable_hash import EXACT_WHOLE, Hashes, hash_arrow_texts, hash_numbers
 
 _WINDOW = 1 << 16  # whole numbers within so many are counted one by one
 _MOST_PENDING = 1 << 18  # codes of batches that wait to be added up
 _MOST_WHOLE = 2**52
-_N_SLOTS = 1 << 14  # of hashes seen lately
-_SLOT = np.uint64(_N_SLOTS - 1)
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_BATCH = 1 << 13
 
 Numbers = np.ndarray[Any, Any]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-class SmallestHashes:
-    """The k smallest of all distinct hashes that were added."""
-
-    def __init__(self, k: int) -> None:
-        self.k = k
-        self._most = _ALL  # what is greater cannot be among the smallest any more
-        self._kept: list[Hashes] = []
-        self._n_kept = 0
-        self._lately = np.zeros(_N_SLOTS, dtype=np.uint64)
-
-    def add(self, hashes: Hashes) -> None:
-        """Add hashes, in any order and as often as they come."""
-        low = hashes[hashes <= self._most] if self._most != _ALL else hashes
-        if len(low) > self.k:
-            slots = (low & _SLOT).astype(np.int64)
-            low = low[self._lately[slots] != low]
-            self._lately[(low & _SLOT).astype(np.int64)] = low
-        if not len(low):
-            return
-        self._kept.append(low)
-        self._n_kept += len(low)
-        if self._n_kept > max(_BATCH, 4 * self.k):
-            self._settle()
-
-    def found(self) -> Hashes:
-        """Return them, ascending."""
-        self._settle()
-        return self._kept[0]
-
-    def _settle(self) -> None:
-        smallest = np.unique(np.concatenate(self._kept or [np.empty(0, np.uint64)]))[: self.k]
-        self._kept, self._n_kept = [smallest], len(smallest)
-        if len(smallest) == self.k:
-            self._most = smallest[-1]
-
-
-class CountedHashes:
-    """The k smallest of all hashes that were added, and how often each was."""
-
-    def __init__(self, k: int) -> None:
-        self.k = k
-        self._most = _ALL
-        self._hashes: list[Hashes] = []
-        self._counts: list[Codes] = []
-        self._n_kept = 0
-
-    def add(self, hashes: Hashes, counts: Codes | None = None) -> None:
-        """Add hashes, each counted once or as often as `counts` says."""
-        if self._most != _ALL:
-            low = np.flatnonzero(hashes <= self._most)
-            hashes, counts = hashes[low], None if counts is None else counts[low]
-        if not len(hashes):
-            return
-        self._hashes.append(hashes)
-        self._counts.append(np.ones(len(hashes), np.int64) if counts is None else counts)
-        self._n_kept += len(hashes)
-        if self._n_kept > max(_BATCH, 4 * self.k):
-            self._settle()
-
-    def found(self) -> tuple[Hashes, Codes]:
-        """Return the hashes, ascending, and their counts."""
-        self._settle()
-        return self._hashes[0], self._counts[0]
-
-    def smallest(self) -> Hashes:
-        """Return the hashes known to be among the smallest so far; fewer than k until k were settled."""
-        return self._hashes[0] if self._hashes and self._most != _ALL else np.empty(0, np.uint64)
-
-    def _settle(self) -> None:
-        hashes = np.concatenate(self._hashes or [np.empty(0, np.uint64)])
-        counts = np.concatenate(self._counts or [np.empty(0, np.int64)])
-        order = np.argsort(hashes, kind="stable")
-        hashes, counts = hashes[order], counts[order]
-        first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])) if len(hashes) else np.empty(0, np.int64)
-        sums = np.add.reduceat(counts, first) if len(first) else counts
-        self._hashes, self._counts = [hashes[first][: self.k]], [sums[: self.k]]
-        self._n_kept = len(self._hashes[0])
-        if self._n_kept == self.k:
-            self._most = self._hashes[0][-1]
 
 
 class NumberCounter:
@@ -215,7 +131,7 @@ class TextCounter:
         self.k = k
         self.minimum: str | None = None
         self.maximum: str | None = None
-        self._most = _ALL
+        self._most = ALL
         self._keys: Hashes = np.empty(0, np.uint64)
         self._counts: Codes = np.empty(0, np.int64)
         self._text_of: dict[int, str] = {}
@@ -243,7 +159,7 @@ class TextCounter:
         known = self._keys[at] == hashes if len(self._keys) else np.zeros(len(hashes), dtype=bool)
         np.add.at(self._counts, at[known], counts[known])
         if not known.all():
-            self._meet(pl.Series(dictionary.take(pa.array(occurs[~known]))), hashes[~known], counts[~known])
+            self._meet(_taken(pl.Series(_Lent(dictionary)), occurs[~known]), hashes[~known], counts[~known])
 
     def _meet(self, texts: pl.Series, hashes: Hashes, counts: Codes) -> None:
         """Count texts that were not kept so far: new ones, or ones whose hash is too great."""
@@ -251,11 +167,9 @@ class TextCounter:
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
         places = np.flatnonzero(hashes <= self._most)
-        self._text_of.update(zip(hashes[places].tolist(), texts.gather(places).to_list(), strict=True))
-        keys, place = np.unique(np.concatenate([self._keys, hashes[places]]), return_inverse=True)
-        totals = np.zeros(len(keys), dtype=np.int64)
-        np.add.at(totals, place, np.concatenate([self._counts, counts[places]]))
-        self._keys, self._counts = keys[: self.k], totals[: self.k]
+        self._text_of.update(zip(hashes[places].tolist(), _taken(texts, places).to_list(), strict=True))
+        found, n = np.concatenate([self._keys, hashes[places]]), np.concatenate([self._counts, counts[places]])
+        self._keys, self._counts = count_smallest(found, n, self.k)
         if len(self._keys) == self.k:
             self._most = self._keys[-1]
         if len(self._text_of) > 4 * self.k:
@@ -265,3 +179,21 @@ class TextCounter:
         """Return the kept texts with their counts, and their hashes, ascending."""
         self._close_dictionary()
         return {self._text_of[key]: n for key, n in zip(self._keys.tolist(), self._counts.tolist(), strict=True)}, self._keys
+
+
+class _Lent:
+    """An Arrow array that shows Polars nothing but its memory: asked for more, both import modules that cost more than a small table."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        schema, array = self._array.__arrow_c_array__(requested_schema)
+        return schema, array
+
+
+def _taken(texts: pl.Series, places: Codes) -> pl.Series:
+    """Return the texts at some places."""
+    if len(places) == len(texts):
+        return texts  # ascending places, so all of them
+    return texts[pl.Series(_Lent(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)])))]

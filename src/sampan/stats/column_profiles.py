@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from sampan.stats.codes import Codes, add_counts, middles
+from sampan.stats.smallest_hashes import smallest_distinct
 from sampan.stats.stable_hash import Hashes
 from sampan.stats.text_shapes import shape_of
 
@@ -152,7 +153,7 @@ def merge_columns(parts: Sequence[ColumnProfile]) -> ColumnProfile:
     first = parts[0]
     if len(parts) == 1:
         return first
-    hashes = np.unique(np.concatenate([part.hash_array for part in parts]))[: smallest_kept(first.kind)]
+    hashes = smallest_distinct(np.concatenate([part.hash_array for part in parts]), smallest_kept(first.kind))
     codes, counts = add_counts([(part.code_array, part.count_array) for part in parts])
     return ColumnProfile(
         name=first.name,

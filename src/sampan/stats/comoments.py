@@ -96,7 +96,7 @@ class CoMomentCounter:
         return np.flatnonzero(hashes < np.uint64(1 << (64 - LEVEL_BITS * self._level)))
 
     def add(self, hashes: Hashes, values: Floats) -> None:
-        """Add wanted rows, shape (rows, columns); NaN where a value is missing."""
+        """Add wanted rows, shape (columns, rows); NaN where a value is missing."""
         self._hashes.append(hashes)
         self._values.append(values)
         self._n_pending += len(hashes)
@@ -112,12 +112,12 @@ class CoMomentCounter:
     def _settle(self) -> None:
         if not self._n_pending:
             return
-        hashes, values = np.concatenate(self._hashes), np.concatenate(self._values)
+        hashes, values = np.concatenate(self._hashes), np.concatenate(self._values, axis=1)
         self._hashes, self._values, self._n_pending = [], [], 0
         levels = levels_of(hashes)
-        for level in np.unique(levels[levels >= self._level]).tolist():
-            rows = values[levels == level]
-            n, sums = _sum_products(rows)
+        for level in np.flatnonzero(np.bincount(levels[levels >= self._level])).tolist():
+            rows = np.flatnonzero(levels == level)
+            n, sums = _sum_products(values.take(rows, axis=1))
             self._rows[level] = self._rows.get(level, 0) + len(rows)
             self._n[level] = self._n[level] + n if level in self._n else n
             self._sums[level] = self._sums[level] + sums if level in self._sums else sums
@@ -155,31 +155,32 @@ def levels_of(hashes: Hashes) -> Codes:
 
 def _sum_products(values: Floats) -> tuple[Codes, Sums]:
     """Return for every two columns in how many rows both are, and Σa, Σa², Σab over those rows."""
-    p = values.shape[1]
+    p = len(values)
     there = np.isfinite(values)
+    whole = np.asarray(there.all(axis=1))
     pieces: list[Floats] = []  # of the values, each a whole number below 2¹⁶
     owner: list[int] = []
     bits: list[int] = []  # by which a piece is to be shifted, in units of 2⁻⁴⁹
     for column in range(p):
-        for piece, place in _pieces(np.where(there[:, column], values[:, column], 0.0)):
+        for piece, place in _pieces(values[column] if whole[column] else np.where(there[column], values[column], 0.0)):
             pieces.append(piece)
             owner.append(column)
             bits.append(place)
     # Columns that miss nothing share one mask of ones.
-    gaps = np.flatnonzero(~there.all(axis=0))
-    mask = np.concatenate([np.ones((len(values), 1)), there[:, gaps]], axis=1)
+    gaps = np.flatnonzero(~whole)
+    mask = np.concatenate([np.ones((1, values.shape[1])), there[gaps]])
     mask_of = np.zeros(p, dtype=np.int64)
     mask_of[gaps] = np.arange(1, len(gaps) + 1)
     sums = np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
     if pieces:
-        a, own, shift = np.stack(pieces, axis=1), np.array(owner), np.array(bits)
+        a, own, shift = np.stack(pieces), np.array(owner), np.array(bits)
         first, second = np.nonzero(own[:, None] == own[None, :])
         _add_words(sums[0], own[:, None], np.arange(p)[None, :], _products(a, mask)[:, mask_of], (shift + _SCALE)[:, None])
         _add_words(
             sums[1],
             own[first][:, None],
             np.arange(p)[None, :],
-            _products(a[:, first] * a[:, second], mask)[:, mask_of],
+            _products(a[first] * a[second], mask)[:, mask_of],
             (shift[first] + shift[second])[:, None],
         )
         _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
@@ -187,13 +188,14 @@ def _sum_products(values: Floats) -> tuple[Codes, Sums]:
 
 
 def _products(a: Floats, b: Floats) -> Floats:
-    """Return aᵀb of whole numbers, exactly, in blocks of rows too small for the linear algebra to wake its threads, which cost more."""
-    block = int(np.clip(_SMALL_PRODUCT // (a.shape[1] * b.shape[1]), 16, len(a) or 16))
-    full = len(a) // block * block
-    left = a[full:].T @ b[full:]
+    """Return abᵀ of whole numbers, exactly, in blocks of rows too small for the linear algebra to wake its threads, which cost more."""
+    n = a.shape[1]
+    block = int(np.clip(_SMALL_PRODUCT // (len(a) * len(b)), 16, n or 16))
+    full = n // block * block
+    left = a[:, full:] @ b[:, full:].T
     if not full:
         return np.asarray(left)
-    blocks = a[:full].reshape(-1, block, a.shape[1]).transpose(0, 2, 1) @ b[:full].reshape(-1, block, b.shape[1])
+    blocks = a[:, :full].reshape(len(a), -1, block).transpose(1, 0, 2) @ b[:, :full].reshape(len(b), -1, block).transpose(1, 2, 0)
     return np.asarray(blocks.sum(axis=0) + left)
 
 

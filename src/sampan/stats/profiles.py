@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from sampan.errors import ParameterError
 from sampan.stats.codes import Codes
-from sampan.stats.column_counting import CountedHashes, Flags, NumberCounter, Numbers, TextCounter
+from sampan.stats.column_counting import Flags, NumberCounter, Numbers, TextCounter
 from sampan.stats.column_profiles import ColumnProfile, merge_columns, smallest_kept
 from sampan.stats.comoments import MOST_COLUMNS, CoMomentCounter, CoMoments, levels_of, merge_comoments
+from sampan.stats.smallest_hashes import CountedHashes
 from sampan.stats.stable_hash import NAME, Hashes, float_bits, fold, hash_texts, mix, number_bits
 
 __all__ = ["ColumnProfile", "Profile", "ProfileBuilder", "merge_profiles", "profile_table"]
@@ -214,12 +215,12 @@ class ProfileBuilder:
         wanted = self._comoments.wanted(hashes)
         if not len(wanted) or not self._comoments.columns:
             return
-        values = np.empty((len(wanted), len(self._comoments.columns)))
+        values = np.empty((len(self._comoments.columns), len(wanted)))
         for place, name in enumerate(self._comoments.columns):
             numbers, missing = kept[name]
-            values[:, place] = numbers[wanted]
+            values[place] = numbers[wanted]
             if missing is not None:
-                values[missing[wanted], place] = np.nan
+                values[place, missing[wanted]] = np.nan
         self._comoments.add(hashes[wanted], values)
 
     def _column(self, name: str, kind: str) -> ColumnProfile:

@@ -53,8 +53,9 @@ def hash_arrow_texts(values: pa.Array) -> Hashes:
     A text's hash is Σ (byte + 1)·factorⁱ modulo 2⁶⁴, mixed with its length. All texts of a chunk share one running sum of their bytes times
     the factor's powers; what a text adds to it, times the inverse power of where it begins, is its own sum.
     """
-    array = values.cast(pa.large_string())
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    array = values if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) else values.cast(pa.large_string())
+    width = np.int32 if pa.types.is_string(array.type) else np.int64
+    offsets = np.frombuffer(array.buffers()[1], dtype=width)[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)
     hashes = np.diff(offsets).astype(np.uint64)
     if not len(hashes) or offsets[-1] == offsets[0]:
         return mix(hashes)
