@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -47,21 +48,24 @@ def http(ws: Workspace) -> TestClient:
     return TestClient(create_app(ws), base_url="http://127.0.0.1")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
-def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, tmp_path: Path) -> None:
+def seen_by(peer: str, script: str, server: str, folder: Path, **environment: str) -> dict[str, Any]:
+    """Run a script with a real client and return what it saw."""
     python = ROOT / ".peers" / peer / "bin" / "python"
     assert python.exists(), "make peers"
+    quiet = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"}
     done = subprocess.run(
-        [python, Path(__file__).with_name("mlflow_client.py"), server],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"},
+        [python, Path(__file__).with_name(script), server], capture_output=True, text=True, cwd=folder, env={**quiet, **environment}
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith("SEEN ")), "")
     assert line, done.stderr[-3000:]
-    seen = json.loads(line.removeprefix("SEEN "))
+    seen: dict[str, Any] = json.loads(line.removeprefix("SEEN "))
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
+def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, tmp_path: Path) -> None:
+    seen = seen_by(peer, "mlflow_client.py", server, tmp_path)
 
     assert {"auc": "0.7", "endless": "1.7976931348623157e+308", "loss": "0.2", "nothing": "nan"} == seen["metrics"]
     assert {"depth": "3", "kind": "tree", "lr": "0.1"} == seen["params"]
@@ -99,6 +103,32 @@ def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server
         runs = {row.title: row for row in workspace.catalog.runs(limit=100)}
         assert {"first", "inner", "second", "third"} <= set(runs)
         assert workspace.catalog.params(runs["first"].node.id)["depth"] == "3"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
+def test_traces_come_back_to_the_real_client_as_it_sent_them(peer: str, server: str, tmp_path: Path) -> None:
+    seen = seen_by(peer, "mlflow_traces.py", server, tmp_path)
+
+    assert ["OK", "OK", "ERROR"] == seen["states"]
+    assert ["answer"] == seen["names"]
+    assert [["answer", "look up"], ["CHAIN", "RETRIEVER"]] == [seen["spans"], seen["span types"]]
+    assert [{"question": "sails"}, "about sails", 1] == [seen["inputs"], seen["outputs"], seen["attribute"]]
+    assert [1, 1, 0] == [seen["failed"], seen["tagged"], seen["untagged"]]
+    assert ["answer", "look up"] == seen["again"]
+    assert [2, True] == seen["pages"]
+    assert "RESOURCE_DOES_NOT_EXIST" == seen["missing"]
+    assert [1, 1] == [seen["deleted"], seen["left"]]
+    if peer == "mlflow3":
+        assert [1, 3] == [seen["of the run"], seen["by span"]]
+        assert [["right", "True"], ["wanted", "sails"]] == seen["said"]
+        assert [1, ["right"]] == [seen["by feedback"], seen["withdrawn"]]
+        assert [["foreign", 3, 0.5], "OK"] == [seen["foreign"], seen["foreign state"]]
+        assert ["{}", "by hand"] == seen["as json"]
+        # A trace is a node like any other: it came from the run it was logged in.
+        with Workspace.open(tmp_path) as workspace:
+            made_by = [edge.role for node in workspace.catalog.nodes(kind="trace") for edge in workspace.catalog.edges_to(node.id)]
+            assert ["run"] == made_by
 
 
 def test_runs_of_our_own_are_experiments_to_a_client(ws: Workspace, http: TestClient) -> None:

@@ -27,6 +27,7 @@ Refuse = Callable[[SampanError, Scope], App]
 TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 UPLOADS = "/api/2.0/mlflow-artifacts/artifacts/"
+SPANS = "/v1/traces"  # where OpenTelemetry's exporters post batches
 LOOPBACK_NAMES = frozenset({"localhost"})
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (
@@ -53,12 +54,14 @@ class Access:
     names: Collection[str] = field(default_factory=frozenset)
     any_address: bool = False
     body_bytes: int = 1 << 20
+    batch_bytes: int = 16 << 20  # of spans
     upload_bytes: int = 64 << 30  # where files are put, which are written to disk as they come
 
     def limit_of(self, scope: Scope) -> int:
         """Return how many bytes a request's body may have."""
-        is_upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
-        return self.upload_bytes if is_upload else self.body_bytes
+        if scope["method"] == "PUT" and scope["path"].startswith(UPLOADS):
+            return self.upload_bytes
+        return self.batch_bytes if scope["path"] == SPANS else self.body_bytes
 
 
 def new_token() -> str:

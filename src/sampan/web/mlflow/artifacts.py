@@ -1,4 +1,4 @@
-"""Files of runs and logged models, which clients put and get through the server (`mlflow-artifacts:/EXPERIMENT/RUN/artifacts/PATH`).
+"""Files of runs, logged models and traces, put and got through the server (`mlflow-artifacts:/EXPERIMENT/RUN/artifacts/PATH`).
 
 In our graph a file once kept never changes. A client may write one again: the next content is kept under the path with a number, and the
 highest number is the file. Deleting one keeps a last number without content.
@@ -106,11 +106,11 @@ class Artifacts:
     def _owner(self, address: str) -> tuple[Node, str]:
         """Return the run or logged model an address belongs to, and the path within its files."""
         parts = _clean(address).split("/")
-        head, rest = (parts[2:3], parts[3:]) if parts[1:2] == ["models"] else (parts[1:2], parts[2:])
+        head, rest = (parts[2:3], parts[3:]) if parts[1:2] in (["models"], ["traces"]) else (parts[1:2], parts[2:])
         if not head or rest[:1] != ["artifacts"]:
             raise invalid(f"Invalid path: {address!r} is no place of a run's or a model's artifacts")
         try:
-            node = self._ws.catalog.node(head[0].removeprefix("m-"))
+            node = self._ws.catalog.node(head[0].removeprefix("m-").removeprefix("tr-"))
         except NotFound as cause:
             raise missing(f"No run or model {head[0]!r}") from cause
         return node, "/".join(rest[1:])

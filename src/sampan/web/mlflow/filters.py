@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sampan.web.mlflow.refusals import invalid
 
-Field = tuple[str, str]  # (metric | parameter | tag | attribute | dataset, name)
+Field = tuple[str, str]  # (metric | parameter | tag | attribute | dataset | metadata | span | feedback | expectation, name)
 Value = str | float | None
 
 _TOKEN: Final = re.compile(
@@ -32,8 +32,10 @@ _KINDS: Final = {
     **dict.fromkeys(("metric", "metrics"), "metric"),
     **dict.fromkeys(("param", "params", "parameter", "parameters"), "parameter"),
     **dict.fromkeys(("tag", "tags"), "tag"),
-    **dict.fromkeys(("attribute", "attributes", "attr", "run"), "attribute"),
+    **dict.fromkeys(("attribute", "attributes", "attr", "run", "trace"), "attribute"),
     **dict.fromkeys(("dataset", "datasets"), "dataset"),
+    **dict.fromkeys(("metadata", "request_metadata"), "metadata"),
+    **{kind: kind for kind in ("span", "feedback", "expectation")},
 }
 _ORDERED: Final = (">", ">=", "<", "<=", "=", "!=")
 _TEXTUAL: Final = ("=", "!=", "LIKE", "ILIKE")
@@ -117,8 +119,8 @@ class Language:
         field = self._field(word)
         operator = _operator(tokens, text)
         if operator in ("IS NULL", "IS NOT NULL"):
-            if field[0] not in ("parameter", "tag"):
-                raise invalid(f"Invalid filter '{text}': only parameters and tags can be asked whether they are null")
+            if field[0] not in ("parameter", "tag", "metadata", "feedback", "expectation"):
+                raise invalid(f"Invalid filter '{text}': only parameters, tags and what people said can be asked whether they are null")
             return Comparison(field, operator, None)
         if operator in ("IN", "NOT IN"):
             return Comparison(field, operator, _list(tokens, text))

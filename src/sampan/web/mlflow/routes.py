@@ -16,9 +16,12 @@ from sampan.errors import SampanError
 from sampan.web.mlflow.artifacts import PREFIX, Artifacts
 from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.logged_models import LoggedModels
+from sampan.web.mlflow.otlp import JSON, PROTOBUF
 from sampan.web.mlflow.refusals import STATUS, Refusal, invalid, translate
 from sampan.web.mlflow.registry import Registry
 from sampan.web.mlflow.runs import MlflowRuns
+from sampan.web.mlflow.traces import Traces
+from sampan.web.security import SPANS
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -28,8 +31,9 @@ logger = logging.getLogger(__name__)
 # The version whose protocol this is; clients ask for it to know what they may send.
 SPOKEN: Final = "3.17.2"
 API: Final = "/api/2.0/mlflow"
+API_3: Final = "/api/3.0/mlflow"
 _PIECE: Final = 1 << 20
-_LISTS: Final = ("experiment_ids", "order_by", "stages")
+_LISTS: Final = ("experiment_ids", "order_by", "stages", "trace_ids")
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -98,27 +102,62 @@ def _answers(
     }
 
 
+def _trace_answers(traces: Traces) -> dict[str, Answer]:
+    """Return what answers each method and path of version 3; tags are set and deleted by either version's path."""
+    return {
+        "POST traces": traces.start,
+        "GET traces/get": traces.get,
+        "GET traces/batchGet": traces.get_several,
+        "POST traces/batchGetInfos": traces.get_infos,
+        "POST traces/search": traces.search,
+        "POST traces/delete-traces": traces.delete,
+        "POST traces/link-to-run": traces.link,
+        "GET traces/{trace_id}": traces.get_info,
+        "PATCH traces/{trace_id}/tags": traces.set_tag,
+        "DELETE traces/{trace_id}/tags": traces.delete_tag,
+        "POST traces/{trace_id}/assessments": traces.assess,
+        "GET traces/{trace_id}/assessments/{assessment_id}": traces.get_assessment,
+        "PATCH traces/{trace_id}/assessments/{assessment_id}": traces.edit_assessment,
+        "DELETE traces/{trace_id}/assessments/{assessment_id}": traces.delete_assessment,
+    }
+
+
+def _old_trace_answers(traces: Traces) -> dict[str, Answer]:
+    return {
+        "POST traces": traces.start_old,
+        "GET traces": traces.search_old,
+        "POST traces/delete-traces": traces.delete,
+        "PATCH traces/{trace_id}": traces.end_old,
+        "GET traces/{trace_id}/info": traces.get_info_old,
+        "PATCH traces/{trace_id}/tags": traces.set_tag,
+        "DELETE traces/{trace_id}/tags": traces.delete_tag,
+    }
+
+
 def routes(ws: Workspace) -> list[BaseRoute]:
     """Return the routes for an application."""
     experiments = Experiments(ws)
     runs = MlflowRuns(ws, experiments)
     artifacts = Artifacts(ws, runs)
-    table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws))
+    traces = Traces(ws, experiments)
+    table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws)) | _old_trace_answers(traces)
     return [
-        *(Route(f"{API}/{path}", _endpoint(answer), methods=[method]) for (method, path), answer in _split(table)),
-        Route("/api/3.0/mlflow/server-info", _server_info, methods=["GET"]),
+        *_answering(API, table),
+        *_answering(API_3, _trace_answers(traces)),
+        Route(SPANS, _exported(traces), methods=["POST"]),
+        Route(API_3 + "/server-info", _server_info, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),
         Route("/health", _health, methods=["GET"]),
         Route(PREFIX, _endpoint(artifacts.list_proxied), methods=["GET"]),
         Route(PREFIX + "/{path:path}", _proxied(artifacts), methods=["GET", "PUT", "DELETE"]),
-        Route(API + "/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+        Route("/api/{version}/mlflow/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
     ]
 
 
-def _split(table: Mapping[str, Answer]) -> Iterator[tuple[tuple[str, str], Answer]]:
+def _answering(base: str, table: Mapping[str, Answer]) -> Iterator[Route]:
     for said, answer in table.items():
         method, _, path = said.partition(" ")
-        yield (method, path), answer
+        yield Route(f"{base}/{path}", _endpoint(answer), methods=[method])
 
 
 def _endpoint(answer: Answer) -> Callable[[Request], Any]:
@@ -158,6 +197,17 @@ def _given(request: Request, body: bytes) -> dict[str, Any]:
             raise invalid("Invalid request: the body must be a JSON object")
         found |= told
     return found | request.path_params
+
+
+def _exported(traces: Traces) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        body, headers = await request.body(), dict(request.headers)
+        answered = await run_in_threadpool(_respond, lambda: traces.export(body, headers))
+        # Nothing to say is an empty message in protobuf, an empty object in JSON.
+        is_json = answered.status_code >= 400 or headers["content-type"].startswith(JSON)
+        return answered if is_json else Response(b"", media_type=PROTOBUF)
+
+    return answer
 
 
 def _proxied(artifacts: Artifacts) -> Callable[[Request], Any]:
