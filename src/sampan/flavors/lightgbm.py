@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sampan.errors import ParameterError, Unsupported
 from sampan.flavors.onnx_graph import tree_graph
+from sampan.flavors.trees import Ensemble
 from sampan.plugins import require
 
 FILE = "model.txt"
@@ -49,65 +50,34 @@ class LightGBM:
         dump = booster.dump_model()
         if dump["average_output"]:
             raise Unsupported("LightGBM random forests are not exported", hint="they are served natively, slower")
-        trees = [_Tree(number).read(tree["tree_structure"]) for number, tree in enumerate(dump["tree_info"])]
-        columns = {name: [value for tree in trees for value in tree.columns[name]] for name in trees[0].columns} if trees else {}
-        return tree_graph(columns, n_features, scale=_sigmoid(str(dump.get("objective", ""))))
+        ensemble = Ensemble()
+        for tree in dump["tree_info"]:
+            ensemble.add(**_nodes(tree["tree_structure"]))
+        return tree_graph(ensemble.columns, n_features, scale=_sigmoid(str(dump.get("objective", ""))))
 
 
-class _Tree:
-    """One tree's nodes as the columns of an ONNX tree ensemble."""
+def _nodes(root: dict[str, Any]) -> dict[str, Any]:
+    """Lay a nested tree out as columns, parents before children."""
+    rows: list[list[float]] = []
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._n_nodes = 0
-        names = (
-            "nodes_treeids",
-            "nodes_nodeids",
-            "nodes_featureids",
-            "nodes_modes",
-            "nodes_values",
-            "nodes_truenodeids",
-            "nodes_falsenodeids",
-        )
-        more = ("nodes_missing_value_tracks_true", "target_treeids", "target_nodeids", "target_ids", "target_weights")
-        self.columns: dict[str, list[Any]] = {name: [] for name in (*names, *more)}
-
-    def read(self, root: dict[str, Any]) -> _Tree:
-        self._node(root)
-        return self
-
-    def _node(self, node: dict[str, Any]) -> int:
-        own = self._n_nodes
-        self._n_nodes += 1
+    def add(node: dict[str, Any]) -> int:
+        own = len(rows)
         if "split_feature" not in node:
-            self._add_node(own, 0, "LEAF", 0.0, missing_left=0)
-            self._add(target_treeids=self._number, target_nodeids=own, target_ids=0, target_weights=float(node["leaf_value"]))
+            rows.append([-1, -1, 0, 0.0, 0, float(node["leaf_value"])])
             return own
         if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
             raise Unsupported("categorical splits and zeros as missing are not exported", hint="encode categories in the feature view")
         threshold = float(node["threshold"])
         # Where training saw no NaN, LightGBM reads it as 0.
         missing_left = bool(node["default_left"]) if node["missing_type"] == "NaN" else threshold >= 0
-        at = self._add_node(own, int(node["split_feature"]), "BRANCH_LEQ", _floor32(threshold), missing_left=int(missing_left))
-        self.columns["nodes_truenodeids"][at] = self._node(node["left_child"])
-        self.columns["nodes_falsenodeids"][at] = self._node(node["right_child"])
+        rows.append([0, 0, int(node["split_feature"]), threshold, int(missing_left), 0.0])
+        rows[own][0], rows[own][1] = add(node["left_child"]), add(node["right_child"])
         return own
 
-    def _add_node(self, own: int, feature: int, mode: str, value: float, *, missing_left: int) -> int:
-        self._add(nodes_treeids=self._number, nodes_nodeids=own, nodes_featureids=feature, nodes_modes=mode, nodes_values=value)
-        self._add(nodes_truenodeids=0, nodes_falsenodeids=0, nodes_missing_value_tracks_true=missing_left)
-        return len(self.columns["nodes_nodeids"]) - 1
-
-    def _add(self, **values: Any) -> None:
-        for name, value in values.items():
-            self.columns[name].append(value)
-
-
-def _floor32(threshold: float) -> float:
-    """Round down to float32: for every float32 x, `x <= threshold` and `x <= floor32(threshold)` are then the same."""
-    with np.errstate(over="ignore"):
-        nearest = np.float32(threshold)
-    return float(nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf)))
+    add(root)
+    left, right, feature, threshold, missing_left, value = np.array(rows, dtype=np.float64).T
+    as_ints = {name: each.astype(np.int64) for name, each in (("left", left), ("right", right), ("feature", feature))}
+    return {**as_ints, "threshold": threshold, "missing_left": missing_left, "value": value}
 
 
 def _booster(model: object) -> Any:

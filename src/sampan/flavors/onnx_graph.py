@@ -29,7 +29,7 @@ def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
     Unsupported : the graph has several inputs, or no output of float32.
     """
     onnx = require("onnx", extra="train")
-    model = onnx.load_from_string(graph_bytes)
+    model = onnx.compose.add_prefix(onnx.load_from_string(graph_bytes), "inner_")  # converters use the names `features` and `score` too
     graph = model.graph
     floats = [o for o in graph.output if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
     if len(graph.input) != 1 or not floats:
@@ -45,20 +45,47 @@ def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
     graph.input.extend([helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, width])])
     graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])])
     _drop_unused(graph)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    return _checked(model)
 
 
-def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: float | None) -> bytes:
+def after(front: bytes, trees: bytes) -> bytes:
+    """Put a graph that transforms rows before one of the common shape.
+
+    Raises
+    ------
+    Unsupported : the front has several inputs or outputs, or its output is not float32.
+    """
+    onnx = require("onnx", extra="train")
+    first, last = onnx.load_from_string(front), onnx.load_from_string(trees)
+    if len(first.graph.input) != 1 or [o.type.tensor_type.elem_type for o in first.graph.output] != [onnx.TensorProto.FLOAT]:
+        raise Unsupported("the pipeline's transformers do not give one float matrix", hint="the model is served natively, slower")
+    first = onnx.compose.add_prefix(first, "front_")
+    first.ir_version = last.ir_version
+    versions = {each.domain: each.version for each in last.opset_import}
+    for each in first.opset_import:
+        each.version = versions.get(each.domain, each.version)  # the converter writes the lowest that would do
+    given, made = first.graph.input[0].name, first.graph.output[0].name
+    try:
+        merged = onnx.compose.merge_models(first, last, io_map=[(made, INPUT)])
+    except ValueError as cause:
+        raise Unsupported(f"the pipeline's graphs do not fit together: {cause}", hint="the model is served natively, slower") from cause
+    merged.graph.node.insert(0, onnx.helper.make_node("Identity", [INPUT], [given]))
+    merged.graph.input[0].name = INPUT
+    return _checked(merged)
+
+
+def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: float | None, base: float = 0.0) -> bytes:
     """Build a graph of the common shape from the attributes of one TreeEnsembleRegressor.
 
     Parameters
     ----------
-    scale : the score is sigmoid(scale * sum of leaves); None = the sum itself
+    base : added to the sum of leaves
+    scale : the score is sigmoid(scale * sum); None = the sum itself
     """
     onnx = require("onnx", extra="train")
     helper = onnx.helper
-    nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], ["sums"], domain="ai.onnx.ml", n_targets=1, **columns)]
+    trees = {**columns, "n_targets": 1, **({"base_values": [base]} if base else {})}
+    nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], ["sums"], domain="ai.onnx.ml", **trees)]
     constants = [helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [0])]
     last = "sums"
     if scale is not None:
@@ -71,8 +98,7 @@ def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: 
     graph = helper.make_graph(nodes, "trees", [given], [score], constants)
     opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sampan")
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    return _checked(model)
 
 
 class OnnxScorer:
@@ -95,6 +121,17 @@ class OnnxScorer:
             return np.empty(0)
         (scores,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(features, dtype=np.float32)})
         return np.asarray(scores, dtype=np.float64)
+
+
+def _checked(model: Any) -> bytes:
+    """Return a graph's bytes, the same for the same graph. Raises Unsupported where it breaks a rule of ONNX."""
+    onnx = require("onnx", extra="train")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as cause:
+        reason = str(cause).partition("\n")[0][:200]
+        raise Unsupported(f"the converted graph is not valid: {reason}", hint="the model is served natively, slower") from cause
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _drop_unused(graph: Any) -> None:

@@ -1,4 +1,8 @@
-"""scikit-learn estimators and pipelines of two classes, kept as an ONNX graph and their parameters: a pickle would run code when read."""
+"""scikit-learn estimators and pipelines of two classes, kept as JSON and arrays: a pickle would run code when read.
+
+Any estimator that has `predict_proba` and is made of scikit-learn's own parts answers, read back, bit for bit as before. One with parts of
+another package is kept as its ONNX graph, where that answers the same.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
-from sampan.flavors.onnx_graph import OnnxScorer, with_one_score
+from sampan.flavors.onnx_graph import OnnxScorer, after, with_one_score
+from sampan.flavors.sklearn_state import STATE, read_state, write_state
+from sampan.flavors.sklearn_trees import graph_of_trees, is_trees
 from sampan.plugins import require
 
 GRAPH, PARAMS = "model.onnx", "params.json"
+OPSETS = {"": 15, "ai.onnx.ml": 3}
 
 
 class ScikitLearn:
-    """Whatever has `predict_proba` and comes from scikit-learn."""
+    """Whatever has `predict_proba` and follows scikit-learn's protocol."""
 
     name = "sklearn"
 
@@ -26,34 +33,69 @@ class ScikitLearn:
         return isinstance(model, OnnxScorer) or (hasattr(model, "predict_proba") and hasattr(model, "get_params"))
 
     def save(self, model: object, folder: Path) -> None:
-        """Write the graph and the estimator's parameters. Raises Unsupported where it cannot be converted."""
+        """Write the estimator's state and parameters, or its graph where the state cannot be told without pickle.
+
+        Raises
+        ------
+        Unsupported : neither can be had.
+        """
         estimator: Any = model
-        (folder / GRAPH).write_bytes(self.to_onnx(model, int(estimator.n_features_in_)))
         params = {name: repr(value) for name, value in sorted(estimator.get_params().items())}
         (folder / PARAMS).write_bytes(msgspec.json.format(msgspec.json.encode({"class": type(model).__qualname__, "params": params})))
+        try:
+            write_state(estimator, folder)
+        except Unsupported as refused:
+            try:
+                graph = self.to_onnx(model, int(estimator.n_features_in_))
+            except Unsupported as cause:
+                raise Unsupported(
+                    f"the model cannot be kept without pickle: {refused.message}; {cause.message}", hint=cause.hint
+                ) from cause
+            (folder / GRAPH).write_bytes(graph)
 
     def load(self, folder: Path) -> object:
-        """Read the graph."""
-        return OnnxScorer((folder / GRAPH).read_bytes())
+        """Read the estimator back, or its graph. Models of releases before this one have a graph alone."""
+        if not (folder / STATE).exists():
+            return OnnxScorer((folder / GRAPH).read_bytes())
+        require("sklearn", extra="train")
+        return read_state(folder)
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probability of the positive class."""
         if isinstance(model, OnnxScorer):
             return model(features)
         estimator: Any = model
+        if len(getattr(estimator, "classes_", ())) != 2:
+            raise Unsupported(f"{type(model).__name__} does not tell two classes apart", hint="fit a classifier on labels 0 and 1")
         return np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
-        """Convert with skl2onnx, which is silently wrong for some estimators: the parity gate decides whether the graph is used."""
-        skl2onnx = require("skl2onnx", extra="train")
-        data_types = require("skl2onnx.common.data_types", extra="train")
+        """Build the graph of tree ensembles here; convert all else with skl2onnx.
+
+        The converter is silently wrong for some estimators: the parity gate decides whether a graph is used.
+        """
         estimator: Any = model
         if len(getattr(estimator, "classes_", ())) != 2:
             raise Unsupported(f"{type(model).__name__} does not tell two classes apart", hint="fit a classifier on labels 0 and 1")
-        types = [("given", data_types.FloatTensorType([None, n_features]))]
-        try:
-            converted = skl2onnx.to_onnx(estimator, initial_types=types, options={id(estimator): {"zipmap": False}}, target_opset=15)
-        except Exception as cause:  # converters raise anything
-            reason = str(cause).split("\n", 1)[0][:200]  # some print the whole model
-            raise Unsupported(f"{type(model).__name__} cannot be converted to ONNX: {reason}", hint="use another estimator") from cause
-        return with_one_score(converted.SerializeToString(), column=1)
+        if is_trees(estimator):
+            return graph_of_trees(estimator, n_features)
+        steps = list(getattr(estimator, "steps", ()))
+        if len(steps) > 1 and is_trees(steps[-1][1]):
+            width = int(steps[-1][1].n_features_in_)
+            return after(_convert(estimator[:-1], n_features), graph_of_trees(steps[-1][1], width))
+        return with_one_score(_convert(estimator, n_features), column=1)
+
+
+def _convert(estimator: Any, n_features: int) -> bytes:
+    skl2onnx = require("skl2onnx", extra="train")
+    data_types = require("skl2onnx.common.data_types", extra="train")
+    types = [("given", data_types.FloatTensorType([None, n_features]))]
+    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
+    try:
+        converted = skl2onnx.to_onnx(estimator, initial_types=types, options=options, target_opset=OPSETS)
+    except Exception as cause:  # converters raise anything
+        reason = str(cause).split("\n", 1)[0][:200]  # some print the whole model
+        raise Unsupported(
+            f"{type(estimator).__name__} cannot be converted to ONNX: {reason}", hint="it is served natively, slower"
+        ) from cause
+    return bytes(converted.SerializeToString())

@@ -254,7 +254,7 @@ class Learning:
             raise StepFailed(
                 f"the model from {self.order.trainer.function.__name__} does not answer with one probability per row",
                 step=self.order.trainer.function.__name__,
-                hint="train a classifier of two classes",
+                hint="train a classifier of two classes; end a torch module with Sigmoid or Softmax",
             )
         return scores
 
@@ -310,10 +310,10 @@ class Learning:
             rows = hard_rows(matrix[-PARITY_ROWS:], np.random.default_rng(order.seed))
             missing_ok = takes_missing(flavor, model, matrix.shape[1])
             graph, parity = export(flavor, model, rows if missing_ok else rows[~np.isnan(rows).any(axis=1)])
-            if graph is None and flavor.name == "sklearn":
-                # Its only safe format is the very graph that answers differently.
-                raise Unsupported(f"the model cannot be kept without pickle: {parity.reason}", hint="use another estimator or step")
             files = self._store(flavor, model, fitted, graph, tested)
+            if graph is None and f"{NATIVE}/{GRAPH}" in {each.path for each in files}:
+                # The only safe form it has is the very graph that answers differently.
+                raise Unsupported(f"the model cannot be kept without pickle: {parity.reason}", hint="use another estimator or step")
         facts = {
             "view": view.digest,
             "on": view.on,
@@ -438,7 +438,7 @@ def find_flavor(model: object) -> Flavor:
             return flavor
     raise Unsupported(
         f"no flavor knows a {type(model).__module__}.{type(model).__qualname__}",
-        hint="return a LightGBM or scikit-learn classifier, or add a flavor plug-in",
+        hint="return a classifier of scikit-learn's protocol, LightGBM or XGBoost, a torch module, or add a flavor plug-in",
     )
 
 

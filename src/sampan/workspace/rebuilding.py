@@ -26,7 +26,12 @@ _MINUTES: Final = 15
 _STAMP: Final = ".complete"
 # What the replay itself imports, whatever the training code does.
 _OURS: Final = ("numpy", "polars", "msgspec", "blake3", "onnxruntime", "sampan")
-_BY_FLAVOR: Final = {"lightgbm": ("lightgbm",), "sklearn": ("sklearn", "skl2onnx", "onnx")}
+_BY_FLAVOR: Final = {
+    "lightgbm": ("lightgbm",),
+    "sklearn": ("sklearn", "skl2onnx", "onnx"),
+    "torch": ("torch", "onnxscript", "onnx"),
+    "xgboost": ("xgboost",),
+}
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
