@@ -19,6 +19,7 @@ from sampan.store.database import Database, Session
 from sampan.store.files import store_errors
 from sampan.store.journals import BLOCK, Journals, check_header, parse, parse_keys
 from sampan.store.points import CHUNK_POINTS, CODEC, Point
+from sampan.store.touching import touch
 
 _PIECE_BYTES = 8 << 20  # read at once: 262,144 points, so memory and the time others wait stay small
 
@@ -78,9 +79,9 @@ class Folding:
         folded = _folded(session, name)
         keys = self._keys(name, fd, folded)
         found, n_bytes = parse(os.pread(fd, _PIECE_BYTES, folded), keys)
-        node = _run_node(session, run)
+        node = run_number(session, run)
         for key, new in found.items():
-            _add(session, node, _key(session, key), new)
+            add_points(session, node, key, new)
         if n_bytes:
             session.run(
                 "insert into journal(name, run, folded) values (?, ?, ?) on conflict (name) do update set folded = excluded.folded",
@@ -113,7 +114,8 @@ def _folded(session: Session, name: str) -> int:
     return row[0] if row else BLOCK
 
 
-def _run_node(session: Session, run: NodeId) -> int:
+def run_number(session: Session, run: NodeId) -> int:
+    """Return the internal number of the run that points belong to. Raises NotFound."""
     row = session.one("select pk from node where id = ?", run)
     if row is None:
         raise NotFound(f"no run {run}, though it has a journal", hint="append RunStarted before logging points")
@@ -131,9 +133,12 @@ def _key(session: Session, name: str) -> int:
     return pk
 
 
-def _add(session: Session, run: int, key: int, new: list[Point]) -> None:
+def add_points(session: Session, run: int, name: str, new: list[Point]) -> None:
+    """Write further points of a run's metric, in the order in which they were logged."""
+    key = _key(session, name)
     _add_chunks(session, run, key, new)
     _add_summary(session, run, key, new)
+    touch(session, run)
 
 
 def _add_chunks(session: Session, run: int, key: int, new: list[Point]) -> None:

@@ -42,6 +42,7 @@ from sampan.core.refs import check_name, parse_ref
 from sampan.core.times import Millis
 from sampan.errors import AlreadyExists, Immutable, NotFound, ParameterError, StaleState, UsageError
 from sampan.store.database import Session
+from sampan.store.touching import touch
 
 TABLES = (
     "asset",
@@ -200,9 +201,11 @@ class Projection:
         if not self.session.run("update node set state = ? where pk = ? and state = ?", change.after, node, change.before):
             row = self.session.one("select state from node where pk = ?", node)
             raise _stale(f"the state of node {change.node}", change.before, row[0] if row else "")
+        touch(self.session, node)
 
     def _set_tag(self, change: SetTag, _at: Millis, _actor: str) -> None:
         node, key = self.node(change.node), self.key(change.key)
+        touch(self.session, node)
         if change.value is None:
             self.session.run("delete from tag where node = ? and key = ?", node, key)
             return
@@ -219,6 +222,7 @@ class Projection:
             "insert into run(node, experiment, title, started, ended, parent, source, host, pid) values (?, ?, ?, ?, null, ?, ?, ?, ?)",
             *(node, change.experiment, change.title, change.started, parent, change.source, change.host, change.pid),
         )
+        touch(self.session, node)
 
     def _end_run(self, change: EndRun, at: Millis, actor: str) -> None:
         self._set_state(SetState(node=change.node, before="running", after=change.state), at, actor)
@@ -232,6 +236,7 @@ class Projection:
         for name, value in change.params.items():
             if present.get(name, value) != value:
                 raise Immutable(f"parameter {name} of run {change.node} is {present[name]!r} and cannot become {value!r}")
+        touch(self.session, run)
         fresh = [(self.key(name), run, value) for name, value in change.params.items() if name not in present]
         self.session.many("insert into run_param(key, run, value) values (?, ?, ?)", fresh)
 
