@@ -2,7 +2,9 @@
 
 import json
 import math
+import pathlib
 import sys
+import tempfile
 
 import mlflow
 import pandas as pd
@@ -82,6 +84,14 @@ seen["refused"] = {
     "bad filter": refused(lambda: find(by, "metrics.loss < 'a'")),
     "bad page": refused(lambda: find(by, page_token="nonsense")),
 }
+# As one file and, in the same words, in four parts.
+with tempfile.TemporaryDirectory() as folder:
+    large = pathlib.Path(folder, "large.bin")
+    large.write_bytes(bytes(range(256)) * 80_000)
+    client.log_artifact(run.info.run_id, str(large), "parts")
+    back = pathlib.Path(client.download_artifacts(run.info.run_id, "parts/large.bin", folder))
+    seen["large"] = [back.stat().st_size, back.read_bytes() == large.read_bytes()]
+
 client.delete_run(run.info.run_id)
 seen["deleted"] = [len(find(by)), len(find(by, run_view_type=2))]
 seen["to a deleted run"] = refused(lambda: client.log_metric(run.info.run_id, "loss", 1.0))
@@ -118,6 +128,16 @@ seen["twice"] = refused(lambda: client.create_registered_model("iris"))
 if is_three:
     (found,) = mlflow.search_logged_models(experiment_ids=by, output_format="list")
     seen["logged model"] = [found.name, str(found.status), found.source_run_id == maker.info.run_id]
+if is_three:
+    loss = {"run_id": maker.info.run_id, "model_id": found.model_id, "dataset_name": "loans", "dataset_digest": "d1"}
+    client.log_metric(key="auc", value=0.5, step=0, **loss)
+    client.log_metric(key="auc", value=0.9, step=1, **loss)
+    again = mlflow.get_logged_model(found.model_id)
+    seen["model metrics"] = [(each.key, each.value, each.step, each.dataset_name) for each in again.metrics]
+    by_metric = {"experiment_ids": by, "output_format": "list"}
+    seen["by model metric"] = [
+        len(mlflow.search_logged_models(filter_string=text, **by_metric)) for text in ("metrics.auc > 0.8", "metrics.auc < 0.8")
+    ]
 client.delete_registered_model_alias("iris", "champion")
 client.delete_model_version("iris", "1")
 client.delete_registered_model("iris")

@@ -18,6 +18,7 @@ from sampan.workspace.workspace import Workspace
 ROOT = Path(__file__).parents[2]
 API = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
+PARTS = "/api/2.0/mlflow-artifacts/mpu"
 
 
 @pytest.fixture
@@ -65,7 +66,8 @@ def seen_by(peer: str, script: str, server: str, folder: Path, **environment: st
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
 def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, tmp_path: Path) -> None:
-    seen = seen_by(peer, "mlflow_client.py", server, tmp_path)
+    in_parts = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true", "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 << 20)}
+    seen = seen_by(peer, "mlflow_client.py", server, tmp_path, **in_parts, MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(5 << 20))
 
     assert {"auc": "0.7", "endless": "1.7976931348623157e+308", "loss": "0.2", "nothing": "nan"} == seen["metrics"]
     assert {"depth": "3", "kind": "tree", "lr": "0.1"} == seen["params"]
@@ -97,6 +99,9 @@ def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server
     assert 0 == seen["gone"]
     if peer == "mlflow3":
         assert ["model", "READY", True] == seen["logged model"]
+        assert [["auc", 0.5, 0, "loans"], ["auc", 0.9, 1, "loans"]] == seen["model metrics"]
+        assert [1, 0] == seen["by model metric"]
+    assert [20_480_000, True] == seen["large"]
     # What a client logged is in the same graph as everything else.
     with Workspace.open(tmp_path) as workspace:
         assert workspace.ledger.verify().first_bad is None
@@ -174,6 +179,28 @@ def test_no_artifact_path_leaves_its_run(path: str, http: TestClient) -> None:
         assert "root:" not in answer.text
     listed = http.get(f"{API}/artifacts/list", params={"run_id": run, "path": "../.."})
     assert 400 == listed.status_code
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [{"part_number": 2, "etag": "b3:" + "0" * 64}],
+        [{"part_number": 1, "etag": "b3:" + "0" * 64}],
+        [{"part_number": 1, "etag": "../../../etc/passwd"}],
+        [{"part_number": 1, "etag": ""}],
+        [{"part_number": "one", "etag": "x"}],
+        "all",
+    ],
+)
+def test_an_upload_is_made_of_its_own_parts_only(parts: Any, http: TestClient) -> None:
+    folder = f"0/{make_run(http)}/artifacts"
+    answer = http.post(f"{PARTS}/complete/{folder}", json={"path": "/home/me/x.bin", "upload_id": "u", "parts": parts})
+
+    assert [400, "INVALID_PARAMETER_VALUE"] == [answer.status_code, answer.json()["error_code"]]
+    assert 404 == http.get(f"{FILES}/{folder}/x.bin").status_code
+    assert 400 == http.post(f"{PARTS}/create/{folder}", json={"path": "x.bin", "num_parts": 10_001}).status_code
+    assert 400 == http.post(f"{PARTS}/create/0/%2e%2e/%2e%2e/etc", json={"path": "x.bin", "num_parts": 1}).status_code
 
 
 @pytest.mark.parametrize("source", ["file:///etc", "/etc/passwd", "runs:/x/../../etc", "models:/a\\..\\b"])

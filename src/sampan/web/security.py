@@ -26,7 +26,7 @@ Refuse = Callable[[SampanError, Scope], App]
 
 TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-UPLOADS = "/api/2.0/mlflow-artifacts/artifacts/"
+UPLOADS = ("/api/2.0/mlflow-artifacts/artifacts/", "/api/2.0/mlflow-artifacts/parts/")
 SPANS = "/v1/traces"  # where OpenTelemetry's exporters post batches
 LOOPBACK_NAMES = frozenset({"localhost"})
 HEADERS: tuple[tuple[bytes, bytes], ...] = (

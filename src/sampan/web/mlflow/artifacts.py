@@ -35,7 +35,7 @@ class Artifacts:
 
     def put(self, address: str, file: Path) -> dict[str, Any]:
         """Keep a file."""
-        node, path = self._owner(address)
+        node, path = self.owner(address)
         if not path:
             raise invalid("Invalid path: it names no file")
         digest, size = self._ws.store.blobs.put_file(file)
@@ -49,7 +49,7 @@ class Artifacts:
 
     def open(self, address: str) -> Artifact:
         """Return a file's content. Raises Refusal."""
-        node, path = self._owner(address)
+        node, path = self.owner(address)
         found = self.of(node.id).get(path)
         if found is None:
             raise missing(f"No such artifact: '{path}'")
@@ -63,7 +63,7 @@ class Artifacts:
 
     def delete(self, address: str) -> dict[str, Any]:
         """Delete a file, or all of a folder."""
-        node, path = self._owner(address)
+        node, path = self.owner(address)
         gone = [name for name in self.of(node.id) if name == path or name.startswith(f"{path}/") or not path]
         empty = self._ws.store.blobs.put(b"")
         kept = self._numbered(node.id)
@@ -76,11 +76,23 @@ class Artifacts:
         """Return a node's files as they are now, by path."""
         return {path: found for path, (_, found) in self._numbered(node).items() if found.size != _GONE}
 
+    def owner(self, address: str) -> tuple[Node, str]:
+        """Return the run, logged model or trace an address belongs to, and the path within its files. Raises Refusal."""
+        parts = _clean(address).split("/")
+        head, rest = (parts[2:3], parts[3:]) if parts[1:2] in (["models"], ["traces"]) else (parts[1:2], parts[2:])
+        if not head or rest[:1] != ["artifacts"]:
+            raise invalid(f"Invalid path: {address!r} is no place of a run's or a model's artifacts")
+        try:
+            node = self._ws.catalog.node(head[0].removeprefix("m-").removeprefix("tr-"))
+        except NotFound as cause:
+            raise missing(f"No run or model {head[0]!r}") from cause
+        return node, "/".join(rest[1:])
+
     # -- routes
 
     def list_proxied(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """GET mlflow-artifacts/artifacts?path=."""
-        node, path = self._owner(text(given, "path", required=False))
+        node, path = self.owner(text(given, "path", required=False))
         return {"files": [{**each, "path": PurePosixPath(each["path"]).name} for each in _listed(self.of(node.id), path)]}
 
     def list_run(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,18 +114,6 @@ class Artifacts:
             if (n := int(number or 1)) > found.get(path, (0, None))[0]:
                 found[path] = (n, Artifact(path, each.digest, each.size))
         return found
-
-    def _owner(self, address: str) -> tuple[Node, str]:
-        """Return the run or logged model an address belongs to, and the path within its files."""
-        parts = _clean(address).split("/")
-        head, rest = (parts[2:3], parts[3:]) if parts[1:2] in (["models"], ["traces"]) else (parts[1:2], parts[2:])
-        if not head or rest[:1] != ["artifacts"]:
-            raise invalid(f"Invalid path: {address!r} is no place of a run's or a model's artifacts")
-        try:
-            node = self._ws.catalog.node(head[0].removeprefix("m-").removeprefix("tr-"))
-        except NotFound as cause:
-            raise missing(f"No run or model {head[0]!r}") from cause
-        return node, "/".join(rest[1:])
 
 
 def _clean(address: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sampan.core.events import Input, StateChanged, Tagged, VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.errors import NotFound
+from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.artifacts import Artifacts
 from sampan.web.mlflow.experiments import DELETED, Experiments
 from sampan.web.mlflow.filters import Language, sort_key
@@ -114,7 +115,8 @@ class LoggedModels:
         conditions = _LANGUAGE.parse(text(given, "filter", required=False))
         experiments = set(texts(given, "experiment_ids"))
         found = [node for node in self._ws.catalog.nodes(kind=KIND, limit=_MANY) if node.facts["experiment"] in experiments]
-        told = [self.told(node) for node in found if self._ws.catalog.tags(node.id).get(LIFECYCLE) != DELETED]
+        tags = self._ws.catalog.tags_of([node.id for node in found])
+        told = [self._told(node, tags[node.id]) for node in found if tags[node.id].get(LIFECYCLE) != DELETED]
         told = [each for each in told if all(c.holds(_value(each, c.field)) for c in conditions)]
         for clause in reversed(items(given, "order_by")):
             field = _LANGUAGE.parse_order([text(clause, "field_name")])[0][0]
@@ -135,7 +137,10 @@ class LoggedModels:
 
     def told(self, node: Node) -> dict[str, Any]:
         """Return a model in MLflow's words."""
-        facts, tags = node.facts, self._ws.catalog.tags(node.id)
+        return self._told(node, self._ws.catalog.tags(node.id))
+
+    def _told(self, node: Node, tags: Mapping[str, str]) -> dict[str, Any]:
+        facts = node.facts
         params = {**facts["params"], **{key.removeprefix(_PARAM): value for key, value in tags.items() if key.startswith(_PARAM)}}
         info = {
             "model_id": f"m-{node.id}",
@@ -145,10 +150,10 @@ class LoggedModels:
             "last_updated_timestamp_ms": node.created,
             "artifact_uri": self._uri(node),
             "status": _TOLD.get(node.state, "LOGGED_MODEL_READY"),
-            "tags": pairs({key: value for key, value in tags.items() if not key.startswith((_PARAM, LIFECYCLE))}),
+            "tags": pairs({key: value for key, value in tags.items() if not key.startswith(_OURS)}),
         }
         info |= {key: facts[key] for key in ("model_type", "source_run_id") if facts[key]}
-        return {"info": info, "data": {"params": pairs(params), "metrics": []}}
+        return {"info": info, "data": {"params": pairs(params), "metrics": model_metrics.of(tags)}}
 
     def _uri(self, node: Node) -> str:
         location = self._experiments.by_id(node.facts["experiment"]).location.rstrip("/")
@@ -156,6 +161,7 @@ class LoggedModels:
 
 
 _PARAM: Final = "sampan.param."  # parameters that came after the model was made
+_OURS: Final = (_PARAM, LIFECYCLE, model_metrics.PREFIX)
 
 
 def _value(told: Mapping[str, Any], field: tuple[str, str]) -> Any:
@@ -166,7 +172,7 @@ def _value(told: Mapping[str, Any], field: tuple[str, str]) -> Any:
     if kind == "parameter":
         return next((each["value"] for each in data["params"] if each["key"] == name), None)
     if kind == "metric":
-        return None
+        return model_metrics.latest(data["metrics"], name)
     if name in ("creation_timestamp", "creation_time", "last_updated_timestamp"):
         return float(info["creation_timestamp_ms"])
     return info.get(name)

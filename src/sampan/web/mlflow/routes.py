@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +24,7 @@ from sampan.web.mlflow.refusals import STATUS, Refusal, invalid, translate
 from sampan.web.mlflow.registry import Registry
 from sampan.web.mlflow.runs import MlflowRuns
 from sampan.web.mlflow.traces import Traces
+from sampan.web.mlflow.uploads import PARTS, UPLOADS, Uploads
 from sampan.web.security import SPANS
 
 if TYPE_CHECKING:
@@ -139,7 +143,7 @@ def routes(ws: Workspace) -> list[BaseRoute]:
     experiments = Experiments(ws)
     runs = MlflowRuns(ws, experiments)
     artifacts = Artifacts(ws, runs)
-    traces = Traces(ws, experiments)
+    traces, uploads = Traces(ws, experiments), Uploads(ws, artifacts)
     table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws)) | _old_trace_answers(traces)
     return [
         *_answering(API, table),
@@ -148,6 +152,10 @@ def routes(ws: Workspace) -> list[BaseRoute]:
         Route(API_3 + "/server-info", _server_info, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),
         Route("/health", _health, methods=["GET"]),
+        Route(UPLOADS + "/create/{address:path}", _begun(uploads), methods=["POST"]),
+        Route(UPLOADS + "/complete/{address:path}", _endpoint(uploads.complete), methods=["POST"]),
+        Route(UPLOADS + "/abort/{address:path}", _endpoint(uploads.abort), methods=["POST"]),
+        Route(PARTS + "/{upload}/{number:int}", _kept(uploads), methods=["PUT"]),
         Route(PREFIX, _endpoint(artifacts.list_proxied), methods=["GET"]),
         Route(PREFIX + "/{path:path}", _proxied(artifacts), methods=["GET", "PUT", "DELETE"]),
         Route("/api/{version}/mlflow/{rest:path}", _unknown, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
@@ -223,14 +231,36 @@ def _proxied(artifacts: Artifacts) -> Callable[[Request], Any]:
 
 
 async def _put(artifacts: Artifacts, request: Request, path: str) -> Response:
-    import tempfile
-    from pathlib import Path
+    async with _received(request) as file:
+        return await run_in_threadpool(_respond, lambda: artifacts.put(path, file))
 
+
+def _begun(uploads: Uploads) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        body, authorization = await request.body(), request.headers.get("authorization", "")
+        base = str(request.base_url).rstrip("/")
+        return await run_in_threadpool(_respond, lambda: uploads.create(_given(request, body), base=base, authorization=authorization))
+
+    return answer
+
+
+def _kept(uploads: Uploads) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        async with _received(request) as file:
+            digest = await run_in_threadpool(uploads.put_part, file)
+        return Response(status_code=200, headers={"etag": digest})
+
+    return answer
+
+
+@asynccontextmanager
+async def _received(request: Request) -> AsyncIterator[Path]:
+    """Write a body to a file as it comes; the file goes with the request."""
     with tempfile.NamedTemporaryFile(prefix="sampan-upload-") as file:
         async for piece in request.stream():
             await run_in_threadpool(file.write, piece)
         await run_in_threadpool(file.flush)
-        return await run_in_threadpool(_respond, lambda: artifacts.put(path, Path(file.name)))
+        yield Path(file.name)
 
 
 def _download(artifacts: Artifacts, path: str) -> Response:

@@ -16,6 +16,7 @@ from sampan.core.events import Event, Input, ParamsLogged, RunEnded, RunStarted,
 from sampan.core.graph import MetricSummary, NodeId
 from sampan.errors import Immutable, NotFound
 from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
+from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.experiments import ACTIVE, DELETED, Experiment, Experiments
 from sampan.web.mlflow.filters import Field, Language, Value, sort_key
 from sampan.web.mlflow.naming import asset_name
@@ -202,6 +203,8 @@ class MlflowRuns:
         ]
         if not points:
             return
+        if about_models := model_metrics.events(self._ws.catalog, run, metrics):
+            self._ws.ledger.append(*about_models)
         with self._lock:
             journal = self._journals.get(run)
             if journal is None:
