@@ -6,7 +6,8 @@ The bytes of a part depend on its rows alone, not on how they were chunked in me
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,13 +18,12 @@ from polars import selectors as cs
 
 from sampan.core.digests import Digest
 from sampan.errors import DataFormatError, ParameterError
-from sampan.store.tables import deletions
+from sampan.store.tables import deletions, layout
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Part
 
 MAX_PART_ROWS = 1_000_000
 MAX_PART_CELLS = 32_000_000  # a table of 5,000 columns has parts of 6,400 rows
-_ROW_GROUP_ROWS = 128 * 1024
 
 
 class Reader(Protocol):
@@ -44,13 +44,28 @@ def part_rows(n_columns: int) -> int:
 
 
 def encode(frame: pl.DataFrame) -> bytes:
-    """Write rows as Parquet: zstd level 1, statistics, row groups of 128 Ki rows."""
+    """Write rows as Parquet with statistics: many as `layout` says, few as Polars does, compressed by zstd at level 1."""
+    if layout.suits(frame):
+        return layout.encode(frame.rechunk())
     file = io.BytesIO()
     try:
-        frame.rechunk().write_parquet(file, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)
+        frame.rechunk().write_parquet(file, compression="zstd", compression_level=1, statistics=True, row_group_size=layout.ROW_GROUP_ROWS)
     except (pl.exceptions.PolarsError, NotImplementedError) as cause:
         raise ParameterError(f"these columns cannot be stored as Parquet: {cause}", hint="cast them to a plain type") from cause
     return file.getvalue()
+
+
+def encode_ahead(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
+    """Encode pieces, each while the next one is being made; with its number of rows."""
+    with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
+        waiting: tuple[int, Future[bytes]] | None = None
+        for piece in pieces:
+            following = piece.height, pool.submit(encode, piece)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting:
+            yield waiting[0], waiting[1].result()
 
 
 def check_storable(schema: pl.Schema) -> None:
