@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
@@ -17,7 +17,7 @@ from sampan.cli.progress import progress_for
 from sampan.core.answers import to_json
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, SampanError, UsageError
-from sampan.workspace.operation import ROOMS, Operation, describe, operations
+from sampan.workspace.operation import ROOMS, Operation, operations
 from sampan.workspace.parameters import Parameter, bind, from_text
 from sampan.workspace.workspace import Workspace
 
@@ -123,7 +123,7 @@ class Noun(click.Group):
 
     def __init__(self, noun: str, settings: Settings) -> None:
         room = plugins.find(ROOMS, noun)
-        self.verbs: Mapping[str, Operation] = describe(room, noun)
+        self.verbs = operations(noun)
         self.default_verb: str = room.default_verb
         self.verb_for = room.verb_for
         self.settings = settings

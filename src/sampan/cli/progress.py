@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -91,6 +90,8 @@ class _Shown:
     def _write(self, text: str, *, last: bool = False) -> None:
         line = f"{self.indent}{self.title}: {text}"
         if self.owner.bars:
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1
             self.owner.stream.write("\r\x1b[K" + line[:width] + ("\n" if last else ""))
         else:

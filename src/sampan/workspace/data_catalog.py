@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise
 from shlex import quote
-from statistics import median
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -312,6 +311,8 @@ class Catalogued(DataRoom):
 
     def _every(self, node: Node) -> int | None:
         """Return the usual time between versions, in milliseconds; None for a single one."""
+        from statistics import median  # three milliseconds of every command
+
         made = [version.created for version in self.ws.catalog.nodes(kind=KIND, name=node.name, limit=_SHOWN)]
         gaps = [later - earlier for later, earlier in pairwise(made)]
         return int(median(gaps)) if gaps else None

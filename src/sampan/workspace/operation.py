@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -108,27 +108,54 @@ def nouns() -> tuple[str, ...]:
     return tuple(sorted(plugins.names(ROOMS)))
 
 
+class Verbs(Mapping[str, Operation]):
+    """A room's operations by verb. Each is described when it is asked for: a command needs one of them, and pays for no other."""
+
+    def __init__(self, room: type[Room], noun: str) -> None:
+        self._room, self._noun = room, noun
+        self._declared: dict[str, tuple[str, Declared]] = {}
+        self._described: dict[str, Operation] = {}
+        for kind in (*room.__mro__[1:], room):
+            for name, method in vars(kind).items():
+                declared = getattr(method, "__operation__", None)
+                if isinstance(declared, Declared) and (kind is room or declared.verb not in self._declared):
+                    self._declared[declared.verb] = name, declared
+
+    def __getitem__(self, verb: str) -> Operation:
+        if verb not in self._described:
+            method_name, declared = self._declared[verb]
+            self._described[verb] = _describe(self._noun, self._room, method_name, declared)
+        return self._described[verb]
+
+    def __contains__(self, verb: object) -> bool:
+        return verb in self._declared
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+
 @functools.cache
+def verbs_of(room: type[Room], noun: str) -> Verbs:
+    """Return a room's operations by verb: those of its bases in their order, then its own, each as they are written."""
+    return Verbs(room, noun)
+
+
 def describe(room: type[Room], noun: str | None = None) -> Mapping[str, Operation]:
-    """Describe a room's operations by verb: those of its bases in their order, then its own, each as they are written."""
-    found: dict[str, Operation] = {}
-    for kind in (*room.__mro__[1:], room):
-        for method_name, method in vars(kind).items():
-            declared = getattr(method, "__operation__", None)
-            if isinstance(declared, Declared) and (kind is room or declared.verb not in found):
-                described = _describe(room.noun if noun is None else noun, room, method_name, declared)
-                found[described.verb] = described
-    return found
+    """Describe all of a room's operations by verb. Raises TypeError for one that is not declared as it must be."""
+    return dict(verbs_of(room, room.noun if noun is None else noun))
 
 
 def operations(noun: str) -> Mapping[str, Operation]:
-    """Describe the operations of the room a noun names.
+    """Return the operations of the room a noun names.
 
     Raises
     ------
     NotFound : no room has this noun.
     """
-    return describe(plugins.find(ROOMS, noun), noun)
+    return verbs_of(plugins.find(ROOMS, noun), noun)
 
 
 def find_operation(noun: str, verb: str) -> Operation:
