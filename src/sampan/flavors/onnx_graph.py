@@ -45,6 +45,7 @@ def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
     graph.input.extend([helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, width])])
     graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])])
     _drop_unused(graph)
+    _forget_origin(model)
     return _checked(model)
 
 
@@ -132,6 +133,16 @@ def _checked(model: Any) -> bytes:
         reason = str(cause).partition("\n")[0][:200]
         raise Unsupported(f"the converted graph is not valid: {reason}", hint="the model is served natively, slower") from cause
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _forget_origin(model: Any) -> None:
+    """Leave out what an exporter notes of the source: file names and lines, which make the same model differ from folder to folder."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
 
 
 def _drop_unused(graph: Any) -> None:

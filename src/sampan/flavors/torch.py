@@ -6,8 +6,11 @@ A module's code is no part of a model here, so the graph is what is loaded again
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,8 +84,7 @@ class Torch:
         try:
             given = torch.zeros((2, n_features), dtype=torch.float32, device=_device(module))
             width = _answer_width(module, given)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the exporter's own; parity is measured by us
+            with _quiet():
                 exported = torch.onnx.export(
                     _Matrix.of(torch, module),
                     (given,),
@@ -100,6 +102,20 @@ class Torch:
         finally:
             module.train(was_training)
         return with_one_score(buffer.getvalue(), column=width - 1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's own remarks from the person who trains; whether the graph is right is measured by us."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 class _Matrix:

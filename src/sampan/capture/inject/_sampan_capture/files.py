@@ -21,6 +21,9 @@ _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/
 _HIDDEN = tuple(
     os.path.join(os.path.expanduser("~"), name) for name in (".cache", ".config", ".local", ".pyenv", ".matplotlib", ".ipython")
 )
+# Installed packages lie there, also those of another environment that this one sees.
+INSTALLED = ("/site-packages/", "/dist-packages/")
+_OWN_FOLDERS = ("/.sampan/", "/.git/", "/__pycache__/")
 # The package this file belongs to, three folders up, is no part of the program.
 OURS = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -29,22 +32,20 @@ _POLARS_READS = ("csv", "parquet", "ipc", "ndjson", "json", "excel", "avro", "od
 _POLARS_WRITES = ("csv", "parquet", "ipc", "ndjson", "json", "excel", "avro", "ipc_stream")
 
 
+def foreign_folders() -> tuple[str, ...]:
+    """Return where nothing of the program's own lies: Python's folders, installed packages, ours."""
+    folders = {OURS, sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *site.getsitepackages()}
+    return tuple(os.path.join(os.path.abspath(each), "") for each in folders)
+
+
 class Files:
     """The files of this program, each reported once as read and once as written."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._seen: set[tuple[str, bool]] = set()
-        prefixes = {
-            OURS,
-            sys.prefix,
-            sys.base_prefix,
-            sys.exec_prefix,
-            report.folder,
-            *sysconfig.get_paths().values(),
-            *site.getsitepackages(),
-        }
-        self._ignored = tuple(os.path.join(os.path.abspath(p), "") for p in (*prefixes, *_SYSTEM, *_HIDDEN))
+        more = (report.folder, *_SYSTEM, *_HIDDEN)
+        self._ignored = (*foreign_folders(), *(os.path.join(os.path.abspath(p), "") for p in more))
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Look at what Python is about to open. Called for every audit event, so it leaves at once."""
@@ -94,7 +95,7 @@ class Files:
                     self.note(path, is_write=is_write)
 
     def _is_ignored(self, name: str) -> bool:
-        return name.endswith(_CODE) or name.startswith(self._ignored) or "/.sampan/" in name or "/.git/" in name or "/__pycache__/" in name
+        return name.endswith(_CODE) or name.startswith(self._ignored) or any(part in name for part in (*INSTALLED, *_OWN_FOLDERS))
 
     # -- libraries that open files outside of Python
 

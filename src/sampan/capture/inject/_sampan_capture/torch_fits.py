@@ -74,7 +74,8 @@ class TorchFits:
             for group in optimizer.param_groups
             for parameter in group["params"]
         }
-        modules = [each for each in gc.get_objects() if isinstance(each, torch.nn.Module)]
+        # By the type itself: `isinstance` asks an object for its class, and some lazy ones of torch warn when they are asked anything.
+        modules = [each for each in gc.get_objects() if issubclass(type(each), torch.nn.Module)]
         inner = {id(child) for module in modules for child in module.modules() if child is not module}
         outer = [m for m in modules if id(m) not in inner and any(id(p) in changed for p in m.parameters())]
         return {f"{type(module).__name__}{'' if n == 0 else f'-{n + 1}'}": module for n, module in enumerate(outer)}

@@ -12,7 +12,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from .files import OURS, Files
+from .files import INSTALLED, Files, foreign_folders
 from .fits import Fits
 from .imports import AfterImport
 from .models import keep
@@ -87,23 +87,14 @@ def _finish(pid: int, report: Report, fits: Fits, torch: TorchFits, started: flo
 
 def _own_modules() -> list[str]:
     """Return the files of the program's own modules: not Python's, not installed ones, not ours."""
-    import site
-    import sysconfig
-
     with Silence():
-        foreign = (
-            *sysconfig.get_paths().values(),
-            *site.getsitepackages(),
-            sys.prefix,
-            sys.base_prefix,
-            OURS,
-        )
+        foreign = foreign_folders()
         found = {
             os.path.abspath(file)
             for module in list(sys.modules.values())
             if isinstance(file := getattr(module, "__file__", None), str) and file.endswith(".py")
         }
-        return sorted(file for file in found if not file.startswith(tuple(os.path.join(os.path.abspath(p), "") for p in foreign)))
+        return sorted(file for file in found if not file.startswith(foreign) and not any(part in file for part in INSTALLED))
 
 
 def _versions() -> dict[str, Any]:
