@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from sampan.errors import DataFormatError
 
 BLOCK_BYTES = 16 << 20
 _LONGEST_RECORD = 64 << 20
+_TAIL_BYTES = 1 << 14  # a line that is longer is cut
 _GZIP, _ZIP, _ZSTD, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PK\x05\x06"
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 Item = TypeVar("Item")
@@ -59,7 +62,7 @@ def read_blocks(path: Path, *, size: int = BLOCK_BYTES, on_bytes: Callable[[int]
     with open_unpacked(path) as (stream, _):
         while True:
             with _naming_damage(path):
-                block = stream.read(size)
+                block = stream.read(_whole_lines(stream, size))
             if not block:
                 return
             yield block
@@ -172,6 +175,15 @@ def _unpacked(raw: IO[bytes], magic: bytes, path: Path, stack: ExitStack) -> tup
 
         return stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")), ""
     return raw, ""
+
+
+def _whole_lines(stream: IO[bytes], size: int) -> int:
+    """Return how much of a plain file to read so that a block ends where a line does: whoever cuts records then has nothing to copy."""
+    if not isinstance(stream, io.BufferedReader):
+        return size
+    tail = os.pread(stream.fileno(), _TAIL_BYTES, stream.tell() + size - _TAIL_BYTES)
+    end = tail.rfind(b"\n") + 1
+    return size - _TAIL_BYTES + end if end else size
 
 
 def _only_member(archive: zipfile.ZipFile, source: str) -> str:
