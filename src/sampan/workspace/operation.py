@@ -109,7 +109,10 @@ def nouns() -> tuple[str, ...]:
 
 
 class Verbs(Mapping[str, Operation]):
-    """A room's operations by verb. Each is described when it is asked for: a command needs one of them, and pays for no other."""
+    """A room's operations by verb: those of its bases in their order, then its own, each as they are written.
+
+    Each is described when it is asked for: a command needs one of them, and pays for no other.
+    """
 
     def __init__(self, room: type[Room], noun: str) -> None:
         self._room, self._noun = room, noun
@@ -137,15 +140,12 @@ class Verbs(Mapping[str, Operation]):
         return len(self._declared)
 
 
-@functools.cache
-def verbs_of(room: type[Room], noun: str) -> Verbs:
-    """Return a room's operations by verb: those of its bases in their order, then its own, each as they are written."""
-    return Verbs(room, noun)
+_verbs = functools.cache(Verbs)
 
 
 def describe(room: type[Room], noun: str | None = None) -> Mapping[str, Operation]:
     """Describe all of a room's operations by verb. Raises TypeError for one that is not declared as it must be."""
-    return dict(verbs_of(room, room.noun if noun is None else noun))
+    return dict(Verbs(room, room.noun if noun is None else noun))
 
 
 def operations(noun: str) -> Mapping[str, Operation]:
@@ -155,7 +155,7 @@ def operations(noun: str) -> Mapping[str, Operation]:
     ------
     NotFound : no room has this noun.
     """
-    return verbs_of(plugins.find(ROOMS, noun), noun)
+    return _verbs(plugins.find(ROOMS, noun), noun)
 
 
 def find_operation(noun: str, verb: str) -> Operation:
