@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def test_a_trace_is_drawn_from_spans_that_come_in_pieces(http: TestClient) -> No
     ]
     assert "root" == told["trace_info"]["tags"]["mlflow.traceName"]
     assert ["root", "child"] == [each["name"] for each in told["spans"]]
+
+
+def test_spans_and_summary_that_come_at_once_make_one_trace(http: TestClient) -> None:
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
+    traces = [f"{number:032x}" for number in range(1, 13)]
+
+    def summary(trace: str) -> int:
+        info = {"trace_id": f"tr-{trace}", "trace_location": place, "request_time": "2026-01-01T00:00:00Z", "state": "OK"}
+        return http.post(TRACES, json={"trace": {"trace_info": info}}).status_code
+
+    def spans(trace: str) -> int:
+        return int(send(http, {**span("root", 1), "traceId": trace}).status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda call: call[0](call[1]), [(do, trace) for trace in traces for do in (summary, spans)]))
+
+    assert {200} == set(statuses)
+    told = [http.get(f"{TRACES}/get", params={"trace_id": f"tr-{trace}"}).json()["trace"] for trace in traces]
+    assert [["OK", 1]] * 12 == [[each["trace_info"]["state"], len(each["spans"])] for each in told]
 
 
 def test_a_span_that_is_sent_again_counts_once(http: TestClient) -> None:

@@ -6,6 +6,7 @@ summary last or, from other exporters than MLflow's, never: then it is drawn fro
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -89,6 +90,8 @@ class TraceRecords:
     def __init__(self, ws: Workspace, experiments: Experiments) -> None:
         self._ws = ws
         self._experiments = experiments
+        # A client sends a trace's spans and its summary side by side: whoever comes first makes the node.
+        self._lock = threading.Lock()
 
     # -- reading
 
@@ -120,6 +123,11 @@ class TraceRecords:
     def begin(self, experiment: Experiment, summary: Summary, tags: Mapping[str, str], *, trace_id: str = "") -> Trace:
         """Keep a trace's summary, and the trace itself if it is new."""
         node = _checked(trace_id.removeprefix("tr-")) if trace_id else new_id()
+        with self._lock:
+            self._begin(node, experiment, summary, tags)
+        return self.find(node)
+
+    def _begin(self, node: NodeId, experiment: Experiment, summary: Summary, tags: Mapping[str, str]) -> None:
         known = self._known(node)
         events: list[Event] = [] if known else [self._made(node, experiment)]
         if known:
@@ -127,7 +135,6 @@ class TraceRecords:
         events.append(TraceSummarized(node=node, summary=summary))
         events += self._from_run(node, summary.metadata.get(RUN_KEY, ""))
         self._ws.ledger.append(*events, *(Tagged(node=node, key=key, value=value) for key, value in tags.items()))
-        return self.find(node)
 
     def add_spans(self, experiment: Experiment, spans: Sequence[otlp.Span], *, run: NodeId = "") -> None:
         """Keep spans with their traces; a trace not told of yet begins with them."""
@@ -135,7 +142,8 @@ class TraceRecords:
         for span in spans:
             by_trace.setdefault(otlp.trace_of(span), []).append(span)
         for node, some in by_trace.items():
-            self._add_spans(node, experiment, some, run)
+            with self._lock:
+                self._add_spans(node, experiment, some, run)
 
     def _add_spans(self, node: NodeId, experiment: Experiment, spans: Sequence[otlp.Span], run: NodeId) -> None:
         known = self._known(node)
