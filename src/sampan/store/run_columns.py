@@ -7,32 +7,22 @@ are of one order: that of the runs' internal numbers, by which new runs come las
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.store.database import Database, Session
+from sampan.store import listing
+from sampan.store.database import Database, Row, Session
+from sampan.store.run_fields import ATTRIBUTES, Field, Kind
 from sampan.store.touching import newest_touch, touched_since
 
-Kind = Literal["metric", "param", "tag", "attribute"]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
-ATTRIBUTES: Final = {
-    "experiment": "r.experiment",
-    "title": "r.title",
-    "state": "n.state",
-    "by": "n.actor",
-    "run": "n.id",
-    "started": "r.started",
-    "ended": "r.ended",
-    "parent": "r.parent",
-}
-NUMBERS: Final = frozenset({"started", "ended", "parent", "seconds"})
-_FEW: Final = 400  # nodes named in one statement
+_FEW: Final = 400  # touched runs are always read alone
 _MOST_SHARE: Final = 5  # of touched runs: above a fifth, reading everything anew is faster
 _LOGGED: Final[dict[str, str]] = {
     "metric": "select m.run, m.last from run_metric m where m.key = (select pk from metric_key where name = ?)",
@@ -40,13 +30,6 @@ _LOGGED: Final[dict[str, str]] = {
     "tag": "select m.node, m.value from tag m join run r on r.node = m.node where m.key = (select pk from key where name = ?)",
 }
 _OWNER: Final = {"metric": "m.run", "param": "m.run", "tag": "m.node", "attribute": "r.node"}
-
-
-class Field(NamedTuple):
-    """What is asked of a run: `Field("metric", "auc")`, `Field("attribute", "started")`."""
-
-    kind: Kind
-    name: str
 
 
 @dataclass(slots=True)
@@ -154,7 +137,8 @@ class RunColumns:
         with self._lock, self._database.read() as session:
             self._refresh(session)
             places = np.searchsorted(self._pks, np.array(pks, np.int64))
-            return [_taken(self.column(session, each), places) for each in fields]
+            view = View(self, session)
+            return [_taken(view.numbers(*each) if each.is_number else view.texts(*each), places) for each in fields]
 
     def __len__(self) -> int:
         return len(self._pks)
@@ -162,7 +146,7 @@ class RunColumns:
     def column(self, session: Session, wanted: Field) -> Numbers | Texts:
         """Return a column of all runs, read if it is not here."""
         if wanted not in self._columns:
-            found = Numbers.empty(len(self)) if _is_number(wanted) else Texts.empty(len(self))
+            found = Numbers.empty(len(self)) if wanted.is_number else Texts.empty(len(self))
             self._fill(found, _rows(session, wanted, None))
             self._columns[wanted] = found
         return self._columns[wanted]
@@ -193,9 +177,7 @@ class RunColumns:
         self._seq, self._redacted = newest, redacted
 
     def _read_again(self, session: Session, touched: Sequence[int]) -> None:
-        runs = sorted(
-            row[0] for some in _pieces(touched) for row in session.all(f"select node from run where node in ({_marks(some)})", *some)
-        )  # noqa: S608  # literals
+        runs = sorted(pk for some in listing.pieces(touched) for (pk,) in _those_that_are_runs(session, some))
         last = self._pks[-1] if len(self) else -1
         new = [pk for pk in runs if pk > last]
         if new:
@@ -204,7 +186,7 @@ class RunColumns:
         for wanted, column in self._columns.items():
             column.grow(len(self))
             column.forget(places)
-            for some in _pieces(runs):
+            for some in listing.pieces(runs):
                 self._fill(column, _rows(session, wanted, some))
 
 
@@ -234,16 +216,55 @@ class View:
         return found
 
 
-def first_places(keys: Sequence[NDArray[Any]], limit: int) -> Places:
-    """Return the places of the first `limit` rows in the order of several keys, the most important first; all ascend."""
+class Order(NamedTuple):
+    """A field that runs are put in order by."""
+
+    field: Field
+    descending: bool = False
+
+
+def ranked(view: View, places: Places, order: Sequence[Order], limit: int) -> Places:
+    """Return the first `limit` of some places in order; numbers before NaN before what is missing, ties by age, the newest first."""
+    keys = [key for each in order for key in _keys(view, places, each)]
+    return places[_first([*keys, -places], limit)]
+
+
+def best_of_each(view: View, places: Places, group: Field, order: Sequence[Order], limit: int) -> Places:
+    """Return the first place in order of each group; runs without the group's field belong to none."""
+    codes = view.texts(*group).codes
+    inside = places[codes[places] >= 0]
+    sorted_places = ranked(view, inside, order, len(inside))
+    _, firsts = np.unique(codes[sorted_places], return_index=True)
+    return sorted_places[np.sort(firsts)][:limit]
+
+
+def _keys(view: View, places: Places, order: Order) -> list[NDArray[Any]]:
+    sign = -1 if order.descending else 1
+    if not order.field.is_number:
+        texts = view.texts(*order.field)
+        ranks = texts.ranks()[places]
+        return [np.where(ranks == len(texts.words), len(texts.words) + 1, sign * ranks)]
+    numbers = view.numbers(*order.field)
+    values, present = numbers.values[places], numbers.present[places]
+    lacks = np.isnan(values)
+    if not lacks.any():
+        return [sign * values]
+    return [np.where(lacks, np.inf, sign * values), lacks.astype(np.int8) + ~present]
+
+
+def _first(keys: Sequence[NDArray[Any]], limit: int) -> Places:
     first = keys[0]
     if limit >= len(first):
         return np.lexsort(tuple(reversed(keys)))
     # Only rows whose first key is among the smallest can be among the first; the rest is not sorted.
-    edge = np.partition(first, limit - 1)[limit - 1] if limit else first[:0]
+    edge = np.partition(first, limit - 1)[limit - 1]
     few = np.flatnonzero(first <= edge)
     order = np.lexsort(tuple(key[few] for key in reversed(keys)))
     return few[order[:limit]]
+
+
+def _those_that_are_runs(session: Session, some: Sequence[int]) -> list[Row]:
+    return session.all(f"select node from run where node in ({listing.marks(some)})", *some)  # noqa: S608  # literals
 
 
 def _taken(column: Numbers | Texts, places: Places) -> Numbers | Texts:
@@ -252,27 +273,15 @@ def _taken(column: Numbers | Texts, places: Places) -> Numbers | Texts:
     return Texts(column.codes[places], column.words)
 
 
-def _is_number(wanted: Field) -> bool:
-    return wanted.kind == "metric" or (wanted.kind == "attribute" and wanted.name in NUMBERS)
-
-
 def _rows(session: Session, wanted: Field, some: Sequence[int] | None) -> list[tuple[int, Any]]:
     values: list[Any] = []
     if wanted.kind == "attribute":
-        sql = f"select r.node, {ATTRIBUTES[wanted.name]} from run r join node n on n.pk = r.node"
+        sql = f"select r.node, {ATTRIBUTES[wanted.name]} from run r join node n on n.pk = r.node"  # noqa: S608  # literals
         where = f" where {ATTRIBUTES[wanted.name]} is not null"
     else:
         sql, where = _LOGGED[wanted.kind], ""
         values.append(wanted.name)
     if some is not None:
-        where += f" {'and' if where or values else 'where'} {_OWNER[wanted.kind]} in ({_marks(some)})"
+        where += f" {'and' if where or values else 'where'} {_OWNER[wanted.kind]} in ({listing.marks(some)})"
         values += some
     return [(row[0], row[1]) for row in session.all(sql + where, *values)]
-
-
-def _pieces(values: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (values[i : i + _FEW] for i in range(0, len(values), _FEW))
-
-
-def _marks(values: Sequence[int]) -> str:
-    return ", ".join("?" * len(values))

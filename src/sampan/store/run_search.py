@@ -12,8 +12,6 @@ from sampan.core.times import Millis
 from sampan.store import listing
 from sampan.store.database import Database, Session
 
-_FEW = 400  # nodes named in one statement
-
 
 class Candidate(NamedTuple):
     """A run as a search sees it."""
@@ -56,8 +54,8 @@ class RunSearch:
         sql = "select n.pk, n.id, r.experiment, r.title, n.state, r.started, r.ended, n.actor from run r join node n on n.pk = r.node"
         found: list[Candidate] = []
         with self._database.read() as session:
-            for some in _pieces(experiments):
-                rows = session.all(f"{sql} where r.experiment in ({_marks(some)})", *some)
+            for some in listing.pieces(experiments):
+                rows = session.all(f"{sql} where r.experiment in ({listing.marks(some)})", *some)
                 found += [Candidate(*row) for row in rows]
         return found
 
@@ -81,7 +79,7 @@ class RunSearch:
         """Return all parameters, metrics and tags of some runs, each in the order of their names."""
         found = {pk: Details({}, [], {}) for pk in pks}
         with self._database.read() as session:
-            for some in _pieces(pks):
+            for some in listing.pieces(pks):
                 self._fill(session, some, found)
         return found
 
@@ -89,18 +87,18 @@ class RunSearch:
         """Return the nodes of some kinds that each of some runs read or made."""
         found: dict[int, list[Neighbor]] = {pk: [] for pk in pks}
         with self._database.read() as session:
-            for some in _pieces(pks):
+            for some in listing.pieces(pks):
                 for here, there in (("dst", "src"), ("src", "dst")):
                     sql = (
                         f"select e.{here}, n.kind, n.id, n.facts from edge e join node n on n.pk = e.{there}"  # noqa: S608  # literals
-                        f" where e.{here} in ({_marks(some)}) and n.kind in ({_marks(kinds)}) order by n.pk"
+                        f" where e.{here} in ({listing.marks(some)}) and n.kind in ({listing.marks(kinds)}) order by n.pk"
                     )
                     for run, kind, node, facts in session.all(sql, *some, *kinds):
                         found[run].append(Neighbor(kind, node, msgspec.json.decode(facts), is_input=here == "dst"))
         return found
 
     def _fill(self, session: Session, some: Sequence[int], found: dict[int, Details]) -> None:
-        marks = _marks(some)
+        marks = listing.marks(some)
         params = f"select p.run, k.name, p.value from run_param p join key k on k.pk = p.key where p.run in ({marks}) order by k.name"  # noqa: S608  # literals
         tags = f"select t.node, k.name, t.value from tag t join key k on k.pk = t.key where t.node in ({marks}) order by k.name"  # noqa: S608  # literals
         metrics = (
@@ -113,11 +111,3 @@ class RunSearch:
             found[run].tags[name] = value
         for run, name, last, step, at, low, high, n in session.all(metrics, *some):
             found[run].metrics.append(MetricSummary(name, listing.number(last), step, at, listing.number(low), listing.number(high), n))
-
-
-def _pieces(values: Sequence[Any]) -> list[Sequence[Any]]:
-    return [values[i : i + _FEW] for i in range(0, len(values), _FEW)]
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))

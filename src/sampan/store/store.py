@@ -22,6 +22,7 @@ from sampan.store.steps import Steps
 
 if TYPE_CHECKING:
     from sampan.store.blobs import LocalBlobs
+    from sampan.store.run_columns import RunColumns
     from sampan.store.segments import Segments
     from sampan.store.tables import Tables
 
@@ -109,6 +110,13 @@ class Store:
         from sampan.store.tables import Tables
 
         return Tables(self.blobs, cache=self.root / "cache" / "tables")
+
+    @cached_property
+    def run_columns(self) -> RunColumns:
+        """What searches ask of the store's runs."""
+        from sampan.store.run_columns import RunColumns
+
+        return RunColumns(self.database)
 
     @cached_property
     def segments(self) -> Segments:

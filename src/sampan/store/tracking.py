@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import le
 from typing import Any
 
@@ -14,7 +14,6 @@ from sampan.store.points import unpack_columns
 
 _RUN_COLUMNS = "r.experiment, r.title, n.state, r.started, r.ended, p.id, r.source, r.host, r.pid"
 _N_NODE_COLUMNS = 11
-_MOMENTS = {"started": "r.started", "seconds": "r.ended - r.started"}
 
 
 class Tracking:
@@ -44,20 +43,13 @@ class Tracking:
         with self._database.read() as session:
             return _runs(session, f"{where} order by r.node desc limit ?", *values, limit)
 
-    def ranked_runs(
-        self, by: str, *, ascending: bool = False, experiment: str = "", state: str = "", parent: NodeId | None = None, limit: int = 100
-    ) -> list[RunRow]:
-        """Return the first runs by a metric's last value, by "started" or by "seconds", of all there are; those without it come last."""
-        if by not in _MOMENTS:
-            self._fold_all()
-        where, values = _conditions(experiment, state, parent, None)
-        value, join = _MOMENTS.get(by, "m.last"), ""
-        if by not in _MOMENTS:
-            join = "left join run_metric m on m.run = r.node and m.key = (select pk from metric_key where name = ?) "
-            values = [by, *values]
-        order = f"order by {value} is null, {value} {'asc' if ascending else 'desc'}, r.node desc limit ?"
+    def runs_numbered(self, pks: Sequence[int]) -> list[RunRow]:
+        """Return runs by their nodes' internal numbers, in that order."""
+        found: dict[int, RunRow] = {}
         with self._database.read() as session:
-            return _runs(session, f"{join}{where} {order}", *values, limit)
+            for some in listing.pieces(pks):
+                found.update({row.node.seq: row for row in _runs(session, f"where r.node in ({listing.marks(some)})", *some)})
+        return [found[pk] for pk in pks if pk in found]
 
     def params(self, run: NodeId) -> dict[str, str]:
         """Return a run's parameters, by name."""

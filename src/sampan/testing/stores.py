@@ -269,9 +269,26 @@ class StoreContract:
             journal.log("auc", value, step=0, at=1)
             journal.close()
 
-        assert [high, low, broken] == [r.node.id for r in store.catalog.ranked_runs("auc", limit=3)]
-        assert [low, high, broken, none] == [r.node.id for r in store.catalog.ranked_runs("auc", ascending=True)]
-        assert [broken, high, none, low] == [r.node.id for r in store.catalog.ranked_runs("unheard of")]
+        store.folding.fold_all()
+
+        assert [high, low, broken] == first_runs(store, "auc", limit=3)
+        assert [low, high, broken, none] == first_runs(store, "auc", descending=False)
+        assert [broken, high, none, low] == first_runs(store, "unheard of")
+
+    def test_columns_of_runs_follow_what_happens_to_them(self, store: Store, ledger: Ledger) -> None:
+        low, high = start(ledger), start(ledger)
+        for run, value in ((low, 0.6), (high, 0.7)):
+            with store.journals.open(run) as journal:
+                journal.log("auc", value, step=0, at=1)
+        store.folding.fold_all()
+        assert [high, low] == first_runs(store, "auc")
+
+        with store.journals.open(low) as journal:
+            journal.log("auc", 0.9, step=1, at=2)
+        newest = start(ledger)
+        store.folding.fold_all()
+
+        assert [low, high, newest] == first_runs(store, "auc")
 
     def test_metric_points_come_back_as_they_were_logged(self, store: Store, ledger: Ledger) -> None:
         run = start(ledger)
@@ -358,6 +375,18 @@ def commit(
     node = new_id()
     ledger.append(VersionCommitted(node=node, kind=kind, name=name, digest=content, inputs=inputs, facts=facts or {}))
     return node
+
+
+def first_runs(store: Store, metric: str, *, descending: bool = True, limit: int = 10) -> list[str]:
+    """Return the ids of the first runs by a metric."""
+    import numpy as np
+
+    from sampan.store.run_columns import Order, ranked
+    from sampan.store.run_fields import Field
+
+    order = [Order(Field("metric", metric), descending)]
+    found = store.run_columns.search(lambda view: np.ones(len(view), np.bool_), lambda view, places: ranked(view, places, order, limit))
+    return [row.node.id for row in store.catalog.runs_numbered(found)]
 
 
 def start(ledger: Ledger, params: dict[str, str] | None = None) -> NodeId:

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-import msgspec
-
 from sampan.core.answers import Answer
 from sampan.core.graph import MetricSummary, NodeId, RunRow
 from sampan.core.refs import nearest
-from sampan.core.times import Millis, iso
+from sampan.core.times import Millis
 from sampan.errors import NotFound, ParameterError, UsageError
 from sampan.workspace.columns import align, count, size_text
 from sampan.workspace.data_answers import Head
-from sampan.workspace.operation import Room, operation
-from sampan.workspace.run_liveness import is_dead
+from sampan.workspace.operation import operation
+from sampan.workspace.run_listing import Listing, RunLine, RunList, run_lines
 from sampan.workspace.training_options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -32,47 +30,6 @@ _DECLARE = (
     "`import sampan as sp`, then mark each function that makes a table with @sp.step, or the one that fits a model with @sp.train(…);"
     " any other program: sampan run program WORDS"
 )
-
-
-class RunLine(msgspec.Struct, frozen=True):
-    """One run as a table shows it."""
-
-    run: str
-    experiment: str
-    title: str
-    state: str
-    started: str
-    seconds: float | None
-    parent: str | None
-    metrics: dict[str, float]
-    params: dict[str, str]
-
-
-class RunList(Answer, frozen=True, kw_only=True):
-    """Runs, newest first or by what was asked. `before`, where there are older ones, continues the list with them."""
-
-    runs: tuple[RunLine, ...]
-    before: int | None = None
-
-    def text(self) -> str:
-        """Lay the runs out as a table."""
-        if not self.runs:
-            return "No runs yet."
-        header = ("run", "experiment", "title", "state", "started", "seconds", "metrics")
-        rows = [
-            (
-                r.run[:12],
-                r.experiment,
-                r.title,
-                r.state,
-                r.started,
-                "" if r.seconds is None else f"{r.seconds:.1f}",
-                ", ".join(f"{k} {v:.4f}" for k, v in r.metrics.items()),
-            )
-            for r in self.runs
-        ]
-        table = align(header, rows, right=("seconds",))
-        return table if self.before is None else f"{table}\n  older: --before {self.before}"
 
 
 class RunShown(Answer, frozen=True, kw_only=True):
@@ -181,7 +138,7 @@ class ScriptRan(Answer, frozen=True, kw_only=True):
         return self.code if self.code >= 0 else 128 - self.code
 
 
-class Runs(Room):
+class Runs(Listing):
     """Runs: carry out a file, list, show, read metrics."""
 
     noun: ClassVar[str] = "run"
@@ -250,46 +207,6 @@ class Runs(Room):
         return "script" if declares(file) else "program"
 
     @operation(reads=True)
-    def list(
-        self,
-        *,
-        experiment: str = "",
-        state: str = "",
-        trials: bool = False,
-        sort: str = "",
-        ascending: bool = False,
-        before: int | None = None,
-        limit: int = 20,
-    ) -> RunList:
-        """List runs, newest first, or the first by a metric.
-
-        Parameters
-        ----------
-        experiment : only those of this model
-        state : running, finished, failed or killed
-        trials : also the single trials of searches
-        sort : by this metric of all runs, by started or by seconds, highest first
-        ascending : lowest first
-        before : go on with older runs, from the number that the list before ended with
-        limit : at most so many
-        """
-        if state not in ("", "running", "finished", "failed", "killed"):
-            raise ParameterError(f"no run is {state!r}", hint="running, finished, failed or killed")
-        if sort and before is not None:
-            raise ParameterError("before goes on with a list by age, not one by a metric", hint="leave out before, or raise limit")
-        if limit < 1:
-            raise ParameterError(f"limit is {limit}", hint="at least 1")
-        parent, more = (None if trials else ""), limit + 1  # one more says whether there are more
-        if sort:
-            rows = self.ws.catalog.ranked_runs(sort, ascending=ascending, experiment=experiment, state=state, parent=parent, limit=limit)
-        else:
-            rows = self.ws.catalog.runs(experiment=experiment, state=state, parent=parent, before=before, limit=more)
-        shown = rows[:limit]
-        older = shown[-1].node.seq if len(rows) > limit else None
-        following = [f"sampan run show {shown[0].node.id[:12]}"] if shown else []
-        return RunList(runs=tuple(self._line(row) for row in shown), before=older, next=tuple(following))
-
-    @operation(reads=True)
     def show(self, run: str) -> RunShown:
         """Show a run: what it read and made, its parameters, its trials.
 
@@ -302,12 +219,13 @@ class Runs(Room):
         inputs = [self.ws.catalog.node(e.src) for e in self.ws.catalog.edges_to(row.node.id)]
         made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(row.node.id)]
         kept = self.ws.catalog.artifacts(row.node.id)
+        lines = run_lines(self.ws, [row, *reversed(trials)])
         return RunShown(
-            run=self._line(row),
+            run=lines[0],
             source=row.source,
             inputs=tuple(f"{n.kind}:{n.ref}" for n in inputs),
             made=tuple(f"{n.kind}:{n.ref}" for n in made if n.kind != "run"),
-            trials=tuple(self._line(each) for each in reversed(trials)),
+            trials=lines[1:],
             artifacts={each.path: each.size for each in kept},
             next=(f"sampan run metrics {row.node.id[:12]}",),
         )
@@ -340,20 +258,6 @@ class Runs(Room):
             if newest:
                 return newest[0]
         return self.ws.catalog.run(node.id)
-
-    def _line(self, row: RunRow) -> RunLine:
-        ended = row.ended
-        return RunLine(
-            run=row.node.id,
-            experiment=row.experiment,
-            title=row.title,
-            state="killed" if is_dead(row, self.ws.store.journals) else row.state,
-            started=iso(row.started),
-            seconds=None if ended is None else (ended - row.started) / 1000,
-            parent=row.parent,
-            metrics={m.key: m.last for m in self.ws.catalog.metrics(row.node.id)},
-            params=self.ws.catalog.params(row.node.id),
-        )
 
     def _declared(self, file: Path) -> Sequence[Step[..., Any]]:
         """Return the steps a file declares; none where it trains a model.
