@@ -180,10 +180,12 @@ def _project(projection: Projection, link: Link) -> None:
 
 def _verified(session: Session) -> Verified:
     noted, sealed = chain.head(session)
-    redacted = chain.redactions(session)
+    redacted, redacted_there = chain.redactions(session), chain.foreign_redactions(session)
     seq, prev = 0, chain.GENESIS
     for link in chain.links(session):
         if fault := _fault(link, seq=seq + 1, prev=prev, redacted=redacted.get(link.seq, "")):
+            return Verified(seq, seq + 1, fault)
+        if link.type == chain.MERGED and link.seq not in redacted and (fault := chain.foreign_fault(link, redacted_there)):
             return Verified(seq, seq + 1, fault)
         seq, prev = link.seq, link.hash
     if seq < noted:

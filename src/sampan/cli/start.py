@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "why": "What each change between two models contributed to the gain",
     "reproduce": "Train a model again from what was kept, and compare",
     "upgrade-check": "Which predictions move when a library changes",
+    "merge": "Take a store copied from elsewhere into this one",
     "gc": "Free stored bytes that nothing needs any more",
     "fsck": "Re-read everything stored and name what is damaged",
     "doctor": "Look at this machine and this project for likely trouble",

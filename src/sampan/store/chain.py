@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,8 @@ from sampan.store.database import Session
 GENESIS = "0" * 64  # `prev` of the first row
 _COLUMNS = "seq, at, actor, type, subject, body, changes, reason, prev, hash"
 _BATCH = 1000
+MERGED: Final = "merged"  # the type of a row that holds a row of another ledger
+_N_ADDED: Final = 2  # changes before those of the row itself: that it is adopted, and when and by whom it was made
 
 
 class Link(NamedTuple):
@@ -36,6 +38,73 @@ class Link(NamedTuple):
     def seal(self) -> str:
         """Compute the hash this row must have: sha256(prev || canonical JSON of the row without its hashes)."""
         return hashlib.sha256(self.prev.encode() + canonical_json(tuple(self[:8]))).hexdigest()
+
+
+_THE_SAME: Final = msgspec.Raw(b"null")
+
+
+class ForeignRow(msgspec.Struct, frozen=True):
+    """A row of another ledger as it stands there, within a row of this one.
+
+    `changes` is null where the row here makes the same ones, after saying where they come from.
+    """
+
+    seq: int
+    at: Millis
+    actor: str
+    type: str
+    subject: str
+    body: msgspec.Raw  # as it was written, since its hash is of the text
+    reason: str
+    prev: str
+    hash: str
+    changes: msgspec.Raw = _THE_SAME
+
+    @classmethod
+    def of(cls, link: Link, made: str) -> ForeignRow:
+        """Keep a row; `made` are the changes that are made of it here."""
+        changes = _THE_SAME if made == link.changes else msgspec.Raw(link.changes)
+        return cls(
+            link.seq, link.at, link.actor, link.type, link.subject, msgspec.Raw(link.body), link.reason, link.prev, link.hash, changes
+        )
+
+    def link(self, made: str) -> Link:
+        """Return the row as it was written; `made` are the changes of the row here."""
+        own = b",".join(bytes(each) for each in msgspec.json.decode(made, type=list[msgspec.Raw])[_N_ADDED:])
+        texts = bytes(self.body).decode(), (b"[" + own + b"]" if self.changes == _THE_SAME else bytes(self.changes)).decode()
+        return Link(self.seq, self.at, self.actor, self.type, self.subject, *texts, self.reason, self.prev, self.hash)
+
+
+class _Holding(msgspec.Struct, frozen=True):
+    """The body of a row that holds another ledger's."""
+
+    origin: str
+    row: ForeignRow
+
+
+def foreign_redactions(session: Session) -> dict[tuple[str, int], str]:
+    """Return what rows of other ledgers that were redacted there must hash to by themselves, by origin and number."""
+    found: dict[tuple[str, int], str] = {}
+    sql = "select body from event where type = ? and body like ? order by seq"
+    for (body,) in session.all(sql, MERGED, f'%"type":"{RowsRedacted.type}"%'):
+        held = msgspec.json.decode(body, type=_Holding)
+        if held.row.type == RowsRedacted.type:
+            found.update({(held.origin, int(seq)): seal for seq, seal in msgspec.json.decode(held.row.body)["seals"].items()})
+    return found
+
+
+def held_row(link: Link) -> ForeignRow:
+    """Return the row of another ledger that a row holds."""
+    return msgspec.json.decode(link.body, type=_Holding).row
+
+
+def foreign_fault(link: Link, redacted: dict[tuple[str, int], str]) -> str:
+    """Say what is wrong with the row of another ledger that a row holds; "" if nothing is."""
+    held = msgspec.json.decode(link.body, type=_Holding)
+    there = held.row.link(link.changes)
+    if there.seal() != redacted.get((held.origin, there.seq), there.hash):
+        return f"row {link.seq} holds row {there.seq} of another ledger, whose content does not give its hash"
+    return ""
 
 
 def head(session: Session) -> tuple[int, str]:

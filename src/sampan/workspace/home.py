@@ -20,6 +20,7 @@ from sampan.workspace.columns import count, size_text
 from sampan.workspace.comparing import Comparing
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
+from sampan.workspace.merging import Merging
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.reproducing import Reproducing
 from sampan.workspace.trees import Branch, draw
@@ -368,7 +369,7 @@ class Upkeep(Room):
         return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
 
 
-class Home(Overview, Comparing, Explaining, Reproducing, Upkeep):
+class Home(Overview, Comparing, Explaining, Reproducing, Merging, Upkeep):
     """The top-level verbs."""
 
 
