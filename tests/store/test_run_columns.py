@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sampan.core.events import ParamsLogged, RunEnded, RunStarted, Tagged, new_id
 from sampan.ledger import Ledger
@@ -81,7 +83,7 @@ def test_runs_are_ordered_by_several_fields_the_newest_first_among_equals(store:
         ledger.append(RunStarted(node=run, experiment="e", title=str(number), started=rng.randrange(4), params=params))
     order = [Order(Field("param", "depth")), Order(Field("attribute", "started"), descending=True)]
 
-    def chosen(view: View) -> np.ndarray:  # type: ignore[type-arg]  # of places
+    def chosen(view: View) -> NDArray[np.bool_]:
         return np.ones(len(view), np.bool_)
 
     rows = sorted(
@@ -89,7 +91,7 @@ def test_runs_are_ordered_by_several_fields_the_newest_first_among_equals(store:
         key=lambda row: (store.catalog.params(row.node.id).get("depth", "~"), -row.started, -row.node.seq),
     )
     for limit in (1, 7, 59, 60, 100):
-        found = store.run_columns.search(chosen, lambda view, places, limit=limit: ranked(view, places, order, limit))
+        found = store.run_columns.search(chosen, partial(ranked, order=order, limit=limit))
         assert [row.node.seq for row in rows[:limit]] == found
 
 
