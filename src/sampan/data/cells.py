@@ -19,15 +19,20 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from sampan.data.cells_case import find_other_case
 from sampan.data.cells_columns import Column, Suspect, read_columns, without_rows
 from sampan.data.cells_dependencies import find_broken_dependencies
 from sampan.data.cells_misplaced import find_misplaced
-from sampan.data.cells_placeholders import find_placeholders
+from sampan.data.cells_missing import find_gaps
+from sampan.data.cells_numbers import find_far_numbers
+from sampan.data.cells_placeholders import find_placeholders, stands_for_missing
 from sampan.data.cells_shapes import find_odd_shapes
 from sampan.data.cells_spelling import find_misspelled
+from sampan.data.cells_strangers import find_strangers
 from sampan.data.cells_units import find_units
+from sampan.data.cells_words import find_misspelled_words
 
-KINDS = ("dependency", "missing", "typo", "spelling", "shape", "encoding", "unit", "placeholder", "misplaced")
+KINDS = ("dependency", "missing", "typo", "spelling", "shape", "encoding", "unit", "outlier", "placeholder", "misplaced")
 _SCHEMA = {
     "row": pl.UInt32,
     "column": pl.String,
@@ -87,9 +92,12 @@ class CellErrors(msgspec.Struct, frozen=True):
 
 def find_cell_errors(frame: pl.DataFrame, *, done: Callable[[str], None] = lambda _: None) -> CellErrors:
     """Find suspicious cells. Nested columns are left out; `done` is told each way of looking that is through."""
-    columns = read_columns(frame)
-    # Values that stand in the wrong column would make true dependencies look broken.
-    suspects = list(find_misplaced(columns))
+    whole = read_columns(frame)
+    # What stands for "missing" tells nothing about other cells; values in the wrong column would make true dependencies look broken.
+    suspects = [one for one in find_placeholders(whole) if len(one.rows)]
+    done("placeholders")
+    columns = [without_rows(_without(column, suspects), stands_for_missing(column)) for column in whole]
+    suspects += find_misplaced(columns)
     judged = find_broken_dependencies([_without(column, suspects) for column in columns])
     suspects += judged.suspects
     done("dependencies")
@@ -97,20 +105,24 @@ def find_cell_errors(frame: pl.DataFrame, *, done: Callable[[str], None] = lambd
         suspects += [one for one in look(columns) if len(one.rows)]
         done(name)
     kept = (_without_confirmed(one, judged.confirmed) for one in suspects)
-    return CellErrors(_one_verdict_a_cell(kept, frame, columns), frame.height, frame.width)
+    return CellErrors(_one_verdict_a_cell(kept, frame, whole), frame.height, frame.width)
 
 
 _LOOKS: tuple[tuple[str, Callable[[Sequence[Column]], Iterable[Suspect]]], ...] = (
     ("spelling", find_misspelled),
+    ("words", find_misspelled_words),
+    ("case", find_other_case),
     ("shapes", find_odd_shapes),
+    ("strangers", find_strangers),
     ("units", find_units),
-    ("placeholders", find_placeholders),
+    ("numbers", find_far_numbers),
+    ("gaps", find_gaps),
 )
-N_LOOKS = 1 + len(_LOOKS)
+N_LOOKS = 2 + len(_LOOKS)
 
 
 def _without(column: Column, suspects: Sequence[Suspect]) -> Column:
-    rows = [one.rows for one in suspects if one.column == column.name and one.kind == "misplaced"]
+    rows = [one.rows for one in suspects if one.column == column.name and one.kind in ("misplaced", "placeholder")]
     return without_rows(column, np.concatenate(rows)) if rows else column
 
 
@@ -129,10 +141,10 @@ def _one_verdict_a_cell(suspects: Iterable[Suspect], frame: pl.DataFrame, column
     known = pl.col("repair").is_not_null() | pl.col("clears")
     places = pl.col("column").replace_strict(place, return_dtype=pl.UInt32)
     every = pl.concat(parts).with_columns(places.alias("place"), known.alias("known"))
-    # A finding that knows a repair goes before one that does not, then the surer one.
-    best = every.sort("place", "row", "known", "confidence", descending=[False, False, True, True]).unique(
-        ["row", "place"], keep="first", maintain_order=True
-    )
+    # Damaged text goes first: another repair of it would keep the damage. Then a finding that knows a repair, then the surer one.
+    every = every.with_columns((pl.col("kind") == "encoding").alias("damaged"))
+    ranked = every.sort("place", "row", "damaged", "known", "confidence", descending=[False, False, True, True, True])
+    best = ranked.unique(["row", "place"], keep="first", maintain_order=True)
     by_name = {column.name: column for column in columns}
     values = [part.with_columns(by_name[part["column"][0]].texts(part["row"]).alias("value")) for part in best.partition_by("place")]
     return pl.concat(values).sort("row", "place").select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())

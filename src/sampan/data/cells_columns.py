@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +15,9 @@ import polars as pl
 Codes = np.ndarray[Any, np.dtype[np.int64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 MISSING = -1
+# Between digits a point or a dash counts, as a dash before a number does; signs (< > = + # % & / ...) do anywhere.
+_PUNCTUATION = re.compile(r"""[\s_'"`’‘“”()\[\]{}:;!?,]|\.(?!\d)|(?<!\d)\.(?=[^\d]|$)|-(?!\d)|(?<=[^\W\d])-""")
+_NUMBER = r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +109,35 @@ def without_rows(column: Column, rows: Rows) -> Column:
     codes = column.codes.copy()
     codes[rows] = MISSING
     return Column(column.name, column.values, codes)
+
+
+def numbers_of(column: Column, *, at_least: float) -> Column | None:
+    """Read a column of texts as numbers, what is none as missing; None if too few rows hold a number or all are codes (007).
+
+    `at_least` is the share of the rows with a value.
+    """
+    plain = column.values.str.contains(_NUMBER).to_numpy()
+    if not len(plain) or column.counts[plain].sum() < at_least * column.n_present:
+        return None
+    if column.values.filter(pl.Series(plain)).str.contains(r"^\s*[-+]?0\d").any():
+        return None
+    numbers = column.values.str.strip_chars().cast(pl.Float64, strict=False)
+    numbers = numbers.set(pl.Series(~plain), None)
+    codes = (numbers.rank("dense").cast(pl.Int64) - 1).fill_null(MISSING).to_numpy()
+    of_rows = np.where(column.codes >= 0, codes[np.maximum(column.codes, 0)], MISSING)
+    return Column(column.name, numbers.drop_nulls().unique().sort(), of_rows)
+
+
+def folded(word: str) -> str:
+    """Write a word without case, accents, blanks and punctuation; numbers stay, and so do signs that change the meaning.
+
+    >>> folded("St. Paul"), folded("Đà Nẵng"), folded("<=50K"), folded("1.5"), folded("C++")
+    ('stpaul', 'danang', '<=50k', '1.5', 'c++')
+    """
+    plain = unicodedata.normalize("NFKD", word.casefold()).replace("đ", "d")
+    kept = "".join(ch for ch in plain if not unicodedata.combining(ch))
+    is_number = any(ch.isdigit() for ch in kept) and not any(ch.isalpha() for ch in kept)
+    return kept if is_number else _PUNCTUATION.sub("", kept)
 
 
 def _with_missing(values: pl.Series) -> pl.Series:

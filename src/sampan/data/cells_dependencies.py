@@ -224,14 +224,22 @@ def _judge(column: Column, votes: Sequence[_Vote], columns: Sequence[Column], ju
 
 
 def _is_near(column: Column, repair: Codes) -> Flags:
-    """Say in which rows the repair is spelled nearly like the value: as long, half of the letters the same, no digit for a digit."""
+    """Say in which rows the repair is spelled nearly like the value."""
     near = {
-        (one, other): len(a) == len(b) and 2 * sum(x != y for x, y in zip(a, b, strict=True)) <= len(a) and not _swaps_digits(a, b)
+        (one, other): _are_near(column.words[one], column.words[other])
         for one, other in set(zip(column.codes.tolist(), repair.tolist(), strict=True))
         if one >= 0 and other >= 0
-        for a, b in [(column.words[one], column.words[other])]
     }
     return np.array([near.get(pair, False) for pair in zip(column.codes.tolist(), repair.tolist(), strict=True)], dtype=bool)
+
+
+def _are_near(a: str, b: str) -> bool:
+    """Say whether two values are one slip apart: half of the letters replaced, one too many or missing, or two exchanged; digits never."""
+    if len(a) == len(b):
+        return (2 * sum(x != y for x, y in zip(a, b, strict=True)) <= len(a) or sorted(a) == sorted(b)) and not _swaps_digits(a, b)
+    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+    lost = (longer[:i] + longer[i + 1 :] for i, letter in enumerate(longer) if not letter.isdigit())
+    return len(longer) == len(shorter) + 1 and shorter in lost
 
 
 def _swaps_digits(a: str, b: str) -> bool:
@@ -244,7 +252,7 @@ def _is_systematic(wrong: Flags, column: Column, columns: Sequence[Column]) -> F
     if not wrong.any():
         return explained
     for other in columns:
-        if other is column or other.dtype.is_float() or len(other.values) > other.n_present / 2:
+        if other is column or other.dtype.is_float() or not 0 < len(other.values) <= other.n_present / 2:
             continue
         here = np.where(other.codes >= 0, other.codes, 0)
         n_wrong = np.bincount(here, weights=wrong & (other.codes >= 0), minlength=len(other.values))

@@ -12,7 +12,13 @@ import polars as pl
 from sampan.data.cells_columns import Column, Suspect
 
 # Words that mean "missing" wherever they stand, and those that only do so among numbers and dates.
-_ALWAYS = frozenset({"n/a", "#n/a", "n.a.", "n.a", "<na>", "null", "(null)", "nan", "#null!", "#value!", "#div/0!", "?", "???", "\\n"})
+_ALWAYS = frozenset(
+    {"n/a", "#n/a", "n.a.", "n.a", "<na>", "null", "(null)", "nan", "#null!", "#value!", "#div/0!", "#ref!", "?", "???", "\\n"}
+)
+# Words that some tables write for "missing" on purpose: nothing is learned from them, and nothing is said against them.
+_ON_PURPOSE = frozenset(
+    {"empty", "(empty)", "(blank)", "{null}", "[null]", "missing", "unknown", "not available", "not applicable", "none"}
+)
 _AMONG_NUMBERS = frozenset({"na", "none", "nil", "-", "--", "---", ".", "..", "unknown", "unk", "missing", "tbd", "tba"})
 _MOST_WORDS = 3
 _NUMBERS = 0.95  # of the other values are numbers or dates
@@ -40,6 +46,14 @@ def find_placeholders(columns: Sequence[Column]) -> Iterator[Suspect]:
             continue
         for code in codes:
             yield Suspect(column=column.name, kind="placeholder", rows=column.rows_of([code]), reason=reason, confidence=0.9, clears=True)
+
+
+def stands_for_missing(column: Column) -> np.ndarray:
+    """Return the rows whose text says on purpose that nothing is known."""
+    if not column.is_text or not len(column.values):
+        return np.empty(0, dtype=np.int64)
+    folded = column.values.str.strip_chars().str.to_lowercase()
+    return column.rows_of(folded.is_in(list(_ON_PURPOSE)).arg_true().to_list())
 
 
 def _words(column: Column) -> list[int]:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import numpy as np
 
-from sampan.data.cells_columns import Column, Suspect
+from sampan.data.cells_columns import Column, Suspect, numbers_of
 
 _REGULAR = 0.9  # of the rows have a main shape
 _MAIN = 0.05  # of the rows make a shape a main one
@@ -22,8 +22,13 @@ _ODD = 0.02  # of the rows at most have an odd one
 _MOST_MAIN = 4
 _MIN_ROWS = 50
 _MOST_VALUES = 50_000
+_FEW, _RECURS = 20, 5  # of so few values, one that comes back is a category whatever its shape
 _SAME_LENGTH = 0.95
-_PLAIN = re.compile(r"^[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$")
+_CODE = re.compile(r"9{5,}")
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_MADE_DATE = rf"^(?:\d{{1,2}}-{_MONTH}|{_MONTH}-\d{{1,2}})$"
+_MADE = 0.05  # of the rows at most
+_LONE_MARK = "[\u0300-\u036f]"  # an accent that makes no letter with what stands before it
 _DAMAGE = re.compile("\ufffd|Ã[\u0080-\u00bf]|Â[\u0080-\u00bf]|â€|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u0080-\u009f]")
 
 
@@ -33,6 +38,7 @@ def find_odd_shapes(columns: Sequence[Column]) -> Iterator[Suspect]:
         if not column.is_text or not len(column.values):
             continue
         yield from _damaged(column)
+        yield from _made_dates(column)
         if column.n_present >= _MIN_ROWS and len(column.values) <= _MOST_VALUES:
             odd = _odd_values(column)
             if odd:
@@ -61,14 +67,17 @@ def _main_shapes(column: Column, *, exact: bool) -> list[str]:
 
 
 def _odd_values(column: Column) -> list[int]:
-    for exact in (True, False):
+    # Numbers are as long as they are; only whole ones of five digits and more may be codes.
+    are_numbers = numbers_of(column, at_least=_REGULAR) is not None
+    for exact in (True,) if are_numbers else (True, False):
         codes_of: dict[str, list[int]] = defaultdict(list)
         for code, word in enumerate(column.words):
             codes_of[shape_of(word, exact=exact)].append(code)
         rows = {shape: int(column.counts[codes].sum()) for shape, codes in codes_of.items()}
         main = _main_shapes(column, exact=exact)
         share = sum(rows[shape] for shape in main) / column.n_present
-        if exact and rows[max(rows, key=lambda shape: rows[shape])] < _SAME_LENGTH * column.n_present:
+        most = max(rows, key=lambda shape: rows[shape])
+        if exact and (rows[most] < _SAME_LENGTH * column.n_present or (are_numbers and not _CODE.fullmatch(most))):
             continue
         if main and share >= _REGULAR and any("9" in shape for shape in main):
             return [
@@ -76,8 +85,9 @@ def _odd_values(column: Column) -> list[int]:
                 for shape, codes in codes_of.items()
                 if shape not in main and rows[shape] <= max(1, _ODD * column.n_present)
                 for code in codes
+                if not (len(column.values) <= _FEW and column.counts[code] >= _RECURS)
             ]
-    return _digits_in_words(column)
+    return [] if are_numbers else _digits_in_words(column)
 
 
 def _digits_in_words(column: Column) -> list[int]:
@@ -87,7 +97,8 @@ def _digits_in_words(column: Column) -> list[int]:
 
 
 def _damaged(column: Column) -> Iterator[Suspect]:
-    for code in column.codes_matching(_DAMAGE.pattern):
+    composed = column.values.str.normalize("NFC").str.contains(_LONE_MARK)
+    for code in sorted({*column.codes_matching(_DAMAGE.pattern), *composed.arg_true().to_list()}):
         yield Suspect(
             column=column.name,
             kind="encoding",
@@ -96,6 +107,14 @@ def _damaged(column: Column) -> Iterator[Suspect]:
             reason="the text was decoded wrongly",
             confidence=0.95,
         )
+
+
+def _made_dates(column: Column) -> Iterator[Suspect]:
+    """Find the few cells of which a spreadsheet made a date: 9-Mar or Mar-09 among codes and page numbers."""
+    made, months = column.codes_matching(_MADE_DATE), column.codes_matching(rf"\b{_MONTH}")
+    if 0 < int(column.counts[made].sum()) <= _MADE * column.n_present and len(months) <= 2 * _MADE * len(column.values):
+        reason = "it looks as if a spreadsheet made a date of it"
+        yield Suspect(column=column.name, kind="shape", rows=column.rows_of(made), reason=reason, confidence=0.8)
 
 
 def _decoded_anew(word: str) -> str | None:

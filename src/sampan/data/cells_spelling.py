@@ -8,13 +8,13 @@ so. A rare value made of letter pairs that are common in its column is taken for
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sampan.data.cells_columns import Column, Suspect
+from sampan.data.cells_columns import Column, Suspect, folded
+from sampan.data.cells_words import is_slip
 
 _RATIO = 5  # how many times as frequent the right value must be
 _SPELLED = 2  # the same for a spelling, which is one value either way
@@ -50,19 +50,12 @@ def _suspects(column: Column, found: dict[int, int], kind: str, reason: str, con
 def _spellings(column: Column) -> Iterator[tuple[int, int]]:
     alike: dict[str, list[int]] = defaultdict(list)
     for code, word in enumerate(column.words):
-        alike[_folded(word)].append(code)
+        alike[folded(word)].append(code)
     for codes in alike.values():
         if len(codes) < 2:
             continue
         right = max(codes, key=lambda code: (int(column.counts[code]), -code))
         yield from ((code, right) for code in codes if column.counts[code] * _SPELLED <= column.counts[right])
-
-
-def _folded(word: str) -> str:
-    """Write a word without case, accents and punctuation between letters; signs and the points of numbers stay."""
-    plain = unicodedata.normalize("NFKD", word.casefold())
-    kept = "".join(ch for ch in plain if not unicodedata.combining(ch)).replace("đ", "d")
-    return kept if any(ch.isdigit() for ch in kept) and not any(ch.isalpha() for ch in kept) else "".join(ch for ch in kept if ch.isalnum())
 
 
 def _typos(column: Column) -> dict[int, int]:
@@ -195,8 +188,17 @@ def _pairs_of(word: str) -> set[str]:
 
 
 def _is_plausible(column: Column, wrong: int, right: int, pairs: Counter[str]) -> bool:
-    """Say whether the rare value looks like a word of its own: all it has beyond the frequent one is common in the column."""
+    """Say whether the rare value looks like one of its own: all it has beyond the frequent one is common in the column."""
     if column.counts[right] >= _VERY_RARE * column.counts[wrong]:
+        return False
+    if _shares_words(column.words[wrong], column.words[right]):
         return False
     new = _pairs_of(column.words[wrong]) - _pairs_of(column.words[right])
     return all(pairs[pair] >= _COMMON_PAIR for pair in new)
+
+
+def _shares_words(wrong: str, right: str) -> bool:
+    """Say whether two values of several words are a slip apart in one of them only: "Grand apids" is no other place than "Grand Rapids"."""
+    one, other = wrong.casefold().split(), right.casefold().split()
+    differ = [(a, b) for a, b in zip(one, other, strict=False) if a != b]
+    return len(one) == len(other) > 1 and len(differ) == 1 and is_slip(*differ[0])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sampan.data.cells import CellErrors
 
 FINDING = "cells"  # the kind of a recorded finding
-_LOOKING = 1  # raise when the same table would be judged otherwise
+_LOOKING = 2  # raise when the same table would be judged otherwise
 _SHOWN_CELLS = 20
 _MOST_CELLS = 100_000  # one answer may list
 _SURE = 0.7
