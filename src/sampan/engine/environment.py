@@ -50,6 +50,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str
     cpu_features: tuple[str, ...]
     threads: dict[str, str]
+    gpus: tuple[str, ...] = ()
     git_commit: str
     git_diff: str  # tracked changes, then the names of new files
     git_diff_cut: bool  # the changes were longer than is kept
@@ -71,6 +72,8 @@ def capture(folder: Path | None = None) -> Environment:
         "cpu_features": features,
         "threads": _threads(),
     }
+    if gpus := _gpus():
+        comparable["gpus"] = gpus
     commit, diff, is_cut = _git(folder or Path.cwd())
     return msgspec.convert(
         {
@@ -105,6 +108,8 @@ def differences(a: Environment, b: Environment) -> list[str]:
         found.append(f"the processor lacks {', '.join(sorted(lost))}")
     if new:
         found.append(f"the processor has {', '.join(sorted(new))} besides")
+    if a.gpus != b.gpus:
+        found.append(f"GPU {', '.join(a.gpus) or 'none'} → {', '.join(b.gpus) or 'none'}")
     if a.git_commit != b.git_commit:
         found.append(f"commit {a.git_commit[:12] or 'none'} → {b.git_commit[:12] or 'none'}")
     if a.git_diff != b.git_diff:
@@ -128,6 +133,16 @@ def _processor() -> tuple[str, tuple[str, ...]]:
         return platform.processor(), ()
     features = found.get("flags") or found.get("Features") or ""
     return found.get("model name") or found.get("CPU part") or platform.processor(), tuple(sorted(features.split()))
+
+
+def _gpus() -> tuple[str, ...]:
+    """Read the names of NVIDIA's GPUs from the driver; asking its tool would take a second."""
+    try:
+        files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        lines = [line for file in files for line in file.read_text().splitlines() if line.startswith("Model:")]
+    except OSError:
+        return ()
+    return tuple(line.partition(":")[2].strip() for line in lines)
 
 
 def _distribution() -> str:

@@ -363,10 +363,24 @@ class Upkeep(Room):
         return Checked(clean=not faults, faults=faults, next=("sampan audit verify", "sampan log") if faults else ())
 
     @operation(reads=True, local=True)
-    def doctor(self) -> Diagnosis:
-        """Look at this machine and this project for likely trouble."""
+    def doctor(self, model: str = "") -> Diagnosis:
+        """Look at this machine and this project for likely trouble; or say whether this machine matches what a model was built on.
+
+        Parameters
+        ----------
+        model : such as flights-late@champion
+        """
+        if model:
+            return self._diagnose(model)
         found = tuple(examine(self.ws))
         return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
+
+    def _diagnose(self, model: str) -> Diagnosis:
+        from sampan.workspace.model_diagnosis import examine_model
+        from sampan.workspace.replaying import model_node
+
+        node = model_node(self.ws, model)
+        return Diagnosis(findings=tuple(examine_model(self.ws, node)), next=(f"sampan reproduce {shlex.quote(node.ref)}",))
 
 
 class Home(Overview, Comparing, Explaining, Reproducing, Merging, Upkeep):
