@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from sampan.store import listing
 from sampan.store.database import Database, Row, Session
 from sampan.store.run_fields import ATTRIBUTES, Field, Kind
+from sampan.store.run_search import Logged, RunSearch
 from sampan.store.touching import newest_touch, touched_since
 
 Bools = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
 _FEW: Final = 400  # touched runs are always read alone
+_MOST_LOGGED: Final = 10_000  # runs whose logged values are kept
 _MOST_SHARE: Final = 5  # of touched runs: above a fifth, reading everything anew is faster
 _LOGGED: Final[dict[str, str]] = {
     "metric": "select m.run, m.last from run_metric m where m.key = (select pk from metric_key where name = ?)",
@@ -118,6 +120,7 @@ class RunColumns:
     def _forget_all(self) -> None:
         self._pks: NDArray[np.int64] = np.empty(0, np.int64)
         self._columns: dict[Field, Numbers | Texts] = {}
+        self._logged: dict[int, Logged] = {}
         self._seq = -1
         self._redacted = 0
 
@@ -139,6 +142,18 @@ class RunColumns:
             places = np.searchsorted(self._pks, np.array(pks, np.int64))
             view = View(self, session)
             return [_taken(view.numbers(*each) if each.is_number else view.texts(*each), places) for each in fields]
+
+    def logged(self, pks: Sequence[int]) -> list[Logged]:
+        """Return what a table shows of what was logged to some runs, in their order; what was shown lately is not read again."""
+        with self._lock:
+            with self._database.read() as session:
+                self._refresh(session)
+            missing = [pk for pk in pks if pk not in self._logged]
+            if len(self._logged) + len(missing) > _MOST_LOGGED:
+                self._logged.clear()
+                missing = list(pks)
+            self._logged.update(RunSearch(self._database).logged(missing))
+            return [Logged(dict(self._logged[pk].metrics), dict(self._logged[pk].params)) for pk in pks]
 
     def __len__(self) -> int:
         return len(self._pks)
@@ -178,6 +193,8 @@ class RunColumns:
 
     def _read_again(self, session: Session, touched: Sequence[int]) -> None:
         runs = sorted(pk for some in listing.pieces(touched) for (pk,) in _those_that_are_runs(session, some))
+        for pk in runs:
+            self._logged.pop(pk, None)
         last = self._pks[-1] if len(self) else -1
         new = [pk for pk in runs if pk > last]
         if new:

@@ -10,7 +10,9 @@ import msgspec
 from sampan.core.graph import MetricSummary
 from sampan.core.times import Millis
 from sampan.store import listing
-from sampan.store.database import Database, Session
+from sampan.store.database import Database, Row, Session
+
+_NAN = float("nan")
 
 
 class Candidate(NamedTuple):
@@ -32,6 +34,13 @@ class Details(NamedTuple):
     params: dict[str, str]
     metrics: list[MetricSummary]
     tags: dict[str, str]
+
+
+class Logged(NamedTuple):
+    """What a table of runs shows of what was logged to one."""
+
+    metrics: dict[str, float]
+    params: dict[str, str]
 
 
 class Neighbor(NamedTuple):
@@ -83,6 +92,19 @@ class RunSearch:
                 self._fill(session, some, found)
         return found
 
+    def logged(self, pks: Sequence[int]) -> dict[int, Logged]:
+        """Return what some runs' metrics ended at, and their parameters, each in the order of their names."""
+        found: dict[int, Logged] = {pk: Logged({}, {}) for pk in pks}
+        with self._database.read() as session:
+            for some in listing.pieces(pks):
+                marks = listing.marks(some)
+                # Without a join, a sort or what is not shown: this is most of what a search costs.
+                metrics = session.all(f"select m.run, m.key, m.last from run_metric m where m.run in ({marks})", *some)  # noqa: S608  # literals
+                params = session.all(f"select p.run, p.key, p.value from run_param p where p.run in ({marks})", *some)  # noqa: S608  # literals
+                _sort_in(found, 0, metrics, _names(session, "metric_key"))
+                _sort_in(found, 1, params, _names(session, "key"))
+        return found
+
     def neighbors(self, pks: Sequence[int], kinds: Sequence[str]) -> dict[int, list[Neighbor]]:
         """Return the nodes of some kinds that each of some runs read or made."""
         found: dict[int, list[Neighbor]] = {pk: [] for pk in pks}
@@ -111,3 +133,18 @@ class RunSearch:
             found[run].tags[name] = value
         for run, name, last, step, at, low, high, n in session.all(metrics, *some):
             found[run].metrics.append(MetricSummary(name, listing.number(last), step, at, listing.number(low), listing.number(high), n))
+
+
+def _names(session: Session, table: str) -> dict[int, str]:
+    return dict(session.all(f"select pk, name from {table}"))  # noqa: S608  # literals
+
+
+def _sort_in(found: dict[int, Logged], place: int, rows: list[Row], names: dict[int, str]) -> None:
+    """Put rows of (run, key, value) where they belong, by the order of the names; a null stands for NaN."""
+    by_run: dict[int, list[tuple[str, Any]]] = {}
+    for run, key, value in rows:
+        by_run.setdefault(run, []).append((names[key], _NAN if value is None else value))
+    for run, values in by_run.items():
+        values.sort()
+        target: dict[str, Any] = found[run][place]
+        target.update(values)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sampan.store.run_columns import View
+    from sampan.store.run_search import Logged
     from sampan.workspace.workspace import Workspace
 
     Places = NDArray[np.intp]
@@ -235,11 +236,8 @@ def _following(runs: Sequence[str]) -> tuple[str, ...]:
 
 def run_lines(ws: Workspace, rows: Sequence[RunRow]) -> tuple[RunLine, ...]:
     """Return runs as a table shows them, with what was logged to them up to now."""
-    from sampan.store.run_search import RunSearch
-
     for run in ws.store.journals.runs() & {row.node.id for row in rows}:
         ws.store.folding.fold(run)
-    details = RunSearch(ws.store.database).details([row.node.seq for row in rows])
     return tuple(
         RunLine(
             run=row.node.id,
@@ -249,11 +247,21 @@ def run_lines(ws: Workspace, rows: Sequence[RunRow]) -> tuple[RunLine, ...]:
             started=iso(row.started),
             seconds=None if row.ended is None else (row.ended - row.started) / 1000,
             parent=row.parent,
-            metrics={each.key: each.last for each in details[row.node.seq].metrics},
-            params=details[row.node.seq].params,
+            metrics=found.metrics,
+            params=found.params,
         )
-        for row in rows
+        for row, found in zip(rows, _logged(ws, [row.node.seq for row in rows]), strict=True)
     )
+
+
+def _logged(ws: Workspace, pks: list[int]) -> Sequence[Logged]:
+    """Return what was logged to some runs: from memory in a process that has searched before, else straight from the rows."""
+    from sampan.store.run_search import RunSearch
+
+    if "run_columns" in vars(ws.store):
+        return ws.store.run_columns.logged(pks)
+    found = RunSearch(ws.store.database).logged(pks)
+    return [found[pk] for pk in pks]
 
 
 def _plain(column: Any) -> list[Any]:
