@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,24 +19,18 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.ports import Stage
+    from sampan.table.spool import Spool
 
 _FETCHED = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The rows of a query, and which of its columns have no type of their own."""
-
-    frame: pl.DataFrame
-    mixed: tuple[str, ...] = ()  # the columns that hold values of several types, read as text
-
-
-def read_query(address: str, query: str, stage: Stage | None = None) -> Answer:
-    """Ask a database. Values keep the database's types; columns in which types are mixed are read as text.
+def read_query(address: str, query: str, spool: Spool, stage: Stage | None = None) -> tuple[str, ...]:
+    """Ask a database; return which columns hold values of several types, and are text for that. The other keep the database's types.
 
     Parameters
     ----------
     address : sqlite:///path or postgresql://user@host/name
+    spool : takes the rows, fetched some at a time
 
     Raises
     ------
@@ -46,17 +39,21 @@ def read_query(address: str, query: str, stage: Stage | None = None) -> Answer:
     ParameterError : it does not understand the query, or the query would write.
     DataFormatError : the query answers no columns, or a name twice.
     """
+    import polars as pl
+
     rows = _from_sqlite(address, query) if address.startswith("sqlite:") else _from_postgres(address, query)
     names = next(rows)
     _check_names(names)
-    pieces: list[list[pl.Series]] = []
+    spool.add(pl.DataFrame(schema=dict.fromkeys(names, pl.Null)))
     mixed: set[str] = set()
     for batch in rows:
-        pieces.append([_series(name, values) for name, values in zip(names, zip(*batch, strict=True), strict=True)])
-        mixed.update(name for name, values in zip(names, zip(*batch, strict=True), strict=True) if _is_mixed(values))
+        columns = list(zip(names, zip(*batch, strict=True), strict=True))
+        spool.add(pl.DataFrame([_series(name, values) for name, values in columns]))
+        mixed.update(name for name, values in columns if _is_mixed(values))
         if stage is not None:
             stage.advance(len(batch))
-    return _joined(names, pieces, mixed)
+    mixed.update(name for name in names if len(spool.kinds(name)) > 1 and spool.schema[name] == pl.String)
+    return tuple(sorted(mixed))
 
 
 def _from_sqlite(address: str, query: str) -> Iterator[Any]:
@@ -137,21 +134,3 @@ def _in_utc(values: pl.Series) -> pl.Series:
 def _is_mixed(values: Sequence[Any]) -> bool:
     kinds = {type(value) for value in values if value is not None}
     return len(kinds) > 1 and not kinds <= {int, float, Decimal}
-
-
-def _joined(names: Sequence[str], pieces: list[list[pl.Series]], mixed: set[str]) -> Answer:
-    """Join the batches; a column whose batches are of several types is text."""
-    import polars as pl
-
-    columns = []
-    for place, name in enumerate(names):
-        parts = [piece[place] for piece in pieces]
-        kinds = {part.dtype for part in parts if part.dtype != pl.Null}
-        if kinds == {pl.Int64(), pl.Float64()}:
-            kinds = {pl.Float64()}
-        elif len(kinds) > 1:
-            mixed.add(name)
-            kinds = {pl.String()}
-        dtype = kinds.pop() if kinds else pl.String()
-        columns.append(pl.concat([part.cast(dtype) for part in parts]) if parts else pl.Series(name, [], dtype=pl.String))
-    return Answer(pl.DataFrame([column.alias(name) for name, column in zip(names, columns, strict=True)]), tuple(sorted(mixed)))

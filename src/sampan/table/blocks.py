@@ -119,6 +119,20 @@ def cut_records(blocks: Iterator[bytes]) -> Iterator[Block]:
         yield Block(carried, is_last=True)
 
 
+def cut_lines(blocks: Iterator[bytes]) -> Iterator[Block]:
+    """Cut text where a line ends, for formats whose records are lines whatever quotes they hold."""
+    carried = b""
+    for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield Block(b"".join((carried, memoryview(block)[:end])) if carried or end < len(block) else block)
+            carried = block[end:]
+        else:
+            carried += block
+    if carried:
+        yield Block(carried, is_last=True)
+
+
 def ahead(items: Iterator[Item], *, depth: int = 1) -> Iterator[Item]:
     """Compute the next items in a thread of their own while the caller uses the last one."""
     queue: Queue[tuple[str, Any]] = Queue(maxsize=depth)
@@ -179,7 +193,7 @@ def _unpacked(raw: IO[bytes], magic: bytes, path: Path, stack: ExitStack) -> tup
 
 def _whole_lines(stream: IO[bytes], size: int) -> int:
     """Return how much of a plain file to read so that a block ends where a line does: whoever cuts records then has nothing to copy."""
-    if not isinstance(stream, io.BufferedReader):
+    if not isinstance(stream, io.BufferedReader) or size <= _TAIL_BYTES:
         return size
     tail = os.pread(stream.fileno(), _TAIL_BYTES, stream.tell() + size - _TAIL_BYTES)
     end = tail.rfind(b"\n") + 1

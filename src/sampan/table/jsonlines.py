@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import polars as pl
 
 from sampan.errors import DataFormatError
-from sampan.table.csv import Parsed
-from sampan.table.types import find_type
+from sampan.table.blocks import Block
+from sampan.table.csv import NotUtf8, Parsed, gather
+from sampan.table.encodings import check_utf8
+from sampan.table.spool import Spool
+from sampan.table.types import ColumnForm, convert, find_form, form_note
 
 _DECODER = msgspec.json.Decoder()
+_WORDS: dict[type, str] = {list: "arrays", dict: "objects", str: "text", bool: "truth values"}
 
 
 def read_json_lines(text: bytes, *, source: str) -> Parsed:
@@ -21,26 +27,131 @@ def read_json_lines(text: bytes, *, source: str) -> Parsed:
     ------
     DataFormatError : empty, or a line is not one JSON object; names the line.
     """
-    columns: dict[str, list[Any]] = {}
-    n_rows = 0
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        row = _decode_line(line, number, source=source)
-        for name in [name for name in row if name not in columns]:
-            columns[name] = [None] * n_rows
-        for name, values in columns.items():
-            values.append(row.get(name))
-        n_rows += 1
-    if not n_rows:
-        raise DataFormatError(f"{source} is empty", source=source, hint="write one JSON object a line")
-    series, notes = [], []
-    for name, values in columns.items():
-        column, note = _column(name, values)
-        series.append(column)
-        if note:
-            notes.append(f"column {name!r} {note}")
-    return Parsed(frame=pl.DataFrame(series), notes=tuple(notes))
+    with JsonLines(source) as lines:
+        lines.read(iter([Block(text)]))
+        return Parsed(frame=gather(lines.schema, lines.frames()), notes=lines.notes())
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of a column so far."""
+
+    kinds: set[type] = field(default_factory=set)
+    times: ColumnForm | None = None  # how its times are written, while all its values are times
+    is_text: bool = False  # some text is no time
+
+
+class JsonLines:
+    """A file of JSON lines, read block by block; its types are known at the end."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.spool = Spool()
+        self._seen: dict[str, _Seen] = {}
+
+    def __enter__(self) -> JsonLines:
+        self.spool.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.spool.__exit__(*error)
+
+    def read(self, blocks: Iterator[Block]) -> None:
+        """Read all blocks. Raises DataFormatError as `read_json_lines`."""
+        line, n_rows = 1, 0
+        for block in blocks:
+            rows = self._rows(block.text, line)
+            line += block.text.count(b"\n")
+            n_rows += len(rows)
+            if rows:
+                self.spool.add(self._frame(rows))
+        if not n_rows:
+            hint = 'write one JSON object a line, such as {"id": 1, "at": "2013-01-01T06:00:00Z"}'
+            raise DataFormatError(f"{self.source} is empty", source=self.source, hint=hint)
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The columns with their types."""
+        kinds = {name: self._times(name) for name in self._seen}
+        return pl.Schema({name: form.dtype if (form := kinds[name]) else dtype for name, dtype in self.spool.schema.items()})
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Iterate over the rows, times read."""
+        forms = {name: form for name in self._seen if (form := self._times(name)) is not None}
+        for frame in self.spool.frames():
+            yield frame.with_columns(convert(frame[name], form) for name, form in forms.items())
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column of text whole."""
+        return self.spool.column(name)
+
+    def notes(self) -> tuple[str, ...]:
+        """Say of mixed columns that they are text, and of times how they are read."""
+        said = []
+        for name, seen in self._seen.items():
+            if (form := self._times(name)) is not None:
+                said += [f"column {name!r} {note}" for note in [form_note(form)] if note]
+            elif seen.kinds - {str} and self.spool.schema[name] == pl.String:
+                words = " and ".join(sorted({_WORDS.get(kind, "numbers") for kind in seen.kinds}))
+                said.append(f"column {name!r} stays text: it holds {words}")
+        return tuple(said)
+
+    def _rows(self, text: bytes, first_line: int) -> list[dict[str, Any]]:
+        lines = text.split(b"\n")
+        try:
+            # The quick way, which does not say where a fault is.
+            found = [_DECODER.decode(line) for line in lines if line and not line.isspace()]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            found = []
+        if found and all(type(row) is dict for row in found):
+            return found
+        try:
+            check_utf8(text, source=self.source, first_line=first_line)
+        except DataFormatError as error:
+            raise NotUtf8(text, error) from error
+        return [_decode_line(line, number, source=self.source) for number, line in enumerate(lines, first_line) if line.strip()]
+
+    def _frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pl.DataFrame([self._column(name, [row.get(name) for row in rows]) for name in names])
+
+    def _column(self, name: str, values: list[Any]) -> pl.Series:
+        kinds = {type(v) for v in values}
+        kinds.discard(type(None))
+        seen = self._seen.setdefault(name, _Seen())
+        seen.kinds |= kinds
+        if not kinds:
+            return pl.Series(name, values, dtype=pl.Null)
+        if kinds == {str}:
+            text = pl.Series(name, values, dtype=pl.String)
+            _look_for_times(text, seen)
+            return text
+        seen.is_text = True
+        if kinds == {bool}:
+            return pl.Series(name, values, dtype=pl.Boolean)
+        if kinds == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None):
+            return pl.Series(name, values, dtype=pl.Int64)
+        if kinds <= {int, float} and float in kinds:
+            return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+        written = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
+        return pl.Series(name, written, dtype=pl.String)
+
+    def _times(self, name: str) -> ColumnForm | None:
+        seen = self._seen[name]
+        return None if seen.is_text else seen.times
+
+
+def _look_for_times(text: pl.Series, seen: _Seen) -> None:
+    """JSON has types of its own: only times are read out of its strings."""
+    if seen.is_text:
+        return
+    form = find_form(text, tolerance=0, habits=None).form
+    if form.kind not in ("date", "timestamp"):
+        seen.is_text = True
+    elif seen.times is None:
+        seen.times = form
+    elif (seen.times.kind, form.kind) == ("date", "timestamp"):
+        seen.times = replace(form, zoned=False)  # the dates before had none
 
 
 def _decode_line(line: bytes, number: int, *, source: str) -> dict[str, Any]:
@@ -55,26 +166,3 @@ def _decode_line(line: bytes, number: int, *, source: str) -> dict[str, Any]:
             f"line {number} of {source} holds a {type(row).__name__}, not an object", source=source, line=number, hint=hint
         )
     return row
-
-
-def _column(name: str, values: list[Any]) -> tuple[pl.Series, str]:
-    kinds = {type(v) for v in values if v is not None}
-    if kinds <= {str}:
-        return _text_column(pl.Series(name, values, dtype=pl.String))
-    if kinds == {bool}:
-        return pl.Series(name, values, dtype=pl.Boolean), ""
-    if kinds == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None):
-        return pl.Series(name, values, dtype=pl.Int64), ""
-    if kinds <= {int, float} and float in kinds:
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64), ""
-    text = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
-    words = " and ".join(sorted({list: "arrays", dict: "objects", str: "text", bool: "truth values"}.get(k, "numbers") for k in kinds))
-    return pl.Series(name, text, dtype=pl.String), f"stays text: it holds {words}"
-
-
-def _text_column(text: pl.Series) -> tuple[pl.Series, str]:
-    """JSON has types of its own: only times are read out of its strings."""
-    typed = find_type(text)
-    if isinstance(typed.values.dtype, pl.Datetime | pl.Date):
-        return typed.values, typed.note
-    return text, ""

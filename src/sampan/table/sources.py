@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import polars as pl
 from blake3 import blake3
@@ -17,18 +16,19 @@ from sampan.core.digests import Digest
 from sampan.errors import DataFormatError, NotFound, ParameterError
 from sampan.ports import Progress, Stage
 from sampan.table.bad_cells import BadCell, LeftOut
-from sampan.table.blocks import decoded, is_packed, read_blocks, read_head
+from sampan.table.binary import IPC_FILE, take_binary
+from sampan.table.blocks import cut_lines, decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
 from sampan.table.csv_dialect import Sample
 from sampan.table.encodings import check_encoding, decode, detect_encoding
 from sampan.table.excel import is_workbook, read_workbook
 from sampan.table.frames import from_memory
-from sampan.table.jsonlines import read_json_lines
-from sampan.table.texts import type_texts
+from sampan.table.jsonlines import JsonLines
+from sampan.table.texts import TextTyping
 from sampan.table.types import NULL_SPELLINGS
 
 FORMATS = ("csv", "parquet", "jsonl", "ipc", "excel")
-_PARQUET, _IPC_FILE, _IPC_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+_PARQUET, _IPC_STREAM = b"PAR1", b"\xff\xff\xff\xff"
 _SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
 _SAMPLE_BYTES = 1 << 18  # what is looked at first of a large file's beginning
 _WHOLE_BYTES = 8 << 20  # up to this size the whole file is looked at first
@@ -97,7 +97,7 @@ def read_source(source: Any, *, form: SourceForm | None = None, progress: Progre
 def stream_source(
     source: Any, *, take: Take[Taken], form: SourceForm | None = None, progress: Progress | None = None
 ) -> tuple[Taken, Account]:
-    """Read a file, or a table in memory, piece by piece; delimited text of any size in the memory of a few blocks.
+    """Read a file, or a table in memory, piece by piece: a file of any size in the memory of a few blocks, but for a workbook.
 
     CSV and TSV, JSON lines, Parquet, Arrow IPC, plain or compressed (gzip, zip with one member, zstd); Excel; Polars, pandas, Arrow, a
     dict of columns.
@@ -122,14 +122,16 @@ def stream_source(
     if form.format in ("", "excel") and is_workbook(path):
         table = read_workbook(path, sheet=form.sheet)
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
-        return take_texts(table.frame, replace(account, notes=table.notes), form, take)
+        return take_pieces(_InMemory(table.frame), replace(account, notes=table.notes), form, take)
     head, member = read_head(path, _SAMPLE_BYTES)
     kind = form.format or _format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
         head, _ = read_head(path, _WHOLE_BYTES + 1)
     if kind == "csv":
         return _stream_delimited(path, member, head, form, take, progress)
-    return _take_whole(path, member, kind, form, take, progress)
+    if kind == "jsonl":
+        return _stream_json_lines(path, member, head, form, take, progress)
+    return _stream_binary(path, member, kind, take, progress)
 
 
 def check_file(path: Path) -> None:
@@ -159,51 +161,94 @@ def digest_file(path: Path) -> Digest:
     return "b3:" + str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
 
 
-def _stream_delimited(
-    path: Path, member: str, head: bytes, form: SourceForm, take: Take[Taken], progress: Progress | None
-) -> tuple[Taken, Account]:
+class _Bytes:
+    """A file's bytes, unpacked and in blocks; digested as they are read."""
+
+    def __init__(self, path: Path, stage: Stage | None) -> None:
+        self.path, self._stage = path, stage
+        self._hasher = blake3()
+
+    def blocks(self, encoding: str) -> Iterator[bytes]:
+        """Read the file from its beginning, in UTF-8."""
+        return decoded(self._blocks(), encoding, source=str(self.path))
+
+    def digest(self) -> Digest:
+        """Digest the file. What was hashed on the way are its own bytes only where they were not unpacked."""
+        return digest_file(self.path) if is_packed(self.path) else "b3:" + str(self._hasher.hexdigest())
+
+    def counted(self, take: Take[Taken]) -> Take[Taken]:
+        """Say while rows are taken how many there were."""
+        stage = self._stage
+        return take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
+
+    def _blocks(self) -> Iterator[bytes]:
+        self._hasher = blake3()
+        for block in read_blocks(self.path, on_bytes=self._stage.advance if self._stage is not None else None):
+            self._hasher.update(block)
+            yield block
+
+
+@contextmanager
+def _opened(path: Path, progress: Progress | None) -> Iterator[_Bytes]:
+    """Open a file; where it is large, its reading is shown."""
     size = path.stat().st_size
-    is_whole = len(head) < _SAMPLE_BYTES or _SAMPLE_BYTES < len(head) <= _WHOLE_BYTES
+    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
+    with shown as stage:
+        yield _Bytes(path, stage)
+
+
+def _in_its_encoding(path: Path, head: bytes, form: SourceForm, read: Callable[[str], Taken], *, is_whole: bool) -> tuple[Taken, str]:
+    """Read a text in the encoding that its beginning shows, and where a later block shows another, again in that."""
     encoding = check_encoding(form.encoding) if form.encoding else detect_encoding(head, is_whole=is_whole)
-    csv_form = _csv_form(form, default="\t" if ".tsv" in (member or path.name).lower() else "")
     while True:
         if not encoding:
             decode(head, source=str(path))  # raises, and names the first byte that is not UTF-8
-        sample = _sample(path, head, encoding, is_whole=is_whole)
         try:
-            taken, read, digest = _read_delimited(path, encoding, sample, csv_form, take, progress)
-            break
+            return read(encoding), encoding
         except NotUtf8 as fault:
             found = "" if form.encoding else detect_encoding(fault.block)
             if found in ("", encoding, "utf-8", "utf-8-sig"):
                 raise fault.error from fault
             encoding = found
-    return taken, _account(path, member, size, encoding, digest, read, declared=bool(form.encoding))
 
 
-def _read_delimited(
-    path: Path, encoding: str, sample: Sample, form: CsvForm, take: Take[Taken], progress: Progress | None
-) -> tuple[Taken, CsvRead, Digest]:
+def _stream_delimited(
+    path: Path, member: str, head: bytes, form: SourceForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, Account]:
     size = path.stat().st_size
-    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
-    hashers: list[Any] = []
-    with shown as stage:
+    is_whole = len(head) < _SAMPLE_BYTES or _SAMPLE_BYTES < len(head) <= _WHOLE_BYTES
+    csv_form = _csv_form(form, default="\t" if ".tsv" in (member or path.name).lower() else "")
 
-        def open_blocks() -> Iterator[bytes]:
-            hashers[:] = [blake3()]
-            for block in read_blocks(path, on_bytes=stage.advance if stage is not None else None):
-                hashers[0].update(block)
-                yield block
+    def read(encoding: str) -> tuple[Taken, CsvRead, Digest]:
+        sample = _sample(path, head, encoding, is_whole=is_whole)
+        with _opened(path, progress) as data:
+            taken, found = read_csv_blocks(lambda: data.blocks(encoding), sample, source=str(path), form=csv_form, take=data.counted(take))
+            return taken, found, data.digest()
 
-        def take_counted(schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> Taken:
-            return take(schema, frames if stage is None else _counted(frames, stage))
+    (taken, found, digest), encoding = _in_its_encoding(path, head, form, read, is_whole=is_whole)
+    return taken, _account(path, member, size, encoding, digest, found, declared=bool(form.encoding))
 
-        taken, read = read_csv_blocks(
-            lambda: decoded(open_blocks(), encoding, source=str(path)), sample, source=str(path), form=form, take=take_counted
-        )
-    # What was hashed on the way are the file's own bytes only where they were not unpacked.
-    digest = digest_file(path) if is_packed(path) else "b3:" + str(hashers[0].hexdigest())
-    return taken, read, digest
+
+def _stream_json_lines(
+    path: Path, member: str, head: bytes, form: SourceForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, Account]:
+    def read(encoding: str) -> tuple[Taken, Account]:
+        with _opened(path, progress) as data, JsonLines(str(path)) as lines:
+            lines.read(cut_lines(data.blocks(encoding)))
+            account = Account(
+                source=str(path),
+                format="jsonl",
+                digest=data.digest(),
+                size_bytes=path.stat().st_size,
+                encoding=encoding,
+                member=member,
+                notes=lines.notes(),
+            )
+            # JSON's texts are texts, unless something else is said.
+            return take_pieces(lines, account, form, data.counted(take), only=(), first_line=1)
+
+    (taken, account), _ = _in_its_encoding(path, head, form, read, is_whole=len(head) < _SAMPLE_BYTES)
+    return taken, account
 
 
 def _counted(frames: Iterator[pl.DataFrame], stage: Stage) -> Iterator[pl.DataFrame]:
@@ -227,19 +272,53 @@ def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
     )
 
 
-def take_texts(
-    frame: pl.DataFrame, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None, first_line: int = 2
+class Waiting(Protocol):
+    """A table whose types are known and whose pieces wait to be taken."""
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The columns."""
+        ...
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Iterate over the pieces."""
+        ...
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column of text whole."""
+        ...
+
+
+def take_pieces(
+    table: Waiting, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None, first_line: int = 2
 ) -> tuple[Taken, Account]:
-    """Type the columns of text of a source that has no types for them. See `type_texts` for `only`."""
-    typed = type_texts(frame, _csv_form(form), source=account.source, only=only, line_of=lambda row: row + first_line)
-    left_out = typed.left_out
-    taken = take(typed.frame.schema, iter([typed.frame]))
+    """Type the columns of text of a source that has no types for them, and give its pieces on. See `type_texts` for `only`."""
+    typing = TextTyping(table.schema, table.column, _csv_form(form), source=account.source, only=only, line_of=lambda row: row + first_line)
+    taken = take(typing.schema, (typing.apply(piece) for piece in table.frames()))
+    left_out = typing.left_out
     return taken, replace(
         account,
-        notes=(*account.notes, *typed.notes),
+        notes=(*account.notes, *typing.notes()),
         bad_rows=left_out.frame() if left_out.n_rows else None,
         bad_cells=tuple(left_out.cells),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A frame as one piece."""
+
+    frame: pl.DataFrame
+
+    @property
+    def schema(self) -> pl.Schema:
+        return self.frame.schema
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        yield self.frame
+
+    def column(self, name: str) -> pl.Series:
+        return self.frame[name]
 
 
 def _account(path: Path, member: str, size: int, encoding: str, digest: Digest, read: CsvRead, *, declared: bool) -> Account:
@@ -281,51 +360,22 @@ def _decode_partly(head: bytes, encoding: str) -> bytes:
     return head.decode(encoding, "ignore").removeprefix("\ufeff").encode()
 
 
-def _take_whole(
-    path: Path, member: str, kind: str, form: SourceForm, take: Take[Taken], progress: Progress | None
-) -> tuple[Taken, Account]:
-    """Read a format that has types of its own. A plain Arrow file is mapped, the others are read into memory."""
+def _stream_binary(path: Path, member: str, kind: str, take: Take[Taken], progress: Progress | None) -> tuple[Taken, Account]:
     size = path.stat().st_size
     account = Account(source=str(path), format=kind, digest=digest_file(path), size_bytes=size, member=member)
-    shown = progress.stage(f"reading {path.name}", total=size, unit="bytes") if progress and size >= _SHOWN_BYTES else nullcontext()
+    shown = progress.stage(f"reading {path.name}") if progress and size >= _SHOWN_BYTES else nullcontext()
     with shown as stage:
-        data = b"".join(read_blocks(path, on_bytes=stage.advance if stage is not None else None))
-    if kind == "jsonl":
-        text = decode(data, source=str(path), encoding=form.encoding)
-        if not text.utf8.strip():
-            hint = "a table needs at least one line with an object"
-            raise DataFormatError(f"{path} is empty", source=str(path), hint=hint)
-        parsed = read_json_lines(text.utf8, source=str(path))
-        account = replace(account, encoding=text.encoding, notes=parsed.notes)
-        return take_texts(parsed.frame, account, form, take, only=(), first_line=1)  # JSON's texts are texts, unless something else is said
-    frame = _read_parquet(data, source=str(path)) if kind == "parquet" else _read_ipc(data, source=str(path))
-    return take(frame.schema, iter([frame])), account
+        counted: Take[Taken] = take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
+        return take_binary(path, kind, counted), account
 
 
 def _format_of(data: bytes, name: str, *, source: str) -> str:
     if data.startswith(_PARQUET):
         return "parquet"
     suffixes = {s.lower() for s in Path(name).suffixes}
-    if data.startswith(_IPC_FILE) or (data.startswith(_IPC_STREAM) and {".arrow", ".arrows", ".ipc", ".feather"} & suffixes):
+    if data.startswith(IPC_FILE) or (data.startswith(_IPC_STREAM) and {".arrow", ".arrows", ".ipc", ".feather"} & suffixes):
         return "ipc"
     if ".parquet" in suffixes:
         what = "is empty" if not data else "is not Parquet: it does not begin with PAR1"
         raise DataFormatError(f"{source} {what}", source=source, hint="write it again, or say --format csv")
     return "jsonl" if {".jsonl", ".ndjson", ".json"} & suffixes else "csv"
-
-
-def _read_parquet(data: bytes, *, source: str) -> pl.DataFrame:
-    return _read_binary(lambda: pl.read_parquet(io.BytesIO(data)), "Parquet", source)
-
-
-def _read_ipc(data: bytes, *, source: str) -> pl.DataFrame:
-    read = pl.read_ipc if data.startswith(_IPC_FILE) else pl.read_ipc_stream
-    return _read_binary(lambda: read(io.BytesIO(data)), "Arrow", source)
-
-
-def _read_binary(read: Callable[[], pl.DataFrame], kind: str, source: str) -> pl.DataFrame:
-    try:
-        return read()
-    except (pl.exceptions.PolarsError, OSError) as cause:
-        first = (str(cause).splitlines() or ["it cannot be read"])[0]
-        raise DataFormatError(f"{source} is a damaged {kind} file: {first}", source=source, hint="fetch or write it again") from cause

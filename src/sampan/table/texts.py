@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -37,26 +38,9 @@ def type_texts(
     only : the columns whose type may be found; in the others text is meant, unless a type is declared or expected
     line_of : the place of a row in its source
     """
-    habits = Habits(decimal=form.decimal, thousands=form.thousands)
-    columns, notes, bad = [], [], []
-    for column in frame.get_columns():
-        is_meant = only is not None and column.name not in {*only, *form.types, *form.expected}
-        if column.dtype != pl.String or is_meant:
-            columns.append(column)
-            continue
-        text, spelled = clear_nulls(column, form.null_values)
-        found, note = _form_of(text, form, habits)
-        values = convert(text, found)
-        columns.append(values)
-        if note:
-            notes.append(f"column {column.name!r} {note}")
-        if spelled and found.kind == "text":
-            words = ", ".join(f"{n:,} x {word!r}" for word, n in spelled.items())
-            notes.append(f"column {column.name!r}: {words} read as missing (--nulls says which words mean missing)")
-        is_bad = _bad_in(text, values, found)
-        if is_bad.any():
-            bad.append((column, found, is_bad))
-    return _without_bad(frame, pl.DataFrame(columns), bad, tuple(notes), source, line_of)
+    typing = TextTyping(frame.schema, frame.get_column, form, source=source, only=only, line_of=line_of)
+    typed = typing.apply(frame)
+    return TypedTexts(typed, typing.left_out, typing.notes())
 
 
 def parse_rows(rows: pl.DataFrame, kinds: Mapping[str, str], *, source: str) -> TypedTexts:
@@ -64,16 +48,94 @@ def parse_rows(rows: pl.DataFrame, kinds: Mapping[str, str], *, source: str) -> 
     return type_texts(rows, CsvForm(expected=kinds), source=source, line_of=_nowhere)
 
 
+class TextTyping:
+    """Types the columns of text of a table that comes in pieces.
+
+    The form of a column is found by all of it, so `column_of` has to give it whole; it is asked for one column at a time, and not for those
+    whose type is declared. For `only` and `line_of` see `type_texts`.
+    """
+
+    def __init__(
+        self,
+        schema: pl.Schema,
+        column_of: Callable[[str], pl.Series],
+        form: CsvForm,
+        *,
+        source: str,
+        only: Collection[str] | None,
+        line_of: Callable[[int], int | None],
+    ) -> None:
+        self._form, self._source, self._line_of = form, source, line_of
+        self._forms: dict[str, ColumnForm] = {}
+        self._notes: dict[str, str] = {}
+        self._spelled: dict[str, Counter[str]] = {}
+        self._n_rows = 0
+        habits = Habits(decimal=form.decimal, thousands=form.thousands)
+        for name, dtype in schema.items():
+            if dtype == pl.String and (only is None or name in {*only, *form.types, *form.expected}):
+                self._forms[name], self._notes[name] = _form_of(name, column_of, form, habits)
+                self._spelled[name] = Counter()
+        self.left_out = LeftOut(schema.names())
+        kinds = {name: found.dtype for name, found in self._forms.items()}
+        self.schema = pl.Schema({name: kinds.get(name, dtype) for name, dtype in schema.items()})
+
+    def apply(self, piece: pl.DataFrame) -> pl.DataFrame:
+        """Type a piece's texts and leave out the rows in which that fails."""
+        columns, bad = [], []
+        for column in piece.get_columns():
+            found = self._forms.get(column.name)
+            if found is None:
+                columns.append(column)
+                continue
+            text, spelled = clear_nulls(column, self._form.null_values)
+            self._spelled[column.name].update(spelled)
+            values = convert(text, found)
+            columns.append(values)
+            is_bad = _bad_in(text, values, found)
+            if is_bad.any():
+                bad.append((column, found, is_bad))
+        typed = pl.DataFrame(columns)
+        kept = self._leave_bad(piece, typed, bad) if bad else typed
+        self._n_rows += piece.height
+        return kept
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what a reader should know of how texts were read."""
+        said = [f"column {name!r} {note}" for name, note in self._notes.items() if note]
+        for name, counts in self._spelled.items():
+            if counts and self._forms[name].kind == "text":
+                words = ", ".join(f"{n:,} x {word!r}" for word, n in counts.items())
+                said.append(f"column {name!r}: {words} read as missing (--nulls says which words mean missing)")
+        if self.left_out.n_rows:
+            said.append(f"{self.left_out.n_rows:,} rows with cells that could not be read are left out")
+        return tuple(said)
+
+    def _leave_bad(self, raw: pl.DataFrame, frame: pl.DataFrame, bad: list[tuple[pl.Series, ColumnForm, pl.Series]]) -> pl.DataFrame:
+        any_bad = np.logical_or.reduce([is_bad.to_numpy() for _, _, is_bad in bad])
+        rows = np.flatnonzero(any_bad)
+        cells = [
+            BadCell(
+                int(np.searchsorted(rows, row)), column.name, column[row], reason_for(form), self._source, self._line_of(row + self._n_rows)
+            )
+            for column, form, is_bad in bad
+            for row in np.flatnonzero(is_bad.to_numpy()).tolist()
+        ]
+        self.left_out.add(raw[rows].select(pl.all().cast(pl.String)), cells)
+        return frame.filter(~pl.Series(any_bad))
+
+
 def _nowhere(_row: int) -> int | None:
     return None
 
 
-def _form_of(text: pl.Series, form: CsvForm, habits: Habits) -> tuple[ColumnForm, str]:
-    name = text.name
+def _form_of(name: str, column_of: Callable[[str], pl.Series], form: CsvForm, habits: Habits) -> tuple[ColumnForm, str]:
     if name in form.types:
         return declared_form(form.types[name], name, habits=habits), ""
-    found = find_form(text, tolerance=tolerated(len(text) - text.null_count()), habits=habits)
     expected = form.expected.get(name)
+    if expected == "text":
+        return declared_form(expected, name), ""
+    text, _ = clear_nulls(column_of(name), form.null_values)
+    found = find_form(text, tolerance=tolerated(len(text) - text.null_count()), habits=habits)
     if expected is None:
         return found.form, found.note
     if found.form.kind == expected or (found.form.kind, expected) == ("integer", "number"):
@@ -85,26 +147,3 @@ def _bad_in(text: pl.Series, values: pl.Series, form: ColumnForm) -> pl.Series:
     if form.missing:
         text, _ = clear_nulls(text, form.missing)
     return values.is_null() & text.is_not_null()
-
-
-def _without_bad(
-    raw: pl.DataFrame,
-    frame: pl.DataFrame,
-    bad: list[tuple[pl.Series, ColumnForm, pl.Series]],
-    notes: tuple[str, ...],
-    source: str,
-    line_of: Callable[[int], int | None],
-) -> TypedTexts:
-    left_out = LeftOut(raw.columns)
-    if not bad:
-        return TypedTexts(frame, left_out, notes)
-    any_bad = np.logical_or.reduce([is_bad.to_numpy() for _, _, is_bad in bad])
-    rows = np.flatnonzero(any_bad)
-    cells = [
-        BadCell(int(np.searchsorted(rows, row)), column.name, column[row], reason_for(form), source, line_of(row))
-        for column, form, is_bad in bad
-        for row in np.flatnonzero(is_bad.to_numpy()).tolist()
-    ]
-    left_out.add(raw[rows].select(pl.all().cast(pl.String)), cells)
-    said = f"{len(rows):,} rows with cells that could not be read are left out"
-    return TypedTexts(frame.filter(~pl.Series(any_bad)), left_out, (*notes, said))

@@ -174,7 +174,7 @@ def find_form(text: pl.Series, *, tolerance: int, habits: Habits | None = None) 
     for form in _candidates(rest, habits):
         tried = _fits(rest, form, tolerance)
         if tried is not None:
-            return Found(replace(tried, missing=missing), note=_note(tried))
+            return Found(replace(tried, missing=missing), note=form_note(tried))
     return _keep_text(text, values, habits)
 
 
@@ -296,7 +296,8 @@ def _missing_words(values: pl.Series) -> tuple[str, ...]:
     return tuple(sorted(word for word in short.unique().to_list() if word.strip().lower() in MISSING_WORDS))
 
 
-def _note(form: ColumnForm) -> str:
+def form_note(form: ColumnForm) -> str:
+    """Say how the values of a form are written, where a reader should know."""
     said = []
     if form.kind == "timestamp" and not form.zoned:
         said.append("its times have no zone and are read as UTC")

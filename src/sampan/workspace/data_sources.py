@@ -100,10 +100,12 @@ def local_file(ws: Workspace, source: Path) -> Iterator[Path]:
 def _ask(ws: Workspace, address: str, query: str, form: SourceForm, take: Take[Taken]) -> tuple[Taken, Account]:
     from sampan.store.queries import read_query
     from sampan.table.addresses import without_secrets
-    from sampan.table.sources import Account, take_texts
+    from sampan.table.sources import Account, take_pieces
+    from sampan.table.spool import Spool
 
-    with ws.progress.stage("asking the database", unit="rows") as stage:
-        answer = read_query(address, query, stage)
     # The query may hold values; only its digest is recorded.
     account = Account(source=without_secrets(address), format="query", member=digest_bytes(query.encode()))
-    return take_texts(answer.frame, account, form, take, only=answer.mixed)
+    with Spool() as spool:
+        with ws.progress.stage("asking the database", unit="rows") as stage:
+            mixed = read_query(address, query, spool, stage)
+        return take_pieces(spool, account, form, take, only=mixed)
