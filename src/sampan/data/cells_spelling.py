@@ -24,7 +24,8 @@ _REPLACED = 0.2  # of the letters
 _LONGEST = 256
 _MOST_VALUES = 20_000
 _MOST_MISSPELLED = 0.5  # of the distinct values of a column may be rare and near another
-_COMMON_PAIR = 3  # times a pair of letters occurs, weighed by distinct values
+_COMMON = 3  # times a pair (in long lists a triple) of letters occurs, weighed by distinct values
+_MANY = 200  # frequent values: then nearly every pair is common
 _VERY_RARE = 100  # times as frequent: then even a plausible word is suspicious
 _LOOK_ALIKE = (*zip("OoQD", "0000", strict=True), *zip("lI|", "111", strict=True), *zip("ZSBG", "2586", strict=True))
 _BLOCK = 2_000_000  # letters compared at once
@@ -71,8 +72,8 @@ def _typos(column: Column) -> dict[int, int]:
     found = _replaced(column, rare, frequent)
     for wrong, right in _shifted(column, rare, frequent):
         found.setdefault(wrong, right)
-    pairs = _pairs(column, [code for code in frequent if code not in found])
-    return {wrong: right for wrong, right in found.items() if not _is_plausible(column, wrong, right, pairs)}
+    common, size = _pieces(column, [code for code in frequent if code not in found])
+    return {wrong: right for wrong, right in found.items() if not _is_plausible(column, wrong, right, common, size)}
 
 
 def _replaced(column: Column, rare: Sequence[int], frequent: Sequence[int]) -> dict[int, int]:
@@ -174,27 +175,26 @@ def _exchanged(word: str, whole: dict[str, int]) -> Iterator[int]:
             yield whole[swapped]
 
 
-def _pairs(column: Column, codes: Sequence[int]) -> Counter[str]:
-    """Count pairs of neighboring letters over distinct values, edges included."""
+def _pieces(column: Column, codes: Sequence[int]) -> tuple[Counter[str], int]:
+    """Count the pairs of neighboring letters over distinct values, edges included; triples where there are many values."""
+    size = 2 if len(codes) < _MANY else 3
     found: Counter[str] = Counter()
     for code in codes:
-        found.update(_pairs_of(column.words[code]))
-    return found
+        found.update(_pieces_of(column.words[code], size))
+    return found, size
 
 
-def _pairs_of(word: str) -> set[str]:
+def _pieces_of(word: str, size: int) -> set[str]:
     bounded = f" {word.casefold()} "
-    return {bounded[i : i + 2] for i in range(len(bounded) - 1)}
+    return {bounded[i : i + size] for i in range(len(bounded) - size + 1)}
 
 
-def _is_plausible(column: Column, wrong: int, right: int, pairs: Counter[str]) -> bool:
+def _is_plausible(column: Column, wrong: int, right: int, common: Counter[str], size: int) -> bool:
     """Say whether the rare value looks like one of its own: all it has beyond the frequent one is common in the column."""
-    if column.counts[right] >= _VERY_RARE * column.counts[wrong]:
+    if column.counts[right] >= _VERY_RARE * column.counts[wrong] or _shares_words(column.words[wrong], column.words[right]):
         return False
-    if _shares_words(column.words[wrong], column.words[right]):
-        return False
-    new = _pairs_of(column.words[wrong]) - _pairs_of(column.words[right])
-    return all(pairs[pair] >= _COMMON_PAIR for pair in new)
+    new = _pieces_of(column.words[wrong], size) - _pieces_of(column.words[right], size)
+    return all(common[piece] >= _COMMON for piece in new)
 
 
 def _shares_words(wrong: str, right: str) -> bool:

@@ -93,13 +93,14 @@ def _right(word: str, near: dict[str, list[str]], frequent: set[str], where: dic
 def is_slip(word: str, right: str) -> bool:
     """Say whether two words differ by one letter or by two neighbors exchanged, before their last letter.
 
-    >>> is_slip("comapny", "company"), is_slip("companys", "company"), is_slip("snout", "stout")
-    (True, False, False)
+    >>> is_slip("comapny", "company"), is_slip("companys", "company"), is_slip("snout", "stout"), is_slip("abita", "summit")
+    (True, False, False, False)
     """
-    if word[-1] != right[-1] or word[:-1] == right or right[:-1] == word:
+    if min(len(word), len(right)) < _SHORTEST - 1 or word[-1] != right[-1] or word[:-1] == right or right[:-1] == word:
         return False
     if len(word) != len(right):
-        return True
+        longer, shorter = (word, right) if len(word) > len(right) else (right, word)
+        return len(longer) == len(shorter) + 1 and shorter in _shorter(longer)
     differ = [i for i, (a, b) in enumerate(zip(word, right, strict=True)) if a != b]
     if len(differ) == 1:
         return len(word) > _SHORTEST and word[differ[0]] + right[differ[0]] not in _SAME_SOUND
