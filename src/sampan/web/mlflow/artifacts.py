@@ -14,6 +14,7 @@ from sampan.core.graph import Artifact, Node, NodeId
 from sampan.errors import NotFound
 from sampan.web.mlflow.refusals import invalid, missing, text
 from sampan.web.mlflow.runs import MlflowRuns, artifact_uri
+from sampan.workspace.mlflow_graph import AGAIN, GONE, present_files
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 PREFIX: Final = "/api/2.0/mlflow-artifacts/artifacts"
-_AGAIN: Final = "\u241f"  # the mark before a path's number
 _PIECE: Final = 1 << 20
-_GONE: Final = -1  # the size of a file that was deleted
 
 
 class Artifacts:
@@ -41,9 +40,9 @@ class Artifacts:
         digest, size = self._ws.store.blobs.put_file(file)
         kept = self._numbered(node.id)
         number, before = kept.get(path, (0, None))
-        if before is not None and before.size != _GONE and before.digest == digest:
+        if before is not None and before.size != GONE and before.digest == digest:
             return {}
-        stored = path if number == 0 else f"{path}{_AGAIN}{number + 1}"
+        stored = path if number == 0 else f"{path}{AGAIN}{number + 1}"
         self._ws.ledger.append(ArtifactsLogged(node=node.id, files=(StoredFile(stored, digest, size),)))
         return {}
 
@@ -67,14 +66,14 @@ class Artifacts:
         gone = [name for name in self.of(node.id) if name == path or name.startswith(f"{path}/") or not path]
         empty = self._ws.store.blobs.put(b"")
         kept = self._numbered(node.id)
-        files = tuple(StoredFile(f"{name}{_AGAIN}{kept[name][0] + 1}", empty, _GONE) for name in gone)
+        files = tuple(StoredFile(f"{name}{AGAIN}{kept[name][0] + 1}", empty, GONE) for name in gone)
         if files:
             self._ws.ledger.append(ArtifactsLogged(node=node.id, files=files))
         return {}
 
     def of(self, node: NodeId) -> dict[str, Artifact]:
         """Return a node's files as they are now, by path."""
-        return {path: found for path, (_, found) in self._numbered(node).items() if found.size != _GONE}
+        return {path: found for path, (_, found) in self._numbered(node).items() if found.size != GONE}
 
     def owner(self, address: str) -> tuple[Node, str]:
         """Return the run, logged model or trace an address belongs to, and the path within its files. Raises Refusal."""
@@ -108,18 +107,13 @@ class Artifacts:
         return {"root_uri": root, "files": _listed(self.of(model.id), path)}
 
     def _numbered(self, node: NodeId) -> dict[str, tuple[int, Artifact]]:
-        found: dict[str, tuple[int, Artifact]] = {}
-        for each in self._ws.catalog.artifacts(node):
-            path, _, number = each.path.partition(_AGAIN)
-            if (n := int(number or 1)) > found.get(path, (0, None))[0]:
-                found[path] = (n, Artifact(path, each.digest, each.size))
-        return found
+        return present_files(self._ws.catalog.artifacts(node))
 
 
 def _clean(address: str) -> str:
     """Return a path without any step out of where it belongs. Raises Refusal."""
     path = PurePosixPath(address)
-    if path.is_absolute() or ".." in path.parts or any(mark in address for mark in ("\\", "\x00", _AGAIN)):
+    if path.is_absolute() or ".." in path.parts or any(mark in address for mark in ("\\", "\x00", AGAIN)):
         raise invalid(f"Invalid path: {address!r}")
     return "" if address in ("", ".") else path.as_posix()
 

@@ -4,66 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from blake3 import blake3
 
-from sampan.core.changes import Change, DescribeAsset, EnsureAsset
-from sampan.core.events import Event
 from sampan.core.graph import Asset
 from sampan.web.mlflow.filters import Language, Value, sort_key
-from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import MAX_TAG, exists, invalid, key_of, limited, missing, page, paged, pairs, text, texts
+from sampan.workspace import mlflow_graph
+from sampan.workspace.mlflow_graph import (
+    DEFAULT,
+    DEFAULT_ID,
+    FACT,
+    ExperimentDescribed,
+    ExperimentMade,
+    asset_name,
+    experiment_location,
+    experiment_number,
+)
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND = "run"  # runs are nodes of the asset that their experiment is
-FACT = "mlflow"
-DEFAULT, DEFAULT_ID = "Default", "0"
-ACTIVE, DELETED = "active", "deleted"
+KIND: Final = mlflow_graph.EXPERIMENT
+ACTIVE, DELETED = mlflow_graph.ACTIVE, mlflow_graph.DELETED
 _MAX_NAME: Final = 500
 _LANGUAGE: Final = Language(frozenset({"creation_time", "last_update_time"}), frozenset({"name", "experiment_id"}))
 
 
-class ExperimentMade(Event, frozen=True, kw_only=True):
-    """An experiment came to be before it had a run."""
-
-    type: ClassVar[str] = "experiment_made"
-
-    name: str
-    facts: dict[str, Any]
-
-    def changes(self) -> tuple[Change, ...]:
-        """Make the asset."""
-        return (EnsureAsset(kind=KIND, name=self.name, facts=self.facts),)
-
-
-class ExperimentDescribed(Event, frozen=True, kw_only=True):
-    """Something else is said of an experiment."""
-
-    type: ClassVar[str] = "experiment_described"
-
-    name: str
-    facts: dict[str, Any]
-
-    def changes(self) -> tuple[Change, ...]:
-        """Replace what is said."""
-        return (DescribeAsset(kind=KIND, name=self.name, facts=self.facts),)
-
-
-class Experiment(msgspec.Struct, frozen=True):
-    """One experiment as MLflow sees it; `asset` is its name in our graph."""
-
-    asset: str
-    id: str
-    name: str
-    state: str
-    created: int
-    updated: int
-    location: str
-    tags: dict[str, str] = {}
+class Experiment(mlflow_graph.Experiment, frozen=True):
+    """One experiment in MLflow's words."""
 
     def told(self) -> dict[str, Any]:
         """Return it in MLflow's words."""
@@ -89,7 +60,7 @@ class Experiments:
 
     def all(self) -> list[Experiment]:
         """Return every experiment, those that only Sampan's own runs made included."""
-        found = [_read(asset) for asset in self._ws.catalog.assets(KIND)]
+        found = [_told_of(asset) for asset in self._ws.catalog.assets(KIND)]
         if not any(each.id == DEFAULT_ID for each in found):
             found.append(self._make(DEFAULT, {}, ""))
         return found
@@ -202,7 +173,8 @@ class Experiments:
         asset = asset_name(name, otherwise="experiment")
         if asset != name and any(each.name == asset for each in self._ws.catalog.assets(KIND)):
             asset = f"{asset} {blake3(name.encode()).hexdigest()[:8]}"
-        found = Experiment(asset, _number(name), name, ACTIVE, now, now, location or _location(_number(name)), dict(tags))
+        id = experiment_number(name)  # noqa: A001  # the field's word
+        found = Experiment(asset, id, name, ACTIVE, now, now, location or experiment_location(id), dict(tags))
         self._ws.ledger.append(ExperimentMade(name=asset, facts={FACT: msgspec.to_builtins(found)}))
         return found
 
@@ -212,20 +184,8 @@ class Experiments:
         self._ws.ledger.append(ExperimentDescribed(name=found.asset, facts={**known, FACT: msgspec.to_builtins(told)}))
 
 
-def _read(asset: Asset) -> Experiment:
-    if FACT in asset.facts:
-        return msgspec.convert(asset.facts[FACT], Experiment)
-    id = _number(asset.name)  # noqa: A001  # the field's word
-    return Experiment(asset.name, id, asset.name, ACTIVE, asset.created, asset.created, _location(id))
-
-
-def _number(name: str) -> str:
-    """Return the number an experiment has from its beginning, also one whose first run was Sampan's own."""
-    return DEFAULT_ID if name == DEFAULT else str(int(blake3(name.encode()).hexdigest()[:15], 16) or 1)
-
-
-def _location(id: str) -> str:  # noqa: A002  # the field's word
-    return f"mlflow-artifacts:/{id}"
+def _told_of(asset: Asset) -> Experiment:
+    return msgspec.convert(msgspec.to_builtins(mlflow_graph.experiment_of(asset)), Experiment)
 
 
 def _value(found: Experiment, field: tuple[str, str]) -> Value:

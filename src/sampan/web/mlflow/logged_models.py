@@ -12,14 +12,15 @@ from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.artifacts import Artifacts
 from sampan.web.mlflow.experiments import DELETED, Experiments
 from sampan.web.mlflow.filters import Language, sort_key
-from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import MAX_TAG, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.runs import LIFECYCLE
+from sampan.workspace import mlflow_graph
+from sampan.workspace.mlflow_graph import asset_name
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND: Final = "logged_model"
+KIND: Final = mlflow_graph.LOGGED_MODEL
 _PENDING, _READY, _FAILED = "pending", "ready", "failed"
 _STATUS: Final = {"LOGGED_MODEL_PENDING": _PENDING, "LOGGED_MODEL_READY": _READY, "LOGGED_MODEL_UPLOAD_FAILED": _FAILED}
 _TOLD: Final = {state: word for word, state in _STATUS.items()}
@@ -160,7 +161,7 @@ class LoggedModels:
         return f"{location}/models/m-{node.id}/artifacts"
 
 
-_PARAM: Final = "sampan.param."  # parameters that came after the model was made
+_PARAM: Final = mlflow_graph.MODEL_PARAM
 _OURS: Final = (_PARAM, LIFECYCLE, model_metrics.PREFIX)
 
 

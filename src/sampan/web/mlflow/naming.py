@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
+from sampan.workspace.mlflow_graph import asset_name
 
-_UNSAFE = re.compile(r"[\x00-\x1f@/\\]")
-
-
-def asset_name(text: str, *, otherwise: str) -> str:
-    """Return the asset's name for what a client calls a thing; `otherwise` where nothing of it is left."""
-    return _UNSAFE.sub("·", text).strip(" .-") or otherwise
+__all__ = ["asset_name"]

@@ -19,7 +19,6 @@ from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.experiments import ACTIVE, DELETED, Experiment, Experiments
 from sampan.web.mlflow.filters import Field, Language, Value, sort_key
-from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import (
     MAX_PARAM,
     MAX_TAG,
@@ -37,16 +36,16 @@ from sampan.web.mlflow.refusals import (
     text,
     texts,
 )
+from sampan.workspace import mlflow_graph
+from sampan.workspace.mlflow_graph import asset_name
 from sampan.workspace.run_events import InputsRead, RunResumed
 
 if TYPE_CHECKING:
     from sampan.store.journals import MetricJournal
     from sampan.workspace.workspace import Workspace
 
-NAME_TAG, USER_TAG = "mlflow.runName", "mlflow.user"
-LIFECYCLE = "sampan.lifecycle"  # a tag: "deleted" where MLflow shows the run as deleted
-DATASET = "input"  # the kind of a dataset that a client described and did not hand over
-LOGGED_MODEL = "logged_model"
+NAME_TAG, USER_TAG, LIFECYCLE = mlflow_graph.NAME_TAG, mlflow_graph.USER_TAG, mlflow_graph.LIFECYCLE
+DATASET, LOGGED_MODEL = mlflow_graph.DATASET, mlflow_graph.LOGGED_MODEL
 _OPEN_JOURNALS: Final = 128
 _LARGEST: Final = sys.float_info.max
 _STATES: Final = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
