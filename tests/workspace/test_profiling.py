@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from sampan.core.graph import Node
-from sampan.stats.profiles import profile_table
+from sampan.stats.profiles import Profile, profile_table
+from sampan.store.tables import parts
+from sampan.store.tables.manifest import Part
+from sampan.workspace import profiling
 from sampan.workspace.profiling import PROFILE, make_profile, read_profile
 from sampan.workspace.workspace import Workspace
 
@@ -56,3 +60,23 @@ def test_a_profile_that_nobody_recorded_is_made_once_and_kept_among_the_hints(ws
     kept[0].write_text('"broken"')
     assert read_profile(ws, bare) == profile_table(rows(300))
     assert len(ws.catalog.events()) == n_events
+
+
+def test_a_source_that_grew_is_profiled_where_its_parts_are_new(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MAX_PART_ROWS", 200)
+    monkeypatch.setattr(profiling, "_WORTH_KEEPING", 200)
+    first = add(ws, rows(500))
+    read: list[int] = []
+    make = profiling._make_part_profile
+
+    def counted(ws: Workspace, part: Part, *rest: Any) -> Profile:
+        read.append(part.n_rows)
+        return make(ws, part, *rest)
+
+    monkeypatch.setattr(profiling, "_make_part_profile", counted)
+
+    grown = add(ws, rows(700))
+
+    assert ws.store.tables.parts(grown.digest)[:2] == ws.store.tables.parts(first.digest)[:2]
+    assert read == [200, 100]
+    assert read_profile(ws, grown) == profile_table(rows(700))

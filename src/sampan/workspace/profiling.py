@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sampan.core.digests import Digest
+from sampan.core.digests import Digest, digest_value
 from sampan.core.graph import Node
 from sampan.errors import BlobUnavailable, IntegrityError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROFILE = "profile_2"  # the fact that names a version's profile; another number when profiles change
 _LOOKED_BACK = 50
+_WORTH_KEEPING = 100_000  # rows of a part: fewer are profiled again before their profile is read
 
 
 def record_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Digest:
@@ -74,8 +75,15 @@ def _stored(ws: Workspace, node: Node) -> Profile | None:
     if PROFILE in node.facts:
         with suppress(BlobUnavailable, IntegrityError):
             return Profile.unpack(ws.store.blobs.read(node.facts[PROFILE]))
+    return _hinted(ws, _hint(node))
+
+
+def _hinted(ws: Workspace, name: str) -> Profile | None:
+    """Return a profile that is kept among the hints; None where there is none, or what is there is damaged."""
+    from sampan.stats.profiles import Profile
+
     with suppress(ValueError, TypeError, zlib.error, msgspec.DecodeError):
-        return Profile.unpack(b64decode(ws.engine.hints.get(_hint(node)), validate=True))
+        return Profile.unpack(b64decode(ws.engine.hints.get(name), validate=True))
     return None
 
 
@@ -100,6 +108,20 @@ def _known(ws: Workspace, parts: Sequence[Part], schema: pl.Schema, after: Node)
 
 
 def _profile_part(ws: Workspace, part: Part, schema: pl.Schema, done: Callable[[int], object]) -> Profile:
+    """Profile a part. That of a large one is kept: a source that grew shares all of them but the last with the version before."""
+    large = part.n_live >= _WORTH_KEEPING
+    hint = f"{PROFILE}-part-{digest_value([[*part.objects()], {name: str(dtype) for name, dtype in schema.items()}]).removeprefix('b3:')}"
+    known = _hinted(ws, hint) if large else None
+    if known is not None:
+        done(part.n_live)
+        return known
+    found = _make_part_profile(ws, part, schema, done)
+    if large:
+        ws.engine.hints.put(hint, found.pack())
+    return found
+
+
+def _make_part_profile(ws: Workspace, part: Part, schema: pl.Schema, done: Callable[[int], object]) -> Profile:
     from sampan.data.profiling import profile_lazily, profile_parquet
     from sampan.store.tables import parts
 
