@@ -108,6 +108,18 @@ mlflow.sklearn.autolog(disable=True)
 logged = client.get_run(auto.info.run_id)
 seen["autolog"] = ["training_score" in logged.data.metrics, logged.data.params["max_iter"]]
 
+if is_three:
+    from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
+
+    made = WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)
+    moved = WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED)
+    hook = client.create_webhook("ci", sys.argv[2], [made, moved], secret="known to both")
+    seen["webhooks"] = [[each.name, str(each.status), len(each.events)] for each in client.list_webhooks()]
+    seen["webhook test"] = client.test_webhook(hook.webhook_id).response_status
+    client.update_webhook(hook.webhook_id, description="of the build")
+    seen["webhook"] = client.get_webhook(hook.webhook_id).description
+    seen["no webhook"] = refused(lambda: client.create_webhook("inside", "https://169.254.169.254/latest", [made], secret="s" * 2000))
+
 model = LogisticRegression(max_iter=500).fit(rows, labels)
 with mlflow.start_run() as maker:
     where = {"name": "model"} if is_three else {"artifact_path": "model"}

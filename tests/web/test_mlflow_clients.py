@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from sampan.web.app import create_app
 from sampan.web.security import Access
 from sampan.workspace.workspace import Workspace
 
+sys.path.insert(0, str(Path(__file__).parent))  # the module beside this one, under importlib's import mode
+
+from webhook_receiver import Receiver
+
 ROOT = Path(__file__).parents[2]
 API = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
@@ -23,6 +28,7 @@ PARTS = "/api/2.0/mlflow-artifacts/mpu"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "sampan.toml").write_text('[webhooks]\nallow = ["127.0.0.1"]\n[governance]\nkeys = "keys"\n')
     process = subprocess.Popen(
         [ROOT / ".venv" / "bin" / "python", "-m", "sampan", "ui", "--port", "0", "--json"],
         cwd=tmp_path,
@@ -40,6 +46,12 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver("known to both") as found:
+        yield found
+
+
+@pytest.fixture
 def ws(tmp_path: Path) -> Workspace:
     return Workspace.open(tmp_path)
 
@@ -49,13 +61,13 @@ def http(ws: Workspace) -> TestClient:
     return TestClient(create_app(ws), base_url="http://127.0.0.1")
 
 
-def seen_by(peer: str, script: str, server: str, folder: Path, **environment: str) -> dict[str, Any]:
+def seen_by(peer: str, script: str, server: str, folder: Path, *given: str, **environment: str) -> dict[str, Any]:
     """Run a script with a real client and return what it saw."""
     python = ROOT / ".peers" / peer / "bin" / "python"
     assert python.exists(), "make peers"
     quiet = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "GIT_PYTHON_REFRESH": "quiet"}
     done = subprocess.run(
-        [python, Path(__file__).with_name(script), server], capture_output=True, text=True, cwd=folder, env={**quiet, **environment}
+        [python, Path(__file__).with_name(script), server, *given], capture_output=True, text=True, cwd=folder, env={**quiet, **environment}
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith("SEEN ")), "")
     assert line, done.stderr[-3000:]
@@ -65,9 +77,9 @@ def seen_by(peer: str, script: str, server: str, folder: Path, **environment: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", ["mlflow3", "mlflow2"])
-def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, tmp_path: Path) -> None:
+def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server: str, receiver: Receiver, tmp_path: Path) -> None:
     in_parts = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true", "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 << 20)}
-    seen = seen_by(peer, "mlflow_client.py", server, tmp_path, **in_parts, MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(5 << 20))
+    seen = seen_by(peer, "mlflow_client.py", server, tmp_path, receiver.url, **in_parts, MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(5 << 20))
 
     assert {"auc": "0.7", "endless": "1.7976931348623157e+308", "loss": "0.2", "nothing": "nan"} == seen["metrics"]
     assert {"depth": "3", "kind": "tree", "lr": "0.1"} == seen["params"]
@@ -101,6 +113,16 @@ def test_the_real_client_sees_what_it_sees_from_its_own_server(peer: str, server
         assert ["model", "READY", True] == seen["logged model"]
         assert [["auc", 0.5, 0, "loans"], ["auc", 0.9, 1, "loans"]] == seen["model metrics"]
         assert [1, 0] == seen["by model metric"]
+        assert [[["ci", "ACTIVE", 2]], 200, "of the build"] == [seen["webhooks"], seen["webhook test"], seen["webhook"]]
+        assert seen["no webhook"].startswith("INVALID_PARAMETER_VALUE: Webhook secret had length 2000")
+        example, version, alias = receiver.wait_for(3)
+        assert ["example_model", "model_version"] == [example["data"]["name"], example["entity"]]
+        assert ["model_version", "created", "iris", "1"] == [
+            version["entity"],
+            version["action"],
+            *map(version["data"].get, ("name", "version")),
+        ]
+        assert ["model_version_alias", {"name": "iris", "alias": "champion", "version": "1"}] == [alias["entity"], alias["data"]]
     assert [20_480_000, True] == seen["large"]
     # What a client logged is in the same graph as everything else.
     with Workspace.open(tmp_path) as workspace:

@@ -97,6 +97,12 @@ class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str = ""  # a folder outside the store
 
 
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[webhooks]`: hosts within the server's own network that webhooks may lead to, and be reached without TLS."""
+
+    allow: tuple[str, ...] = ()
+
+
 class Project(msgspec.Struct, frozen=True):
     """A whole project file; all defaults where there is no file."""
 
@@ -106,6 +112,7 @@ class Project(msgspec.Struct, frozen=True):
     policies: dict[str, Policy] = {}
     purposes: dict[str, Purpose] = {}
     governance: Governance = Governance()
+    webhooks: Webhooks = Webhooks()
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -116,7 +123,7 @@ class Fault(msgspec.Struct, frozen=True):
     line: int | None = None
 
 
-_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace, "governance": Governance}
+_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace, "governance": Governance, "webhooks": Webhooks}
 _NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource, "policies": Policy, "purposes": Purpose}
 _EXPECTED: dict[Any, str] = {
     str: "text in quotes",

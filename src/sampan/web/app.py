@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from starlette.staticfiles import StaticFiles
 
 from sampan.errors import MethodRefused, NotFound, NotSignedIn, SampanError
 from sampan.web import api, page
+from sampan.web.mlflow.deliveries import Deliveries
 from sampan.web.mlflow.routes import routes as mlflow_routes
+from sampan.web.mlflow.webhooks import Webhooks
 from sampan.web.security import Access, App, Guard, Scope
 from sampan.workspace.workspace import Workspace
 
@@ -51,12 +54,22 @@ def create_app(workspace: Workspace, *, access: Access | None = None) -> Guard:
         return answer
 
     handlers: Mapping[Any, Any] = {HTTPException: on_http_error, Exception: on_bug}
+    webhooks = Webhooks(workspace)
+    deliveries = Deliveries(webhooks)
+
+    @asynccontextmanager
+    async def living(_app: Starlette) -> AsyncIterator[None]:
+        deliveries.start()
+        yield
+        await run_in_threadpool(deliveries.stop)
+
+    app = Starlette(routes=_routes(workspace, webhooks, deliveries), exception_handlers=handlers, lifespan=living)
     # Around everything, so that also an answer to a bug carries the headers.
-    return Guard(Starlette(routes=_routes(workspace), exception_handlers=handlers), access=access or Access(), refuse=refuse)
+    return Guard(app, access=access or Access(), refuse=refuse)
 
 
-def _routes(workspace: Workspace) -> list[BaseRoute]:
-    found: list[BaseRoute] = [*api.routes(workspace), *mlflow_routes(workspace)]
+def _routes(workspace: Workspace, webhooks: Webhooks, deliveries: Deliveries) -> list[BaseRoute]:
+    found: list[BaseRoute] = [*api.routes(workspace), *mlflow_routes(workspace, webhooks, changed=deliveries.wake)]
     if STATIC.is_dir():
         found.append(Mount("/static", StaticFiles(directory=STATIC)))
     return [*found, *page.routes(workspace)]

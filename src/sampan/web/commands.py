@@ -94,7 +94,7 @@ def _serve_pages(host: str, port: int | None, access: Access, *, project: str, a
         else:
             sys.stdout.write(f"{workspace.root.name} is at {url}\nCtrl-C stops it.\n")
         sys.stdout.flush()
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, log_level="warning", lifespan="on", server_header=False, timeout_graceful_shutdown=5)
         with suppress(KeyboardInterrupt):  # the customary way to stop a server
             uvicorn.Server(config).run(sockets=[listening])
 

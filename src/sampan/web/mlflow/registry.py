@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 KIND: Final = "registered_model"
-_FACT: Final = "mlflow"
-_STAGE, _DESCRIPTION = "sampan.stage", "sampan.description"  # tags of a version
+FACT: Final = "mlflow"
+_STAGE, DESCRIPTION = "sampan.stage", "sampan.description"  # tags of a version
 _STAGES: Final = ("None", "Staging", "Production", "Archived")
 # Clients ask for models with `!= 'true'`, and mean those without the tag as well.
 _UNTAGGED: Final = {"mlflow.prompt.is_prompt": "false"}
@@ -96,7 +96,7 @@ class Registry:
             asset = asset_name(name, otherwise="model")
             asset = asset if asset not in taken else f"{asset} {blake3(f'{name} {now}'.encode()).hexdigest()[:8]}"
             found = Registered(asset, name, now, now, text(given, "description", required=False), _tags(items(given, "tags")))
-            self._ws.ledger.append(RegisteredModelMade(name=asset, facts={_FACT: msgspec.to_builtins(found)}))
+            self._ws.ledger.append(RegisteredModelMade(name=asset, facts={FACT: msgspec.to_builtins(found)}))
         return {"registered_model": self._told(found)}
 
     def get(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class Registry:
         made = VersionCommitted(node=node, kind=KIND, name=found.asset, digest="", facts=facts, inputs=tuple(inputs))
         tags = [Tagged(node=node, key=key, value=value) for key, value in _tags(items(given, "tags")).items()]
         if said := text(given, "description", required=False):
-            tags.append(Tagged(node=node, key=_DESCRIPTION, value=said))
+            tags.append(Tagged(node=node, key=DESCRIPTION, value=said))
         self._ws.ledger.append(made, *tags)
         self._describe(found)
         return {"model_version": self._version_told(found, self._ws.catalog.node(node))}
@@ -224,7 +224,7 @@ class Registry:
         """PATCH model-versions/update."""
         found, said = self._find(text(given, "name")), limited(text(given, "description", required=False), _MAX_DESCRIPTION, "Description")
         node = self._version(found, text(given, "version"))
-        self._ws.ledger.append(Tagged(node=node.id, key=_DESCRIPTION, value=said))
+        self._ws.ledger.append(Tagged(node=node.id, key=DESCRIPTION, value=said))
         return {"model_version": self._version_told(found, node)}
 
     def delete_version(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class Registry:
     # -- finding
 
     def _all(self) -> list[Registered]:
-        found = [msgspec.convert(asset.facts[_FACT], Registered) for asset in self._ws.catalog.assets(KIND)]
+        found = [msgspec.convert(asset.facts[FACT], Registered) for asset in self._ws.catalog.assets(KIND)]
         return [each for each in found if each.state != DELETED]
 
     def _find(self, name: str) -> Registered:
@@ -304,7 +304,7 @@ class Registry:
 
     def _describe(self, found: Registered) -> Registered:
         told = msgspec.structs.replace(found, updated=self._ws.clock())
-        self._ws.ledger.append(RegisteredModelDescribed(name=found.asset, facts={_FACT: msgspec.to_builtins(told)}))
+        self._ws.ledger.append(RegisteredModelDescribed(name=found.asset, facts={FACT: msgspec.to_builtins(told)}))
         return told
 
     # -- in MLflow's words
@@ -333,7 +333,7 @@ class Registry:
             "last_updated_timestamp": node.created,
             "user_id": node.facts.get("user_id", ""),
             "current_stage": tags.get(_STAGE, "None"),
-            "description": tags.get(_DESCRIPTION, ""),
+            "description": tags.get(DESCRIPTION, ""),
             "source": node.facts["source"],
             "run_id": node.facts["run_id"],
             "run_link": node.facts.get("run_link", ""),

@@ -25,6 +25,7 @@ from sampan.web.mlflow.registry import Registry
 from sampan.web.mlflow.runs import MlflowRuns
 from sampan.web.mlflow.traces import Traces
 from sampan.web.mlflow.uploads import PARTS, UPLOADS, Uploads
+from sampan.web.mlflow.webhooks import Webhooks
 from sampan.web.security import SPANS
 
 if TYPE_CHECKING:
@@ -138,16 +139,28 @@ def _old_trace_answers(traces: Traces) -> dict[str, Answer]:
     }
 
 
-def routes(ws: Workspace) -> list[BaseRoute]:
-    """Return the routes for an application."""
+def _webhook_answers(webhooks: Webhooks) -> dict[str, Answer]:
+    return {
+        "POST webhooks": webhooks.create,
+        "GET webhooks": webhooks.list_all,
+        "GET webhooks/{webhook_id}": webhooks.get,
+        "PATCH webhooks/{webhook_id}": webhooks.update,
+        "DELETE webhooks/{webhook_id}": webhooks.delete,
+        "POST webhooks/{webhook_id}/test": webhooks.test,
+    }
+
+
+def routes(ws: Workspace, webhooks: Webhooks, *, changed: Callable[[], None]) -> list[BaseRoute]:
+    """Return the routes for an application; `changed` is called after each request that may have changed something."""
     experiments = Experiments(ws)
     runs = MlflowRuns(ws, experiments)
     artifacts = Artifacts(ws, runs)
     traces, uploads = Traces(ws, experiments), Uploads(ws, artifacts)
     table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws)) | _old_trace_answers(traces)
+    table |= _webhook_answers(webhooks)
     return [
-        *_answering(API, table),
-        *_answering(API_3, _trace_answers(traces)),
+        *_answering(API, table, changed),
+        *_answering(API_3, _trace_answers(traces), changed),
         Route(SPANS, _exported(traces), methods=["POST"]),
         Route(API_3 + "/server-info", _server_info, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),
@@ -162,16 +175,19 @@ def routes(ws: Workspace) -> list[BaseRoute]:
     ]
 
 
-def _answering(base: str, table: Mapping[str, Answer]) -> Iterator[Route]:
+def _answering(base: str, table: Mapping[str, Answer], changed: Callable[[], None]) -> Iterator[Route]:
     for said, answer in table.items():
         method, _, path = said.partition(" ")
-        yield Route(f"{base}/{path}", _endpoint(answer), methods=[method])
+        yield Route(f"{base}/{path}", _endpoint(answer, None if method == "GET" else changed), methods=[method])
 
 
-def _endpoint(answer: Answer) -> Callable[[Request], Any]:
+def _endpoint(answer: Answer, changed: Callable[[], None] | None = None) -> Callable[[Request], Any]:
     async def respond(request: Request) -> Response:
         body = await request.body()
-        return await run_in_threadpool(_respond, lambda: answer(_given(request, body)))
+        answered = await run_in_threadpool(_respond, lambda: answer(_given(request, body)))
+        if changed is not None:
+            changed()
+        return answered
 
     return respond
 
