@@ -255,3 +255,89 @@ def test_repairs_change_their_cells_only_and_free_numbers_of_their_units() -> No
     assert mended["size"].to_list() == [int(text[:2]) for text in table["size"]]
     assert table["size"][0] == "12.0 oz"
     assert mended.schema == {"size": pl.Int64}
+
+
+def test_a_single_gap_is_named_and_one_that_another_column_explains_is_not() -> None:
+    names: list[str | None] = [*many(CITIES)]
+    wind: list[float | None] = [float(n % 7) for n in range(200)]
+    direction = [None if speed == 0 else n * 10 % 360 for n, speed in enumerate(wind)]
+    names[8], wind[9] = None, None
+
+    assert found_in(city=names, speed=wind, direction=direction) == {(8, "city"): ("missing", None), (9, "speed"): ("missing", None)}
+
+
+def test_a_number_that_no_tail_of_its_column_reaches_is_far_and_a_long_delay_is_not() -> None:
+    rng = np.random.default_rng(0)
+    heights = rng.normal(170, 9, 2_000).round(0)
+    delays = (rng.pareto(1.5, 2_000) * 20).round(0)
+    heights[7] = 900
+
+    assert found_in(height=heights, delay=delays) == {(7, "height"): ("outlier", None)}
+
+
+def test_numbers_in_a_column_of_texts_are_judged_as_numbers() -> None:
+    rng = np.random.default_rng(1)
+    texts = [f"{number:.1f}" for number in rng.normal(50, 5, 400)]
+    texts[3], texts[4], texts[5] = "4x.1", "5000.0", "48.123456"
+
+    assert {row: kind for (row, _), (kind, _) in found_in(score=texts).items()} == {3: "shape", 4: "outlier", 5: "shape"}
+
+
+def test_a_fraction_among_counts_is_odd() -> None:
+    counts: list[float] = [float(n % 12) for n in range(300)]
+    counts[40] = 7.305918
+
+    assert found_in(n=counts) == {(40, "n"): ("shape", None)}
+
+
+def test_a_bare_number_among_few_words_and_a_value_of_another_column_are_strangers() -> None:
+    work, school = many(["private", "state", "self-employed"], 600), many(["Masters", "Some-college"], 600)
+    work[6], work[11] = "0", "Some college"
+
+    assert found_in(work=work, school=school) == {(6, "work"): ("shape", None), (11, "work"): ("misplaced", None)}
+
+
+def test_small_letters_in_a_column_of_capitals_are_another_spelling() -> None:
+    states = many(["OHIO", "UTAH", "MAINE", "TEXAS", "IOWA", "NEVADA"])
+    states[2] = "Idaho"
+
+    assert found_in(state=states) == {(2, "state"): ("spelling", "IDAHO")}
+
+
+def test_blanks_around_a_value_are_taken_off() -> None:
+    found = found_in(state=[f" {name}" for name in many(CITIES)])
+
+    assert len(found) == 200
+    assert found[0, "state"] == ("blanks", "Hanoi")
+
+
+def test_a_slip_in_one_word_of_a_name_is_found_by_the_names_that_share_the_word() -> None:
+    names = [f"{chr(65 + n % 26)}{chr(97 + n // 26)}{chr(97 + n * 7 % 26)}na Brewing Company" for n in range(90)]
+    names[4] = "Hilltop Brewing Comapny"
+
+    assert found_in(brewery=names) == {(4, "brewery"): ("typo", "Hilltop Brewing Company")}
+
+
+def test_signs_that_change_the_meaning_are_no_spelling() -> None:
+    assert found_in(income=["<=50K"] * 90 + [">50K"] * 30) == {}
+
+
+def test_a_date_made_by_a_spreadsheet_is_odd_among_codes() -> None:
+    codes = [f"{1000 + n}-{n % 10}{n % 7}{n % 3}{n % 4}" for n in range(200)]
+    codes[9] = "Mar-22"
+
+    assert found_in(issn=codes) == {(9, "issn"): ("shape", None)}
+
+
+def test_words_that_say_missing_on_purpose_are_left_alone_and_tell_nothing() -> None:
+    places = ["empty" if n % 3 == 0 else CITIES[n * n % 5].upper() for n in range(400)]
+
+    assert found_in(city=places) == {}
+
+
+def test_a_column_without_any_value_is_passed_over() -> None:
+    shops = [f"s{n % 20}" for n in range(200)]
+    cities = [CITIES[n % 20 % 5] for n in range(200)]
+    right, cities[45] = cities[45], "Paris"
+
+    assert found_in(shop=shops, city=cities, note=[None] * 199 + [""]) == {(45, "city"): ("dependency", right)}

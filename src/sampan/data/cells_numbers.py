@@ -75,7 +75,7 @@ def _finer(column: Column) -> Iterator[Suspect]:
             continue
         odd = np.flatnonzero(off & (np.abs(values - np.round(values, decimals + _FINER)) > _OFF_GRID * 10.0 ** -(decimals + _FINER)))
         if len(odd):
-            told = f"no more than {decimals} decimals" if decimals else "whole"
+            told = f"of no more than {decimals} decimals" if decimals else "whole"
             reason = f"finer than the other numbers, which are {told}"
             yield Suspect(column=column.name, kind="shape", rows=column.rows_of(odd), reason=reason, confidence=0.7)
         return

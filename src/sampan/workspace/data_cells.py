@@ -58,8 +58,8 @@ class Cells(DataRoom):
     def errors(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, limit: int = _SHOWN_CELLS) -> CellErrorsFound:
         """Find cells that are probably wrong, each with a suggested repair; no contract is needed.
 
-        Typos, spellings, broken dependencies between columns, odd shapes, misplaced units, placeholders, damaged text, values in the
-        wrong column.
+        Typos, spellings, broken dependencies between columns, odd shapes, numbers far from the rest, single gaps, misplaced units,
+        placeholders, damaged text, values in the wrong column.
 
         Parameters
         ----------
