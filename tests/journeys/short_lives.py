@@ -32,7 +32,7 @@ class Life:
 
     def live(self) -> None:
         """Do everything, again and again, beginning with another deed each life."""
-        deeds = [self.ingest, self.log_points, self.train, self.promote]
+        deeds = [self.ingest, self.log_points, self.train, self.promote, self.tune]
         for turn in range(1_000):
             deeds[(self.seed + turn) % len(deeds)](turn)
 
@@ -66,6 +66,21 @@ class Life:
         trained = self.ws.model.train(self.project / "train.py", trials=1, params={"strength": str(strength)})
         node = self.ws.catalog.node(trained.node)
         self.note(f"version model {trained.model.ref} {node.digest}")
+
+    def tune(self, turn: int) -> None:
+        """Log trials of a search, each a run of its own below one."""
+        study = new_id()
+        self.note("begin tune")
+        self.ws.ledger.append(RunStarted(node=study, experiment="lives", title=f"study {self.seed}.{turn}", started=self.ws.clock()))
+        for number in range(5):
+            trial, strength = new_id(), str(self.seed + number / 10)
+            began = RunStarted(
+                node=trial, experiment="lives", title=f"{number}", started=self.ws.clock(), parent=study, params={"strength": strength}
+            )
+            self.ws.ledger.append(began, RunEnded(node=trial, state="finished", ended=self.ws.clock()))
+            self.note(f"trial {trial} {strength}")
+        self.ws.ledger.append(RunEnded(node=study, state="finished", ended=self.ws.clock()))
+        self.note(f"ended {study}")
 
     def promote(self, turn: int) -> None:
         """Make the newest model the champion."""
