@@ -19,8 +19,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # Top-level verbs in the order a person needs them. A test holds them equal to what the rooms declare.
 VERBS: dict[str, str] = {
     "status": "What is live, how it is doing, what to do next",
-    "lineage": "What a version was made from, up to the raw files",
     "log": "What happened, newest first",
+    "lineage": "What a version was made from, up to the raw files",
+    "impact": "What would be touched if something were wrong, and whom to tell",
+    "who": "Who answers for a thing, made it, decided about it, relies on it",
     "compare": "Lay runs or models side by side: what differs, the important first",
     "diff": "What differs between any two things",
     "note": "Write a note on a run, a model or anything else",

@@ -17,6 +17,7 @@ from sampan.core.refs import Ref
 from sampan.errors import NotFound
 from sampan.store import listing
 from sampan.store.database import Database, Row, Session
+from sampan.store.reach import FAR, Near, Pointed, count_kinds, leads_to, list_aliases, named_edges, nodes_numbered, walk
 from sampan.store.resolving import missing_asset, resolve
 from sampan.store.tracking import Tracking
 
@@ -24,6 +25,7 @@ _DIGEST = re.compile(r"b3:[0-9a-f]{64}")
 _BATCH = 5000
 _FEW = 400  # nodes named in one statement
 _SHALLOW = 4  # edges
+_WIDE = 30_000  # nodes above everything that an alias points at
 
 
 class Catalog(Tracking):
@@ -121,17 +123,49 @@ class Catalog(Tracking):
         kept = sorted(edge for edge in edges if edge[0] in ids and edge[1] in ids)
         return Graph(tuple(n for n in nodes if n.seq in ids), tuple(Edge(ids[dst], ids[src], role) for dst, src, role in kept))
 
+    def nearest(self, starts: Sequence[Node], *, up: bool = True, depth: int = FAR, most: int = 300) -> Near:
+        """Return what some nodes came from (`up`) or what came of them, the nearest first and at most so many, themselves included."""
+        with self._database.read() as session:
+            found = walk(session, [node.seq for node in starts], up=up, most=max(most, len(starts)), depth=depth)
+            nodes = nodes_numbered(session, found.pks)
+        return Near(nodes, named_edges(found, nodes), {node.id: found.distance[node.seq] for node in nodes}, found.whole)
+
+    def count_after(self, starts: Sequence[Node], *, most: int) -> tuple[dict[str, int], bool]:
+        """Count by kind what came of some nodes, themselves left out; at most so many, and whether that is all."""
+        with self._database.read() as session:
+            found = walk(session, [node.seq for node in starts], up=False, most=most)
+            return count_kinds(session, [pk for pk in found.pks if found.distance[pk]]), found.whole
+
+    def pointed_at(self, starts: Sequence[Node], kinds: Sequence[str], *, most: int) -> tuple[list[Pointed], bool]:
+        """Return the aliases, of assets of some kinds, whose node came of any of `starts`, and whether all there are were looked at.
+
+        The ways up from what is pointed at are few and short, however much else came of the start.
+        """
+        with self._database.read() as session:
+            aliases = list_aliases(session, kinds, most)
+            found = walk(session, list(dict.fromkeys(each.pk for each in aliases)), up=True, most=_WIDE)
+            reached = leads_to(found, {node.seq for node in starts})
+            nodes = {node.seq: node for node in nodes_numbered(session, sorted({each.pk for each in aliases if each.pk in reached}))}
+        hit = [Pointed(each.alias, nodes[each.pk]) for each in aliases if each.pk in nodes]
+        return hit, found.whole and len(aliases) < most
+
+    def made_by(self, actor: str, *, limit: int = 20) -> list[Node]:
+        """Return what someone made, newest first."""
+        with self._database.read() as session:
+            return listing.nodes(session, "where n.actor = ? order by n.pk desc limit ?", actor, limit)
+
     def events(
         self,
         *,
         after: int = 0,
         subject: str = "",
         type: str = "",  # noqa: A002  # the field's word
+        actor: str = "",
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[Recorded]:
-        """Return rows of the ledger after number `after`, about one node or of one type if given."""
-        where, values = listing.conditions({"seq > ?": after, "subject = ?": subject, "type = ?": type})
+        """Return rows of the ledger after number `after`, about one node, of one type or by one actor if given."""
+        where, values = listing.conditions({"seq > ?": after, "subject = ?": subject, "type = ?": type, "actor = ?": actor})
         order = "desc" if newest_first else "asc"
         sql = f"select seq, at, actor, type, subject, body, prev, hash, reason from event {where} order by seq {order} limit ?"  # noqa: S608  # literals
         with self._database.read() as session:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sampan.core.answers import Answer
-from sampan.core.graph import Edge, Node, NodeId, Recorded
+from sampan.core.graph import NodeId, Recorded
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import count, size_text
@@ -23,7 +23,7 @@ from sampan.workspace.explaining import Explaining
 from sampan.workspace.merging import Merging
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.reproducing import Reproducing
-from sampan.workspace.trees import Branch, draw
+from sampan.workspace.tracing import Tracing
 
 DAY_MS = 86_400_000
 FIRST_COMMANDS = ("sampan demo", "sampan data add FILE")
@@ -79,36 +79,6 @@ class Status(Answer, frozen=True, kw_only=True):
             parts.append("\n".join(["open incidents:", *lines]))
         parts.append("stored: " + ", ".join(_stored_words({**self.counts, **self.stored})))
         return "\n\n".join(parts)
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """One node of a lineage, as a reader knows it."""
-
-    id: NodeId
-    ref: str
-    kind: str
-    state: str
-    created: str
-    aliases: tuple[str, ...] = ()
-    title: str = ""  # what it is called, beside its reference: a window's span, an incident's cause
-    source: str = ""  # the file or address a raw thing was read from
-
-
-class Lineage(Answer, frozen=True, kw_only=True):
-    """The part of the graph a thing came from (up), or that came from it (down)."""
-
-    root: Origin
-    up: bool
-    nodes: tuple[Origin, ...]
-    edges: tuple[Edge, ...]
-
-    def text(self) -> str:
-        """Draw the tree; a node met again is not repeated."""
-        branches: dict[NodeId, list[Branch]] = {}
-        for edge in self.edges:
-            here, there = (edge.dst, edge.src) if self.up else (edge.src, edge.dst)
-            branches.setdefault(here, []).append(Branch(there, edge.role.replace("_", " ")))
-        return draw(self.root.id, branches, {node.id: _origin_line(node) for node in self.nodes})
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -223,24 +193,6 @@ class Overview(Room):
             incidents=incidents,
             next=self._next(counts, live, incidents),
         )
-
-    @operation(reads=True)
-    def lineage(self, ref: str, *, down: bool = False, depth: int = 50) -> Lineage:
-        """Show what a version was made from, up to the raw files; or what was made from it.
-
-        Parameters
-        ----------
-        ref : what to trace, like flights-late@champion or flights@v3
-        down : follow the arrows the other way: what would be touched if this were wrong
-        depth : how many steps to follow
-        """
-        if depth < 1:
-            raise ParameterError(f"depth: {depth} is less than 1", parameter="depth", hint="expected a whole number from 1")
-        node = self.ws.catalog.resolve(ref)
-        graph = self.ws.catalog.lineage(node.id, up=not down, depth=depth)
-        nodes = {one.id: _origin(one) for one in (node, *graph.nodes)}
-        other_way = f"sampan lineage {shlex.quote(ref)}" + ("" if down else " --down")
-        return Lineage(root=nodes[node.id], up=not down, nodes=tuple(nodes.values()), edges=graph.edges, next=(other_way,))
 
     @operation(reads=True)
     def log(self, ref: str = "", *, type: str = "", limit: int = 20, after: int = 0) -> Log:  # noqa: A002  # the ledger's word
@@ -383,7 +335,7 @@ class Upkeep(Room):
         return Diagnosis(findings=tuple(examine_model(self.ws, node)), next=(f"sampan reproduce {shlex.quote(node.ref)}",))
 
 
-class Home(Overview, Comparing, Explaining, Reproducing, Merging, Upkeep):
+class Home(Overview, Tracing, Comparing, Explaining, Reproducing, Merging, Upkeep):
     """The top-level verbs."""
 
 
@@ -421,29 +373,6 @@ def _details(body: dict[str, Any]) -> Iterator[str]:
     yield from (
         f"{name}={iso(value) if name in _MOMENTS and isinstance(value, int) else value}" for name, value in list(plain.items())[:_N_DETAILS]
     )
-
-
-def _origin(node: Node) -> Origin:
-    source = node.facts.get("source", "")
-    title = node.facts.get("label") or node.facts.get("title") or ""
-    return Origin(
-        id=node.id,
-        ref=node.ref,
-        kind=node.kind,
-        state=node.state,
-        created=iso(node.created),
-        aliases=node.aliases,
-        title=title if isinstance(title, str) else "",
-        source=source if isinstance(source, str) else "",
-    )
-
-
-def _origin_line(one: Origin) -> str:
-    named = one.ref if one.kind in one.ref else f"{one.kind} {one.ref}"
-    aliases = f" [{', '.join(one.aliases)}]" if one.aliases else ""
-    state = "" if one.state in ("active", "finished") else f" ({one.state})"
-    title = f" {one.title}" if one.title else ""
-    return f"{named}{aliases}{title}{state}" + (f"  from {one.source}" if one.source else "")
 
 
 def _live_line(one: Live) -> str:
