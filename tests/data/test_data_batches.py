@@ -14,6 +14,9 @@ import polars as pl
 import pytest
 
 from sampan.errors import ContractViolated, ParameterError, StaleState
+from sampan.workspace import batch_edits, batches
+from sampan.workspace.batches import Arrival, Batches
+from sampan.workspace.staging import Staging
 from sampan.workspace.workspace import Workspace
 
 HEADER = "id,shop,paid,at\n"
@@ -210,3 +213,42 @@ def test_a_process_killed_in_the_middle_of_a_batch_loses_nothing_and_half_writes
         assert rows["len"].unique().to_list() == [50]  # and no batch is there in part
         done = batches[-1]
     assert ws.ledger.verify().first_bad is None
+
+
+def test_what_is_admitted_as_it_came_is_not_written_again(ws: Workspace) -> None:
+    before = ws.store.tables.parts(ws.catalog.resolve("orders", kind="dataset").digest)
+    append(ws, lines(200, 260))
+    after = ws.store.tables.parts(ws.catalog.resolve("orders", kind="dataset").digest)
+    alone = ws.store.tables.create(table(ws).tail(60))
+
+    assert after == [*before, *ws.store.tables.parts(alone.digest)]
+
+
+def test_a_large_batch_is_compared_in_pieces(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_edits, "_AT_ONCE", 30)
+    answer = append(ws, lines(100, 300, r150="150,s9,1.5,2024-01-28T00:00:00Z", r160="160,s9,1.5,2000-01-28T00:00:00Z"))
+
+    assert (answer.n_new, answer.n_replaced, answer.n_same, answer.n_late) == (100, 1, 98, 1)  # type: ignore[attr-defined]
+    assert table(ws).height == table(ws)["id"].n_unique() == 300
+    assert table(ws).filter(pl.col("id") == 150)["shop"].to_list() == ["s9"]
+    with pytest.raises(ParameterError, match="the key id is not unique in the new rows: several have id=290"):
+        append(ws, lines(190, 300) + lines(290, 291).removeprefix(HEADER))
+
+
+def test_a_batch_staged_for_columns_that_changed_meanwhile_is_planned_anew(ws: Workspace) -> None:
+    staging = Staging(ws, "orders", "memory")
+    rows = table(ws).tail(3).with_columns(pl.col("id") + 1000)
+    staged = staging(rows.schema, iter([rows]))
+    ws.data.add_columns("orders", table(ws).select("id", vip=pl.lit(value=True)), key=["id"])
+
+    with pytest.raises(ParameterError, match="vip is missing in the batch"):
+        Batches(ws).append(Arrival(staged, staging))
+
+
+def test_a_very_large_batch_is_judged_by_some_of_its_rows_and_it_is_said(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_MOST_JUDGED", 50)
+    ws.data.label("orders", target="paid > 20")
+
+    answer = append(ws, lines(200, 400))
+
+    assert answer.reasons[0].endswith("judged by every 4th of 200 rows")  # type: ignore[attr-defined]

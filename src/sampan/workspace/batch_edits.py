@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sampan.core.graph import Node
+from sampan.errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from sampan.store.tables import TableVersion
-    from sampan.table.reconcile import Plan
+    from sampan.store.tables import Tables, TableVersion
     from sampan.workspace.workspace import Workspace
 
 _THEIRS = "\0there"
+_AT_ONCE = 500_000  # rows of a batch that are compared with those of their keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,72 @@ class Edit:
     n_same: int = 0
     n_late: int = 0
 
+    def and_then(self, later: Edit) -> Edit:
+        """Return what this edit and one made after it did."""
+        return Edit(
+            later.version,
+            self.n_new + later.n_new,
+            self.n_replaced + later.n_replaced,
+            self.n_same + later.n_same,
+            self.n_late + later.n_late,
+        )
+
     def counts(self) -> dict[str, int]:
         """Return what is not zero."""
         counts = {"n_new": self.n_new, "n_replaced": self.n_replaced, "n_same": self.n_same, "n_late": self.n_late}
         return {name: n for name, n in counts.items() if n}
 
 
-def edit_rows(ws: Workspace, before: Node, frame: pl.DataFrame, plan: Plan) -> Edit:
-    """Bring a batch's rows into the table of a dataset version."""
+def edit_rows(ws: Workspace, before: Node, rows: TableVersion) -> Edit:
+    """Bring a batch's rows, staged in the table's columns, into the table of a dataset version."""
     import polars as pl
 
     tables = ws.store.tables
     said = ws.catalog.asset("dataset", before.name).facts
     key, time = [str(column) for column in said.get("key", ())], str(said.get("time", ""))
-    version = tables.info(before.digest)
-    if added := plan.added():
-        empty = pl.DataFrame({name: pl.Series([None], dtype=frame.schema[name]).new_from_index(0, version.n_rows) for name in added})
+    version, columns = tables.info(before.digest), tables.schema(rows.digest)
+    if added := {name: dtype for name, dtype in columns.items() if name not in version.columns}:
+        empty = pl.DataFrame({name: pl.Series([None], dtype=dtype).new_from_index(0, version.n_rows) for name, dtype in added.items()})
         version = tables.overlay(version.digest, empty)
-    if not frame.height:
+    if not rows.n_rows:
         return Edit(version)
-    if not key:
-        return Edit(tables.append(version.digest, frame), n_new=frame.height)
-    there = tables.scan(version.digest).select(key).join(frame.lazy().select(key), on=key, how="semi", nulls_equal=True).collect()
-    if not there.height:
-        return Edit(tables.append(version.digest, frame), n_new=frame.height)
-    present = tables.scan(version.digest).join(there.lazy(), on=key, how="semi", nulls_equal=True).collect(engine="streaming")
+    if not key or not _overlap(tables, version, rows, key):
+        return Edit(tables.extend(version.digest, rows.digest), n_new=rows.n_rows)
+    if repeated := _repeated(tables, rows, key):
+        raise repeated
+    edit = Edit(version)
+    for start in range(0, rows.n_rows, _AT_ONCE):
+        frame = tables.scan(rows.digest).slice(start, _AT_ONCE).collect(engine="streaming")
+        edit = edit.and_then(_put(tables, edit.version, frame, key, time))
+    return edit
+
+
+def _overlap(tables: Tables, version: TableVersion, rows: TableVersion, key: Sequence[str]) -> bool:
+    """Say whether a row of the table has the key of one of the batch."""
+    keys = tables.scan(rows.digest).select(key)
+    there = tables.scan(version.digest).select(key).join(keys, on=key, how="semi", nulls_equal=True)
+    return not there.head(1).collect(engine="streaming").is_empty()
+
+
+def _repeated(tables: Tables, rows: TableVersion, key: Sequence[str]) -> ParameterError | None:
+    """Return the error for a key that several rows of a large batch share: nobody could say which of them is meant."""
+    from sampan.data.uniqueness import repeated
+
+    if rows.n_rows <= _AT_ONCE:
+        return None  # the table looks itself
+    twice = repeated(tables.scan(rows.digest), key)
+    if twice.is_empty():
+        return None
+    shown = ", ".join(f"{name}={value!r}" for name, value in zip(key, twice.row(0), strict=False))
+    return ParameterError(f"the key {', '.join(key)} is not unique in the new rows: several have {shown}", hint="add columns to the key")
+
+
+def _put(tables: Tables, version: TableVersion, frame: pl.DataFrame, key: Sequence[str], time: str) -> Edit:
+    """Upsert some rows, but for those that are there as they are or came late."""
+    present = tables.rows_with(version.digest, frame.select(key))
     same, late = _compare(frame, present, key, time)
     wanted = frame.filter(~(same | late))
-    n_replaced = there.height - int(same.sum()) - int(late.sum())
+    n_replaced = present.height - int(same.sum()) - int(late.sum())
     if wanted.height:
         version = tables.upsert(version.digest, wanted, key=key)
     return Edit(version, n_new=wanted.height - n_replaced, n_replaced=n_replaced, n_same=int(same.sum()), n_late=int(late.sum()))

@@ -20,7 +20,7 @@ from sampan.core.changes import AddEdge, AddNode, Change
 from sampan.core.digests import digest_bytes, digest_value
 from sampan.core.events import Event, Input, StateChanged, new_id
 from sampan.core.graph import Node, NodeId
-from sampan.errors import ContractViolated, ParameterError, StaleState
+from sampan.errors import ContractViolated, StaleState
 from sampan.workspace.batch_edits import Edit, edit_rows
 from sampan.workspace.dataset_edits import VersionEdited, edited
 from sampan.workspace.quarantine import HeldCell, Quarantine
@@ -28,14 +28,17 @@ from sampan.workspace.quarantine import HeldCell, Quarantine
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.store.tables import Tables, TableVersion
     from sampan.table.reconcile import Plan
     from sampan.workspace.admission import BatchVerdict
+    from sampan.workspace.staging import Staged, Staging
     from sampan.workspace.workspace import Workspace
 
 DATASET, KIND = "dataset", "batch"
 _SHOWN = 5
 _MOST_HELD = 0.5  # of a batch's rows; if more break the contract, the batch is wrong, not its rows
 _MOST_TRIES = 20
+_MOST_JUDGED = 200_000  # rows of a batch: a share or a mean of so many is within 0.3 points of that of all
 _ROW = "\0row"
 
 
@@ -65,16 +68,21 @@ class BatchDecided(Event, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A batch as it came: its rows with their types found, and the rows in which a cell could not be read, as text."""
+    """A batch as it came: its rows staged, and those in which a cell could not be read, as text."""
 
-    frame: pl.DataFrame
-    source: str
+    staged: Staged
+    staging: Staging
     bad_rows: pl.DataFrame | None = None
     bad_cells: tuple[HeldCell, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     readmitted_from: Node | None = None
     rest: tuple[pl.DataFrame, tuple[HeldCell, ...]] | None = None  # what stays of the holding the rows come from
     why: str = ""  # the reason a person gave for letting rows in although they are held
+
+    @property
+    def source(self) -> str:
+        """Where it came from."""
+        return self.staging.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,8 @@ class Outcome:
 class _Work:
     """A batch on its way: the rows that may still go on, and those that are held."""
 
-    frame: pl.DataFrame
+    tables: Tables
+    rows: TableVersion
     held: tuple[tuple[pl.DataFrame, tuple[HeldCell, ...], str], ...] = ()
     reasons: tuple[str, ...] = ()
     verdict: str = ""  # why the whole batch is held; "" while it goes on
@@ -103,9 +112,9 @@ class _Work:
 
     def without(self, rows: Sequence[int], cells: Sequence[HeldCell], why: str) -> _Work:
         """Hold some rows; `cells` count them from 0 in the order of `rows`."""
-        held = self.frame[list(rows)]
-        kept = self.frame.with_row_index(_ROW).filter(~_is_in(rows)).drop(_ROW)
-        return replace(self, frame=kept, held=(*self.held, (held, tuple(cells), why)))
+        held = self.tables.take(self.rows.digest, rows)
+        rest = self.tables.scan(self.rows.digest).with_row_index(_ROW).filter(~_is_in(rows)).drop(_ROW)
+        return replace(self, rows=self.tables.create(rest), held=(*self.held, (held, tuple(cells), why)))
 
 
 class Batches:
@@ -115,64 +124,40 @@ class Batches:
         self.ws = workspace
         self.quarantine = Quarantine(workspace)
 
-    def append(
-        self, name: str, arrival: Arrival, *, accept: str = "", renamed: Mapping[str, str] | None = None, drop: Sequence[str] = ()
-    ) -> Outcome:
+    def append(self, arrival: Arrival) -> Outcome:
         """Take a batch in, hold it, or refuse it.
-
-        Parameters
-        ----------
-        accept : the id of the plan a person agreed to, where the batch's columns are not the table's
-        renamed : the table's column by the batch's name
-        drop : columns of the batch to leave out
 
         Raises
         ------
-        ParameterError : the columns differ and nobody agreed to the plan; the message is the plan.
+        ParameterError : the table got other columns meanwhile, and nobody agreed to the plan; the message is the plan.
         ContractViolated : the batch breaks a blocking rule as a whole; it is recorded as refused.
         """
         for _ in range(_MOST_TRIES):
             # Someone else may commit a version while this batch is judged: it is judged anew, beside what is there by then.
             with suppress(StaleState):
-                return self._attempt(name, arrival, accept, renamed or {}, drop)
+                return self._attempt(arrival)
+        name = arrival.staging.name
         raise StaleState(f"others edit {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
 
-    def _attempt(self, name: str, arrival: Arrival, accept: str, renamed: Mapping[str, str], drop: Sequence[str]) -> Outcome:
-        from sampan.table.reconcile import apply_plan, plan_columns
-
-        before = self.ws.catalog.resolve(name, kind=DATASET)
-        # Before the plan: the table has the columns as protection leaves them.
-        arrival = self._protect(before.name, arrival) if arrival.readmitted_from is None else arrival
-        schema = self.ws.store.tables.schema(before.digest)
-        plan = plan_columns(schema, arrival.frame.schema, renamed=renamed, drop=drop)
-        _require_consent(plan, name, arrival, accept)
-        frame = apply_plan(plan, arrival.frame, schema, renamed=renamed)
-        digest = content_digest(frame, arrival.bad_rows)
+    def _attempt(self, arrival: Arrival) -> Outcome:
+        before = self.ws.catalog.resolve(arrival.staging.name, kind=DATASET)
+        arrival = replace(arrival, staged=arrival.staging.again(arrival.staged, before))
+        digest = content_digest(arrival)
         known = self.ws.catalog.find_version(KIND, f"{before.name}.{KIND}", digest)
         if arrival.readmitted_from is None and known is not None and known.state != "refused":
-            return Outcome(state="known", dataset=before, batch=known, plan=plan)
-        return self._decide(before, arrival, plan, frame, digest)
+            return Outcome(state="known", dataset=before, batch=known, plan=arrival.staged.plan)
+        return self._decide(before, arrival, digest)
 
-    def _protect(self, name: str, arrival: Arrival) -> Arrival:
-        """Treat personal data as the dataset's terms declare, in the rows that go on and in those that are held."""
-        from sampan.workspace.privacy import protect, protect_held
-
-        frame = protect(self.ws, name, arrival.frame)
-        if arrival.bad_rows is None:
-            return arrival if frame is arrival.frame else replace(arrival, frame=frame)
-        rows, cells = protect_held(self.ws, name, arrival.bad_rows, arrival.bad_cells)
-        return replace(arrival, frame=frame, bad_rows=rows, bad_cells=cells)
-
-    def _decide(self, before: Node, arrival: Arrival, plan: Plan, frame: pl.DataFrame, digest: str) -> Outcome:
-        work = _Work(frame=frame)
+    def _decide(self, before: Node, arrival: Arrival, digest: str) -> Outcome:
+        work = _Work(self.ws.store.tables, arrival.staged.table)
         if arrival.bad_rows is not None and arrival.bad_rows.height:
             work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
         try:
             work = self._value(self._check(before, work, arrival), before, arrival)
         except ContractViolated as refusal:
-            self.ws.ledger.append(self._decided(before, arrival, plan, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
+            self.ws.ledger.append(self._decided(before, arrival, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
             raise
-        return self._commit(before, arrival, plan, work, digest)
+        return self._commit(before, arrival, work, digest)
 
     def _check(self, before: Node, work: _Work, arrival: Arrival) -> _Work:
         """Hold the batch against the dataset's contract: rows that break a blocking rule wait, a batch that does so as a whole is refused.
@@ -180,17 +165,17 @@ class Batches:
         Rows that a person lets in with a reason were decided on.
         """
         contracts = self.ws.data.contracts
-        if not work.frame.height or arrival.why or contracts.read(before.name) is None:
+        if not work.rows.n_rows or arrival.why or contracts.read(before.name) is None:
             return work
-        result = contracts.check_frame(before.name, work.frame)
+        result = contracts.check_frame(before.name, work.tables.scan(work.rows.digest))
         if not result.blocked:
             return work
         broken = tuple(finding.message for finding in result.findings if finding.level == "block")
-        if 0 < len(result.rows) <= _MOST_HELD * work.frame.height:
+        if 0 < len(result.rows) <= _MOST_HELD * work.rows.n_rows:
             why = "; ".join(broken[:_SHOWN])
             cells = [HeldCell(row=at, column="", value="", reason=why, source=arrival.source) for at in range(len(result.rows))]
             rest = replace(work.without(result.rows, cells, "rows break the contract"), reasons=(*work.reasons, *broken))
-            if not contracts.check_frame(before.name, rest.frame).blocked:
+            if not contracts.check_frame(before.name, rest.tables.scan(rest.rows.digest)).blocked:
                 return rest
         raise ContractViolated(
             f"the batch for {before.name} breaks its contract: " + "; ".join(broken[:_SHOWN]),
@@ -203,28 +188,40 @@ class Batches:
 
         Rows that a person let out of quarantine were looked at.
         """
-        from sampan.workspace.admission import judge_batch
-
-        found = judge_batch(self.ws, before, work.frame) if work.frame.height and arrival.readmitted_from is None else None
+        found = self._judged(before, work) if work.rows.n_rows and arrival.readmitted_from is None else None
         if found is None:
             return work
         work = replace(work, value=found, reasons=(*work.reasons, f"{found.verdict}: {'; '.join(found.reasons)}"))
         if found.verdict not in ("suspicious", "harmful"):
             return work
         why = found.reasons[0]
-        some = found.verdict == "suspicious" and 0 < len(found.suspicious_rows) < work.frame.height
-        rows = sorted(found.suspicious_rows) if some else range(work.frame.height)
+        some = found.verdict == "suspicious" and 0 < len(found.suspicious_rows) < work.rows.n_rows
+        rows = sorted(found.suspicious_rows) if some else range(work.rows.n_rows)
         work = work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
         return work if some else replace(work, verdict=f"{found.verdict}: {why}")
 
-    def _commit(self, before: Node, arrival: Arrival, plan: Plan, work: _Work, digest: str) -> Outcome:
+    def _judged(self, before: Node, work: _Work) -> BatchVerdict | None:
+        """Judge a batch; of one with very many rows every so many-th, which is said."""
+        from sampan.workspace.admission import find_asker, judge_batch
+
+        if find_asker(self.ws, before) is None:
+            return None
+        step = -(-work.rows.n_rows // _MOST_JUDGED)
+        rows = work.tables.scan(work.rows.digest).gather_every(step).collect(engine="streaming")
+        found = judge_batch(self.ws, before, rows)
+        if found is None or step == 1:
+            return found
+        said = (*found.reasons, f"judged by every {step}th of {work.rows.n_rows:,} rows")
+        return msgspec.structs.replace(found, reasons=said, suspicious_rows=tuple(row * step for row in found.suspicious_rows))
+
+    def _commit(self, before: Node, arrival: Arrival, work: _Work, digest: str) -> Outcome:
         """Write what is admitted, then record everything in one transaction."""
-        edit = edit_rows(self.ws, before, work.frame, plan)
+        edit = edit_rows(self.ws, before, work.rows)
         state = "held" if work.verdict else "admitted"
         facts = {**edit.counts(), "n_held": sum(rows.height for rows, _, _ in work.held), "reasons": list(work.reasons)}
         if work.value is not None:
             facts["admission"] = {"verdict": work.value.verdict, "reasons": list(work.value.reasons), **work.value.facts}
-        decided = self._decided(before, arrival, plan, digest, state=state, facts=facts)
+        decided = self._decided(before, arrival, digest, state=state, facts=facts)
         events: list[Event] = [decided]
         changed = edit.version.digest != before.digest and not work.verdict
         if changed:
@@ -236,7 +233,7 @@ class Batches:
             state=state,
             dataset=catalog.node(events[1].subject()) if changed else before,
             batch=catalog.node(decided.node),
-            plan=plan,
+            plan=arrival.staged.plan,
             before=before,
             edit=edit,
             holdings=tuple(catalog.node(holding.node) for holding in holdings),
@@ -254,8 +251,8 @@ class Batches:
             rows, cells = arrival.rest
             yield self.quarantine.stage(before.name, rows, cells, why=holding.facts["why"], replaces=holding, became="readmitted")
 
-    def _decided(self, before: Node, arrival: Arrival, plan: Plan, digest: str, *, state: str, facts: Mapping[str, Any]) -> BatchDecided:
-        said = {"source": arrival.source, "plan": list(plan.lines()), **arrival.facts, **facts}
+    def _decided(self, before: Node, arrival: Arrival, digest: str, *, state: str, facts: Mapping[str, Any]) -> BatchDecided:
+        said = {"source": arrival.source, "plan": list(arrival.staged.plan.lines()), **arrival.facts, **facts}
         return BatchDecided(
             node=new_id(),
             name=f"{before.name}.{KIND}",
@@ -266,12 +263,11 @@ class Batches:
         )
 
 
-def content_digest(frame: pl.DataFrame, bad_rows: pl.DataFrame | None = None) -> str:
+def content_digest(arrival: Arrival) -> str:
     """Digest what a batch holds, whatever file or memory it came from."""
-    parts = [_digest_frame(frame)]
-    if bad_rows is not None and bad_rows.height:
-        parts.append(_digest_frame(bad_rows))
-    return digest_value(parts)
+    bad_rows = arrival.bad_rows
+    held = [_digest_frame(bad_rows)] if bad_rows is not None and bad_rows.height else []
+    return digest_value([arrival.staged.table.digest, *held])
 
 
 def _digest_frame(frame: pl.DataFrame) -> str:
@@ -284,19 +280,6 @@ def _version(before: Node, decided: BatchDecided, edit: Edit, arrival: Arrival) 
     facts = {"source": arrival.source, "format": str(arrival.facts.get("format", "batch")), **edit.counts()}
     event = edited(before, edit.version, verb="append", facts=facts)
     return msgspec.structs.replace(event, inputs=(Input(decided.node, "input"),))
-
-
-def _require_consent(plan: Plan, name: str, arrival: Arrival, accept: str) -> None:
-    """Show the plan where a person has to agree to it and has not."""
-    agreed = accept == plan.id or arrival.readmitted_from is not None  # what comes out of quarantine came by a plan
-    if not plan.needs_consent or (agreed and not plan.is_impossible):
-        return
-    said = f"the columns of {arrival.source} are not those of {name}: " + "; ".join(plan.lines())
-    if plan.is_impossible:
-        raise ParameterError(said, hint="declare its type (--types COLUMN=TYPE), leave it out (--drop COLUMN), or add another dataset")
-    if accept:
-        raise ParameterError(f"{said}; the plan {accept} was for another batch", hint=f"to do so: --accept {plan.id}")
-    raise ParameterError(said, hint=f"to do so: --accept {plan.id}; to name a column yourself: --rename BATCH=TABLE, --drop COLUMN")
 
 
 def _is_in(rows: Sequence[int]) -> pl.Expr:

@@ -6,19 +6,21 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Unpack
 
+from sampan.core.refs import parse_ref
 from sampan.workspace.data_batch_answers import Appended
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import DataRoom, Names
 from sampan.workspace.data_sources import Reading, form_of, read_from
 from sampan.workspace.dataset_edits import line_of
 from sampan.workspace.operation import operation
+from sampan.workspace.staging import Staged, Staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import polars as pl
 
-    from sampan.table.sources import Account
+    from sampan.table.account import Account
     from sampan.workspace.batches import Arrival, Outcome
     from sampan.workspace.workspace import Workspace
 
@@ -53,15 +55,13 @@ class Batching(DataRoom):
         query : what to ask a database
         types : how a column is written where that must not be found out, e.g. day=date:%d/%m/%Y
         """
-        from sampan.table.csv import gather
-
         node, renamed = self._node(ref), rename or {}
         kinds = kinds_of(self.ws.store.tables.schema(node.digest))
         expected = kinds | {came: kinds[name] for came, name in renamed.items() if name in kinds}
         form = form_of(reading, self.ws.project.datasets.get(node.name), expected=expected)
-        frame, account = read_from(self.ws, source, form, gather, query=query)
-        arrival = arrival_of(self.ws, frame, account)
-        return self._append(line_of(node), arrival, accept=accept, rename=renamed, drop=drop or [], notes=account.notes)
+        staging = Staging(self.ws, line_of(node), _shown(self.ws, source), accept, renamed, drop or [])
+        staged, account = read_from(self.ws, source, form, staging, query=query)
+        return self._append(arrival_of(staged, staging, account), notes=account.notes)
 
     def append_table(
         self, ref: str, data: Any, *, accept: str = "", rename: dict[str, str] | None = None, drop: Names | None = None
@@ -70,27 +70,36 @@ class Batching(DataRoom):
         from sampan.table.frames import from_memory
         from sampan.workspace.batches import Arrival
 
-        arrival = Arrival(frame=from_memory(data), source="memory", facts={"format": "memory"})
-        return self._append(line_of(self._node(ref)), arrival, accept=accept, rename=rename or {}, drop=drop or [])
+        frame = from_memory(data)
+        staging = Staging(self.ws, line_of(self._node(ref)), "memory", accept, rename or {}, drop or [])
+        return self._append(Arrival(staging(frame.schema, iter([frame])), staging, facts={"format": "memory"}))
 
-    def _append(
-        self, name: str, arrival: Arrival, *, accept: str, rename: Mapping[str, str], drop: Names, notes: tuple[str, ...] = ()
-    ) -> Appended:
+    def _append(self, arrival: Arrival, *, notes: tuple[str, ...] = ()) -> Appended:
         from sampan.workspace.batches import Batches
 
-        outcome = Batches(self.ws).append(name, arrival, accept=accept, renamed=rename, drop=drop)
-        return appended(outcome, arrival.source, notes, following=_following(name, outcome))
+        outcome = Batches(self.ws).append(arrival)
+        return appended(outcome, arrival.source, notes, following=_following(arrival.staging.name, outcome))
 
 
-def arrival_of(ws: Workspace, frame: pl.DataFrame, account: Account) -> Arrival:
-    """Make a batch of what was read."""
+def arrival_of(staged: Staged, staging: Staging, account: Account) -> Arrival:
+    """Make a batch of what was read and staged; personal data in rows that are held is treated as in the others."""
     from sampan.workspace.batches import Arrival
+    from sampan.workspace.privacy import protect_held
     from sampan.workspace.quarantine import HeldCell
 
-    is_path = account.source not in ("", "memory") and "://" not in account.source
-    source = shown_path(ws, Path(account.source)) if is_path else account.source
-    cells = tuple(HeldCell(cell.row, cell.column, cell.value, cell.reason, source, cell.line) for cell in account.bad_cells)
-    return Arrival(frame=frame, source=source, bad_rows=account.bad_rows, bad_cells=cells, facts=account.facts())
+    cells = tuple(HeldCell(cell.row, cell.column, cell.value, cell.reason, staging.source, cell.line) for cell in account.bad_cells)
+    rows = account.bad_rows
+    if rows is not None:
+        rows, cells = protect_held(staging.ws, parse_ref(staging.name).name, rows, cells)
+    return Arrival(staged, staging, bad_rows=rows, bad_cells=cells, facts=account.facts())
+
+
+def _shown(ws: Workspace, source: Path) -> str:
+    """Write where a batch comes from: a path as the project's, an address without its secrets."""
+    from sampan.table.addresses import address_of, without_secrets
+
+    address = address_of(source)
+    return without_secrets(address) if address else shown_path(ws, source)
 
 
 def kinds_of(schema: Mapping[str, pl.DataType]) -> dict[str, str]:

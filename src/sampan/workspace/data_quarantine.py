@@ -18,6 +18,7 @@ from sampan.workspace.data_room import KIND, DataRoom
 from sampan.workspace.operation import operation
 from sampan.workspace.quarantine import KIND as HOLDING
 from sampan.workspace.quarantine import HeldCell, Quarantine
+from sampan.workspace.staging import Staging
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,7 +96,7 @@ class Held(DataRoom):
 
         holding = self._waiting(ref)
         arrival = self._arrival(holding, why)
-        outcome = Batches(self.ws).append(holding.facts["dataset"], arrival)
+        outcome = Batches(self.ws).append(arrival)
         following = tuple(f"sampan data quarantine {quote(held.ref)}" for held in outcome.holdings[:1])
         name = outcome.dataset.name
         return appended(outcome, arrival.source, (), following=following or (f"sampan data show {quote(name)}",))
@@ -145,7 +146,9 @@ class Held(DataRoom):
         node = self.ws.catalog.resolve(holding.facts["dataset"], kind=KIND)
         kinds = kinds_of(self.ws.store.tables.schema(node.digest))
         typed = parse_rows(ready, kinds, source=holding.ref)
-        arrival = Arrival(frame=typed.frame, source=holding.ref, readmitted_from=holding, why=why, facts={"format": HOLDING})
+        staging = Staging(self.ws, holding.facts["dataset"], holding.ref, is_protected=True)
+        staged = staging(typed.frame.schema, iter([typed.frame]))
+        arrival = Arrival(staged, staging, readmitted_from=holding, why=why, facts={"format": HOLDING})
         if typed.left_out.n_rows:
             again = tuple(HeldCell(c.row, c.column, c.value, c.reason, c.source, c.line) for c in typed.left_out.cells)
             arrival = replace(arrival, bad_rows=typed.left_out.frame(), bad_cells=again)

@@ -125,6 +125,20 @@ class Tables:
             after = manifest.extend(before, new, self.blobs.read, batch.put_small)
             return self._commit(batch, after, described)
 
+    def extend(self, base: Digest, other: Digest) -> TableVersion:
+        """Add the rows of another version at the end. None is written: both share the parts.
+
+        Raises
+        ------
+        ParameterError : the other's columns are not the same, in the same order.
+        """
+        before, described, schema = self._opened(base)
+        if self._schema(other) != schema:
+            raise ParameterError("the columns of the two versions differ", hint="bring one to the columns of the other first")
+        with self.blobs.batch() as batch:
+            after = manifest.extend(before, self.parts(other), self.blobs.read, batch.put_small)
+            return self._commit(batch, after, described)
+
     def delete(self, base: Digest, rows: pl.Expr | Sequence[int]) -> TableVersion:
         """Leave rows out of a new version, writing only which ones.
 
