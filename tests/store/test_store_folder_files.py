@@ -33,7 +33,7 @@ def write(path: Path, data: bytes) -> None:
 
 def test_every_file_is_stored_under_its_path_and_small_ones_share_a_pack(folder: Path, tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "store")
-    found = adopt_folder(blobs, folder)
+    found = adopt_folder(blobs, folder).listed()
 
     assert [one.path for one in found] == sorted([f"{n % 3}/{n:02d}.txt" for n in range(30)] + ["large.bin"])
     assert found[0] == FolderFile("0/00.txt", digest_bytes(b"file 0"), 6, b"file 0")
@@ -42,12 +42,12 @@ def test_every_file_is_stored_under_its_path_and_small_ones_share_a_pack(folder:
 
 
 def test_only_what_changed_is_opened_again(folder: Path, tmp_path: Path) -> None:
-    first = adopt_folder(LocalBlobs(tmp_path / "store"), folder)
+    first = adopt_folder(LocalBlobs(tmp_path / "store"), folder).listed()
     (folder / "1" / "04.txt").write_bytes(b"changed")
     (folder / "2" / "05.txt").unlink()
     write(folder / "new.txt", b"new")
 
-    found = adopt_folder(LocalBlobs(tmp_path / "store"), folder)
+    found = adopt_folder(LocalBlobs(tmp_path / "store"), folder).listed()
     assert [one.path for one in found if one.head is not None] == ["1/04.txt", "new.txt"]
     assert len(found) == len(first)
     assert {one.path: (one.digest, one.size) for one in found}["0/00.txt"] == (digest_bytes(b"file 0"), 6)
@@ -55,14 +55,14 @@ def test_only_what_changed_is_opened_again(folder: Path, tmp_path: Path) -> None
 
 def test_what_the_store_has_lost_is_stored_again(folder: Path, tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "store")
-    lost = [one.digest for one in adopt_folder(blobs, folder)[:5]]
+    lost = [one.digest for one in adopt_folder(blobs, folder).listed()[:5]]
     blobs.discard(lost)
 
-    found = adopt_folder(LocalBlobs(tmp_path / "store"), folder)
+    found = adopt_folder(LocalBlobs(tmp_path / "store"), folder).listed()
     assert [one.head is not None for one in found[:6]] == [True] * 5 + [False]
     assert blobs.read(lost[0]) == b"file 0"
 
 
 def test_an_empty_folder_has_no_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert adopt_folder(LocalBlobs(tmp_path / "store"), tmp_path / "empty") == []
+    assert adopt_folder(LocalBlobs(tmp_path / "store"), tmp_path / "empty").listed() == []

@@ -175,14 +175,6 @@ class LocalBlobs:
             self._mark_checked(digest, signature(self.object_path(digest)))
         return digest, before.size
 
-    def known_file(self, path: Path | str, found: Signature) -> Digest | None:
-        """Return the digest of a file that is as it was when it was stored or hashed; None if it must be read."""
-        return self._stats.get(path, found)
-
-    def remember_files(self, files: Iterable[tuple[Path | str, Signature, Digest]]) -> None:
-        """Remember files that were just stored, so that they need not be read again."""
-        self._stats.remember_many(files)
-
     def _source_signature(self, path: Path) -> Signature:
         if not path.exists():
             raise NotFound(f"no file {path}")
@@ -218,7 +210,11 @@ class LocalBlobs:
 
     def keep_small(self, digest: Digest) -> bool:
         """Keep what may lie in a pack."""
-        return self.keep(digest)
+        # Most small objects are new or in a pack: for these no path is made, which would cost more than looking.
+        if os.access(f"{self._objects}/{digest[3:5]}/{digest[5:]}", os.F_OK):
+            return self.keep(digest)
+        place = self.packs.find_loaded(digest)
+        return place is not None and self._keep_pack(place.pack)
 
     def keep_many(self, digests: Collection[Digest]) -> set[Digest]:
         """Keep many objects, each pack once; return those that are there, and whole."""
@@ -227,6 +223,10 @@ class LocalBlobs:
             if not held <= kept and self._keep_pack(pack):
                 kept |= held
         return kept | {digest for digest in set(digests) - kept if self.keep(digest)}
+
+    def keep_pack(self, name: str) -> bool:
+        """Keep all objects of a pack; say whether it is there."""
+        return self.packs.has(name) and self._keep_pack(self.packs.path(name))
 
     def _keep_pack(self, pack: Path) -> bool:
         return self._touch(pack)

@@ -15,6 +15,7 @@ import struct
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ _MAGIC = b"SPNPACK1"
 _HEAD = struct.Struct("<8sQ")
 _ENTRY = struct.Struct("<32sQQ")
 _CHECK_BYTES = 32
+_LOOKUP = 16  # entries that are listed while one is looked up
 _log = logging.getLogger(__name__)
 
 
@@ -72,9 +74,11 @@ class PackIndex:
         _, offset, size = _ENTRY.unpack_from(self._data, _HEAD.size + position * _ENTRY.size)
         return Place(self.pack, offset, size)
 
-    def keys(self) -> frozenset[bytes]:
-        """Return all raw digests."""
-        return frozenset(map(self._keys.__getitem__, range(self._n)))
+    def among(self, keys: AbstractSet[bytes]) -> set[bytes]:
+        """Return those of some raw digests that are in this pack; few are looked up, for many all are listed."""
+        if len(keys) * _LOOKUP < self._n:
+            return {key for key in keys if self.find(key)}
+        return keys & set(map(self._keys.__getitem__, range(self._n)))
 
     def __iter__(self) -> Iterator[tuple[Digest, Place]]:
         for key, offset, size in _ENTRY.iter_unpack(memoryview(self._data)[_HEAD.size : -_CHECK_BYTES]):
@@ -107,11 +111,19 @@ class Packs:
                 return place
         return None
 
-    def holding(self, digests: Collection[Digest]) -> Iterator[tuple[Path, set[Digest]]]:
+    def has(self, name: str) -> bool:
+        """Say whether a pack of this name was there when this was last refreshed."""
+        return f"{name}.index" in self._loaded
+
+    def path(self, name: str) -> Path:
+        """Return where the pack of this name stands."""
+        return self._folder / f"{name}.pack"
+
+    def holding(self, digests: Iterable[Digest]) -> Iterator[tuple[Path, set[Digest]]]:
         """Iterate over the packs in memory that have some of these objects, with those they have."""
         wanted = {bytes.fromhex(digest[len(PREFIX) :]): digest for digest in digests}
         for index in tuple(self._loaded.values()):
-            if found := index.keys() & wanted.keys():
+            if found := index.among(wanted.keys()):
                 yield index.pack, {wanted[key] for key in found}
 
     def refresh(self) -> bool:

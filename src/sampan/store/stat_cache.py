@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -41,7 +40,7 @@ class StatCache:
         self._n_read = 0
         self._lock = threading.Lock()
 
-    def get(self, path: Path | str, found: Signature) -> Digest | None:
+    def get(self, path: Path, found: Signature) -> Digest | None:
         """Return the digest if the file is the same as when it was remembered."""
         line = self._known().get(str(path))
         if line is None or (line.size, line.mtime_ns, line.ctime_ns, line.inode) != found:
@@ -56,15 +55,6 @@ class StatCache:
         if time.time_ns() - found.mtime_ns < _SETTLED_NS:
             return
         self.remember_ours(path, found, digest)
-
-    def remember_many(self, files: Iterable[tuple[Path | str, Signature, Digest]]) -> None:
-        """Remember many files at once; those written to in this moment are not remembered yet."""
-        settled = time.time_ns() - _SETTLED_NS
-        lines = [Line(str(path), *found, digest) for path, found, digest in files if found.mtime_ns < settled]
-        if lines:
-            with self._lock:
-                self._known().update((line.path, line) for line in lines)
-                self._append(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
     def remember_ours(self, path: Path, found: Signature, digest: Digest) -> None:
         """Remember a file that nobody but the store writes, however young it is."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import Request, urlopen
 
 from sampan.errors import AccessDenied, NotFound, Unavailable
 from sampan.plugins import require
@@ -63,6 +60,8 @@ def fetched(address: str, progress: Progress | None = None) -> Iterator[Path]:
     NotFound, AccessDenied, Unavailable : the address does not answer with the file.
     MissingDependency : S3 was asked for and its package is not installed.
     """
+    import tempfile
+
     name = Path(unquote(urlsplit(address).path)).name or "source"
     with tempfile.TemporaryDirectory(prefix="sampan-source-") as folder:
         path = Path(folder) / name
@@ -77,6 +76,9 @@ def fetched(address: str, progress: Progress | None = None) -> Iterator[Path]:
 
 
 def _from_http(address: str) -> tuple[Iterator[bytes], int | None]:
+    from urllib.error import HTTPError, URLError  # with HTTP and TLS below them; who adds a file needs neither
+    from urllib.request import Request, urlopen
+
     said = without_secrets(address)
     try:
         answer = urlopen(Request(address, headers={"User-Agent": "sampan"}), timeout=_TIMEOUT_S)  # noqa: S310  # http and https only, see _ADDRESS

@@ -15,7 +15,8 @@ from blake3 import blake3
 from sampan.core.digests import Digest
 from sampan.errors import DataFormatError, NotFound, ParameterError
 from sampan.ports import Progress, Stage
-from sampan.table.bad_cells import BadCell, LeftOut
+from sampan.table.account import Account
+from sampan.table.bad_cells import LeftOut
 from sampan.table.binary import IPC_FILE, take_binary
 from sampan.table.blocks import cut_lines, decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
@@ -57,28 +58,6 @@ class SourceForm:
         """Return what makes the same bytes another table."""
         said = [self.format, self.encoding, self.delimiter, list(self.null_values), dict(self.types), dict(self.expected)]
         return [*said, self.decimal, self.thousands, self.sheet]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where a table came from, and everything a reader should know of how it was read."""
-
-    source: str  # the path or address, or "memory"
-    format: str  # csv | parquet | jsonl | ipc | excel | memory …
-    digest: Digest = ""  # of the file's own bytes
-    size_bytes: int = 0
-    encoding: str = ""
-    delimiter: str = ""
-    member: str = ""  # the file inside the archive, the sheet of the workbook
-    notes: tuple[str, ...] = ()
-    bad_rows: pl.DataFrame | None = None  # the rows in which a cell could not be read, as text
-    bad_cells: tuple[BadCell, ...] = ()
-
-    def facts(self) -> dict[str, Any]:
-        """Return what is recorded of this source, JSON-able."""
-        facts: dict[str, Any] = {"path": self.source, "format": self.format, "digest": self.digest, "size_bytes": self.size_bytes}
-        facts.update({k: v for k, v in (("encoding", self.encoding), ("delimiter", self.delimiter), ("member", self.member)) if v})
-        return facts | ({"notes": list(self.notes)} if self.notes else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.store.tables import TableVersion
-    from sampan.table.sources import Account, SourceForm
+    from sampan.table.account import Account
+    from sampan.table.sources import SourceForm
 
 _READING = 2  # raise when the same bytes would be read as another table
 
@@ -74,6 +75,8 @@ class Intake(DataRoom):
             owner=owner or (declared.owner if declared else ""),
             description=description or (declared.description if declared else ""),
         )
+        if not address_of(source) and source.is_dir():
+            return self._add_folder(name, source, facts)
         query = query or (declared.query if declared else "")
         return self._add_source(name, source, form_of(reading, declared), facts, query)
 
@@ -89,8 +92,6 @@ class Intake(DataRoom):
         from sampan.table.addresses import address_of, is_database
 
         address = address_of(source)
-        if not address and source.is_dir():
-            return self._add_folder(name, source, facts)
         if query or is_database(address):
             version, account = read_from(self.ws, source, form, self._take(name, facts), query=query)
             return self._commit(name, version, account, facts, read="")
@@ -100,21 +101,24 @@ class Intake(DataRoom):
         return self._add_file(name, source, form, facts)
 
     def _add_folder(self, name: str, folder: Path, facts: dict[str, Any]) -> Added:
-        from sampan.table.sources import Account
-        from sampan.workspace.file_tables import read_folder
+        from sampan.table.account import Account
+        from sampan.workspace import file_tables
 
-        frame, contents = read_folder(self.ws, folder, known=self._media_types(name))
-        facts = {**facts, "key": facts["key"] or ["path"]}
-        version = self._take(name, facts)(frame.schema, iter([frame]))
-        account = Account(source=str(folder), format="folder", size_bytes=int(frame["size_bytes"].sum()))
-        return self._commit(name, version, account, facts, read="", also={"contents": contents, "n_bytes": account.size_bytes})
-
-    def _media_types(self, name: str) -> dict[str, str]:
-        """Return the media types of the files of a dataset's newest version, by content."""
+        table = file_tables.FileTable(self.ws, folder, name)
+        facts = {**facts, "key": facts["key"] or file_tables.KEY}
+        _check_columns(file_tables.COLUMNS, facts)
+        files = table.take()
         newest = self._newest(name)
-        if newest is None or not {"file", "type"} <= newest.facts["columns"].keys():
-            return {}
-        return dict(self.ws.store.tables.scan(newest.digest).select("file", "type").collect().iter_rows())
+        version, contents = table.version(files, newest.digest if newest else None)
+        also = {"contents": contents, "n_bytes": files.size_bytes()}
+        account = Account(source=str(folder), format="folder", size_bytes=files.size_bytes())
+        if actions_digest(self.ws, name):
+            # Personal data in the files' names is treated as that of any table is.
+            frame = self.ws.store.tables.read(version.digest)
+            version = self._take(name, facts)(frame.schema, iter([frame]))
+            return self._commit(name, version, account, facts, read="", also=also)
+        # No profile: it is made when somebody looks, since it would take longer than all of this.
+        return self._commit(name, version, account, facts, read="", also=also, known={"columns": file_tables.COLUMNS})
 
     def _add_file(self, name: str, path: Path, form: SourceForm, facts: dict[str, Any], *, origin: Path | None = None) -> Added:
         from sampan.table.addresses import address_of, without_secrets
@@ -143,7 +147,7 @@ class Intake(DataRoom):
             return stream.read(4) == b"PAR1" and not actions_digest(self.ws, name)
 
     def _adopt(self, path: Path, facts: dict[str, Any]) -> tuple[TableVersion, Account]:
-        from sampan.table.sources import Account
+        from sampan.table.account import Account
 
         version = self.ws.store.tables.adopt(path)
         _check_columns(version.columns, facts)
@@ -163,6 +167,7 @@ class Intake(DataRoom):
         read: str,
         shown: str = "",
         also: Mapping[str, Any] | None = None,
+        known: Mapping[str, Any] | None = None,
     ) -> Added:
         newest = self._newest(name)
         if newest is not None and newest.digest == version.digest:
@@ -175,8 +180,7 @@ class Intake(DataRoom):
             "read": read,
             "format": account.format,
             "n_rows": version.n_rows,
-            "columns": version.columns,
-            PROFILE: self._record_profile(version.digest),
+            **(known or {"columns": version.columns, PROFILE: self._record_profile(version.digest)}),
             **(also or {}),
         }
         for fact in ("encoding", "delimiter", "member"):
@@ -225,7 +229,7 @@ class Intake(DataRoom):
     def _key_notes(self, node: Node) -> tuple[str, ...]:
         """Say at once where the columns that should name a row do not: a contract would say so later, a comparison not at all."""
         key = self.ws.catalog.asset(KIND, node.name).facts.get("key", [])
-        if not key or not set(key) <= set(node.facts["columns"]):
+        if not key or not set(key) <= set(node.facts["columns"]) or (node.facts["format"], key) == ("folder", ["path"]):
             return ()
 
         def count() -> int:

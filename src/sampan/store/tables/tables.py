@@ -7,7 +7,7 @@ naming objects and reading manifests do without, and Polars takes longer to impo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -17,9 +17,10 @@ from sampan.core.times import Millis
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, Unsupported
 from sampan.ports import Blobs
 from sampan.store.files import is_regular
-from sampan.store.tables import manifest
+from sampan.store.tables import manifest, plain
 from sampan.store.tables.footers import read_footer
 from sampan.store.tables.manifest import Manifest, Part
+from sampan.store.tables.plain import Columns
 from sampan.store.tables.versions import TableDiff, TableVersion
 
 if TYPE_CHECKING:
@@ -91,6 +92,28 @@ class Tables:
             written = self._write_parts(batch, parts.cut(frame, parts.part_rows(len(schema))))
             columns = parts.encode_schema(schema)
             return self._commit(batch, manifest.build(batch.put(columns), written, batch.put_small), columns)
+
+    def create_plain(self, columns: Columns) -> TableVersion:
+        """Store a table of texts and whole numbers, none missing and at least one row, without importing what other tables need."""
+        with self.blobs.batch() as batch:
+            written = plain.write_parts(columns, batch.put)
+            described = plain.encode_no_rows(columns)
+            return self._commit(batch, manifest.build(batch.put(described), written, batch.put_small), described)
+
+    def replace_plain(self, base: Digest, dead: Mapping[int, Sequence[int]], columns: Columns) -> TableVersion:
+        """Leave rows out and add others at the end, as cheaply as `create_plain`.
+
+        Parameters
+        ----------
+        dead : by part, the rows of its file that are left out
+        columns : the rows to add, if any
+        """
+        before = self._manifest(base)
+        with self.blobs.batch() as batch:
+            left = [plain.without(part, dead.get(at, ()), self.blobs.read, batch.put_small) for at, part in enumerate(self._parts(before))]
+            kept = [part for part in left if part.n_live]
+            after = manifest.build(before.schema, [*kept, *plain.write_parts(columns, batch.put)], batch.put_small)
+            return self._commit(batch, after, self.blobs.read(before.schema))
 
     def adopt(self, path: Path, *, link: str = "copy") -> TableVersion:
         """Take an existing Parquet file as a table, its bytes unchanged. See `LocalBlobs.adopt_file` for `link` and errors.
