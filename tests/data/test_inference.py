@@ -1,6 +1,7 @@
 """A drafted contract holds for the next delivery, and says why."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -201,3 +202,11 @@ def test_units_are_read_from_names_and_roles_from_what_is_known() -> None:
 
     assert (columns["weight_kg"].unit, columns["wait_mins"].unit, columns["id"].unit) == ("kg", "minutes", "")
     assert columns["id"].role == "key"
+
+
+def test_a_table_in_a_file_is_read_by_columns_and_gives_the_same_contract(tmp_path: Path) -> None:
+    sales(1).write_parquet(tmp_path / "sales.parquet")
+    stores = pl.DataFrame({"shop": sales(1)["shop"].unique().sort()})
+    lazy = infer_contract("sales", pl.scan_parquet(tmp_path / "sales.parquet"), tables={"stores": stores.lazy()})
+
+    assert lazy == infer_contract("sales", sales(1), tables={"stores": stores})

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import polars as pl
 
+from sampan.data.columnwise import Columnwise
 from sampan.data.contract import AllowedValues, AnyRule, Distribution, NullShare, Pattern, Range
 from sampan.data.false_alarms import N_FINE, N_PARTS, History, a_year, chance_of_another, chance_of_extreme
 from sampan.data.measuring import distance_to
@@ -28,6 +29,7 @@ _LEAST_DISTANCE, _MOST_DISTANCE = 0.1, 0.4
 _DISTANCE_MARGIN = 2.0  # times the greatest distance of a part from the whole
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _TOP_VALUES = 10
+_ROWS_AT_ONCE = 1 << 20
 
 # Parts of a calendar have bounds of their own, whatever months the data happens to hold.
 _CALENDAR = {
@@ -68,30 +70,33 @@ class Drafting:
     history: History
 
 
-def cut(frame: pl.DataFrame, time: str) -> tuple[dict[str, list[Part]], pl.Series]:
+def cut(frame: Columnwise, time: str) -> tuple[dict[str, list[Part]], pl.Series]:
     """Cut the rows into N_FINE equal parts in the order of time (or as they stand) and sum up each column in each.
 
     Returns the parts of each column and, for each row, which of the N_PARTS larger parts it is of.
     """
     n = max(frame.height, 1)
     rank = frame[time].rank("ordinal") - 1 if time else pl.Series("part", range(frame.height), dtype=pl.UInt32)
-    fine = (rank.cast(pl.Int64) * N_FINE // n).alias("part")
-    schema = frame.schema  # read once: a frame builds it anew each time, which is quadratic in a wide table
-    numeric = {name for name, dtype in schema.items() if dtype.is_numeric()}
-    cells = []
-    for name in frame.columns:
+    fine = (rank.cast(pl.Int64) * N_FINE // n).cast(pl.UInt8).alias("\0part")
+    cells, again = [pl.len().alias("\0n")], [pl.col("\0n").sum()]
+    for name, dtype in frame.schema.items():
         column = pl.col(name)
         cells.append(column.null_count().alias(f"{name}\0nulls"))
-        if name in numeric:
-            finite = column.filter(column.is_finite()) if schema[name].is_float() else column
-            cells.extend((finite.min().alias(f"{name}\0min"), finite.max().alias(f"{name}\0max")))
-    grouped = frame.lazy().with_columns(fine.alias("\0part")).group_by("\0part").agg(pl.len().alias("\0n"), *cells).sort("\0part").collect()
-    rows = grouped.to_dicts()
+        again.append(pl.col(f"{name}\0nulls").sum())
+        if dtype.is_numeric():
+            finite = column.filter(column.is_finite()) if dtype.is_float() else column
+            cells += [finite.min().alias(f"{name}\0min"), finite.max().alias(f"{name}\0max")]
+            again += [pl.col(f"{name}\0min").min(), pl.col(f"{name}\0max").max()]
+    pieces, start = [], 0
+    for piece in frame.slices(frame.columns, _ROWS_AT_ONCE):
+        pieces.append(piece.lazy().with_columns(fine.slice(start, piece.height)).group_by("\0part").agg(cells).collect())
+        start += piece.height
+    rows = pl.concat(pieces).group_by("\0part").agg(again).sort("\0part").to_dicts() if pieces else []
     parts = {
         name: [Part(row["\0n"], row[f"{name}\0nulls"], row.get(f"{name}\0min"), row.get(f"{name}\0max")) for row in rows]
         for name in frame.columns
     }
-    return parts, fine // (N_FINE // N_PARTS)
+    return parts, (fine // (N_FINE // N_PARTS)).alias("part")
 
 
 def together(parts: Sequence[Part]) -> list[Part]:

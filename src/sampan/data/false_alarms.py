@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from sampan.data.columnwise import Columnwise
+
 N_PARTS = 6
 N_FINE = 36  # a multiple of N_PARTS
 MONTHLY = 12.0  # deliveries a year where there is no time to tell
@@ -40,7 +42,7 @@ class History:
         return (self.broke.get(kind, 0) + 0.5) / (self.at_risk.get(kind, N_PARTS - 1) + 1)
 
 
-def deliveries_a_year(frame: pl.DataFrame, time: str) -> float:
+def deliveries_a_year(frame: Columnwise, time: str) -> float:
     """Return how many parts of the table would come in a year; MONTHLY without a time, or where all is of one moment."""
     if not time or not frame.height:
         return MONTHLY

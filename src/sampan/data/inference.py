@@ -19,6 +19,7 @@ import polars as pl
 
 from sampan.core.times import Millis
 from sampan.data.column_rules import Drafting, cut, draft_column
+from sampan.data.columnwise import Columnwise, Frame
 from sampan.data.contract import (
     AllowedValues,
     AnyRule,
@@ -64,21 +65,22 @@ _UNITS = {
 
 def infer_contract(
     name: str,
-    frame: pl.DataFrame,
+    table: Frame,
     *,
     key: Sequence[str] = (),
     time: str = "",
-    tables: Mapping[str, pl.DataFrame] | None = None,
+    tables: Mapping[str, Frame] | None = None,
     keys: Mapping[str, Sequence[str]] | None = None,
     arrivals: Sequence[tuple[Millis, Millis]] = (),
 ) -> Contract:
-    """Draft a contract for `frame`.
+    """Draft a contract for a table.
 
     `tables` are the other tables it may refer to, `keys` their keys where known; `arrivals` are the versions there were, each with the
     newest moment in it and when it came. Without a `key`, the most natural minimal one is taken; without a `time`, the only timestamp
-    column, if there is just one.
+    column, if there is just one. A lazy frame is read by columns, so that the memory it takes is that of a few.
     """
-    time = time or find_time(frame)
+    time = time or find_time(table)
+    frame = Columnwise(table)
     found_keys = [tuple(key)] if key else find_keys(frame)
     own_key = found_keys[0] if found_keys else ()
     parts, order = cut(frame, time)
@@ -86,13 +88,14 @@ def infer_contract(
     rules: list[AnyRule] = [RowCount(minimum=1, level="block", evidence=f"{frame.height:,} rows", why="an empty delivery is a broken one")]
     if found_keys and frame.height:
         rules.append(_key_rule(found_keys, frame, declared=bool(key)))
-    rules.extend(_together_rule(frame, group) for group in null_groups(frame))
+    rules.extend(_together_rule(frame, group) for group in null_groups(frame.lazy))
     rules.extend(_order_rules(frame))
     for column in frame.columns:
         rules.extend(draft_column(frame[column], parts[column], drafting, in_key=column in own_key, is_time=column == time))
     if tables:
-        others = {other: [tuple(keys[other])] if keys and keys.get(other) else find_keys(table) for other, table in tables.items()}
-        rules.extend(find_references(frame, tables, others))
+        by_columns = {other: Columnwise(one) for other, one in tables.items()}
+        others = {other: [tuple(keys[other])] if keys and keys.get(other) else find_keys(one) for other, one in by_columns.items()}
+        rules.extend(find_references(frame, by_columns, others))
     if time and arrivals:
         rules.extend(_freshness(time, frame, arrivals))
     columns = tuple(_column(name, dtype, own_key, time) for name, dtype in frame.schema.items())
@@ -139,23 +142,23 @@ def _holds_now(rule: Reference) -> bool:
     return found is None or found[1] == found[2]
 
 
-def _key_rule(keys: list[tuple[str, ...]], frame: pl.DataFrame, *, declared: bool) -> Unique:
+def _key_rule(keys: list[tuple[str, ...]], frame: Columnwise, *, declared: bool) -> Unique:
     evidence = f"no two of {frame.height:,} rows agree in it, and in no smaller set"
     if declared:
-        evidence = "declared; no two rows agree in it" if is_unique(frame, keys[0]) else "declared, although rows agree in it"
+        evidence = "declared; no two rows agree in it" if is_unique(frame.lazy, keys[0]) else "declared, although rows agree in it"
     others = [" + ".join(k) for k in keys[1:4]]
     if others:
         evidence += f"; also possible: {', '.join(others)}"
     return Unique(columns=keys[0], level="block", evidence=evidence, why="a row is found and updated by its key")
 
 
-def _together_rule(frame: pl.DataFrame, group: tuple[str, ...]) -> NullTogether:
-    n = frame[group[0]].null_count()
+def _together_rule(frame: Columnwise, group: tuple[str, ...]) -> NullTogether:
+    n = int(frame.select(pl.col(group[0]).null_count()).item())
     evidence = f"missing together in {n:,} of {frame.height:,} rows, never apart"
     return NullTogether(columns=group, evidence=evidence, why="they are one fact; a row with half of it is broken")
 
 
-def _order_rules(frame: pl.DataFrame) -> list[Condition]:
+def _order_rules(frame: Columnwise) -> list[Condition]:
     """Draft a <= b for two moments, or two numbers named as ends of a span, where no row says otherwise."""
     pairs = _pairs(frame)
     if not pairs:
@@ -168,7 +171,7 @@ def _order_rules(frame: pl.DataFrame) -> list[Condition]:
             (pl.col(a) > pl.col(b)).sum().alias(f"above{i}"),
             (pl.col(a) < pl.col(b)).sum().alias(f"below{i}"),
         ]
-    counted = frame.lazy().select(cells).collect(engine="streaming").row(0, named=True)
+    counted = frame.select(*cells).row(0, named=True)
     found = []
     for i, (a, b) in enumerate(pairs):
         if counted[f"n{i}"] >= _MIN_ROWS and not counted[f"above{i}"] and counted[f"below{i}"]:
@@ -177,7 +180,7 @@ def _order_rules(frame: pl.DataFrame) -> list[Condition]:
     return found
 
 
-def _pairs(frame: pl.DataFrame) -> list[tuple[str, str]]:
+def _pairs(frame: Columnwise) -> list[tuple[str, str]]:
     schema = dict(frame.schema)
     moments = [name for name, dtype in schema.items() if isinstance(dtype, pl.Datetime | pl.Date) and '"' not in name][:_MOST_MOMENTS]
     pairs = [(a, b) for a in moments for b in moments if a != b and schema[a] == schema[b]]
@@ -190,7 +193,7 @@ def _pairs(frame: pl.DataFrame) -> list[tuple[str, str]]:
     return pairs
 
 
-def _freshness(time: str, frame: pl.DataFrame, arrivals: Sequence[tuple[Millis, Millis]]) -> list[Freshness]:
+def _freshness(time: str, frame: Columnwise, arrivals: Sequence[tuple[Millis, Millis]]) -> list[Freshness]:
     """Draft how old the newest row may be, from how old it was when each version came, and how long the next took."""
     ages = [came - newest for newest, came in arrivals]
     span = frame.select(pl.col(time).cast(pl.Datetime("ms")).max() - pl.col(time).cast(pl.Datetime("ms")).min()).item()

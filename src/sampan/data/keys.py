@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sampan.data.columnwise import Columnwise, Frame, columnwise
 from sampan.data.uniqueness import repeated
 
 _PROBE_ROWS = 5_000
@@ -21,18 +22,19 @@ _NAME_HINTS = ("id", "key", "code", "no", "nr", "num", "number", "uuid")
 Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def find_keys(frame: pl.DataFrame, *, max_size: int = _MAX_SIZE) -> list[tuple[str, ...]]:
+def find_keys(table: Frame | Columnwise, *, max_size: int = _MAX_SIZE) -> list[tuple[str, ...]]:
     """Find the minimal keys of the smallest size that has any, the most natural first; [] if there is none.
 
     Only columns without missing values that are not floating-point can be part of a key. Sets are first tried on rows chosen to hold
     duplicates (neighbors, and rows that share a value), then on all rows.
     """
+    frame = columnwise(table)
     if frame.height < 2:
         return []
-    candidates = _candidates(frame)
+    codes = _Counts(frame)
+    candidates = _candidates(frame, codes)
     if not candidates:
         return []
-    codes = _Codes(frame)
     order = {name: (_naturalness(name, dtype), i) for i, (name, dtype) in enumerate(frame.schema.items())}
     probes = _probes(frame, candidates, codes)
     for size in range(1, min(max_size, len(candidates)) + 1):
@@ -42,21 +44,21 @@ def find_keys(frame: pl.DataFrame, *, max_size: int = _MAX_SIZE) -> list[tuple[s
             if math.prod(codes.n_distinct(name) for name in names) >= frame.height and _unique_in_probes(names, probes)
         ]
         promising.sort(key=lambda names: (sum(order[n][0] for n in names), [order[n][1] for n in names]))
-        found = [names for names in promising[:_MAX_TESTS] if is_unique(frame, names)]
+        found = [names for names in promising[:_MAX_TESTS] if is_unique(frame.lazy, names)]
         if found:
             return found
     return []
 
 
-def is_unique(frame: pl.DataFrame, columns: Sequence[str]) -> bool:
+def is_unique(frame: Frame, columns: Sequence[str]) -> bool:
     """Say whether no two rows agree in all of `columns`; rows with a missing value among them are not compared."""
     return repeated(frame.lazy(), columns).is_empty()
 
 
-class _Codes:
-    """Each column as whole numbers, equal where values are equal; made when first needed."""
+class _Counts:
+    """How many values each column has; counted when first needed."""
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    def __init__(self, frame: Columnwise) -> None:
         self._frame = frame
         self._counts: dict[str, int] = {}
 
@@ -66,14 +68,14 @@ class _Codes:
         return self._counts[name]
 
 
-def _candidates(frame: pl.DataFrame) -> list[str]:
-    nulls = frame.null_count().row(0)
+def _candidates(frame: Columnwise, codes: _Counts) -> list[str]:
+    nulls = frame.select(pl.all().null_count()).row(0)
     usable = [
         name
         for (name, dtype), n_null in zip(frame.schema.items(), nulls, strict=True)
         if n_null == 0 and not dtype.is_float() and not dtype.is_nested() and dtype != pl.Boolean
     ]
-    varying = [name for name in usable[: 4 * _MAX_COLUMNS] if frame[name].n_unique() > 1]
+    varying = [name for name in usable[: 4 * _MAX_COLUMNS] if codes.n_distinct(name) > 1]
     return varying[:_MAX_COLUMNS]
 
 
@@ -85,13 +87,13 @@ def _naturalness(name: str, dtype: pl.DataType) -> int:
     return 1 if dtype == pl.String else 2
 
 
-def _probes(frame: pl.DataFrame, candidates: list[str], codes: _Codes) -> list[dict[str, Codes]]:
-    neighbors = frame.head(_PROBE_ROWS)
+def _probes(frame: Columnwise, candidates: list[str], codes: _Counts) -> list[dict[str, Codes]]:
+    neighbors = frame.lazy.select(candidates).head(_PROBE_ROWS).collect()
     widest = max(candidates, key=lambda name: codes.n_distinct(name) if codes.n_distinct(name) < frame.height else 0)
     # Rows that share a value of a column with many values are where a near-key shows its duplicates.
     share = max(1, math.ceil(codes.n_distinct(widest) * _PROBE_ROWS / frame.height))
     some = frame[widest].unique().sort().gather_every(max(1, codes.n_distinct(widest) // share))
-    sharing = frame.filter(pl.col(widest).is_in(some.implode())).head(_PROBE_ROWS)
+    sharing = frame.lazy.select(candidates).filter(pl.col(widest).is_in(pl.lit(some.implode()))).head(_PROBE_ROWS).collect()
     return [{name: _encode(part[name]) for name in candidates} for part in (neighbors, sharing)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from sampan.data.columnwise import Columnwise, Frame, columnwise
 from sampan.data.contract import Reference
 
 _CONTAINED_BY_NAME = 0.5  # share of distinct values found, where the column names agree too
@@ -14,15 +15,17 @@ _MIN_DISTINCT = 2
 
 
 def find_references(
-    frame: pl.DataFrame, tables: Mapping[str, pl.DataFrame], keys: Mapping[str, Sequence[tuple[str, ...]]]
+    source: Frame | Columnwise, tables: Mapping[str, Frame | Columnwise], keys: Mapping[str, Sequence[tuple[str, ...]]]
 ) -> tuple[Reference, ...]:
-    """Find references from `frame` to the keys of other tables.
+    """Find references from a table to the keys of other tables.
 
     Columns that bear the key's names refer to it if at least half of their distinct values are found there. A text column of another name
     refers to a one-column text key if 90 % are. Numbers of other names never do: small whole numbers are contained everywhere.
     """
+    frame = columnwise(source)
     found: list[Reference] = []
-    for table, other in tables.items():
+    for table, read in tables.items():
+        other = columnwise(read)
         named = _by_name(frame, table, other, keys.get(table, ()))
         found.extend(named)
         taken = {r.columns for r in named}
@@ -30,7 +33,7 @@ def find_references(
     return _best_per_column(found, frame)
 
 
-def _by_name(frame: pl.DataFrame, table: str, other: pl.DataFrame, keys: Sequence[tuple[str, ...]]) -> list[Reference]:
+def _by_name(frame: Columnwise, table: str, other: Columnwise, keys: Sequence[tuple[str, ...]]) -> list[Reference]:
     found = []
     for key in keys[:4]:
         if all(name in frame.columns and frame.schema[name] == other.schema[name] for name in key):
@@ -41,7 +44,7 @@ def _by_name(frame: pl.DataFrame, table: str, other: pl.DataFrame, keys: Sequenc
     return found
 
 
-def _by_values(frame: pl.DataFrame, table: str, other: pl.DataFrame, keys: Sequence[tuple[str, ...]]) -> list[Reference]:
+def _by_values(frame: Columnwise, table: str, other: Columnwise, keys: Sequence[tuple[str, ...]]) -> list[Reference]:
     target = next((key for key in keys if len(key) == 1 and other.schema[key[0]] == pl.String), None)
     if target is None:
         return []
@@ -65,11 +68,11 @@ def _lengths(values: pl.Series) -> tuple[int, int]:
     return (int(low), int(high)) if isinstance(low, int) and isinstance(high, int) else (1, 0)
 
 
-def _containment(frame: pl.DataFrame, columns: tuple[str, ...], other: pl.DataFrame, to: tuple[str, ...]) -> tuple[float, str]:
-    distinct = frame.lazy().select(columns).drop_nulls().unique().collect()
+def _containment(frame: Columnwise, columns: tuple[str, ...], other: Columnwise, to: tuple[str, ...]) -> tuple[float, str]:
+    distinct = frame.lazy.select(columns).drop_nulls().unique().collect(engine="streaming")
     if distinct.is_empty():
         return 0.0, ""
-    known = other.lazy().select(to).drop_nulls().unique().collect()
+    known = other.lazy.select(to).drop_nulls().unique().collect(engine="streaming")
     n_found = distinct.join(known, left_on=list(columns), right_on=list(to), how="semi").height
     return n_found / distinct.height, f"{n_found:,} of {distinct.height:,} distinct values found"
 
@@ -78,7 +81,7 @@ def _reference(columns: tuple[str, ...], table: str, to: tuple[str, ...], eviden
     return Reference(columns=columns, table=table, to_columns=to, level="warn", evidence=evidence, why=why)
 
 
-def _best_per_column(found: list[Reference], frame: pl.DataFrame) -> tuple[Reference, ...]:
+def _best_per_column(found: list[Reference], frame: Columnwise) -> tuple[Reference, ...]:
     """Keep one reference for each set of columns: the one named alike, else the first."""
     kept: dict[tuple[str, ...], Reference] = {}
     for reference in found:

@@ -179,10 +179,10 @@ class Contracts:
         tables = self.ws.store.tables
         contract = infer_contract(
             node.name,
-            tables.read(node.digest),
+            tables.scan(node.digest),
             key=said.get("key", ()),
             time=str(said.get("time", "")),
-            tables={name: tables.read(other.digest) for name, other in others.items()},
+            tables={name: tables.scan(other.digest) for name, other in others.items()},
             keys={name: key for name, key in keys.items() if key},
             arrivals=arrivals,
         )
