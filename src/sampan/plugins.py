@@ -20,6 +20,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "": "sampan.workspace.home:Home",
         "audit": "sampan.workspace.audit:Audit",
         "data": "sampan.workspace.data:Data",
+        "import": "sampan.workspace.mlflow_import:Imports",
         "incident": "sampan.workspace.incidents:Incidents",
         "model": "sampan.workspace.models:Models",
         "monitor": "sampan.workspace.monitors:Monitors",
@@ -89,6 +90,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 SUMMARIES: dict[str, str] = {
     "audit": "The ledger: verify its chain, read what happened",
     "data": "Datasets: add, check against a contract, compare versions",
+    "import": "Bring what other tools recorded: MLflow's stores and servers",
     "incident": "Incidents: what went wrong, and what was done about it",
     "model": "Models: train, judge, promote, package, ship",
     "monitor": "Monitors: drift and live quality, window by window",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,10 +16,9 @@ from sampan.core.digests import Digest
 from sampan.core.graph import NodeId
 from sampan.errors import IntegrityError, NotFound, StoreUnavailable
 from sampan.store import chain
+from sampan.store.bringing import bring_points, points_of
 from sampan.store.chain import Link
-from sampan.store.folding import add_points, run_number
 from sampan.store.packs import MAX_OBJECT_BYTES, MAX_PACK_BYTES
-from sampan.store.points import Point, unpack
 from sampan.store.scratch import scratch_folder
 from sampan.store.store import FORMAT_FILE, SQLITE_FILE, Store
 
@@ -167,55 +165,7 @@ def runs_with_points(store: Store) -> list[NodeId]:
 
 
 def take_points(store: Store, other: Store, run: NodeId, *, origin: str) -> int:
-    """Bring those points of a run here that are not here yet, in one transaction; return how many.
-
-    A point that is here, whoever brought it, does not come again. How many an origin had is noted, so that a run without news costs a look.
-    """
-    theirs = _points(other, run)
-    name, n_theirs, n_new = f"{origin}/{run}", sum(map(len, theirs.values())), 0
-    with store.database.read() as session:
-        noted = session.one("select folded from journal where name = ?", name)
-    if noted is not None and noted[0] == n_theirs:
-        return 0
-    store.folding.fold(run)
-    ours = _points(store, run)
-    with store.database.write() as session:
-        node = run_number(session, run)
-        for key, points in theirs.items():
-            if new := _without(points, ours.get(key, [])):
-                add_points(session, node, key, new)
-                n_new += len(new)
-        session.run(
-            "insert into journal(name, run, folded) values (?, ?, ?) on conflict (name) do update set folded = excluded.folded",
-            *(name, node, n_theirs),
-        )
-    return n_new
-
-
-def _points(store: Store, run: NodeId) -> dict[str, list[Point]]:
-    sql = (
-        "select k.name, c.data from metric_chunk c join metric_key k on k.pk = c.key join node n on n.pk = c.run"
-        " where n.id = ? order by k.name, c.seq"
-    )
-    found: dict[str, list[Point]] = {}
-    with store.database.read() as session:
-        for key, data in session.all(sql, run):
-            found.setdefault(key, []).extend(unpack(data))
-    return found
-
-
-def _without(points: Sequence[Point], known: Sequence[Point]) -> list[Point]:
-    """Return the points that are not among those known, as often as they are there more often."""
-    here = Counter(map(_bits, known))
-    new = []
-    for point in points:
-        bits = _bits(point)
-        if here[bits] > 0:
-            here[bits] -= 1
-        else:
-            new.append(point)
-    return new
-
-
-def _bits(point: Point) -> tuple[int, int, str]:
-    return point[0], point[1], point[2].hex()  # NaN is not equal to itself
+    """Bring those points of a run here that are not here yet; return how many."""
+    with other.database.read() as session:
+        found = points_of(session, run)
+    return bring_points(store, {run: found}, origin=origin)
