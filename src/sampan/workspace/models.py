@@ -18,11 +18,10 @@ from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.evaluation.slices import Gap
-from sampan.features.reading import columns_learned, columns_read
 from sampan.stats.estimates import Estimate
 from sampan.workspace import governance, judging
 from sampan.workspace.bill_of_materials import Bills
-from sampan.workspace.feature_tables import FOREVER, feature_table, find_datasets, labeled_rows, read_moment
+from sampan.workspace.feature_tables import FOREVER, read_moment
 from sampan.workspace.model_answers import (
     Compared,
     Gated,
@@ -59,47 +58,17 @@ class Lifecycle(Room):
         ----------
         file : a Python file with an @sp.train function
         """
-        from sampan.workspace.learning import Learning, Order
-        from sampan.workspace.training import load_trainer
+        from sampan.workspace.learning import Learning
+        from sampan.workspace.orders import order_of, rows_of
 
-        said = filled(TrainingOptions, options)
-        trials = said["trials"]
-        trainer = load_trainer(file, said["name"])
-        fixed = trainer.read_params(said["params"] or {})
-        if said["like"]:
-            known = self._model(said["like"]).facts["params"]
-            fixed = {**{k: v for k, v in known.items() if k in trainer.space}, **fixed}
-        if trials < 1:
-            raise ParameterError(f"{trials} trials find nothing", hint="give 1 or more")
-        for source in trainer.sources:
-            source.add_to(self.ws)
-        datasets = find_datasets(self.ws, trainer.view, said["data"])
-        governance.require_training(
-            self.ws, datasets, reads=columns_read(trainer.view), learns=columns_learned(trainer.view), purpose=trainer.purpose
-        )
-        table, _ = feature_table(self.ws, trainer.view, datasets)
-        code, environment = _origin(trainer.function)
-        order = Order(
-            trainer=trainer,
-            file=file.resolve(),
-            datasets=datasets,
-            table=table,
-            since=read_moment(said["since"], otherwise=-FOREVER),
-            until=read_moment(said["until"], otherwise=FOREVER),
-            trials=trials,
-            seed=said["seed"],
-            fixed=fixed,
-            code=code,
-            environment=environment,
-        )
+        order = order_of(self.ws, file, filled(TrainingOptions, options))
+        trainer = order.trainer
 
         def make() -> dict[str, str]:
-            known_by = order.until if order.until != FOREVER else None
-            rows = labeled_rows(self.ws, trainer.view, table, since=order.since, until=order.until, known_by=known_by)
-            return Learning(self.ws, order, rows).carry_out()
+            return Learning(self.ws, order, rows_of(self.ws, order)).carry_out()
 
         # Trials depend on the data, code and parameters alone, so they are re-used when only the objective or their number changed.
-        key = {"training": order.key, "trials": trials, "objective": msgspec.to_builtins(trainer.objective), "program": __version__}
+        key = {"training": order.key, "trials": order.trials, "objective": msgspec.to_builtins(trainer.objective), "program": __version__}
         if purpose := trainer.purpose or self.ws.project.project.purpose:
             key["purpose"] = purpose
         made, cached = self.ws.engine.once("train", key, make)
@@ -527,16 +496,6 @@ class Models(Lifecycle, Bills):
 
 def _decision_of(node: Node) -> Decision:
     return msgspec.convert({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
-
-
-def _origin(function: Any) -> tuple[str, str]:
-    """Digest a function's code and all of the project that it uses, and the versions of the libraries behind it."""
-    from sampan.engine.code import code_keys
-    from sampan.engine.libraries import versions_behind
-    from sampan.engine.step import step
-
-    (found,) = code_keys([step(function)]).values()
-    return found.digest, digest_value(versions_behind(found.libraries))
 
 
 _GAP = {"fine": "within", "unclear": "not enough rows to say whether within", "broken": "over"}

@@ -42,8 +42,8 @@ def main(words: list[str]) -> int:
 
 
 def fit(trainer: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """Fit one model and write its scores of each matrix asked for, and its files where a folder is named."""
-    from sampan.workspace.learning import find_flavor
+    """Fit one model and write its scores of each matrix asked for, its files where a folder is named, its weight where it is asked for."""
+    from sampan.flavors.finding import find_flavor
 
     began = time.perf_counter()
     given = np.load(job["train"])
@@ -55,7 +55,13 @@ def fit(trainer: Any, job: dict[str, Any]) -> dict[str, Any]:
     if job.get("save"):
         Path(job["save"]).mkdir(parents=True, exist_ok=True)
         flavor.save(model, Path(job["save"]))
-    return {"seconds": seconds, "flavor": flavor.name}
+    answer = {"seconds": seconds, "flavor": flavor.name}
+    if job.get("weigh"):
+        from sampan.flavors.weight import weigh
+
+        found = weigh(flavor, model, given["matrix"])
+        answer |= {"latency_ms": found.latency_ms, "size_bytes": found.size_bytes}
+    return answer
 
 
 def score(job: dict[str, Any]) -> dict[str, Any]:

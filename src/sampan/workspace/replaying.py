@@ -24,6 +24,7 @@ from sampan.engine.executors import THREAD_LIMITS
 from sampan.errors import NotFound, StepFailed, Unsupported
 from sampan.features.fitted import FittedView
 from sampan.features.view import View
+from sampan.flavors.weight import Weight
 from sampan.tuning.spaces import ParameterValue
 from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.predictors import FEATURES
@@ -110,20 +111,28 @@ class Refitted:
 
     scores: NDArray[np.float64]
     seconds: float
+    weight: Weight | None = None
 
 
 class Replay:
     """A clean process that fits by one recipe's code. Close it, or use it in a `with`."""
 
     def __init__(
-        self, folder: Path, program: str, name: str, *, python: str = sys.executable, threads: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        program: str,
+        name: str,
+        *,
+        python: str = sys.executable,
+        threads: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder = scratch or folder
         kept = {key: value for key, value in os.environ.items() if key not in THREAD_LIMITS or threads is None}
         ours = str(Path(__file__).resolve().parents[2])
         command = [python, "-m", "sampan.workspace.replay_worker", str(folder), program, name]
         self._prefix = f".replay-{os.urandom(6).hex()}"
-        self._told = folder / f"{self._prefix}-told"
+        self._told = self._folder / f"{self._prefix}-told"
         with self._told.open("wb") as told:  # a pipe that nobody reads would fill up
             self._process = subprocess.Popen(
                 command,
@@ -153,6 +162,25 @@ class Replay:
             file.unlink()
         return Refitted(scores, float(answer["seconds"]))
 
+    def fit_files(self, train: Path, matrix: Path, params: Mapping[str, ParameterValue], *, weigh: bool) -> Refitted:
+        """Fit on matrices that lie in files for many fits, and return the scores.
+
+        Raises
+        ------
+        StepFailed : the training code raised, or the process died.
+        """
+        self._n += 1
+        out = self._folder / f"{self._prefix}-{self._n}-scores.npy"
+        answer = self._ask({"train": str(train), "params": dict(params), "score": {str(matrix): str(out)}, "weigh": weigh})
+        scores = np.load(out)
+        out.unlink()
+        weight = Weight(float(answer["latency_ms"]), int(answer["size_bytes"])) if weigh else None
+        return Refitted(scores, float(answer["seconds"]), weight)
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        self._process.kill()
+
     def score(self, folders: Sequence[Path], flavor: str, matrix: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         """Load saved models in the clean process and return the scores of each.
 
@@ -175,7 +203,7 @@ class Replay:
             stdin.write(json.dumps(job) + "\n")
             stdin.flush()
             line = stdout.readline()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it died, or was closed meanwhile
             line = ""
         if not line:
             self._process.wait()

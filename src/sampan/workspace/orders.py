@@ -1,0 +1,123 @@
+"""What a training is asked for: the file's trainer, dataset versions, window, parameters, code. Its digest is the training's key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sampan.core.digests import Digest, digest_value
+from sampan.core.graph import Node
+from sampan.core.times import Millis
+from sampan.errors import ParameterError
+from sampan.features.reading import columns_learned, columns_read
+from sampan.tuning.spaces import ParameterValue, Space, active
+from sampan.workspace import governance
+from sampan.workspace.feature_tables import FOREVER, LabeledRows, feature_table, find_datasets, labeled_rows, read_moment
+from sampan.workspace.studies import STUDY, params_of_study
+from sampan.workspace.training import Trainer, load_trainer
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for: everything a training's outcome depends on, so that its digest is the training's key."""
+
+    trainer: Trainer
+    file: Path
+    datasets: Mapping[str, Node]
+    table: Digest
+    since: Millis
+    until: Millis
+    trials: int
+    seed: int
+    fixed: Mapping[str, ParameterValue]
+    code: Digest
+    environment: Digest
+
+    @property
+    def key(self) -> Digest:
+        """The digest of what trials depend on."""
+        trainer = self.trainer
+        parts = [
+            trainer.name,
+            trainer.view.digest,
+            self.table,
+            self.since,
+            self.until,
+            self.seed,
+            dict(self.fixed),
+            self.code,
+            self.environment,
+        ]
+        return digest_value([*parts, {n: msgspec.to_builtins(s) for n, s in trainer.space.items()}])
+
+    @property
+    def searched(self) -> dict[str, Space]:
+        """The spaces of the parameters that were not given."""
+        return {name: each for name, each in self.trainer.space.items() if name not in self.fixed}
+
+
+def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
+    """Read a training file and find what it needs; `said` are the options that `model train` and `model tune` share, filled.
+
+    Raises
+    ------
+    NotFound, ParameterError : the file, a dataset, a parameter or a moment is not as it must be.
+    PolicyRefused : the data may not be used so.
+    """
+    if said["trials"] < 1:
+        raise ParameterError(f"{said['trials']} trials find nothing", hint="give 1 or more")
+    trainer = load_trainer(file, said["name"])
+    fixed = trainer.read_params(said["params"] or {})
+    if like := str(said.get("like", "")):
+        fixed = {**known_params(ws, like, trainer), **fixed}
+    for source in trainer.sources:
+        source.add_to(ws)
+    datasets = find_datasets(ws, trainer.view, said["data"])
+    governance.require_training(
+        ws, datasets, reads=columns_read(trainer.view), learns=columns_learned(trainer.view), purpose=trainer.purpose
+    )
+    table, _ = feature_table(ws, trainer.view, datasets)
+    code, environment = _origin(trainer.function)
+    return Order(
+        trainer=trainer,
+        file=file.resolve(),
+        datasets=datasets,
+        table=table,
+        since=read_moment(said["since"], otherwise=-FOREVER),
+        until=read_moment(said["until"], otherwise=FOREVER),
+        trials=said["trials"],
+        seed=said["seed"],
+        fixed=fixed,
+        code=code,
+        environment=environment,
+    )
+
+
+def rows_of(ws: Workspace, order: Order) -> LabeledRows:
+    """Read the rows an order learns from, and is tested on."""
+    known_by = order.until if order.until != FOREVER else None
+    return labeled_rows(ws, order.trainer.view, order.table, since=order.since, until=order.until, known_by=known_by)
+
+
+def known_params(ws: Workspace, ref: str, trainer: Trainer) -> dict[str, ParameterValue]:
+    """Return the searched parameters of a model, of a study's best trial (`study:NAME`), or of another (`study:NAME#7`)."""
+    known = params_of_study(ws, ref) if ref.startswith(f"{STUDY}:") else ws.catalog.resolve(ref, kind="model").facts["params"]
+    fitting = {name: value for name, value in known.items() if name in trainer.space and trainer.space[name].holds(value)}
+    return active(trainer.space, fitting)
+
+
+def _origin(function: Any) -> tuple[str, str]:
+    """Digest a function's code and all of the project that it uses, and the versions of the libraries behind it."""
+    from sampan.engine.code import code_keys
+    from sampan.engine.libraries import versions_behind
+    from sampan.engine.step import step
+
+    (found,) = code_keys([step(function)]).values()
+    return found.digest, digest_value(versions_behind(found.libraries))

@@ -1,0 +1,200 @@
+"""The trials of a search, carried out and recorded: from memory where one was run before, else fold by fold, here or in workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.core.digests import Digest
+from sampan.core.events import new_id
+from sampan.core.graph import NodeId
+from sampan.engine.executors import THREAD_LIMITS
+from sampan.evaluation.losses import log_losses
+from sampan.flavors.finding import find_flavor
+from sampan.flavors.weight import Weight, weigh
+from sampan.store.journals import MetricJournal
+from sampan.store.scratch import scratch_folder
+from sampan.tuning.search import Asked, Result, best, search
+from sampan.tuning.spaces import ParameterValue
+from sampan.tuning.trials import Plan, Trial
+from sampan.workspace.fitting import Prepared, check_scores, fit, fold_scores, score
+from sampan.workspace.orders import Order
+from sampan.workspace.replaying import Replay
+from sampan.workspace.training_runs import recorded_run
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+# What a search may be led by; of each, lower is better.
+TOWARD: Final = ("loss", "latency", "size")
+
+
+class TrialWorkers:
+    """Worker processes that fit by the training file, with the folds' matrices in files that all of them read.
+
+    The machine's processors are shared out among them, unless the environment gives numeric libraries fewer threads already.
+    """
+
+    def __init__(self, order: Order, folds: Sequence[Prepared], n_workers: int, folder: Path) -> None:
+        self._order = order
+        self._folder = folder
+        for number, fold in enumerate(folds):
+            np.savez(self._train(number), matrix=fold.train, labels=fold.train_labels)
+            np.save(self._matrix(number), fold.matrix)
+        self.threads = max(1, (os.cpu_count() or 1) // n_workers)
+        self._all = [self._start() for _ in range(n_workers)]
+        self._idle: queue.SimpleQueue[Replay] = queue.SimpleQueue()
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def fit(self, number: int, params: Mapping[str, ParameterValue], *, weigh: bool) -> tuple[NDArray[np.float64], Weight | None]:
+        """Fit a fold by the next idle worker; return the scores of its validation rows."""
+        order = self._order
+        filled = order.trainer.fill({**order.fixed, **params}, seed=order.seed)
+        worker = self._idle.get()
+        try:
+            found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh)
+        finally:
+            self._idle.put(worker)
+        return found.scores, found.weight
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for worker in self._all:
+            worker.kill()
+            worker.close()
+
+    def _start(self) -> Replay:
+        limits = {name: os.environ.get(name, str(self.threads)) for name in THREAD_LIMITS}
+        file = self._order.file
+        return Replay(file.parent, file.name, self._order.trainer.name, threads=limits, scratch=self._folder)
+
+    def _train(self, number: int) -> Path:
+        return self._folder / f"fold-{number}.npz"
+
+    def _matrix(self, number: int) -> Path:
+        return self._folder / f"fold-{number}.npy"
+
+
+@contextmanager
+def open_workers(ws: Workspace, order: Order, folds: Sequence[Prepared], n_workers: int) -> Iterator[TrialWorkers | None]:
+    """Start worker processes; for one worker there are none, and fits run in this process."""
+    if n_workers == 1:
+        yield None
+        return
+    with scratch_folder(ws.store.root / "scratch", "tune") as folder, TrialWorkers(order, folds, n_workers, folder) as workers:
+        yield workers
+
+
+@dataclass(slots=True)
+class Trials:
+    """A search over one set of folds."""
+
+    ws: Workspace
+    order: Order
+    folds: Sequence[Prepared]
+    run: NodeId
+    plan: Plan
+    key: Digest
+    toward: tuple[str, ...] = ("loss",)
+    workers: TrialWorkers | None = None
+    deadline: float | None = None  # of time.monotonic(): nothing is begun after it
+    n_remembered: int = 0
+    validated: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)  # scores of trials run just now, by number
+    _runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def carry_out(self, journal: MetricJournal, *, title: str) -> list[Trial]:
+        """Search, and return the trials in order."""
+        trials: list[Trial] = []
+        with self.ws.progress.stage(title, total=self.plan.trials, unit="trials") as stage, contextlib.closing(self._search()) as found:
+            for trial in found:
+                trials.append(trial)
+                if not trial.is_pruned:
+                    journal.log("trial_log_loss", trial.loss, step=trial.number, at=self.ws.clock())
+                if any(not each.is_pruned for each in trials):
+                    least = best(trials).loss
+                    journal.log("best_log_loss", least, step=trial.number, at=self.ws.clock())
+                    stage.advance(note=f"log loss {least:.4f}")
+                else:
+                    stage.advance()
+        return sorted(trials, key=lambda each: each.number)
+
+    def told(self, number: int) -> dict[str, Any]:
+        """Return what was kept of a trial beside its values: its run and how long it took."""
+        return self._runs[number]
+
+    def _search(self) -> Generator[Trial]:
+        return search(self.order.searched, self._attempt, self.plan, is_over=self._is_over)
+
+    def _is_over(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _attempt(self, asked: Asked) -> Result:
+        """Run a trial, or remember it: the engine keeps the outcome of each finished one."""
+        parts: dict[str, Any] = {"training": self.key, "number": asked.number, "params": dict(asked.params), "folds": len(self.folds)}
+        if self.plan.pruner != "none":
+            parts["pruner"] = [self.plan.pruner, self.plan.behind]
+        if self.toward != ("loss",):
+            parts["toward"] = list(self.toward)
+        outcome, was_known = self.ws.engine.once("trial", parts, lambda: self._make(asked))
+        self.n_remembered += was_known
+        self._runs[asked.number] = {"run": outcome["run"], "seconds": outcome["seconds"]}
+        return Result(tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]))
+
+    def _make(self, asked: Asked) -> dict[str, Any]:
+        run, began = new_id(), time.monotonic()
+        with recorded_run(self.ws, self.order, run, f"trial {asked.number}", parent=self.run, params=asked.params) as journal:
+            steps, is_pruned, weight = self._fold_losses(asked)
+            for at, loss in enumerate(steps):
+                journal.log("fold_log_loss", loss, step=at, at=self.ws.clock())
+            named = {"loss": float(np.mean(steps))}
+            if weight is not None:
+                named |= {"latency": weight.latency_ms, "size": float(weight.size_bytes)}
+            for name, value in named.items():
+                journal.log({"loss": "log_loss", "latency": "latency_ms", "size": "size_bytes"}[name], value, step=0, at=self.ws.clock())
+        self.ws.ledger.fold(run)
+        values = [named[name] for name in self.toward] if not is_pruned else [named["loss"]]
+        return {"values": values, "steps": steps, "is_pruned": is_pruned, "run": run, "seconds": time.monotonic() - began}
+
+    def _fold_losses(self, asked: Asked) -> tuple[list[float], bool, Weight | None]:
+        """Fit fold after fold, until the last or until the pruner has seen enough."""
+        wants_weight = self.toward != ("loss",)
+        if self.workers is None and self.plan.pruner == "none" and not wants_weight:
+            side_by_side = self.validated[asked.number] = fold_scores(self.order, self.folds, asked.params)
+            return [_loss(fold, each) for fold, each in zip(self.folds, side_by_side, strict=True)], False, None
+        steps: list[float] = []
+        scores: list[NDArray[np.float64]] = []
+        weight: Weight | None = None
+        for number, fold in enumerate(self.folds):
+            is_last = number == len(self.folds) - 1
+            found, weight = self._fit(number, asked.params, weigh_it=wants_weight and is_last)
+            scores.append(found)
+            steps.append(_loss(fold, found))
+            if not is_last and asked.is_hopeless(steps):
+                return steps, True, None
+        self.validated[asked.number] = scores
+        return steps, False, weight
+
+    def _fit(self, number: int, params: Mapping[str, ParameterValue], *, weigh_it: bool) -> tuple[NDArray[np.float64], Weight | None]:
+        fold = self.folds[number]
+        if self.workers is not None:
+            scores, weight = self.workers.fit(number, params, weigh=weigh_it)
+            return check_scores(self.order, scores, n_rows=len(fold.matrix)), weight
+        model = fit(self.order, fold.train, fold.train_labels, params)
+        return score(self.order, model, fold.matrix), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
+
+
+def _loss(fold: Prepared, scores: NDArray[np.float64]) -> float:
+    return float(log_losses(fold.judged.labels, scores).mean())
