@@ -167,9 +167,11 @@ def fill_theirs(folder: Path, n: int, python: Path) -> None:
     make = f"import mlflow; c = mlflow.MlflowClient('sqlite:///{folder}/mlflow.db'); assert c.create_experiment('bench') == '1'"
     subprocess.run([python, "-c", make], check=True, capture_output=True, env=environment(QUIET))
     connection = sqlite3.connect(folder / "mlflow.db")
-    columns = "run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time, source_version"
+    columns = ("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time", "end_time")
+    columns += ("source_version", "lifecycle_stage", "artifact_uri", "experiment_id")
+    values = "?, '', 'UNKNOWN', '', '', 'an', 'FINISHED', ?, ?, '', 'active', '', 1"
     connection.executemany(
-        f"insert into runs({columns}, lifecycle_stage, artifact_uri, experiment_id) values (?, '', 'UNKNOWN', '', '', 'an', 'FINISHED', ?, ?, '', 'active', '', 1)",
+        f"insert into runs({', '.join(columns)}) values ({values})",
         ((run_id, at, at + 1) for run_id, at, _, _ in figures(n)),
     )
     for table in ("latest_metrics", "metrics"):

@@ -17,7 +17,20 @@ from sampan.core.refs import Ref
 from sampan.errors import NotFound
 from sampan.store import listing
 from sampan.store.database import Database, Row, Session
-from sampan.store.reach import FAR, Near, Pointed, count_kinds, leads_to, list_aliases, named_edges, nodes_numbered, walk
+from sampan.store.reach import (
+    FAR,
+    After,
+    Near,
+    Pointed,
+    aliases_of,
+    cone,
+    count_kinds,
+    leads_to,
+    list_aliases,
+    named_edges,
+    nodes_numbered,
+    walk,
+)
 from sampan.store.resolving import missing_asset, resolve
 from sampan.store.tracking import Tracking
 
@@ -25,7 +38,7 @@ _DIGEST = re.compile(r"b3:[0-9a-f]{64}")
 _BATCH = 5000
 _FEW = 400  # nodes named in one statement
 _SHALLOW = 4  # edges
-_WIDE = 30_000  # nodes above everything that an alias points at
+_WIDE = 50_000  # edges above everything that an alias points at
 
 
 class Catalog(Tracking):
@@ -130,24 +143,30 @@ class Catalog(Tracking):
             nodes = nodes_numbered(session, found.pks)
         return Near(nodes, named_edges(found, nodes), {node.id: found.distance[node.seq] for node in nodes}, found.whole)
 
-    def count_after(self, starts: Sequence[Node], *, most: int) -> tuple[dict[str, int], bool]:
-        """Count by kind what came of some nodes, themselves left out; at most so many, and whether that is all."""
+    def after(self, starts: Sequence[Node], *, most: int, shown: int) -> After:
+        """Count by kind what came of some nodes, at most so many, and read those that are nearest; the nodes themselves are left out."""
         with self._database.read() as session:
             found = walk(session, [node.seq for node in starts], up=False, most=most)
-            return count_kinds(session, [pk for pk in found.pks if found.distance[pk]]), found.whole
+            below = found.pks[len(starts) :]
+            return After(nodes_numbered(session, below[:shown]), count_kinds(session, below), frozenset(below), found.whole)
 
-    def pointed_at(self, starts: Sequence[Node], kinds: Sequence[str], *, most: int) -> tuple[list[Pointed], bool]:
+    def pointed_at(self, starts: Sequence[Node], below: After, kinds: Sequence[str], *, most: int) -> tuple[list[Pointed], bool]:
         """Return the aliases, of assets of some kinds, whose node came of any of `starts`, and whether all there are were looked at.
 
-        The ways up from what is pointed at are few and short, however much else came of the start.
+        Where not all that is `below` the starts is known, they are found from above: the ways up from what is pointed at are few and
+        short, however much else came of the starts.
         """
         with self._database.read() as session:
-            aliases = list_aliases(session, kinds, most)
-            found = walk(session, list(dict.fromkeys(each.pk for each in aliases)), up=True, most=_WIDE)
-            reached = leads_to(found, {node.seq for node in starts})
-            nodes = {node.seq: node for node in nodes_numbered(session, sorted({each.pk for each in aliases if each.pk in reached}))}
-        hit = [Pointed(each.alias, nodes[each.pk]) for each in aliases if each.pk in nodes]
-        return hit, found.whole and len(aliases) < most
+            own = [node.seq for node in starts]
+            if below.whole:
+                hit, whole = aliases_of(session, [*own, *below.pks], kinds), True
+            else:
+                aliases = list_aliases(session, kinds, most)
+                found = cone(session, list(dict.fromkeys(each.pk for each in aliases)), most_edges=_WIDE)
+                reached, whole = leads_to(found, set(own)), found.whole and len(aliases) < most
+                hit = [each for each in aliases if each.pk in reached]
+            nodes = {node.seq: node for node in nodes_numbered(session, sorted({each.pk for each in hit}))}
+        return [Pointed(each.alias, nodes[each.pk]) for each in hit], whole
 
     def made_by(self, actor: str, *, limit: int = 20) -> list[Node]:
         """Return what someone made, newest first."""

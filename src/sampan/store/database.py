@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from sampan.errors import StoreUnavailable
 
@@ -20,6 +20,13 @@ Row = tuple[Any, ...]
 _PARENTS: list[object] = []  # connections of the process this one was forked from, kept from being collected and so closed
 
 BUSY_S = 60.0  # how long a writer waits for the others before it gives up
+
+
+class Among(NamedTuple):
+    """A condition with one place holder, and the value for it."""
+
+    sql: str
+    value: Any
 
 
 class Session(Protocol):
@@ -39,6 +46,10 @@ class Session(Protocol):
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
+        ...
+
+    def among(self, column: str, values: Sequence[int] | Sequence[str]) -> Among:
+        """Say that a column is one of any number of values. The text is the same for every number of them, so it is planned once."""
         ...
 
 

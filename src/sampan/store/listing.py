@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,6 @@ ASSET = "select kind, name, state, created, n_versions, facts from asset"
 NODE_COLUMNS = "n.pk, n.id, n.kind, coalesce(a.name, ''), n.version, n.digest, n.state, n.created, n.actor, n.size, n.facts"
 NODE_TABLES = "node n left join asset a on a.pk = n.asset"
 _EDGE = "select d.id, s.id, e.role from edge e join node d on d.pk = e.dst join node s on s.pk = e.src"
-_NAMED = 400  # nodes named in one statement
 _FEW = 500  # above this many nodes, reading all aliases beats naming the nodes in a statement
 
 _decode_facts = msgspec.json.Decoder(dict[str, Any]).decode
@@ -63,16 +62,6 @@ def conditions(wanted: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """Join the conditions whose value is given into a where clause; return it with its values."""
     given = {sql: value for sql, value in wanted.items() if value not in ("", None)}
     return ("where " + " and ".join(given) if given else ""), list(given.values())
-
-
-def pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Cut a list into pieces that one statement can name."""
-    return (values[i : i + _NAMED] for i in range(0, len(values), _NAMED))
-
-
-def marks(values: Sequence[Any]) -> str:
-    """Return a place holder for each value."""
-    return ", ".join("?" * len(values))
 
 
 def number(value: float | None) -> float:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sampan.errors import IntegrityError, StoreUnavailable
 from sampan.plugins import require
-from sampan.store.database import BUSY_S, Database, Row, Session
+from sampan.store.database import BUSY_S, Among, Database, Row, Session
 
 _WRITER_LOCK = 0x73616D70  # "samp": whoever holds this advisory lock is the one writer of the database
 _CONNECT_TIMEOUT_S = 10
@@ -41,6 +41,10 @@ class PostgresSession:
         """Run a statement once for each row of values, in few round trips."""
         with self.connection.cursor() as cursor:
             cursor.executemany(_translated(sql), rows)
+
+    def among(self, column: str, values: Sequence[int] | Sequence[str]) -> Among:
+        """Say that a column is one of any number of values."""
+        return Among(f"{column} = any(?)", list(values))
 
 
 class PostgresDatabase(Database[PostgresSession]):

@@ -43,6 +43,16 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """What came of some nodes. Not whole: there is more than was counted."""
+
+    nearest: list[Node]
+    counts: dict[str, int]  # by kind
+    pks: frozenset[int]  # of all that was counted
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pointed:
     """An alias and the node it points at."""
 
@@ -59,11 +69,16 @@ class AliasRow(NamedTuple):
 
 def list_aliases(session: Session, kinds: Sequence[str], most: int) -> list[AliasRow]:
     """Return the aliases of assets of some kinds, the newest first."""
-    sql = (
-        "select l.name, l.node from alias l join asset a on a.pk = l.asset"  # noqa: S608  # literals
-        f" where a.kind in ({listing.marks(kinds)}) order by l.updated desc limit ?"
-    )
-    return [AliasRow(*row) for row in session.all(sql, *kinds, most)]
+    those = session.among("a.kind", kinds)
+    sql = f"select l.name, l.node from alias l join asset a on a.pk = l.asset where {those.sql} order by l.updated desc limit ?"  # noqa: S608  # literals
+    return [AliasRow(*row) for row in session.all(sql, those.value, most)]
+
+
+def aliases_of(session: Session, pks: Sequence[int], kinds: Sequence[str]) -> list[AliasRow]:
+    """Return the aliases that point at some nodes, of assets of some kinds."""
+    those, of_kinds = session.among("l.node", pks), session.among("a.kind", kinds)
+    sql = f"select l.name, l.node from alias l join asset a on a.pk = l.asset where {those.sql} and {of_kinds.sql}"  # noqa: S608  # literals
+    return [AliasRow(*row) for row in session.all(sql, those.value, of_kinds.value)]
 
 
 def walk(session: Session, starts: Sequence[int], *, up: bool, most: int, depth: int = FAR) -> Walk:
@@ -98,32 +113,39 @@ def _take(found: Walk, rows: Sequence[Row], away: int, *, up: bool, most: int) -
 
 def _beside(session: Session, border: Sequence[int], *, up: bool, enough: int) -> list[Row]:
     """Return the edges of some nodes in one direction; as soon as there are enough, no more."""
-    here = "dst" if up else "src"
-    rows: list[Row] = []
-    for some in listing.pieces(border):
-        sql = f"select e.dst, e.src, e.role from edge e where e.{here} in ({listing.marks(some)}) limit ?"  # noqa: S608  # literals
-        rows += session.all(sql, *some, enough - len(rows))
-        if len(rows) >= enough:
-            break
-    return rows
+    those = session.among("e.dst" if up else "e.src", border)
+    return session.all(f"select e.dst, e.src, e.role from edge e where {those.sql} limit ?", those.value, enough)  # noqa: S608  # literals
+
+
+def cone(session: Session, starts: Sequence[int], *, most_edges: int) -> Walk:
+    """Follow edges up from many nodes at once, as far as they go; distances are not told.
+
+    One statement: ways up are narrow, so nothing has to be held back but the sum of all.
+    """
+    those = session.among("n.pk", starts)
+    sql = (
+        f"with recursive above(pk) as (select n.pk from node n where {those.sql}"  # noqa: S608  # literals
+        " union select e.src from above a join edge e on e.dst = a.pk)"
+        " select e.dst, e.src, e.role from above a join edge e on e.dst = a.pk limit ?"
+    )
+    edges = [(dst, src, role) for dst, src, role in session.all(sql, those.value, most_edges)]
+    found = Walk(dict.fromkeys(starts, 0), edges, whole=len(edges) < most_edges)
+    for _, src, _ in edges:
+        found.distance.setdefault(src, 1)
+    return found
 
 
 def nodes_numbered(session: Session, pks: Sequence[int]) -> list[Node]:
     """Read nodes by their internal numbers, in that order."""
-    found: dict[int, Node] = {}
-    for some in listing.pieces(pks):
-        found.update({node.seq: node for node in listing.nodes(session, f"where n.pk in ({listing.marks(some)})", *some)})
+    those = session.among("n.pk", pks)
+    found = {node.seq: node for node in listing.nodes(session, f"where {those.sql}", those.value)}
     return [found[pk] for pk in pks if pk in found]
 
 
 def count_kinds(session: Session, pks: Sequence[int]) -> dict[str, int]:
     """Count nodes by kind."""
-    counts: dict[str, int] = {}
-    for some in listing.pieces(pks):
-        sql = f"select n.kind, count(*) from node n where n.pk in ({listing.marks(some)}) group by n.kind"  # noqa: S608  # literals
-        for kind, n in session.all(sql, *some):
-            counts[kind] = counts.get(kind, 0) + n
-    return dict(sorted(counts.items()))
+    those = session.among("n.pk", pks)
+    return dict(sorted(session.all(f"select n.kind, count(*) from node n where {those.sql} group by n.kind", those.value)))  # noqa: S608  # literals
 
 
 def named_edges(found: Walk, nodes: Sequence[Node]) -> list[Edge]:

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.store import listing
 from sampan.store.database import Database, Row, Session
 from sampan.store.run_fields import ATTRIBUTES, Field, Kind
 from sampan.store.run_search import Logged, RunSearch
@@ -192,7 +191,7 @@ class RunColumns:
         self._seq, self._redacted = newest, redacted
 
     def _read_again(self, session: Session, touched: Sequence[int]) -> None:
-        runs = sorted(pk for some in listing.pieces(touched) for (pk,) in _those_that_are_runs(session, some))
+        runs = sorted(pk for (pk,) in _those_that_are_runs(session, touched))
         for pk in runs:
             self._logged.pop(pk, None)
         last = self._pks[-1] if len(self) else -1
@@ -203,8 +202,7 @@ class RunColumns:
         for wanted, column in self._columns.items():
             column.grow(len(self))
             column.forget(places)
-            for some in listing.pieces(runs):
-                self._fill(column, _rows(session, wanted, some))
+            self._fill(column, _rows(session, wanted, runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +279,8 @@ def _first(keys: Sequence[NDArray[Any]], limit: int) -> Places:
 
 
 def _those_that_are_runs(session: Session, some: Sequence[int]) -> list[Row]:
-    return session.all(f"select node from run where node in ({listing.marks(some)})", *some)  # noqa: S608  # literals
+    those = session.among("node", some)
+    return session.all(f"select node from run where {those.sql}", those.value)  # noqa: S608  # literals
 
 
 def _taken(column: Numbers | Texts, places: Places) -> Numbers | Texts:
@@ -299,6 +298,7 @@ def _rows(session: Session, wanted: Field, some: Sequence[int] | None) -> list[t
         sql, where = _LOGGED[wanted.kind], ""
         values.append(wanted.name)
     if some is not None:
-        where += f" {'and' if where or values else 'where'} {_OWNER[wanted.kind]} in ({listing.marks(some)})"
-        values += some
+        those = session.among(_OWNER[wanted.kind], some)
+        where += f" {'and' if where or values else 'where'} {those.sql}"
+        values.append(those.value)
     return [(row[0], row[1]) for row in session.all(sql + where, *values)]

@@ -61,12 +61,9 @@ class RunSearch:
     def candidates(self, experiments: Sequence[str]) -> list[Candidate]:
         """Return every run of some experiments."""
         sql = "select n.pk, n.id, r.experiment, r.title, n.state, r.started, r.ended, n.actor from run r join node n on n.pk = r.node"
-        found: list[Candidate] = []
         with self._database.read() as session:
-            for some in listing.pieces(experiments):
-                rows = session.all(f"{sql} where r.experiment in ({listing.marks(some)})", *some)
-                found += [Candidate(*row) for row in rows]
-        return found
+            those = session.among("r.experiment", experiments)
+            return [Candidate(*row) for row in session.all(f"{sql} where {those.sql}", those.value)]
 
     def last_metrics(self, key: str) -> dict[int, float]:
         """Return the last value of a metric by run."""
@@ -88,51 +85,50 @@ class RunSearch:
         """Return all parameters, metrics and tags of some runs, each in the order of their names."""
         found = {pk: Details({}, [], {}) for pk in pks}
         with self._database.read() as session:
-            for some in listing.pieces(pks):
-                self._fill(session, some, found)
+            self._fill(session, pks, found)
         return found
 
     def logged(self, pks: Sequence[int]) -> dict[int, Logged]:
         """Return what some runs' metrics ended at, and their parameters, each in the order of their names."""
         found: dict[int, Logged] = {pk: Logged({}, {}) for pk in pks}
         with self._database.read() as session:
-            for some in listing.pieces(pks):
-                marks = listing.marks(some)
-                # Without a join, a sort or what is not shown: this is most of what a search costs.
-                metrics = session.all(f"select m.run, m.key, m.last from run_metric m where m.run in ({marks})", *some)  # noqa: S608  # literals
-                params = session.all(f"select p.run, p.key, p.value from run_param p where p.run in ({marks})", *some)  # noqa: S608  # literals
-                _sort_in(found, 0, metrics, _names(session, "metric_key"))
-                _sort_in(found, 1, params, _names(session, "key"))
+            # Without a join, a sort or what is not shown: this is most of what a search costs.
+            those = session.among("m.run", pks)
+            metrics = session.all(f"select m.run, m.key, m.last from run_metric m where {those.sql}", those.value)  # noqa: S608  # literals
+            params = session.all(f"select m.run, m.key, m.value from run_param m where {those.sql}", those.value)  # noqa: S608  # literals
+            _sort_in(found, 0, metrics, _names(session, "metric_key"))
+            _sort_in(found, 1, params, _names(session, "key"))
         return found
 
     def neighbors(self, pks: Sequence[int], kinds: Sequence[str]) -> dict[int, list[Neighbor]]:
         """Return the nodes of some kinds that each of some runs read or made."""
         found: dict[int, list[Neighbor]] = {pk: [] for pk in pks}
         with self._database.read() as session:
-            for some in listing.pieces(pks):
-                for here, there in (("dst", "src"), ("src", "dst")):
-                    sql = (
-                        f"select e.{here}, n.kind, n.id, n.facts from edge e join node n on n.pk = e.{there}"  # noqa: S608  # literals
-                        f" where e.{here} in ({listing.marks(some)}) and n.kind in ({listing.marks(kinds)}) order by n.pk"
-                    )
-                    for run, kind, node, facts in session.all(sql, *some, *kinds):
-                        found[run].append(Neighbor(kind, node, msgspec.json.decode(facts), is_input=here == "dst"))
+            of_kinds = session.among("n.kind", kinds)
+            for here, there in (("dst", "src"), ("src", "dst")):
+                those = session.among(f"e.{here}", pks)
+                sql = (
+                    f"select e.{here}, n.kind, n.id, n.facts from edge e join node n on n.pk = e.{there}"  # noqa: S608  # literals
+                    f" where {those.sql} and {of_kinds.sql} order by n.pk"
+                )
+                for run, kind, node, facts in session.all(sql, those.value, of_kinds.value):
+                    found[run].append(Neighbor(kind, node, msgspec.json.decode(facts), is_input=here == "dst"))
         return found
 
-    def _fill(self, session: Session, some: Sequence[int], found: dict[int, Details]) -> None:
-        marks = listing.marks(some)
-        params = f"select p.run, k.name, p.value from run_param p join key k on k.pk = p.key where p.run in ({marks}) order by k.name"  # noqa: S608  # literals
-        tags = f"select t.node, k.name, t.value from tag t join key k on k.pk = t.key where t.node in ({marks}) order by k.name"  # noqa: S608  # literals
+    def _fill(self, session: Session, pks: Sequence[int], found: dict[int, Details]) -> None:
+        run, node = session.among("m.run", pks), session.among("m.node", pks)
+        params = f"select m.run, k.name, m.value from run_param m join key k on k.pk = m.key where {run.sql} order by k.name"  # noqa: S608  # literals
+        tags = f"select m.node, k.name, m.value from tag m join key k on k.pk = m.key where {node.sql} order by k.name"  # noqa: S608  # literals
         metrics = (
             "select m.run, k.name, m.last, m.last_step, m.last_at, m.min, m.max, m.n from run_metric m"  # noqa: S608  # literals
-            f" join metric_key k on k.pk = m.key where m.run in ({marks}) order by k.name"
+            f" join metric_key k on k.pk = m.key where {run.sql} order by k.name"
         )
-        for run, name, value in session.all(params, *some):
-            found[run].params[name] = value
-        for run, name, value in session.all(tags, *some):
-            found[run].tags[name] = value
-        for run, name, last, step, at, low, high, n in session.all(metrics, *some):
-            found[run].metrics.append(MetricSummary(name, listing.number(last), step, at, listing.number(low), listing.number(high), n))
+        for pk, name, value in session.all(params, run.value):
+            found[pk].params[name] = value
+        for pk, name, value in session.all(tags, node.value):
+            found[pk].tags[name] = value
+        for pk, name, last, step, at, low, high, n in session.all(metrics, run.value):
+            found[pk].metrics.append(MetricSummary(name, listing.number(last), step, at, listing.number(low), listing.number(high), n))
 
 
 def _names(session: Session, table: str) -> dict[int, str]:

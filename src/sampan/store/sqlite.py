@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
+
 from sampan.errors import IntegrityError, StoreUnavailable
-from sampan.store.database import BUSY_S, Database, Row, Session
+from sampan.store.database import BUSY_S, Among, Database, Row, Session
 
 _UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
 _LITTLE_SPACE = 1 << 20  # bytes: below, SQLite may not find room for the files beside the database
@@ -45,6 +47,10 @@ class SqliteSession:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of values."""
         self.connection.executemany(sql, rows)
+
+    def among(self, column: str, values: Sequence[int] | Sequence[str]) -> Among:
+        """Say that a column is one of any number of values."""
+        return Among(f"{column} in (select value from json_each(?))", msgspec.json.encode(values).decode())  # noqa: S608  # columns are literals
 
 
 class SqliteDatabase(Database[SqliteSession]):

@@ -45,10 +45,9 @@ class Tracking:
 
     def runs_numbered(self, pks: Sequence[int]) -> list[RunRow]:
         """Return runs by their nodes' internal numbers, in that order."""
-        found: dict[int, RunRow] = {}
         with self._database.read() as session:
-            for some in listing.pieces(pks):
-                found.update({row.node.seq: row for row in _runs(session, f"where r.node in ({listing.marks(some)})", *some)})
+            those = session.among("r.node", pks)
+            found = {row.node.seq: row for row in _runs(session, f"where {those.sql}", those.value)}
         return [found[pk] for pk in pks if pk in found]
 
     def params(self, run: NodeId) -> dict[str, str]:

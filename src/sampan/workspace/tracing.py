@@ -178,13 +178,13 @@ class Tracing(Room):
     def _impact(self, said: str, starts: Sequence[Node], *, own: bool, notes: list[str], owner_of: _Owners) -> Impact:
         """Follow nodes down; with `own`, they are themselves what may be wrong, and not counted among what is touched."""
         catalog = self.ws.catalog
-        pointed, looked_at_all = catalog.pointed_at(starts, LIVE_KINDS, most=_MOST_ALIASES) if starts else ([], True)
+        after = catalog.after(starts, most=_MOST_COUNTED, shown=_NEAREST)
+        pointed, looked_at_all = catalog.pointed_at(starts, after, LIVE_KINDS, most=_MOST_ALIASES)
         if not looked_at_all:
             notes.append("there are more aliases than were followed")
-        counts, whole = catalog.count_after(starts, most=_MOST_COUNTED) if starts else ({}, True)
-        near = catalog.nearest(starts, up=False, most=_NEAREST + len(starts)).nodes if starts else []
-        nearest = [node for node in near if not own or node not in starts]
+        counts, nearest = dict(after.counts), after.nearest
         if not own:
+            nearest = [*starts[:_NEAREST], *nearest]
             for node in starts:
                 counts[node.kind] = counts.get(node.kind, 0) + 1
         live = tuple(
@@ -202,7 +202,7 @@ class Tracing(Room):
             about=said,
             live=live,
             counts=counts,
-            counted_all=whole,
+            counted_all=after.whole,
             nearest=tuple(origin_of(node) for node in nearest),
             tell=owner_of.sort_out(touched),
             notes=tuple(notes),
