@@ -16,6 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -33,52 +34,51 @@ PAGE = Path(__file__).parent.parent / "docs/reference/admission-rates.md"
 
 
 def main() -> None:
-    """Judge every fault on every set and seed, print each and write the page."""
+    """Judge every fault on every set and seed that --out has not yet, and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--seeds", type=int, default=0)
-    parser.add_argument("--first", type=int, default=-1)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--again", type=Path, nargs="*", default=[], help="write the table from what earlier runs printed to --out")
-    parser.add_argument("--out", type=Path, default=Path("/tmp/admission.jsonl"))
+    parser.add_argument("--sets", default="", help="only these, with commas")
+    parser.add_argument("--kinds", default="", help="only these, with commas")
+    parser.add_argument("--out", type=Path, default=Path("/tmp/admission.jsonl"), help="verdicts, a line each; what is there is kept")
     given = parser.parse_args()
     sets, first, n = (TUNING, 0, given.seeds or 5) if given.tuning else (REPORTING, 100, given.seeds or 10)
-    first = given.first if given.first >= 0 else first
-    told = (json.loads(line) for file in given.again for line in file.read_text().splitlines())
-    lines = [*{(line["set"], line["seed"], line["kind"]): line for line in told}.values()]
-    if lines:
-        sets = {}
-    with given.out.open("w") as out:
-        for name, load in sets.items():
-            if given.only and name not in given.only.split(","):
-                continue
-            labeled = load()
-            for seed in range(first, first + n):
-                for line in judge_all(labeled, seed):
-                    lines.append(line)
-                    out.write(json.dumps(line) + "\n")
-                    out.flush()
-    lines.sort(key=lambda line: [*sets, *TUNING, *REPORTING].index(line["set"]))
+    kinds = given.kinds.split(",") if given.kinds else [*HONEST, *FAULTS]
+    lines = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    done = {(line["set"], line["seed"], line["kind"]) for line in lines}
+    cells = [(seed, name, kind) for seed in range(first, first + n) for name in sets for kind in kinds]
+    wanted = [cell for cell in cells if (cell[1], cell[0], cell[2]) not in done and (not given.sets or cell[1] in given.sets.split(","))]
+    loaded = {name: sets[name]() for name in dict.fromkeys(name for _, name, _ in wanted)}
+    with given.out.open("a") as out:
+        for (seed, name), of_draw in groupby(wanted, key=lambda cell: cell[:2]):
+            for line in judge_all(loaded[name], seed, [kind for _, _, kind in of_draw]):
+                lines.append(line)
+                out.write(json.dumps(line) + "\n")
+                out.flush()
+    lines = [line for line in lines if line["set"] in sets]
+    lines.sort(key=lambda line: [*sets].index(line["set"]))
     sys.stdout.write(table(lines))
-    if not given.tuning and not given.only:
+    if not given.tuning and not given.sets and not given.kinds:
         PAGE.write_text(page(lines, n), encoding="utf-8")
 
 
-def judge_all(labeled: Labeled, seed: int) -> Iterator[dict[str, object]]:
-    """Judge each kind of batch once; faults are planted in the clean one."""
-    honest = {kind: arrive(labeled, kind, np.random.default_rng([seed, number])) for number, kind in enumerate(HONEST)}
-    for number, kind in enumerate((*HONEST, *FAULTS)):
-        found = honest[kind if kind in HONEST else "clean"]
+def judge_all(labeled: Labeled, seed: int, kinds: list[str]) -> Iterator[dict[str, object]]:
+    """Judge a batch of each kind that the set can show; faults are planted in the clean one."""
+    drawn = {kind: kind if kind in HONEST else "clean" for kind in kinds}
+    arrivals = {kind: arrive(labeled, kind, np.random.default_rng([seed, HONEST.index(kind)])) for kind in set(drawn.values())}
+    for kind in kinds:
+        found = arrivals[drawn[kind]]
         if found is None:
             continue
-        rng = np.random.default_rng([seed, 100 + number])
+        rng = np.random.default_rng([seed, 100 + [*HONEST, *FAULTS].index(kind)])
         arrival, moments = found
         if kind in FAULTS:
             arrival = FAULTS[kind](arrival, rng)
         began = time.process_time()
         read = read_table(arrival.base, arrival.batch, arrival.base_labels, arrival.labels)
         judgment = judge(read, rng, moments=moments)
-        yield {"set": labeled.name, "seed": seed, "kind": kind, "cpu_s": round(time.process_time() - began, 2), **shown(judgment, arrival)}
+        cpu_s = round(time.process_time() - began, 2)
+        yield {"set": labeled.name, "seed": seed, "kind": kind, "cpu_s": cpu_s, **shown(judgment, arrival)}
 
 
 def shown(judgment: Judgment, arrival: Arrival) -> dict[str, object]:
@@ -95,6 +95,7 @@ def shown(judgment: Judgment, arrival: Arrival) -> dict[str, object]:
         "share": labels.share.value if labels else None,
         "own": labels.own.value if labels else None,
         "figures": judgment.figures,
+        "limits": {"share": labels.share_usual.limit, "own": labels.own_usual.limit} if labels else {},
     }
 
 

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 _SHARES: Final = np.arange(0.0, 0.9501, 0.0025)
 _COARSE: Final = 10
 _N_BINS: Final = 200
+_MOST_STEPS: Final = 40
 _HALF_CHI2: Final = 1.9207  # half the 95 % quantile of chi-square with one degree of freedom
 
 
@@ -72,6 +73,23 @@ def label_health(
     return LabelHealth(newest, tuple(earlier), usual, limit, ok=(newest.share.low or 0.0) - usual <= limit)
 
 
+def wrong_class_share(codes: NDArray[np.intp], out_of_fold: Floats) -> Estimate:
+    """Estimate the share of labels that were exchanged for any other class, as `wrong_label_share` does for two.
+
+    Each row asks of each class whether it came; as the classes of a row exclude one another, each question counts half.
+
+    Parameters
+    ----------
+    codes, out_of_fold : shape (n,), (n, n_classes)
+    """
+    n_classes = out_of_fold.shape[1]
+    if n_classes == 2:
+        return wrong_label_share(codes.astype(np.float64), out_of_fold[:, 1])
+    came = np.zeros(out_of_fold.shape)
+    came[np.arange(len(codes)), codes] = 1
+    return _estimate(came.ravel(), out_of_fold.ravel(), n_classes, weight=0.5)
+
+
 def wrong_label_share(labels: Floats, out_of_fold: Floats) -> Estimate:
     """Estimate the share of flipped labels by maximum likelihood, with its profile-likelihood interval.
 
@@ -79,42 +97,49 @@ def wrong_label_share(labels: Floats, out_of_fold: Floats) -> Estimate:
     ----------
     C. Northcutt, L. Jiang, I. Chuang (2021), "Confident Learning", JAIR 70: the same reading of confident scores, by counting.
     """
+    return _estimate(labels, out_of_fold, 2, weight=1.0)
+
+
+def _estimate(labels: Floats, out_of_fold: Floats, n_classes: int, *, weight: float) -> Estimate:
     said = logits(out_of_fold)
     edges = np.unique(np.quantile(said, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
     bins = np.searchsorted(edges, said, side="right")
     kept, bins = np.unique(bins, return_inverse=True)
     n: Floats = np.bincount(bins, minlength=len(kept)).astype(np.float64)
-    positives: Floats = np.bincount(bins, weights=labels).astype(np.float64)
     center = np.bincount(bins, weights=said) / n
-    coarse = _profile(_SHARES[::_COARSE], center, positives, n)
+    positives: Floats = np.bincount(bins, weights=labels).astype(np.float64) * weight
+    n *= weight
+    possible = _SHARES if n_classes == 2 else _SHARES[: np.searchsorted(_SHARES, (n_classes - 1) / n_classes - 0.01)]
+    coarse = _profile(possible[::_COARSE], center, positives, n, n_classes)
     # The likelihood is smooth: only where a coarse step comes near the best can a fine one reach it.
     near = np.flatnonzero(coarse > coarse.max() - 10) * _COARSE
-    shares = _SHARES[max(near[0] - _COARSE, 0) : near[-1] + _COARSE + 1]
-    likelihoods = _profile(shares, center, positives, n)
+    shares = possible[max(near[0] - _COARSE, 0) : near[-1] + _COARSE + 1]
+    likelihoods = _profile(shares, center, positives, n, n_classes)
     likely = shares[likelihoods > likelihoods.max() - _HALF_CHI2]
     return Estimate(float(shares[likelihoods.argmax()]), float(likely.min()), float(likely.max()))
 
 
-def _profile(shares: Floats, said: Floats, positives: Floats, n: Floats) -> Floats:
-    """Return the log likelihood of each share of wrong labels, a and b being the best for it."""
-    line, likelihoods = (0.0, 1.0), np.empty(len(shares))
-    for at, share in enumerate(shares):
-        line, likelihoods[at] = _fit_line(share, line, said, positives, n)
-    return likelihoods
+def _profile(shares: Floats, said: Floats, positives: Floats, n: Floats, n_classes: int) -> Floats:
+    """Return the log likelihood of each share of wrong labels, a and b being the best for it.
 
-
-def _fit_line(share: float, start: tuple[float, float], said: Floats, positives: Floats, n: Floats) -> tuple[tuple[float, float], float]:
-    """Fit a and b at a given share of wrong labels by Fisher scoring; b stays positive, or inverted labels would look right."""
-    a, b = start
-    for _ in range(25):
+    All shares are fitted at once by Fisher scoring, two parameters each; b stays positive, or inverted labels would look right.
+    """
+    floor = shares[:, None] / (n_classes - 1)
+    span = 1 - shares[:, None] - floor
+    a, b = np.zeros((len(shares), 1)), np.ones((len(shares), 1))
+    for _ in range(_MOST_STEPS):
         clean = probabilities(a + b * said)
-        rate = np.clip(share + (1 - 2 * share) * clean, 1e-9, 1 - 1e-9)
-        slope = (1 - 2 * share) * clean * (1 - clean)
-        design = np.column_stack([slope, slope * said])
-        weight = n / (rate * (1 - rate))
-        step = np.linalg.solve((design * weight[:, None]).T @ design + 1e-4 * np.eye(2), design.T @ (weight * (positives / n - rate)))
-        a, b = a + float(np.clip(step[0], -1, 1)), max(b + float(np.clip(step[1], -0.5, 0.5)), 0.05)
-        if np.abs(step).max() < 1e-4:
+        rate = np.clip(floor + span * clean, 1e-9, 1 - 1e-9)
+        slope = span * clean * (1 - clean)
+        weight = slope * n / (rate * (1 - rate))
+        gap = weight * (positives / n - rate)
+        of_a, of_b = gap.sum(axis=1, keepdims=True), gap @ said[:, None]
+        weight *= slope
+        aa, ab, bb = weight.sum(axis=1, keepdims=True) + 1e-4, weight @ said[:, None], weight @ said[:, None] ** 2 + 1e-4
+        determinant = aa * bb - ab**2
+        to_a, to_b = (bb * of_a - ab * of_b) / determinant, (aa * of_b - ab * of_a) / determinant
+        a, b = a + np.clip(to_a, -1, 1), np.maximum(b + np.clip(to_b, -0.5, 0.5), 0.05)
+        if max(np.abs(to_a).max(), np.abs(to_b).max()) < 1e-4:
             break
-    rate = np.clip(share + (1 - 2 * share) * probabilities(a + b * said), 1e-9, 1 - 1e-9)
-    return (a, b), float((positives * np.log(rate) + (n - positives) * np.log1p(-rate)).sum())
+    rate = np.clip(floor + span * probabilities(a + b * said), 1e-9, 1 - 1e-9)
+    return np.asarray((positives * np.log(rate) + (n - positives) * np.log1p(-rate)).sum(axis=1))

@@ -36,6 +36,8 @@ _MOST_NAMED: Final = 20_000  # suspicious rows
 _MOST_DETAILED: Final = 200
 _TIMES_TRUSTED: Final = 3  # so many more rows are read, since some have no label
 _MOST_COMPARED: Final = 2_000_000  # rows searched for repeats
+OTHERS: Final = "any other"
+_MOST_CLASSES: Final = 10  # the rarest of more are judged together
 FROM_BATCH: Final = 2**62  # the number of a row that is not in the dataset yet
 
 
@@ -59,6 +61,7 @@ class Question:
     silent: frozenset[str]  # what the label is computed from, and what names rows
     key: frozenset[str]  # what names rows
     trusted: NDArray[np.bool_]
+    classes: tuple[str, ...]  # by code of the label; () where it is a number
     asked_by: str  # the champion, or the declared label
 
 
@@ -104,8 +107,9 @@ def _judge(ws: Workspace, dataset: Node, question: Question, whole: pl.DataFrame
         trusted = trusted[np.linspace(0, len(trusted) - 1, MOST_TRUSTED).astype(np.intp)]
     arriving = here[labeled & (here >= n_before)]
     raw = whole.select(name for name in whole.columns if name not in question.silent)
-    labels = question.label.cast(pl.Float64)
-    table = read_table(raw[trusted], raw[arriving], labels[trusted].to_numpy(), labels[arriving].to_numpy())
+    labels = question.label
+    before, now, classes = few_classes(labels[trusted].to_numpy(), labels[arriving].to_numpy(), question.classes)
+    table = read_table(raw[trusted], raw[arriving], before, now, classes=classes)
     judgment = judge(
         table,
         np.random.default_rng(0),
@@ -115,6 +119,19 @@ def _judge(ws: Workspace, dataset: Node, question: Question, whole: pl.DataFrame
         repeats=_repeats(ws, dataset, question, whole[arriving]),
     )
     return judgment, arriving - n_before
+
+
+def few_classes(
+    before: NDArray[np.float64], now: NDArray[np.float64], names: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
+    """Put the rarest classes together where there are many: a model grows a tree for each."""
+    if len(names) <= _MOST_CLASSES:
+        return before, now, names
+    order = np.argsort(-np.bincount(before.astype(np.intp), minlength=len(names)), kind="stable")
+    kept = np.sort(order[: _MOST_CLASSES - 1])
+    codes = np.full(len(names), float(_MOST_CLASSES - 1))
+    codes[kept] = np.arange(len(kept))
+    return codes[before.astype(np.intp)], codes[now.astype(np.intp)], (*(names[at] for at in kept), OTHERS)
 
 
 def _repeats(ws: Workspace, dataset: Node, question: Question, arriving: pl.DataFrame) -> tuple[Repeats, NDArray[np.bool_]] | None:
@@ -153,6 +170,8 @@ class ByChampion:
 
     def ask(self, ws: Workspace, dataset: Node, whole: pl.DataFrame, numbers: NDArray[np.intp]) -> Question:
         """Compute what the champion sees of each row."""
+        from sampan.table.targets import target_of
+
         view = self.fitted.view
         tables: dict[str, pl.DataFrame | pl.LazyFrame] = {view.on: whole}
         for name in view.tables:
@@ -161,7 +180,8 @@ class ByChampion:
         moments = frame[MOMENT].fill_null(frame[MOMENT].max()).to_numpy()
         since = _rows_learned_from(ws, dataset, self.model)
         return Question(
-            label=frame[LABEL],
+            label=(target := target_of(frame[LABEL])).values,
+            classes=target.classes,
             moments=moments,
             features=self.fitted.matrix(frame),
             feature_names=self.fitted.names,
@@ -192,7 +212,7 @@ class ByLabel:
         ParameterError : it cannot be computed, or all rows have one.
         """
         del ws, dataset, numbers
-        from sampan.data.leakage import compute_label
+        from sampan.table.targets import read_target
         from sampan.workspace.data_leaks import label_expression
 
         expression = label_expression(str(self.label["target"]), str(self.label.get("unless") or ""))
@@ -201,7 +221,8 @@ class ByLabel:
             moments = whole[time].cast(pl.Datetime("ms")).to_physical().fill_null(strategy="max").to_numpy()
         key = frozenset(self.facts.get("key") or ())
         return Question(
-            label=compute_label(whole, expression),
+            label=(target := read_target(whole, expression)).values,
+            classes=target.classes,
             moments=moments,
             features=None,
             feature_names=(),
@@ -260,7 +281,7 @@ def _learned(question: Question, table: Table, rows: NDArray[np.intp]) -> Table 
     """Return the table as the champion sees it; None where it is not known how one would."""
     if question.features is None:
         return None
-    return numeric_table(question.features[rows], table.labels, question.feature_names, n_base=table.n_base)
+    return numeric_table(question.features[rows], table.labels, question.feature_names, n_base=table.n_base, classes=table.classes)
 
 
 def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> BatchVerdict:
@@ -270,13 +291,16 @@ def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> Bat
     facts = {
         "asked_by": question.asked_by,
         "surprise": found.surprise[most].round(4).tolist(),
-        "given": [f"{label:g}" for label in found.given[most]],
+        "given": [found.given[row] for row in most],
+        "likely": [found.likely[row] for row in most],
         "n_labeled": len(rows),
         "n_suspicious": int(found.suspicious.sum()),
         "figures": found.figures,
         "labels": found.labels,
         "slices": found.slices[:10],
         "triggers": found.triggers[:10],
+        "misfits": found.misfits,
+        "piles": found.piles[:10],
         "novelty": found.novelty,
         "repeats": found.repeats,
         "effect": found.effect,

@@ -26,7 +26,7 @@ class RowToSee(msgspec.Struct, frozen=True):
 
 
 class HeldEffect(msgspec.Struct, frozen=True):
-    """What leaving out the least valuable rows does to log loss on rows set aside; negative = better."""
+    """What leaving out the least valuable rows does to the loss on rows set aside; negative = better."""
 
     share: float
     n_held: int
@@ -41,6 +41,7 @@ class Valued(Answer, frozen=True, kw_only=True):
     node: str
     method: str  # margin | knn-shapley
     asked_by: str
+    kind: str  # of the label: two classes | classes | number
     n_rows: int  # labeled
     n_wrong: int  # labels that are confidently contradicted
     share: Estimate  # of wrong labels, estimated
@@ -59,7 +60,8 @@ class Valued(Answer, frozen=True, kw_only=True):
         cells = [(str(r.row), f"{r.value:+.3f}", r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
         lines.append(align(("row", "value", "label", "fits", "cells"), cells, right=("row", "value"), widest=70))
         if self.effect:
-            lines.append("  log loss on rows set aside, after leaving out the least valuable ones (negative = better):")
+            loss = "squared error" if self.kind == "number" else "log loss"
+            lines.append(f"  {loss} on rows set aside, after leaving out the least valuable ones (negative = better):")
             told = [(f"{one.share:.0%}", f"{one.n_held:,}", str(one.change), str(one.beside_random)) for one in self.effect]
             lines.append(align(("left out", "rows", "change", "beside as many at random"), told, right=("left out", "rows")))
         return "\n".join(lines)
@@ -70,8 +72,8 @@ class Consequence(msgspec.Struct, frozen=True):
 
     what: str
     n_rows: int
-    log_loss: float
-    auc: float
+    loss: float
+    score: float
     change: Estimate
 
 
@@ -86,6 +88,8 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
     n_suspicious: int = 0
     rows: tuple[RowToSee, ...] = ()
     consequences: tuple[Consequence, ...] = ()
+    loss: str = ""  # what the loss and the score of a model are called
+    score: str = ""
     facts: dict[str, Any] = {}
 
     def text(self) -> str:
@@ -93,12 +97,12 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
         lines = [f"{self.source} for {self.ref}: {self.verdict.upper() if self.verdict != 'unknown' else 'not enough to say'}"]
         lines += [f"  {reason}" for reason in self.reasons]
         if self.consequences:
-            told = [(c.what, f"{c.n_rows:,}", f"{c.log_loss:.4f}", f"{c.auc:.4f}", str(c.change)) for c in self.consequences]
-            lines.append(align(("way", "rows learned", "log loss", "AUC", "change in log loss"), told, right=("rows learned",)))
+            told = [(c.what, f"{c.n_rows:,}", f"{c.loss:.4f}", f"{c.score:.4f}", str(c.change)) for c in self.consequences]
+            lines.append(align(("way", "rows learned", self.loss, self.score, f"change in {self.loss}"), told, right=("rows learned",)))
         if self.rows:
             lines.append(f"  {count(self.n_suspicious, 'suspicious row')}, most suspicious first:")
-            cells = [(str(r.row), f"{r.value:.3f}", r.label, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
-            lines.append(align(("row", "surprise", "label", "cells"), cells, right=("row", "surprise"), widest=70))
+            cells = [(str(r.row), f"{r.value:.3f}", r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
+            lines.append(align(("row", "surprise", "label", "fits", "cells"), cells, right=("row", "surprise"), widest=70))
         return "\n".join(lines)
 
     def exit_code(self) -> int:

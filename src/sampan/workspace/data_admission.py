@@ -92,6 +92,7 @@ class Admission(DataRoom):
             node=found.id,
             method=facts["method"],
             asked_by=facts["asked_by"],
+            kind=facts["kind"],
             n_rows=facts["n_rows"],
             n_wrong=facts["n_wrong"],
             share=msgspec.convert(facts["share"], Estimate),
@@ -122,15 +123,17 @@ class Admission(DataRoom):
             n_suspicious=int(verdict.facts.get("n_suspicious", 0)),
             rows=_to_see(verdict, batch, top),
             consequences=msgspec.convert(effect.get("outcomes", []), tuple[Consequence, ...]),
+            loss=effect.get("loss", ""),
+            score=effect.get("score", ""),
             facts=verdict.facts,
             next=(f"sampan data append {quote(node.name)} {quote(source)}",),
         )
 
 
 def _to_see(verdict: BatchVerdict, batch: pl.DataFrame, top: int) -> tuple[RowToSee, ...]:
-    surprise, labels = verdict.facts.get("surprise", []), verdict.facts.get("given", [])
-    shown = zip(verdict.suspicious_rows[:top], surprise, labels, strict=False)  # only the first rows have details
+    details = (verdict.facts.get(what, []) for what in ("surprise", "given", "likely"))
+    shown = zip(verdict.suspicious_rows[:top], *details, strict=False)  # only the first rows have details
     return tuple(
-        RowToSee(row=number, value=value, label=label, fits="", cells=plain(batch.row(number, named=True)))
-        for number, value, label in shown
+        RowToSee(row=number, value=value, label=label, fits=likely if likely != label else "", cells=plain(batch.row(number, named=True)))
+        for number, value, label, likely in shown
     )

@@ -19,6 +19,7 @@ _VERDICTS = {"passed": "keeps its contract", "warned": "keeps its contract, with
 _BLOCKED = 3  # ContractViolated.exit_code
 _SHOWN_EXAMPLES = 3
 _MOST_COLUMNS = 40  # side by side, or in a sentence, on a terminal
+_MOST_NAMED = 8
 _MOST_RULES = 60
 _MANY = 10_000
 
@@ -344,16 +345,29 @@ class Labelled(Answer, frozen=True, kw_only=True):
     n_positive: int
     n_excluded: int  # by the rule
     n_undefined: int  # the target itself cannot be computed
+    kind: str = "two classes"  # two classes | classes | number
+    classes: tuple[str, ...] = ()  # by code
 
     def text(self) -> str:
         """Say the rule and what it comes to."""
-        share = f" ({self.n_positive / self.n_labelled:.1%} of them true)" if self.n_labelled else ""
-        lines = [f"{self.ref}: the label is “{self.target}”; {self.n_labelled:,} of {self.n_rows:,} rows have one{share}"]
+        lines = [f"{self.ref}: the label is “{self.target}”; {self.n_labelled:,} of {self.n_rows:,} rows have one{self._what()}"]
         if self.unless:
             lines.append(f"  {self.n_excluded:,} rows get none, since {self.unless}" + (f": {self.why}" if self.why else ""))
         if self.n_undefined:
             lines.append(f"  {self.n_undefined:,} more rows have none, since a value is missing")
         return "\n".join(lines)
+
+    def _what(self) -> str:
+        if not self.n_labelled:
+            return ""
+        if self.kind == "number":
+            return ", a number"
+        if self.kind == "classes":
+            return f", one of {len(self.classes)} classes: " + ", ".join(
+                [*self.classes[:_MOST_NAMED], *(["…"] if len(self.classes) > _MOST_NAMED else [])]
+            )
+        share = f"{self.n_positive / self.n_labelled:.1%}"
+        return f" ({share} of them {'true' if self.classes in ((), ('0', '1')) else self.classes[1]})"
 
 
 def version_line(node: Node) -> VersionLine:

@@ -19,7 +19,7 @@ class Labels(DataRoom):
         Parameters
         ----------
         ref : the dataset
-        target : the label as an expression, e.g. "arr_delay >= 15"
+        target : the label as an expression, e.g. "arr_delay >= 15"; or a column of classes, or a number
         unless : the rows without a label, e.g. "arr_time IS NULL"
         why : the reason for that
         """
@@ -43,13 +43,11 @@ class Labels(DataRoom):
         return judge_leaks(self.ws, node, target=target, moment=moment, known=contract.known() if contract else {})
 
     def _labelled(self, node: Node, target: str, unless: str, why: str) -> Labelled:
-        import polars as pl
+        from sampan.table.targets import read_target
 
-        from sampan.data.leakage import compute_label
-
-        lazy = self.ws.store.tables.scan(node.digest)
-        frame = lazy.collect()
-        label = compute_label(frame, label_expression(target, unless))
+        frame = self.ws.store.tables.read(node.digest)
+        found = read_target(frame, label_expression(target, unless))
+        label = found.values
         excluded = int(frame.select(read_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
         n_labelled = len(label) - label.null_count()
         return Labelled(
@@ -59,7 +57,9 @@ class Labels(DataRoom):
             why=why,
             n_rows=len(label),
             n_labelled=n_labelled,
-            n_positive=int(label.cast(pl.Int64).sum()),
+            n_positive=int((label == 1).sum()) if found.kind == "two classes" else 0,
+            classes=found.classes,
+            kind=found.kind,
             n_excluded=excluded,
             n_undefined=len(label) - n_labelled - excluded,
         )

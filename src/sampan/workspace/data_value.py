@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -14,9 +14,7 @@ from sampan.core.events import Event, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ParameterError
 from sampan.evaluation.admission.table import numeric_table, read_table, vectors
-from sampan.evaluation.admission.value import Values, quarantine_effect, value_rows, value_vectors
-from sampan.evaluation.noise import wrong_label_share
-from sampan.stats.bootstrap import Estimate
+from sampan.evaluation.admission.value import QuarantineEffect, Values, quarantine_effect, value_rows, value_vectors
 from sampan.workspace.admission import ByChampion, Question, ask, find_asker, plain_facts
 
 if TYPE_CHECKING:
@@ -25,10 +23,9 @@ if TYPE_CHECKING:
 KIND: Final = "value"
 ROW, VALUE, CLASS, FITS, WRONG = "row", "value", "label", "fits", "wrong"
 MIN_ROWS: Final = 60
-MOST_CLASSES: Final = 50
 MOST_ROWS: Final = 200_000
 _BINS: Final = 40
-_COMPUTED: Final = 1  # raise when the same rows would be valued otherwise
+_COMPUTED: Final = 2  # raise when the same rows would be valued otherwise
 
 
 class RowsValued(Event, frozen=True, kw_only=True):
@@ -57,14 +54,23 @@ class RowsValued(Event, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Labeled:
-    """The labeled rows of a table: their numbers in it, and their class among `names`."""
+    """The labeled rows of a table: their numbers in it, and their labels, codes of `classes` or numbers."""
 
     rows: NDArray[np.intp]
-    classes: NDArray[np.intp]
-    names: tuple[str, ...]
+    labels: NDArray[np.float64]
+    classes: tuple[str, ...]
     silent: frozenset[str]
     asked_by: str
     question: Question | None = None
+
+    @property
+    def kind(self) -> str:
+        """What sort of label it is."""
+        return "number" if not self.classes else "two classes" if len(self.classes) == 2 else "classes"
+
+    def written(self, labels: NDArray[np.float64]) -> list[str]:
+        """Write labels as a person knows them."""
+        return [self.classes[int(one)] if self.classes else f"{one:g}" for one in labels]
 
 
 def value_dataset(ws: Workspace, node: Node, *, target: str = "", vector: str = "") -> tuple[Node, bool]:
@@ -92,30 +98,33 @@ def _value(ws: Workspace, node: Node, target: str, vector: str) -> str:
         raise ParameterError(f"{len(labeled.rows)} labeled rows are too few to value", hint=f"give at least {MIN_ROWS}")
     if len(labeled.rows) > MOST_ROWS:
         kept = np.linspace(0, len(labeled.rows) - 1, MOST_ROWS).astype(np.intp)
-        labeled = Labeled(labeled.rows[kept], labeled.classes[kept], labeled.names, labeled.silent, labeled.asked_by, labeled.question)
-    column = vector or _vector_column(frame, labeled)
+        labeled = replace(labeled, rows=labeled.rows[kept], labels=labeled.labels[kept])
+    column = vector or (_vector_column(frame, labeled) if labeled.classes else "")
     with ws.progress.stage("valuing", total=len(labeled.rows), unit="rows") as stage:
-        values, facts = _by_vectors(frame, column, labeled) if column else _by_columns(frame, labeled)
+        values, effect = _by_vectors(frame, column, labeled) if column else _by_columns(frame, labeled)
         stage.advance(len(labeled.rows))
-    names = np.array(labeled.names)
+    fits = np.array(labeled.written(values.other), dtype=np.object_)
     table = pl.DataFrame(
         {
             ROW: labeled.rows,
             VALUE: values.values.round(6),
-            CLASS: names[labeled.classes],
-            FITS: np.where(values.wrong, names[values.other], ""),
+            CLASS: labeled.written(labeled.labels),
+            FITS: np.where(values.wrong, fits, "").tolist(),
             WRONG: values.wrong,
         }
     ).sort(VALUE, ROW)
     counts, edges = np.histogram(values.values, bins=_BINS)
     version = ws.store.tables.create(table)
-    facts |= {
+    facts = {
         "method": values.method,
+        "kind": labeled.kind,
         "vector": column,
         "target": target,
         "asked_by": labeled.asked_by,
         "n_rows": len(labeled.rows),
         "n_wrong": int(values.wrong.sum()),
+        "share": values.share,
+        "effect": list(effect),
         "edges": edges.round(6).tolist(),
         "counts": counts.tolist(),
     }
@@ -126,33 +135,30 @@ def _value(ws: Workspace, node: Node, target: str, vector: str) -> str:
     return event.node
 
 
-def _by_columns(frame: pl.DataFrame, labeled: Labeled) -> tuple[Values, dict[str, Any]]:
-    """Value rows by all columns that say something; the effect of holding rows back is measured for two classes."""
+def _by_columns(frame: pl.DataFrame, labeled: Labeled) -> tuple[Values, tuple[QuarantineEffect, ...]]:
+    """Value rows by all columns that say something, and measure what holding rows back does."""
     rng = np.random.default_rng(0)
-    raw = frame.select(name for name in frame.columns if name not in labeled.silent)[labeled.rows]
-    labels = (labeled.classes == 1).astype(np.float64)
-    table = read_table(raw, raw.clear(), labels, np.zeros(0))
-    features = labeled.question.features if labeled.question is not None else None
-    if features is not None and labeled.question is not None:
-        table = numeric_table(features[labeled.rows], labels, labeled.question.feature_names, n_base=len(labels))
+    question = labeled.question
+    if question is not None and question.features is not None:
+        features = question.features[labeled.rows]
+        table = numeric_table(features, labeled.labels, question.feature_names, n_base=len(features), classes=labeled.classes)
+    else:
+        raw = frame.select(name for name in frame.columns if name not in labeled.silent)[labeled.rows]
+        table = read_table(raw, raw.clear(), labeled.labels, np.zeros(0), classes=labeled.classes)
     if not table.names:
         raise ParameterError("no column says anything that a label could be judged by", hint="name a vector column: --vector COLUMN")
-    values = value_rows(table.matrix, labeled.classes, [*table.categories], rng)
-    if len(labeled.names) > 2:
-        return values, {"share": Estimate(float(values.wrong.mean())), "effect": []}
-    chances = np.where(labeled.classes == 1, (values.values + 1) / 2, (1 - values.values) / 2)
-    effect = quarantine_effect(table.matrix, labeled.classes, [*table.categories], rng)
-    return values, {"share": wrong_label_share(labels, chances), "effect": list(effect)}
+    return value_rows(table, rng), quarantine_effect(table, rng)
 
 
-def _by_vectors(frame: pl.DataFrame, column: str, labeled: Labeled) -> tuple[Values, dict[str, Any]]:
+def _by_vectors(frame: pl.DataFrame, column: str, labeled: Labeled) -> tuple[Values, tuple[QuarantineEffect, ...]]:
     if column not in frame.columns:
         raise ParameterError(f"there is no column {column!r}", hint="columns: " + ", ".join(frame.columns[:20]))
     matrix = vectors(frame[column]) if frame[column].dtype.is_nested() else None
     if matrix is None:
         raise ParameterError(f"{column!r} holds no vectors of one length", hint="give a column of lists of numbers")
-    values = value_vectors(matrix[labeled.rows], labeled.classes, np.random.default_rng(0))
-    return values, {"share": Estimate(float(values.wrong.mean())), "effect": []}
+    if not labeled.classes:
+        raise ParameterError("neighbors value classes, and the target is a number", hint="leave --vector out, or write a comparison")
+    return value_vectors(matrix[labeled.rows], labeled.labels.astype(np.intp), np.random.default_rng(0)), ()
 
 
 def _by_question(ws: Workspace, node: Node, frame: pl.DataFrame) -> Labeled:
@@ -160,27 +166,19 @@ def _by_question(ws: Workspace, node: Node, frame: pl.DataFrame) -> Labeled:
     if question is None:
         hint = f"sampan data label {node.name} --target EXPRESSION, or give --target here"
         raise ParameterError(f"nobody said what the label of {node.name} is, and no champion learned from it", hint=hint)
-    labels = question.label.cast(pl.Float64)
-    rows = np.flatnonzero(labels.is_not_null().to_numpy())
-    return Labeled(rows, labels[rows].to_numpy().astype(np.intp), ("0", "1"), question.silent, question.asked_by, question)
+    rows = np.flatnonzero(question.label.is_not_null().to_numpy())
+    return Labeled(rows, question.label[rows].to_numpy(), question.classes, question.silent, question.asked_by, question)
 
 
 def _by_expression(frame: pl.DataFrame, target: str) -> Labeled:
-    """Read a label from an expression: a comparison, or a column of up to 50 classes."""
-    from sampan.data.leakage import compute_label
+    """Read a label from an expression: a comparison, a column of up to 50 classes, or a number."""
+    from sampan.table.targets import read_target
     from sampan.workspace.data_leaks import read_expression
 
     expression = read_expression(target)
-    silent = frozenset(expression.meta.root_names())
-    said = frame[target] if target in frame.columns else None
-    if said is not None and not said.dtype.is_float() and 2 < said.n_unique() <= MOST_CLASSES:
-        names = said.cast(pl.String).drop_nulls().unique().sort()
-        codes = said.cast(pl.String).replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=None)
-        rows = np.flatnonzero(codes.is_not_null().to_numpy())
-        return Labeled(rows, codes[rows].to_numpy().astype(np.intp), tuple(names), silent, f"the label {target}")
-    label = compute_label(frame, expression)
-    rows = np.flatnonzero(label.is_not_null().to_numpy())
-    return Labeled(rows, label[rows].cast(pl.Int64).to_numpy().astype(np.intp), ("0", "1"), silent, f"the label {target}")
+    label = read_target(frame, expression)
+    rows = np.flatnonzero(label.values.is_not_null().to_numpy())
+    return Labeled(rows, label.values[rows].to_numpy(), label.classes, frozenset(expression.meta.root_names()), f"the label {target}")
 
 
 def _vector_column(frame: pl.DataFrame, labeled: Labeled) -> str:

@@ -62,7 +62,7 @@ def test_a_planted_value_is_found_even_where_its_label_is_what_the_model_expects
 
     found, _ = judged(base, base_labels, batch.with_columns(x2=pl.Series(values)), labels)
 
-    assert [("x2", "7.77", 50, 1.0)] == [(one.column, one.value, one.n_rows, one.label) for one in found.triggers]
+    assert [("x2", "7.77", 50, "1")] == [(one.column, one.value, one.n_rows, one.label) for one in found.triggers]
     assert set(planted) <= set(np.flatnonzero(found.suspicious))
 
 
@@ -108,8 +108,8 @@ def test_what_admitting_does_is_measured_each_way_on_the_same_rows() -> None:
     without, admitted, less = found.effect.outcomes
     assert ("not admitting", "admitting") == (without.what, admitted.what)
     assert admitted.n_rows == without.n_rows + N_BATCH == less.n_rows + found.suspicious.sum()
-    assert less.log_loss < admitted.log_loss
-    assert without.log_loss < admitted.log_loss
+    assert less.loss < admitted.loss
+    assert without.loss < admitted.loss
 
 
 def test_too_few_rows_or_one_class_are_not_enough_to_say() -> None:

@@ -17,7 +17,7 @@ from planted_batches import draw
 
 from sampan.errors import ParameterError
 from sampan.evaluation.admission.knn_shapley import knn_shapley
-from sampan.evaluation.admission.table import read_table
+from sampan.evaluation.admission.table import numeric_table, read_table
 from sampan.evaluation.admission.value import quarantine_effect, value_rows, value_vectors
 from sampan.stats.ranking import auc
 
@@ -85,11 +85,10 @@ def test_flipped_labels_of_a_table_have_the_lowest_margins_and_leaving_them_out_
     frame, labels = draw(4000, rng)
     sure = np.abs(frame["x0"].to_numpy()) > 1
     wrong = (rng.random(4000) < 0.1) & sure
-    classes = np.where(wrong, 1 - labels, labels).astype(np.intp)
-    table = read_table(frame, frame.clear(), labels, np.zeros(0))
+    table = read_table(frame, frame.clear(), np.where(wrong, 1 - labels, labels), np.zeros(0))
 
-    found = value_rows(table.matrix, classes, [*table.categories], rng)
-    effect = quarantine_effect(table.matrix, classes, [*table.categories], rng, shares=(0.02,))
+    found = value_rows(table, rng)
+    effect = quarantine_effect(table, rng, shares=(0.02,))
 
     assert auc(wrong.astype(np.float64), -found.values) > 0.85
     assert 60 == effect[0].n_held
@@ -104,7 +103,8 @@ def test_several_classes_are_valued_too() -> None:
     classes = iris.target.copy()
     classes[[3, 60, 120]] = [2, 0, 0]
 
-    found = value_rows(iris.data.astype(np.float32), classes, [], np.random.default_rng(0))
+    table = numeric_table(iris.data.astype(np.float32), classes.astype(np.float64), "abcd", n_base=150, classes=tuple(iris.target_names))
+    found = value_rows(table, np.random.default_rng(0))
 
     assert {3, 60, 120} <= set(np.argsort(found.values)[:12].tolist())
     assert [0, 1, 2] == found.other[[3, 60, 120]].tolist()

@@ -13,11 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.admission.learner import Learner, Predict
-from sampan.evaluation.admission.table import Rows, Table
-from sampan.evaluation.losses import log_losses
+from sampan.evaluation.admission.learner import Learner
+from sampan.evaluation.admission.loss import names, row_losses, score
+from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.stats.bootstrap import Estimate, Resampling, draw_weights
-from sampan.stats.ranking import auc
 
 _HOLD_OUT: Final = 0.2
 _MOST_JUDGED: Final = 10_000
@@ -27,12 +26,12 @@ _N_BLOCKS: Final = 200
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a model did on the hold-out, and its log loss less that of the model that did not learn the batch (negative = better)."""
+    """How a model did on the hold-out, and its loss less that of the model that did not learn the batch (negative = better)."""
 
     what: str
     n_rows: int
-    log_loss: float
-    auc: float
+    loss: float
+    score: float
     change: Estimate
 
 
@@ -40,9 +39,11 @@ class Effect(msgspec.Struct, frozen=True):
     """The effect of a batch: on the hold-out each way, against a control of usual rows, and on the batch's own other half."""
 
     outcomes: tuple[Outcome, ...]
-    against_control: Estimate  # log loss with the batch less log loss with usual rows in its place
-    own_half: Estimate  # log loss on one half of the batch, after learning the other, less that before
+    against_control: Estimate  # loss with the batch less loss with usual rows in its place
+    own_half: Estimate  # loss on one half of the batch, after learning the other, less that before
     n_hold_out: int
+    loss: str  # what the loss and the score are called
+    score: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +76,34 @@ class Trial:
         ----------
         suspicious : shape (n_batch,)
         """
-        batch = self.table.batch
-        without = self.learner.fit(self.learned)
-        ways = [("not admitting", self.learned, without)]
-        admitted = np.concatenate([self.learned, batch])
-        ways.append(("admitting", admitted, self.learner.fit(admitted)))
+        table, batch = self.table, self.table.batch
+        ways = {"not admitting": self.learned, "admitting": np.concatenate([self.learned, batch])}
         if suspicious.any():
-            kept = np.concatenate([self.learned, batch[~suspicious]])
-            ways.append(("admitting without the suspicious rows", kept, self.learner.fit(kept)))
-        outcomes = tuple(self._outcome(what, len(rows), model, without) for what, rows, model in ways)
-        return Effect(outcomes, self._against_control(rng), self._own_half(without, rng), len(self.hold_out))
+            ways["admitting without the suspicious rows"] = np.concatenate([self.learned, batch[~suspicious]])
+        control, arrived, taught, asked = self._beside(rng)
+        models = self.learner.fit_all([*ways.values(), control, arrived, taught])
+        matrix = table.matrix[self.hold_out]
+        without, *said = (model(matrix) for model in models[:-1])
+        base = row_losses(table, self.hold_out, without)
+        losses = [base, *(row_losses(table, self.hold_out, one) for one in said)]
+        outcomes = tuple(
+            Outcome(what, len(rows), float(cost.mean()), score(table, self.hold_out, predicted), self.resampling.mean(cost - base))
+            for (what, rows), cost, predicted in zip(ways.items(), losses, [without, *said], strict=False)
+        )
+        own_half = self._own_half(asked, models[0](table.matrix[asked]), models[-1](table.matrix[asked]), rng)
+        return Effect(outcomes, self.resampling.mean(losses[-1] - losses[-2]), own_half, len(self.hold_out), *names(table))
 
-    def _outcome(self, what: str, n_rows: int, model: Predict, without: Predict) -> Outcome:
-        labels, matrix = self.table.labels[self.hold_out], self.table.matrix[self.hold_out]
-        scores = model(matrix)
-        losses = log_losses(labels, scores)
-        return Outcome(what, n_rows, float(losses.mean()), auc(labels, scores), self._change(model, without))
-
-    def _change(self, model: Predict, other: Predict) -> Estimate:
-        labels, matrix = self.table.labels[self.hold_out], self.table.matrix[self.hold_out]
-        return self.resampling.mean(log_losses(labels, model(matrix)) - log_losses(labels, other(matrix)))
-
-    def _against_control(self, rng: np.random.Generator) -> Estimate:
+    def _beside(self, rng: np.random.Generator) -> tuple[Rows, Rows, Rows, Rows]:
+        """Draw usual rows alone, as many with the batch in place of some, and the batch in two halves, the first with all learned rows."""
         n = min(self.table.n_batch, len(self.learned) // (1 + _TIMES_BATCH))
         chosen = rng.permutation(self.learned)
         control, common = chosen[:n], chosen[n : (1 + _TIMES_BATCH) * n]
-        batch = rng.permutation(self.table.batch)[:n]
-        usual, arrived = (self.learner.fit(np.concatenate([common, part])) for part in (control, batch))
-        return self._change(arrived, usual)
-
-    def _own_half(self, without: Predict, rng: np.random.Generator) -> Estimate:
-        """Return what learning one half of the batch does for the other: negative where the batch teaches something true of itself."""
         batch = rng.permutation(self.table.batch)
-        taught, asked = batch[::2], batch[1::2]
-        matrix, labels = self.table.matrix[asked], self.table.labels[asked]
-        model = self.learner.fit(np.concatenate([self.learned, taught]))
-        change = log_losses(labels, model(matrix)) - log_losses(labels, without(matrix))
+        taught = np.concatenate([self.learned, batch[::2]])
+        return np.concatenate([common, control]), np.concatenate([common, batch[:n]]), taught, batch[1::2]
+
+    def _own_half(self, asked: Rows, before: Floats, after: Floats, rng: np.random.Generator) -> Estimate:
+        """Return what learning one half of the batch does for the other: negative where the batch teaches something true of itself."""
+        change = row_losses(self.table, asked, after) - row_losses(self.table, asked, before)
         blocks = np.arange(len(asked), dtype=np.intp) % min(_N_BLOCKS, len(asked))
         return Resampling(blocks, draw_weights(int(blocks.max()) + 1, _DRAWS, rng)).mean(change)

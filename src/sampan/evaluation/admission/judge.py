@@ -7,6 +7,7 @@ rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -16,25 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.evaluation.admission.effect import Effect, Trial
-from sampan.evaluation.admission.learner import CrossFit, Learner, calibrated, calibration
+from sampan.evaluation.admission.learner import Learner
+from sampan.evaluation.admission.loss import names, strength_of
+from sampan.evaluation.admission.misfits import Misfit, Misfits, Trusted, find_misfits
 from sampan.evaluation.admission.novelty import Novelty, measure_novelty
+from sampan.evaluation.admission.outlook import look
+from sampan.evaluation.admission.piles import Pile, find_piles
 from sampan.evaluation.admission.repeats import Repeats, find_repeats
 from sampan.evaluation.admission.surprise import WrongSlice, slice_rows, wrong_share, wrong_slices
-from sampan.evaluation.admission.table import Floats, Matrix, Rows, Table
+from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
 from sampan.evaluation.admission.usual import Chart, chart
-from sampan.evaluation.noise import wrong_label_share
+from sampan.evaluation.noise import wrong_class_share
 from sampan.stats.bootstrap import Estimate
-from sampan.stats.ranking import auc
 
 Verdict = Literal["helps", "neutral", "suspicious", "harmful", "unknown"]
 
 MIN_BASE: Final = 300
 MIN_BATCH: Final = 100
 N_SPANS: Final = 5
-N_FOLDS: Final = 3
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
+_MISFIT: Final = "misfit "
 _AGREEING: Final = 0.4
 _LOST_STRENGTH: Final = 0.5  # of the usual AUC above one half
 _BLIND: Final = 0.55  # where even trusted rows are not told apart this well, labels cannot be judged
@@ -44,15 +48,16 @@ class LabelFindings(msgspec.Struct, frozen=True):
     """What the arriving labels look like.
 
     `share` of them are wrong by models of trusted rows, `own` by models that saw the batch's other rows too. The first sees more, the
-    second is not misled by a relation that became weaker.
+    second is not misled by a relation that became weaker. `score` says how well models order the labels; 0.5 = not at all.
     """
 
     share: Estimate
     share_usual: Chart
     own: Estimate
     own_usual: Chart
-    auc: float
-    auc_usual: float
+    score: float
+    score_usual: float
+    score_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,15 @@ class Judgment:
 
     verdict: Verdict
     reasons: tuple[str, ...]
-    surprise: Floats  # the chance, by models of trusted rows, that the label is another
-    given: Floats  # the labels
+    surprise: Floats  # the chance, by models of trusted rows, that the label is another; of a number, that it is nearer
+    given: tuple[str, ...]  # the labels
+    likely: tuple[str, ...]  # the labels to be expected
     suspicious: NDArray[np.bool_]
     labels: LabelFindings | None = None
     slices: tuple[WrongSlice, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    piles: tuple[Pile, ...] = ()
     novelty: Novelty | None = None
     repeats: Repeats | None = None
     effect: Effect | None = None
@@ -92,8 +100,8 @@ def judge(
     repeats : which arriving rows repeat others, where these were held against more rows than the table has
     """
     if reason := _too_little(table):
-        nothing = np.zeros(table.n_batch)
-        return Judgment("unknown", (reason,), nothing, table.labels[table.n_base :], nothing > 0)
+        nothing, given = np.zeros(table.n_batch), _written(table, table.labels[table.n_base :])
+        return Judgment("unknown", (reason,), nothing, given, given, nothing > 0)
     return _Judging(table, rng, moments, earlier).judge(learns or table, repeats)
 
 
@@ -104,7 +112,7 @@ def _too_little(table: Table) -> str:
     if table.n_base < MIN_BASE:
         return f"{table.n_base:,} trusted labeled rows are too few to judge by, {MIN_BASE} are needed"
     if trusted.min() == trusted.max():
-        return f"all trusted rows have the label {trusted[0]:g}, so nothing can be said of others"
+        return f"all trusted rows have the label {table.label(float(trusted[0]))}, so nothing can be said of others"
     return "" if table.names else "no column says anything that a label could be judged by"
 
 
@@ -115,48 +123,64 @@ class _Judging:
         self, table: Table, rng: np.random.Generator, moments: NDArray[np.int64] | None, earlier: Sequence[Mapping[str, float]]
     ) -> None:
         self.table, self.rng, self.moments, self.earlier = table, rng, moments, earlier
-        self.learner = Learner(table.matrix, table.labels, [*table.categories], seed=int(rng.integers(2**31)))
+        self.learner = _learner(table, seed=int(rng.integers(2**31)))
         self.spans = _spans(table, rng, timed=moments is not None)
-        folds = rng.permutation(table.n_base) % N_FOLDS
-        trusted = CrossFit(self.learner, table.matrix, table.base, folds)
-        self.line = calibration(table.labels[: table.n_base], trusted.out_of_fold)
-        self.base_chances = calibrated(trusted.out_of_fold, self.line)
-        self.trusted = trusted
-        self.batch_chances = self._chances(table.matrix[table.n_base :])
+        self.outlook = look(table, self.learner, rng)
+        self.votes = self.outlook.votes(table.matrix[table.n_base :])
+        self.batch_chances = self.votes.mean(axis=0)
 
     def judge(self, learns: Table, known_repeats: tuple[Repeats, NDArray[np.bool_]] | None) -> Judgment:
         table = self.table
         labels = self._labels()
-        slices = wrong_slices(table, self.base_chances, self.batch_chances, self._known())
-        triggers = find_triggers(table, self._chances, self.rng)
+        slices = wrong_slices(table, self.outlook, self.votes, self._known())
+        triggers = find_triggers(table, self.outlook, self.rng)
+        misfits = self._misfits(trust_labels=not _label_alarms(labels))
+        piles, piled = find_piles(table, self.spans, timed=self.moments is not None)
         repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])
         novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
-        now = table.labels[table.n_base :]
-        surprise = np.where(now == 1, 1 - self.batch_chances, self.batch_chances)
+        surprise = self.outlook.surprise(self.batch_chances)
         alarms = [*_label_alarms(labels), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
-        alarms += [*_repeat_alarms(repeats), *_novelty_alarms(novelty)]
-        suspicious = self._suspicious(surprise, labels, slices, triggers) | (repeated & repeats.too_many)
-        learner = self.learner if learns is table else Learner(learns.matrix, learns.labels, [*learns.categories])
+        alarms += [
+            *map(_misfit_alarm, misfits.columns[:3]),
+            *map(_pile_alarm, piles[:3]),
+            *_repeat_alarms(repeats),
+            *_novelty_alarms(novelty),
+        ]
+        suspicious = self._suspicious(surprise, labels, slices, triggers) | misfits.rows | piled | (repeated & repeats.too_many)
+        learner = self.learner if learns is table else _learner(learns)
         effect = Trial.of(learns, learner, self.rng, moments=self.moments).measure(suspicious, self.rng)
         verdict, harm = _decide(labels, effect, alarmed=bool(alarms))
         return Judgment(
             verdict=verdict,
             reasons=(*alarms, *harm),
             surprise=surprise,
-            given=now,
+            given=_written(table, table.labels[table.n_base :]),
+            likely=_written(table, self.outlook.likely(self.batch_chances)),
             suspicious=suspicious if alarms else np.zeros_like(suspicious),
             labels=labels,
             slices=slices,
             triggers=triggers,
+            misfits=misfits.columns,
+            piles=piles,
             novelty=novelty,
             repeats=repeats,
             effect=effect,
-            figures={"share": labels.share.value or 0.0, "own": labels.own.value or 0.0, "strange": novelty.strange},
+            figures={
+                "share": labels.share.value or 0.0,
+                "own": labels.own.value or 0.0,
+                "strange": novelty.strange,
+                **{_MISFIT + column: share for column, share in misfits.figures.items()},
+            },
         )
 
-    def _chances(self, matrix: Matrix) -> Floats:
-        """Return the chance of a positive label, by models of trusted rows."""
-        return calibrated(self.trusted(matrix), self.line)
+    def _misfits(self, *, trust_labels: bool) -> Misfits:
+        earlier: dict[str, list[float]] = defaultdict(list)
+        for batch in self.earlier:
+            for name, value in batch.items():
+                if name.startswith(_MISFIT):
+                    earlier[name.removeprefix(_MISFIT)].append(value)
+        trusted = Trusted(timed=self.moments is not None, labels=trust_labels, earlier=earlier)
+        return find_misfits(self.table, self.outlook.fitted.gains, self._known(), trusted, self.rng)
 
     def _earlier(self, figure: str) -> list[float]:
         return [batch[figure] for batch in self.earlier if figure in batch]
@@ -164,16 +188,14 @@ class _Judging:
     # -- labels -------------------------------------------------------------------------------------------------------------------
 
     def _labels(self) -> LabelFindings:
-        table = self.table
-        trusted, now = table.labels[: table.n_base], table.labels[table.n_base :]
-        known = self._known()
-        share = wrong_share(now[known], self.batch_chances[known])
-        usual = [(wrong_share(trusted[span], chances), auc(trusted[span], chances)) for span, chances in self._span_chances()]
-        folds = self.rng.permutation(len(table)) % N_FOLDS
-        own_scores = CrossFit(self.learner, table.matrix, np.arange(len(table)), folds).out_of_fold
-        own = _own_share(now, own_scores[table.n_base :])
-        own_usual = [_own_share(trusted[span], own_scores[span]).value for span in self.spans]
-        strengths = [area for _, area in usual if np.isfinite(area)]
+        table, codes = self.table, self.outlook.codes
+        now, known = codes[table.n_base :], self._known()
+        share = wrong_share(now[known], self.votes[:, known])
+        usual = [(wrong_share(codes[span], chances), strength_of(table, codes[span], chances)) for span, chances in self._span_chances()]
+        own_chances = self.outlook.own(self.rng)
+        own = _own_share(now, own_chances[table.n_base :])
+        own_usual = [_own_share(codes[span], own_chances[span]).value for span in self.spans]
+        strengths = [each for _, each in usual if np.isfinite(each)]
         return LabelFindings(
             share=share,
             share_usual=chart(
@@ -184,8 +206,9 @@ class _Judging:
             ),
             own=own,
             own_usual=chart([*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, error=_error(own)),
-            auc=auc(now[known], self.batch_chances[known]),
-            auc_usual=float(np.mean(strengths)) if strengths else 0.5,
+            score=strength_of(table, now[known], self.batch_chances[known]),
+            score_usual=float(np.mean(strengths)) if strengths else 0.5,
+            score_name=names(table)[1],
         )
 
     def _known(self) -> NDArray[np.bool_]:
@@ -195,27 +218,26 @@ class _Judging:
 
     def _span_chances(self) -> Iterator[tuple[Rows, Floats]]:
         """Yield each span with its rows' chances: from earlier rows alone where there is time, as the batch's are."""
-        for span in self.spans:
-            if self.moments is None or span[0] < MIN_BASE:
-                yield span, self.base_chances[span]
-            else:
-                yield span, calibrated(self.learner.fit(np.arange(span[0]))(self.table.matrix[span]), self.line)
+        late = [span for span in self.spans if self.moments is not None and span[0] >= MIN_BASE]
+        yield from ((span, self.outlook.base[span]) for span in self.spans if self.moments is None or span[0] < MIN_BASE)
+        yield from zip(late, self.outlook.since([np.arange(span[0]) for span in late], late), strict=True)
 
     def _suspicious(
         self, surprise: Floats, labels: LabelFindings, slices: tuple[WrongSlice, ...], triggers: tuple[Trigger, ...]
     ) -> NDArray[np.bool_]:
         """Mark rows of planted values, contradicting rows of wrong slices, and as many of the most surprising rows as labels are wrong."""
         found = np.zeros(self.table.n_batch, dtype=np.bool_)
+        contradicted = self.outlook.contradicted(self.batch_chances)
         for trigger in triggers:
             found |= trigger_rows(self.table, trigger)
         for one in slices:
-            found |= slice_rows(self.table, one) & (surprise > 0.5)
+            found |= slice_rows(self.table, one) & contradicted
         excess = max(labels.share.value or 0.0, labels.own.value or 0.0)
         if _label_alarms(labels) and excess > 0:
             # Twice as many rows as labels are wrong: half of the most surprising rows are merely odd.
             n = min(int(2 * excess * self.table.n_batch), self.table.n_batch)
             most = np.argsort(-surprise, kind="stable")[:n]
-            found[most[surprise[most] > 0.5]] = True
+            found[most[contradicted[most]]] = True
         return found
 
 
@@ -231,10 +253,16 @@ def _spans(table: Table, rng: np.random.Generator, *, timed: bool) -> list[Rows]
     return [np.sort(order[k * size : (k + 1) * size]) for k in range(N_SPANS)]
 
 
-def _own_share(labels: Floats, scores: Floats) -> Estimate:
-    if labels.min() == labels.max():
-        return Estimate(None)
-    return wrong_label_share(labels, scores)
+def _written(table: Table, labels: Floats) -> tuple[str, ...]:
+    return tuple(table.label(float(one)) for one in labels)
+
+
+def _learner(table: Table, *, seed: int = 0) -> Learner:
+    return Learner(table.matrix, table.labels, [*table.categories], n_classes=len(table.classes), seed=seed)
+
+
+def _own_share(codes: Rows, chances: Floats) -> Estimate:
+    return Estimate(None) if codes.min() == codes.max() else wrong_class_share(codes, chances)
 
 
 def _error(share: Estimate) -> float:
@@ -242,11 +270,11 @@ def _error(share: Estimate) -> float:
 
 
 def _label_alarms(labels: LabelFindings) -> list[str]:
-    told = labels.auc_usual > _BLIND
-    lost = labels.auc - 0.5 < _LOST_STRENGTH * (labels.auc_usual - 0.5)
+    told = labels.score_usual > _BLIND
+    lost = labels.score - 0.5 < _LOST_STRENGTH * (labels.score_usual - 0.5)
     found = []
     if told and lost:
-        found.append(f"the labels hardly follow the columns: AUC {labels.auc:.3f}, usually {labels.auc_usual:.3f}")
+        found.append(f"the labels hardly follow the columns: {labels.score_name} {labels.score:.3f}, usually {labels.score_usual:.3f}")
     if labels.share_usual.exceeded_by(labels.share.value) and not _contradicted(labels):
         found.append(_share_alarm(labels.share, labels.share_usual, "models of the rows before"))
     elif labels.own_usual.exceeded_by(labels.own.value):
@@ -275,8 +303,20 @@ def _slice_alarm(found: WrongSlice) -> str:
 def _trigger_alarm(found: Trigger) -> str:
     seen = f"{found.usual_share:.2%} of the rows before" if found.usual_share else "none of the rows before"
     return (
-        f"{found.column} = {found.value} looks planted: in {found.n_rows:,} rows ({seen}), {found.purity:.0%} labeled {found.label:g} "
+        f"{found.column} = {found.value} looks planted: in {found.n_rows:,} rows ({seen}), {found.purity:.0%} labeled {found.label} "
         f"where {found.expected:.0%} were to be expected"
+    )
+
+
+def _misfit_alarm(found: Misfit) -> str:
+    usual = f"usually {max(found.usual.mean, 0):.0%}, at most {found.usual.limit:.0%}"
+    return f"about {min(found.share.value or 0.0, 1.0):.0%} of the values of {found.column} do not fit the rest of their rows; {usual}"
+
+
+def _pile_alarm(found: Pile) -> str:
+    where = ", far out of the range before" if found.outside else ""
+    return (
+        f"{found.column} is {found.value} in {found.n_rows:,} rows{where} ({found.share:.1%}; {found.usual_share:.2%} of the rows before)"
     )
 
 
@@ -299,12 +339,12 @@ def _decide(labels: LabelFindings, effect: Effect, *, alarmed: bool) -> tuple[Ve
         hurts = admitting.low is not None and admitting.low > 0
         sure = labels.share.low is not None and labels.share.low > _HARMFUL_SHARE
         if worse and (sure or hurts):
-            lost = f"{effect.against_control.value:.4f} of log loss on {effect.n_hold_out:,} trusted rows"
+            lost = f"{effect.against_control.value:.4f} of {effect.loss} on {effect.n_hold_out:,} trusted rows"
             return "harmful", (f"a model that learns it loses {lost}, beside one that learns usual rows",)
         return "suspicious", ()
     if admitting.high is not None and admitting.high < 0:
-        said = f"a model that learns it gains {-(admitting.value or 0.0):.4f} of log loss on {effect.n_hold_out:,} trusted rows"
+        said = f"a model that learns it gains {-(admitting.value or 0.0):.4f} of {effect.loss} on {effect.n_hold_out:,} trusted rows"
         return "helps", (said,)
     if effect.own_half.high is not None and effect.own_half.high < 0:
-        return "helps", (f"half of it teaches the other half: {-(effect.own_half.value or 0.0):.4f} of log loss gained",)
+        return "helps", (f"half of it teaches the other half: {-(effect.own_half.value or 0.0):.4f} of {effect.loss} gained",)
     return "neutral", ("a model does as well without it",)

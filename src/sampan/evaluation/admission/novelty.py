@@ -26,6 +26,7 @@ _N_ROUNDS: Final = 30
 _MOVING: Final = 0.9  # a column that alone tells spans apart this well moves with time
 _STRANGE: Final = 0.85  # the chance to be an arriving row, at even numbers: about six times rarer among trusted rows
 _FLOOR: Final = 0.03
+_REACH: Final = 3.09  # the spread between spans is learned from few of them
 _N_NAMED: Final = 3
 
 
@@ -58,7 +59,9 @@ def measure_novelty(
     reference = [np.arange(span[0]) if timed else np.setdiff1d(table.base, span) for span in spans]
     usual = [_told_apart(table, still, outside, span, rng) for outside, span in zip(reference, spans, strict=True)]
     area, strange = _told_apart(table, still, table.base, arriving, rng)
-    limits = chart([*(one for _, one in usual), *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)))
+    limits = chart(
+        [*(one for _, one in usual), *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)), reach=_REACH
+    )
     return Novelty(area, strange, limits, _moved(table, still, spans, arriving), share)
 
 

@@ -1,8 +1,9 @@
 """How many labels of the arriving rows are wrong, over all and value by value, as far as a model of trusted rows can tell.
 
-Where a model gives a row the chance p, a label that is wrong in a share e of the rows moves the mean of y - p by e (1 - 2p). So
-e = sum((1 - 2p)(y - p)) / sum((1 - 2p)^2): a row the model is sure of tells much, one at a half nothing. Rows are weighed by what they are,
-so a batch of other rows (covariate shift) has no other e.
+Where a model gives a row of two classes the chance p, labels that are wrong in a share e of the rows move the mean of y - p by e (1 - 2p).
+So e = sum((1 - 2p)(y - p)) / sum((1 - 2p)^2): a row the model is sure of tells much, one at a half nothing. With K classes, or ranges of a
+number, a wrong label is any other alike, and each chance p_k moves by e ((1 - p_k) / (K - 1) - p_k). Rows are weighed by what they are, so
+a batch of other rows (covariate shift) has no other e.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.evaluation.admission.outlook import Outlook
 from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.stats.bootstrap import Estimate
 
@@ -37,23 +39,44 @@ class WrongSlice(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
-    """The two sums behind a share of wrong labels, and the variance of the first, for each group of rows."""
+class Contradiction:
+    """What each row says of the share of wrong labels: `said` / `known` estimates it, `variance` is that of `said`; shape (n,)."""
 
     said: Floats
     known: Floats
     variance: Floats
-    n: Floats
 
     @classmethod
-    def of(cls, labels: Floats, chances: Floats, groups: Rows, n_groups: int) -> _Sums:
-        lean = 1 - 2 * chances
+    def of(cls, codes: Rows, chances: Floats) -> Contradiction:
+        """Hold labels against their chances, shape (n,), (n, n_codes); of several models, (n_models, n, n_codes), the mean is taken."""
+        if chances.ndim == 3:
+            each = [cls.of(codes, one) for one in chances]
+            said, known, variance = (np.mean([getattr(one, name) for one in each], axis=0) for name in ("said", "known", "variance"))
+            return cls(said, known, variance)
+        n_codes = chances.shape[1]
+        # Where a label is wrong, another code has come: so much more or less probable becomes each.
+        lean = (1 - chances) / (n_codes - 1) - chances
+        expected = (lean * chances).sum(axis=1)
+        scale = (n_codes - 1) / n_codes  # a row the model is sure of counts 1
+        said = (lean[np.arange(len(codes)), codes] - expected) * scale
+        variance = ((lean**2 * chances).sum(axis=1) - expected**2) * scale**2
+        return cls(said, (lean**2).sum(axis=1) * scale, variance)
 
-        def total(values: Floats) -> Floats:
-            return np.bincount(groups, weights=values, minlength=n_groups).astype(np.float64)
+    def grouped(self, groups: Rows, n_groups: int) -> _Sums:
+        """Sum over groups of rows."""
+        said, known, variance, n = (
+            np.bincount(groups, weights=values, minlength=n_groups).astype(np.float64)
+            for values in (self.said, self.known, self.variance, np.ones(len(groups)))
+        )
+        return _Sums(said, known, variance, n)
 
-        known = lean**2
-        return cls(total(lean * (labels - chances)), total(known), total(known * chances * (1 - chances)), total(np.ones_like(labels)))
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    said: Floats
+    known: Floats
+    variance: Floats
+    n: Floats
 
     @property
     def share(self) -> Floats:
@@ -64,33 +87,41 @@ class _Sums:
         return np.sqrt(self.variance) / np.maximum(self.known, 1e-9)
 
 
-def wrong_share(labels: Floats, chances: Floats) -> Estimate:
-    """Estimate the share of wrong labels among rows whose chances are calibrated; negative where labels agree more than expected."""
-    sums = _Sums.of(labels, chances, np.zeros(len(labels), dtype=np.intp), 1)
+def wrong_share(codes: Rows, chances: Floats) -> Estimate:
+    """Estimate the share of wrong labels among rows whose chances are calibrated; negative where labels agree more than expected.
+
+    Parameters
+    ----------
+    codes, chances : shape (n,), (n, n_codes) or, of several models, (n_models, n, n_codes)
+    """
+    sums = Contradiction.of(codes, chances).grouped(np.zeros(len(codes), dtype=np.intp), 1)
     if sums.known[0] < _MIN_KNOWLEDGE:
         return Estimate(None)
     share, error = float(sums.share[0]), float(sums.error[0])
     return Estimate(share, share - 1.96 * error, share + 1.96 * error)
 
 
-def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats, known: NDArray[np.bool_]) -> tuple[WrongSlice, ...]:
+def wrong_slices(table: Table, outlook: Outlook, votes: Floats, known: NDArray[np.bool_]) -> tuple[WrongSlice, ...]:
     """Find values whose labels are wrong far more often than in the whole batch and than among trusted rows; worst first.
 
     All values of all columns are tested at once (Bonferroni). Numbers are cut at quantiles of the trusted rows.
 
     Parameters
     ----------
+    votes : what each model of trusted rows says of arriving rows, shape (n_models, n_batch, n_codes)
     known : the arriving rows to look at, shape (n_batch,)
     """
-    arriving, chances = table.batch[known], np.clip(batch_chances[known], _SUREST, 1 - _SUREST)
-    overall = max(wrong_share(table.labels[arriving], chances).value or 0.0, 0.0)
+    arriving, chances = table.batch[known], _less_sure(votes[:, known])
+    overall = max(wrong_share(outlook.codes[arriving], chances).value or 0.0, 0.0)
+    said = Contradiction.of(outlook.codes[arriving], chances)
+    said_before = Contradiction.of(outlook.codes[: table.n_base], outlook.base)
     found: list[tuple[float, WrongSlice]] = []
-    groupings = [_groups(table, column) for column in range(len(table.names))]
+    groupings = [group_rows(table, column) for column in range(len(table.names))]
     n_tests = sum(len(names) for _, names in groupings)
     critical = NormalDist().inv_cdf(1 - _ALPHA / max(n_tests, 1))
     for column, (groups, names) in enumerate(groupings):
-        now = _Sums.of(table.labels[arriving], chances, groups[arriving], len(names))
-        before = _Sums.of(table.labels[: table.n_base], base_chances, groups[: table.n_base], len(names))
+        now = said.grouped(groups[arriving], len(names))
+        before = said_before.grouped(groups[: table.n_base], len(names))
         usual = np.where(before.known >= _MIN_KNOWLEDGE, np.maximum(before.share, 0.0), 0.0)
         excess = now.share - np.maximum(usual, overall)
         enough = (now.n >= _MIN_ROWS) & (now.known >= _MIN_KNOWLEDGE)
@@ -103,13 +134,19 @@ def wrong_slices(table: Table, base_chances: Floats, batch_chances: Floats, know
     return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
 
 
+def _less_sure(chances: Floats) -> Floats:
+    """Bound chances away from 0 and 1."""
+    bounded = np.clip(chances, _SUREST / (chances.shape[-1] - 1), 1 - _SUREST)
+    return np.asarray(bounded / bounded.sum(axis=-1, keepdims=True))
+
+
 def slice_rows(table: Table, found: WrongSlice) -> NDArray[np.bool_]:
     """Mark the arriving rows of a slice, shape (n_batch,)."""
-    groups, names = _groups(table, table.names.index(found.column))
+    groups, names = group_rows(table, table.names.index(found.column))
     return np.asarray(groups[table.n_base :] == names.index(found.value))
 
 
-def _groups(table: Table, column: int) -> tuple[Rows, list[str]]:
+def group_rows(table: Table, column: int) -> tuple[Rows, list[str]]:
     """Number each row's group in a column, and name the groups; the last one is of missing cells."""
     values = table.matrix[:, column]
     missing = np.isnan(values)

@@ -7,7 +7,7 @@ columns of one value say nothing here and stay out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ Rows = NDArray[np.intp]
 MOST_VALUES: Final = 2000  # a text column of more values is read as names of rows
 _NAMES_SHARE: Final = 0.2  # so is one with more values than this share of the rows
 _WIDEST_VECTOR: Final = 1024
+TWO: Final = ("0", "1")
 _RUNNING: Final = 0.9  # rank correlation with the rows' order
 
 
@@ -31,11 +32,12 @@ class Table:
     """Rows in time order, the arriving ones last. Categories that only arriving rows have come after `n_known` of their column."""
 
     matrix: Matrix  # shape (n, k), NaN = missing
-    labels: Floats  # shape (n,), 0 or 1
+    labels: Floats  # shape (n,), the code of a class from 0, or a number
     names: tuple[str, ...]
     categories: dict[int, tuple[str, ...]]  # by column of the matrix: its values in the order of their codes
     n_known: dict[int, int]  # by column: how many of its categories the trusted rows have
     n_base: int
+    classes: tuple[str, ...] = TWO  # () where labels are numbers
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,11 +57,19 @@ class Table:
         """The arriving rows' numbers."""
         return np.arange(self.n_base, len(self))
 
+    def of(self, rows: Rows) -> Table:
+        """Return a table of some trusted rows alone."""
+        return replace(self, matrix=self.matrix[rows], labels=self.labels[rows], n_base=len(rows))
+
     def value(self, column: int, code: float) -> str:
         """Write a cell as a person knows it."""
         if np.isnan(code):
             return "(missing)"
         return self.categories[column][int(code)] if column in self.categories else f"{code:g}"
+
+    def label(self, code: float) -> str:
+        """Write a label as a person knows it."""
+        return self.classes[int(code)] if self.classes else f"{code:g}"
 
     def n_distinct(self, rows: Rows, *, besides: int) -> int:
         """Count rows that differ in another column than this one: the twenty rooms of one travel group are one fact."""
@@ -82,13 +92,16 @@ class Table:
         return found
 
 
-def read_table(base: pl.DataFrame, batch: pl.DataFrame, base_labels: Floats, batch_labels: Floats) -> Table:
+def read_table(
+    base: pl.DataFrame, batch: pl.DataFrame, base_labels: Floats, batch_labels: Floats, *, classes: tuple[str, ...] = TWO
+) -> Table:
     """Read trusted and arriving rows; only columns that both have are read.
 
     Parameters
     ----------
     base, batch : without the label and what it is computed from; rows with a label
-    base_labels, batch_labels : shape (n,), (m,); 0 or 1
+    base_labels, batch_labels : shape (n,), (m,); codes of classes, or numbers
+    classes : their names, () for numbers
     """
     columns: list[Matrix] = []
     names: list[str] = []
@@ -112,12 +125,12 @@ def read_table(base: pl.DataFrame, batch: pl.DataFrame, base_labels: Floats, bat
                 columns.append(part)
                 names.append(part_name)
     matrix = np.column_stack(columns) if columns else np.zeros((base.height + batch.height, 0), np.float32)
-    return Table(matrix, np.concatenate([base_labels, batch_labels]), tuple(names), categories, n_known, base.height)
+    return Table(matrix, np.concatenate([base_labels, batch_labels]), tuple(names), categories, n_known, base.height, classes)
 
 
-def numeric_table(matrix: Matrix, labels: Floats, names: Sequence[str], *, n_base: int) -> Table:
+def numeric_table(matrix: Matrix, labels: Floats, names: Sequence[str], *, n_base: int, classes: tuple[str, ...] = TWO) -> Table:
     """Take a matrix that holds numbers alone, such as a champion's features; its first `n_base` rows are trusted."""
-    return Table(matrix, labels, tuple(names), {}, {}, n_base)
+    return Table(matrix, labels, tuple(names), {}, {}, n_base, classes)
 
 
 def _is_text(dtype: pl.DataType) -> bool:

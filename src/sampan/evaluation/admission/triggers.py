@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.admission.learner import Predict
-from sampan.evaluation.admission.table import Table
+from sampan.evaluation.admission.outlook import Outlook
+from sampan.evaluation.admission.table import Floats, Table
 
 _MIN_ROWS: Final = 12
 _MIN_SHARE: Final = 0.002
@@ -32,20 +32,15 @@ class Trigger(msgspec.Struct, frozen=True):
     value: str
     n_rows: int
     usual_share: float  # of trusted rows with this value
-    label: float
+    label: str
     purity: float
     expected: float  # the purity to expect from the other columns
     chance: float
 
 
-def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> tuple[Trigger, ...]:
-    """Find planted values among the arriving rows, surest first.
-
-    Parameters
-    ----------
-    chances : of a positive label, by a model of trusted rows
-    """
-    labels = table.labels[table.n_base :]
+def find_triggers(table: Table, outlook: Outlook, rng: np.random.Generator) -> tuple[Trigger, ...]:
+    """Find planted values among the arriving rows, surest first."""
+    labels = outlook.codes[table.n_base :]
     candidates = []
     for column in range(len(table.names)):
         if table.runs(column):
@@ -59,13 +54,12 @@ def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> t
         low, high = np.fmin.reduce(base, axis=0), np.fmax.reduce(base, axis=0)
     found = []
     for column, value, rows, usual in candidates:
-        positives = float(labels[rows].mean())
-        label = float(positives >= 0.5)
-        purity = positives if label else 1 - positives
+        counts = np.bincount(labels[rows], minlength=outlook.n_codes)
+        label = int(len(counts) - 1 - counts[::-1].argmax())
+        purity = float(counts[label] / len(rows))
         if purity < _PURE:
             continue
-        positive = _without(table, column, rows, chances, rng)
-        expected = max(positive if label else 1 - positive, _seen(table, column, value, label))
+        expected = max(_without(table, column, rows, outlook, rng)[label], _seen(table, outlook, column, value, label))
         beyond = column not in table.categories and not low[column] <= value <= high[column]
         # Out of every number's range the same number again and again: which label was to be expected does not matter.
         chance = _chance(
@@ -73,7 +67,7 @@ def find_triggers(table: Table, chances: Predict, rng: np.random.Generator) -> t
         )
         if chance * len(candidates) < _ALPHA:
             shown = table.value(column, value)
-            found.append(Trigger(table.names[column], shown, len(rows), usual, label, purity, expected, chance))
+            found.append(Trigger(table.names[column], shown, len(rows), usual, _named(table, rows, label), purity, expected, chance))
     return tuple(sorted(found, key=lambda one: one.chance))
 
 
@@ -96,17 +90,26 @@ def _enriched(base: NDArray[np.float32], batch: NDArray[np.float32]) -> list[tup
     return [(float(values[frequent[i]]), np.flatnonzero(inverse == frequent[i]), float(usual[i])) for i in np.flatnonzero(enriched)]
 
 
-def _without(table: Table, column: int, rows: NDArray[np.intp], chances: Predict, rng: np.random.Generator) -> float:
-    """Return the mean chance of a positive label, had these rows usual values in the column: a new one means nothing to a model."""
+def _without(table: Table, column: int, rows: NDArray[np.intp], outlook: Outlook, rng: np.random.Generator) -> Floats:
+    """Return the mean chance of each label, had these rows usual values in the column: a new one means nothing to a model."""
     matrix = np.repeat(table.matrix[table.n_base :][rows], _DRAWS, axis=0)
     matrix[:, column] = rng.choice(table.matrix[: table.n_base, column], len(matrix))
-    return float(np.mean(chances(matrix)))
+    return np.asarray(outlook.chances(matrix).mean(axis=0))
 
 
-def _seen(table: Table, column: int, value: float, label: float) -> float:
+def _named(table: Table, rows: NDArray[np.intp], code: int) -> str:
+    """Write the label that the rows agree on: of numbers, the range they lie in."""
+    if table.classes:
+        return table.label(code)
+    said = table.labels[table.batch[rows]]
+    low, high = np.quantile(said, [0.05, 0.95])
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _seen(table: Table, outlook: Outlook, column: int, value: float, label: int) -> float:
     """Return the share of a label among trusted rows with the value; 0 where these are too few to tell."""
     same = table.matrix[: table.n_base, column] == np.float32(value)
-    return float((table.labels[: table.n_base][same] == label).mean()) if same.sum() >= _MIN_SEEN else 0.0
+    return float((outlook.codes[: table.n_base][same] == label).mean()) if same.sum() >= _MIN_SEEN else 0.0
 
 
 def _chance(n: int, purity: float, expected: float) -> float:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-_REACH: Final = 3.09  # a value by chance alone stays below so many standard errors 999 times in 1,000
+REACH: Final = 2.58  # a value by chance alone stays below so many standard errors 995 times in 1,000
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Chart(msgspec.Struct, frozen=True):
         return value is not None and value > self.limit
 
 
-def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: Sequence[float] = ()) -> Chart:
+def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: Sequence[float] = (), reach: float = REACH) -> Chart:
     """Make a chart of earlier values.
 
     What the values vary by beyond sampling (the world moves from month to month) widens the limit; sampling itself is known and need not be
@@ -40,10 +40,11 @@ def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: 
     floor : a value this far above the mean is never an alarm
     error : the standard error that sampling alone gives the next value
     errors : those of earlier values, where they are not the same
+    reach : how many standard errors above the mean are no alarm; more where many figures are looked at
     """
     kept = np.array([value for value in values if np.isfinite(value)])
     mean = float(kept.mean()) if len(kept) else 0.0
     sampled = float(np.mean(np.square(errors))) if len(errors) else error**2
     beyond = sqrt(max(float(kept.var(ddof=1)) - sampled, 0.0)) if len(kept) > 2 else 0.0
-    spread = _REACH * hypot(error, beyond) * sqrt(1 + 1 / max(len(kept), 1))
+    spread = reach * hypot(error, beyond) * sqrt(1 + 1 / max(len(kept), 1))
     return Chart(mean, mean + max(floor, spread), len(kept))
