@@ -277,6 +277,8 @@ def test_a_large_file_passes_and_a_large_request_does_not(http: TestClient) -> N
         ("runs/create", "{"),
         ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": "x"}'),
         ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": 1, "step": 1.5}'),
+        ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": 1, "step": 9223372036854775808}'),
+        ("runs/log-metric", '{"run_id": "RUN", "key": "a", "value": 1, "timestamp": 1e400}'),
         ("runs/log-metric", '{"run_id": "RUN"}'),
         ("runs/log-parameter", '{"run_id": "RUN", "key": "' + "k" * 300 + '", "value": "v"}'),
         ("runs/log-batch", '{"run_id": "RUN", "metrics": "x"}'),

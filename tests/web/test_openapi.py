@@ -98,4 +98,5 @@ def test_parameters_carry_help_defaults_and_choices(document: dict[str, Any]) ->
 
     assert parameters["ref"]["required"]
     assert parameters["ref"]["description"].startswith("what to trace")
-    assert parameters["depth"]["schema"] == {"type": "integer", "default": 50}
+    whole = {"type": "integer", "format": "int64", "minimum": 1 - 2**53, "maximum": 2**53 - 1}
+    assert parameters["depth"]["schema"] == {**whole, "default": 50}

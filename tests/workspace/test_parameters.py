@@ -65,6 +65,7 @@ def test_json_is_read_as_the_parameters_type(hint: Any, given_value: Any, value:
     [
         (int, ["1.5"], "size: '1.5' is not a whole number", "expected a whole number"),
         (int, [""], "size: '' is not a whole number", "expected a whole number"),
+        (int, [str(2**53)], "size: 9007199254740992… is beyond ±(2⁵³ - 1)", "expected a whole number"),
         (float, ["ten"], "size: 'ten' is not a number", "expected a number"),
         (bool, ["maybe"], "size: 'maybe' is not true or false", "expected true or false"),
         (Literal["day", "week"], ["wek"], "size: 'wek' is not a choice", "expected one of day, week; did you mean week?"),
@@ -87,6 +88,9 @@ def test_text_that_does_not_fit_is_refused_by_name_value_and_expectation(hint: A
         (int, "3", "size: is text (3)"),
         (int, True, "size: is true or false (True)"),
         (int, 1.5, "size: is a number (1.5)"),
+        (int, -(2**70), "size: -1180591620717411303… is beyond ±(2⁵³ - 1)"),
+        (int, 10**400, "size: 10000000000000000000… is beyond ±(2⁵³ - 1)"),
+        (int, 1e300, "size: 10000000000000000525… is beyond ±(2⁵³ - 1)"),
         (float, None, "size: is null"),
         (bool, 1, "size: is a number (1)"),
         (str, 5, "size: is a number (5)"),

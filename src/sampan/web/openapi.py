@@ -12,7 +12,7 @@ import msgspec
 from sampan import __version__
 from sampan.errors import SampanError
 from sampan.workspace.operation import Operation, nouns, operations
-from sampan.workspace.parameters import Parameter
+from sampan.workspace.parameters import LARGEST, Parameter
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ def _body(operation: Operation) -> dict[str, Any]:
 def _schema(parameter: Parameter, *, as_text: bool) -> dict[str, Any]:
     form = parameter.form
     one: dict[str, Any] = {"type": _JSON_TYPES[form.base]}
+    if form.base == "integer":
+        one |= {"format": "int64", "minimum": -LARGEST, "maximum": LARGEST}
     if form.choices:
         one["enum"] = list(form.choices)
     if form.many == "list":

@@ -17,6 +17,7 @@ from sampan.errors import ParameterError
 Base = Literal["text", "integer", "number", "flag", "path", "choice"]
 Many = Literal["one", "list", "mapping"]
 
+LARGEST: Final = 2**53 - 1  # the whole numbers that JSON carries from any program to any other (RFC 8259, section 6)
 _BASES: Final[dict[object, Base]] = {str: "text", int: "integer", float: "number", bool: "flag", Path: "path"}
 _EXPECTED: Final[dict[Base, str]] = {
     "text": "text",
@@ -210,7 +211,7 @@ def _one_from_text(parameter: Parameter, text: str) -> Any:
     base = parameter.form.base
     try:
         if base == "integer":
-            return int(text)
+            return _checked_integer(parameter, int(text))
         if base == "number":
             return float(text)
         if base == "flag":
@@ -224,8 +225,8 @@ def _one_from_json(parameter: Parameter, value: Any) -> Any:
     base = parameter.form.base
     # bool is an int to Python, not to JSON
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if base == "integer" and is_number and float(value).is_integer():
-        return int(value)
+    if base == "integer" and is_number and (isinstance(value, int) or value.is_integer()):
+        return _checked_integer(parameter, int(value))
     if base == "number" and is_number:
         return float(value)
     if base == "flag" and isinstance(value, bool):
@@ -233,6 +234,12 @@ def _one_from_json(parameter: Parameter, value: Any) -> Any:
     if base in ("text", "path", "choice") and isinstance(value, str):
         return _checked_text(parameter, value)
     raise _refusal(parameter, f"is {_in_words(value)}", parameter.form.expected())
+
+
+def _checked_integer(parameter: Parameter, number: int) -> int:
+    if not -LARGEST <= number <= LARGEST:
+        raise _refusal(parameter, f"{str(number)[:20]}… is beyond ±(2⁵³ - 1)", parameter.form.expected())
+    return number
 
 
 def _checked_text(parameter: Parameter, text: str) -> Any:

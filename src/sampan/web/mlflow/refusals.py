@@ -23,6 +23,7 @@ STATUS: Final = {
 MAX_KEY: Final = 250
 MAX_PARAM: Final = 6000
 MAX_TAG: Final = 8000
+_LARGEST: Final = 2**63 - 1
 _KEY_BAD: Final = set("\x00\n\r")
 
 
@@ -84,9 +85,13 @@ def integer(given: Mapping[str, Any], name: str, *, default: int | None = None) 
     try:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
             raise ValueError
-        return int(value)
-    except (TypeError, ValueError) as cause:
-        raise invalid(f"Invalid value {value!r} for parameter '{name}' supplied: Value must be an integer.") from cause
+        found = int(value)
+        if not -_LARGEST - 1 <= found <= _LARGEST:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as cause:
+        shown = repr(value)[:80]
+        raise invalid(f"Invalid value {shown} for parameter '{name}' supplied: Value must be an integer of 64 bits.") from cause
+    return found
 
 
 def number(given: Mapping[str, Any], name: str) -> float:
