@@ -180,7 +180,7 @@ class Intake(DataRoom):
             "read": read,
             "format": account.format,
             "n_rows": version.n_rows,
-            **(known or {"columns": version.columns, PROFILE: self._record_profile(version.digest)}),
+            **(known or {"columns": version.columns, PROFILE: self._record_profile(version.digest, after=newest)}),
             **(also or {}),
         }
         for fact in ("encoding", "delimiter", "member"):

@@ -14,8 +14,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP_ROWS = 128 * 1024
 MIN_ROWS = 64 * 1024  # below, importing the writer would take longer than it saves
@@ -63,16 +67,22 @@ def encode(frame: pl.DataFrame) -> bytes:
 
     layout = layout_of(frame)
     file = io.BytesIO()
-    pq.write_table(
-        frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
+    with pq.ParquetWriter(
         file,
-        row_group_size=ROW_GROUP_ROWS,
+        _arrow(frame.head(0)).schema,
         use_dictionary=layout.dictionaries,
         column_encoding=dict.fromkeys(layout.deltas, "DELTA_BINARY_PACKED") | dict.fromkeys(layout.plain, "PLAIN"),
         compression=dict.fromkeys([*layout.dictionaries, *layout.deltas], "snappy") | dict.fromkeys(layout.plain, "zstd"),
         compression_level=dict.fromkeys(layout.plain, 1),
-    )
+    ) as writer:
+        for start in range(0, frame.height, ROW_GROUP_ROWS):
+            # One row group at a time is brought into one piece, in memory that the next one takes again.
+            writer.write_table(_arrow(frame.slice(start, ROW_GROUP_ROWS).rechunk()), row_group_size=ROW_GROUP_ROWS)
     return file.getvalue()
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _width(there: pl.Series) -> float:

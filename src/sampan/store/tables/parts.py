@@ -46,7 +46,7 @@ def part_rows(n_columns: int) -> int:
 def encode(frame: pl.DataFrame) -> bytes:
     """Write rows as Parquet with statistics: many as `layout` says, few as Polars does, compressed by zstd at level 1."""
     if layout.suits(frame):
-        return layout.encode(frame.rechunk())
+        return layout.encode(frame)
     file = io.BytesIO()
     try:
         frame.rechunk().write_parquet(file, compression="zstd", compression_level=1, statistics=True, row_group_size=layout.ROW_GROUP_ROWS)
