@@ -36,15 +36,21 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 
 
+# Most files begin with none of these: one look at all of them is enough to know.
+_AT_START: Final = tuple(magic for at, magic, _ in _MAGIC if not at)
+_WITHIN: Final = tuple(
+    (offset, tuple(magic for at, magic, _ in _MAGIC if at == offset)) for offset in sorted({at for at, _, _ in _MAGIC if at})
+)
+
+
 def sniff_type(head: bytes) -> str:
     r"""Return a file's media type, from its first bytes; text of any kind is text/plain, XML, HTML or JSON where it begins so.
 
     >>> sniff_type(b"\x89PNG\r\n\x1a\n..."), sniff_type("Hà Nội".encode()), sniff_type(b"\0\1\2")
     ('image/png', 'text/plain', 'application/octet-stream')
     """
-    for at, magic, kind in _MAGIC:
-        if head[at : at + len(magic)] == magic:
-            return kind
+    if head.startswith(_AT_START) or any(head.startswith(magics, at) for at, magics in _WITHIN):
+        return next(kind for at, magic, kind in _MAGIC if head.startswith(magic, at))
     if not head:
         return "application/x-empty"
     return _text_type(head[:HEAD_BYTES])

@@ -141,16 +141,17 @@ class FileTable:
         """Store which contents the version needs: lists by the first bits of their digests, so that a change writes few of them anew."""
         n = len(digests) // DIGEST_BYTES
         bits = min(8, max(0, (n // _LISTED).bit_length()))
-        firsts = digests[::DIGEST_BYTES]
         lists: list[Digest | None] = [None] * (1 << bits)
         if before is not None and len(old := self._lists(before.contents)) == len(lists):
             touched = {first >> (8 - bits) for first in _first_bytes_of_differing(before.digests, digests)}
             lists = [None if number in touched else one for number, one in enumerate(old)]
+        held: dict[int, set[Digest]] = {number: set() for number, known in enumerate(lists) if known is None}
+        for at, first in enumerate(digests[::DIGEST_BYTES]):
+            if first >> (8 - bits) in held:
+                held[first >> (8 - bits)].add(_text(digests, at))
         with self._ws.store.blobs.batch() as batch:
-            for number, known in enumerate(lists):
-                if known is None:
-                    held = {_text(digests, at) for at, first in enumerate(firsts) if first >> (8 - bits) == number}
-                    lists[number] = batch.put_small(msgspec.json.encode(sorted(held)))
+            for number, some in held.items():
+                lists[number] = batch.put_small(msgspec.json.encode(sorted(some)))
             return batch.put_small(msgspec.json.encode(lists))
 
     def _lists(self, contents: Digest) -> list[Digest]:
