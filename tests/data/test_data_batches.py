@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sampan.errors import ContractViolated, ParameterError, StaleState
+from sampan.errors import ContractViolated, DataFormatError, ParameterError, StaleState
+from sampan.table import texts
 from sampan.workspace import batch_edits, batches
 from sampan.workspace.batches import Arrival, Batches
 from sampan.workspace.staging import Staging
@@ -252,3 +253,13 @@ def test_a_very_large_batch_is_judged_by_some_of_its_rows_and_it_is_said(ws: Wor
     answer = append(ws, lines(200, 400))
 
     assert answer.reasons[0].endswith("judged by every 4th of 200 rows")  # type: ignore[attr-defined]
+
+
+def test_a_json_batch_of_another_type_altogether_is_refused_instead_of_held(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "MANY", 20)
+    (ws.root / "batch.jsonl").write_text(
+        "".join(f'{{"id": "no. {i}", "shop": "s", "paid": 1.5, "at": "2024-01-01T00:00:00Z"}}\n' for i in range(30))
+    )
+
+    with pytest.raises(DataFormatError, match=r"of 30 values of column 'id', 30 are not a whole number; one is 'no\. 0'"):
+        ws.data.append("orders", ws.root / "batch.jsonl")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+HOPELESS = 0.5  # a given type that more of the values are not
+MANY = 20_000  # bad cells after which their share is looked at before the end
 _LONGEST_VALUE = 500
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from sampan.errors import DataFormatError
-from sampan.table.bad_cells import BadCell, LeftOut
+from sampan.table.bad_cells import HOPELESS, MANY, BadCell, LeftOut
 from sampan.table.blocks import Block, ahead, cut_records
 from sampan.table.csv_dialect import CsvForm, Dialect, Sample, parse_text, sniff, sniff_delimiter
 from sampan.table.encodings import check_utf8
@@ -35,8 +35,6 @@ Take = Callable[[pl.Schema, Iterator[pl.DataFrame]], Taken]
 _ARROW_COLUMN = re.compile(r"In CSV column #(\d+)")
 _ARROW_BLOCK = 2 << 20
 _STRIDE = 1 << 18  # fits a processor's cache
-_HOPELESS = 0.5  # a given type that more of the values are not
-_MANY = 20_000  # bad cells after which their share is looked at before the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +353,7 @@ class _Pass:
         seen = self.seen[place]
         seen.first_bad = seen.first_bad if seen.n_bad else (first.line or 0, first.value)
         seen.n_bad += n
-        if seen.n_bad > _MANY and seen.n_bad > _HOPELESS * seen.n_values:
+        if seen.n_bad > MANY and seen.n_bad > HOPELESS * seen.n_values:
             self._judge()
 
     def _leave_ragged(self, text: bytes, structure: Structure, records: Positions) -> None:
@@ -364,7 +362,7 @@ class _Pass:
             text, structure, n_fields, source=self.source, delimiter=self.dialect.delimiter
         )
         self.n_ragged += len(records)
-        if self.n_ragged > max(_MANY, tolerated(self.n_rows)):
+        if self.n_ragged > max(MANY, tolerated(self.n_rows)):
             raise self.first_ragged
         lines = self._lines(text, structure, records)
         rows, cells = [], []
@@ -390,7 +388,7 @@ class _Pass:
             raise self.first_ragged
         learned: dict[int, ColumnForm] = {}
         for place, (name, form, seen) in enumerate(zip(self.dialect.names, self.forms, self.seen, strict=True)):
-            limit = int(_HOPELESS * seen.n_values) if form.is_given else tolerated(seen.n_values)
+            limit = int(HOPELESS * seen.n_values) if form.is_given else tolerated(seen.n_values)
             if seen.n_bad <= limit:
                 continue
             if name in self.form.types:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from sampan.table.bad_cells import BadCell, LeftOut
+from sampan.errors import DataFormatError
+from sampan.table.bad_cells import HOPELESS, MANY, BadCell, LeftOut
 from sampan.table.csv_dialect import CsvForm
 from sampan.table.types import ColumnForm, Habits, clear_nulls, convert, declared_form, find_form, reason_for, tolerated
 
@@ -69,6 +70,7 @@ class TextTyping:
         self._forms: dict[str, ColumnForm] = {}
         self._notes: dict[str, str] = {}
         self._spelled: dict[str, Counter[str]] = {}
+        self._bad: dict[str, tuple[int, int]] = {}  # bad cells and values so far
         self._n_rows = 0
         habits = Habits(decimal=form.decimal, thousands=form.thousands)
         for name, dtype in schema.items():
@@ -94,6 +96,7 @@ class TextTyping:
             is_bad = _bad_in(text, values, found)
             if is_bad.any():
                 bad.append((column, found, is_bad))
+                self._count_bad(column, found, is_bad)
         typed = pl.DataFrame(columns)
         kept = self._leave_bad(piece, typed, bad) if bad else typed
         self._n_rows += piece.height
@@ -109,6 +112,19 @@ class TextTyping:
         if self.left_out.n_rows:
             said.append(f"{self.left_out.n_rows:,} rows with cells that could not be read are left out")
         return tuple(said)
+
+    def _count_bad(self, column: pl.Series, form: ColumnForm, is_bad: pl.Series) -> None:
+        """Refuse a column most of which is of another type: its rows would all wait for a person."""
+        n_bad, n_values = self._bad.get(column.name, (0, 0))
+        n_bad, n_values = n_bad + int(is_bad.sum()), n_values + len(column) - column.null_count()
+        self._bad[column.name] = n_bad, n_values
+        if n_bad > MANY and n_bad > HOPELESS * n_values:
+            first = column.filter(is_bad)[0]
+            raise DataFormatError(
+                f"of {n_values:,} values of column {column.name!r}, {n_bad:,} are {reason_for(form)}; one is {first[:40]!r}",
+                source=self._source,
+                hint=f"mend them, or say how they are written: --types {column.name}=TYPE",
+            )
 
     def _leave_bad(self, raw: pl.DataFrame, frame: pl.DataFrame, bad: list[tuple[pl.Series, ColumnForm, pl.Series]]) -> pl.DataFrame:
         any_bad = np.logical_or.reduce([is_bad.to_numpy() for _, _, is_bad in bad])

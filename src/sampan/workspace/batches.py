@@ -194,11 +194,10 @@ class Batches:
         work = replace(work, value=found, reasons=(*work.reasons, f"{found.verdict}: {'; '.join(found.reasons)}"))
         if found.verdict not in ("suspicious", "harmful"):
             return work
-        why = found.reasons[0]
-        some = found.verdict == "suspicious" and 0 < len(found.suspicious_rows) < work.rows.n_rows
-        rows = sorted(found.suspicious_rows) if some else range(work.rows.n_rows)
-        work = work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
-        return work if some else replace(work, verdict=f"{found.verdict}: {why}")
+        why, rows = found.reasons[0], sorted(found.suspicious_rows)
+        if found.verdict == "harmful" or not 0 < len(rows) < work.rows.n_rows:
+            return replace(work, verdict=f"{found.verdict}: {why}")
+        return work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
 
     def _judged(self, before: Node, work: _Work) -> BatchVerdict | None:
         """Judge a batch; of one with very many rows every so many-th, which is said."""
@@ -216,9 +215,10 @@ class Batches:
 
     def _commit(self, before: Node, arrival: Arrival, work: _Work, digest: str) -> Outcome:
         """Write what is admitted, then record everything in one transaction."""
-        edit = edit_rows(self.ws, before, work.rows)
+        edit = Edit(work.tables.info(before.digest)) if work.verdict else edit_rows(self.ws, before, work.rows)
         state = "held" if work.verdict else "admitted"
-        facts = {**edit.counts(), "n_held": sum(rows.height for rows, _, _ in work.held), "reasons": list(work.reasons)}
+        n_held = sum(rows.height for rows, _, _ in work.held) + (work.rows.n_rows if work.verdict else 0)
+        facts = {**edit.counts(), "n_held": n_held, "reasons": list(work.reasons)}
         if work.value is not None:
             facts["admission"] = {"verdict": work.value.verdict, "reasons": list(work.value.reasons), **work.value.facts}
         decided = self._decided(before, arrival, digest, state=state, facts=facts)
@@ -227,6 +227,9 @@ class Batches:
         if changed:
             events.append(_version(before, decided, edit, arrival))
         holdings = [self.quarantine.stage(before.name, rows, cells, batch=decided.node, why=why) for rows, cells, why in work.held]
+        if work.verdict and work.value is not None:
+            reason = work.value.reasons[0]
+            holdings.append(self.quarantine.stage_all(before.name, work.rows, batch=decided.node, reason=reason, why=work.verdict))
         self.ws.ledger.append(*events, *holdings, *self._left(before, arrival))
         catalog = self.ws.catalog
         return Outcome(

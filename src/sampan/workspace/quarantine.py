@@ -19,6 +19,7 @@ from sampan.core.graph import Node, NodeId
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.store.tables import TableVersion
     from sampan.workspace.workspace import Workspace
 
 KIND = "quarantine"
@@ -99,12 +100,35 @@ class Quarantine:
     ) -> RowsHeld:
         """Store rows with their reasons and return the event that holds them, for a transaction that does more."""
         version = self.ws.store.tables.create(_with_reasons(rows, cells))
+        return self._event(dataset, version, _count_reasons(cells), batch=batch, why=why, replaces=replaces, became=became)
+
+    def stage_all(self, dataset: str, rows: TableVersion, *, batch: str, reason: str, why: str) -> RowsHeld:
+        """Store all rows of a staged batch, however many, each with the same reason."""
+        import polars as pl
+
+        tables = self.ws.store.tables
+        said = {"column": "", "value": "", "reason": reason, "source": "", "line": None}
+        reasons = pl.lit(pl.Series([[said]], dtype=_reasons_type())).alias(REASONS)
+        version = tables.create(tables.scan(rows.digest).with_columns(reasons))
+        return self._event(dataset, version, {reason: rows.n_rows}, batch=batch, why=why)
+
+    def _event(
+        self,
+        dataset: str,
+        version: TableVersion,
+        reasons: Mapping[str, int],
+        *,
+        batch: str,
+        why: str,
+        replaces: Node | None = None,
+        became: str = "repaired",
+    ) -> RowsHeld:
         facts: dict[str, Any] = {
             "dataset": dataset,
-            "n_rows": rows.height,
-            "reasons": _count_reasons(cells),
+            "n_rows": version.n_rows,
+            "reasons": reasons,
             "why": why,
-            "columns": rows.columns,
+            "columns": [name for name in version.columns if name != REASONS],
         }
         return RowsHeld(
             node=new_id(),
@@ -138,8 +162,13 @@ def _with_reasons(rows: pl.DataFrame, cells: Sequence[HeldCell]) -> pl.DataFrame
     by_row: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:
         by_row[cell.row].append({name: getattr(cell, name) for name in ("column", "value", "reason", "source", "line")})
-    kind = pl.List(pl.Struct({"column": pl.String, "value": pl.String, "reason": pl.String, "source": pl.String, "line": pl.Int64}))
-    return rows.with_columns(pl.Series(REASONS, [by_row[row] for row in range(rows.height)], dtype=kind))
+    return rows.with_columns(pl.Series(REASONS, [by_row[row] for row in range(rows.height)], dtype=_reasons_type()))
+
+
+def _reasons_type() -> pl.DataType:
+    import polars as pl
+
+    return pl.List(pl.Struct({"column": pl.String, "value": pl.String, "reason": pl.String, "source": pl.String, "line": pl.Int64}))
 
 
 def _count_reasons(cells: Sequence[HeldCell]) -> dict[str, int]:
