@@ -20,6 +20,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "": "sampan.workspace.home:Home",
         "audit": "sampan.workspace.audit:Audit",
         "data": "sampan.workspace.data:Data",
+        "export": "sampan.workspace.mlflow_export:Exports",
         "import": "sampan.workspace.mlflow_import:Imports",
         "incident": "sampan.workspace.incidents:Incidents",
         "model": "sampan.workspace.models:Models",
@@ -32,6 +33,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     # A shortcut is a word at the top level that stands for a noun and a verb.
     "sampan.shortcuts": {
         "ship": "model ship",
+        "tune": "model tune",
     },
     # A module's PAGES (web/page.py).
     # A process is a command that is no operation: it gets the words typed after its name, `project` and `as_json`, and returns
@@ -50,6 +52,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "explored": "sampan.web.pages.explored:PAGES",
         "versions": "sampan.web.pages.versions:PAGES",
         "runs": "sampan.web.pages.runs:PAGES",
+        "compare": "sampan.web.pages.compare:PAGES",
         "models": "sampan.web.pages.models:PAGES",
         "explanations": "sampan.web.pages.explanations:PAGES",
         "services": "sampan.web.pages.services:PAGES",
@@ -90,6 +93,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 SUMMARIES: dict[str, str] = {
     "audit": "The ledger: verify its chain, read what happened",
     "data": "Datasets: add, check against a contract, compare versions",
+    "export": "Write what is here for other tools: MLflow's folders",
     "import": "Bring what other tools recorded: MLflow's stores and servers",
     "incident": "Incidents: what went wrong, and what was done about it",
     "model": "Models: train, judge, promote, package, ship",

@@ -36,6 +36,7 @@ from sampan.workspace.model_answers import (
     model_line,
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
+from sampan.workspace.model_tuning import Tuning
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
 from sampan.workspace.training_options import TrainingOptions
@@ -490,7 +491,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Bills):
+class Models(Lifecycle, Tuning, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.core.refs import check_name, nearest
 from sampan.errors import NotFound, ParameterError
 from sampan.evaluation.objective import Objective
-from sampan.tuning.spaces import Choice, Floats, Ints, ParameterValue, Space, first_values
+from sampan.tuning.spaces import Choice, Floats, Ints, ParameterValue, Space, condition_faults, first_values
 from sampan.workspace.sources import DataFile
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Trainer:
                 self.defaults[parameter.name] = parameter.default
             else:
                 faults.append(f"{parameter.name} has the default {parameter.default!r}, neither a search space nor a plain value")
+        faults += condition_faults(self.space)
         if positional != 2:
             faults.append(f"it has {positional} parameters without a default, and is given two: the features and the labels")
         if faults:

@@ -1,0 +1,112 @@
+"""What `model tune` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from sampan.core.answers import Answer
+from sampan.workspace.columns import align, count
+
+_UNITS = {"loss": "log loss", "latency": "ms an answer", "size": "bytes"}
+
+
+class TriedOnce(msgspec.Struct, frozen=True):
+    """One trial of a search."""
+
+    number: int
+    params: dict[str, Any]
+    values: dict[str, float]
+    run: str
+
+
+class Mattering(msgspec.Struct, frozen=True):
+    """What one parameter had to do with it: shares of all differences, and of what tells good trials from others; None = too few trials."""
+
+    name: str
+    overall: float | None
+    near_best: float | None
+    good: tuple[Any, ...]
+    n_trials: int
+
+
+class NestedSpan(msgspec.Struct, frozen=True):
+    """A later span, judged by a model tuned on the rows before it alone."""
+
+    begins: str
+    n_rows: int
+    params: dict[str, Any]
+    searched_loss: float  # what the search believed
+    loss: float  # what came of it
+    auc: float
+
+
+class Tuned(Answer, frozen=True, kw_only=True):
+    """What a search over a model's parameters came to."""
+
+    study: str
+    model: str
+    run: str
+    n_trials: int
+    n_pruned: int
+    n_remembered: int
+    workers: int
+    seconds: float
+    best: TriedOnce
+    front: tuple[TriedOnce, ...] = ()  # with several objectives: none of these is beaten in all
+    mattered: tuple[Mattering, ...] = ()
+    nested: tuple[NestedSpan, ...] = ()
+
+    def text(self) -> str:
+        """Show the best first, then what mattered."""
+        more = [
+            f"{self.n_pruned:,} stopped early" if self.n_pruned else "",
+            f"{self.n_remembered:,} remembered" if self.n_remembered else "",
+        ]
+        told = ", ".join(filter(None, [count(self.n_trials, "trial"), *more, f"{self.seconds:.1f} s", count(self.workers, "worker")]))
+        parts = [f"{self.study}: {told}", f"best is trial {self.best.number}, {_values(self.best.values)}: {_params(self.best.params)}"]
+        if len(self.front) > 1:
+            rows = [(str(each.number), *_numbers(each.values), _params(each.params)) for each in self.front]
+            parts.append("none beats these in all:\n" + align(("trial", *(_UNITS[name] for name in self.best.values), "parameters"), rows))
+        if self.mattered:
+            shown = [(m.name, _share(m.overall), _share(m.near_best), _good(m.good), str(m.n_trials)) for m in self.mattered]
+            parts.append("what mattered:\n" + align(("parameter", "of all differences", "near the best", "good values", "trials"), shown))
+        if self.nested:
+            parts.append(
+                "tuned anew before each later span:\n"
+                + align(("span from", "rows", "believed", "came to", "AUC", "parameters"), self._spans())
+            )
+        return "\n".join(parts)
+
+    def _spans(self) -> list[tuple[str, ...]]:
+        return [
+            (s.begins, f"{s.n_rows:,}", f"{s.searched_loss:.4f}", f"{s.loss:.4f}", f"{s.auc:.4f}", _params(s.params)) for s in self.nested
+        ]
+
+
+def _values(values: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{number} {_UNITS[name]}" if name != "loss" else f"log loss {number}"
+        for name, number in zip(values, _numbers(values), strict=True)
+    )
+
+
+def _numbers(values: Mapping[str, float]) -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{value:,.0f}" if name == "size" else f"{value:.4g}"
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+
+
+def _share(share: float | None) -> str:
+    return "too few" if share is None else f"{share:.0%}"
+
+
+def _good(values: tuple[Any, ...]) -> str:
+    if len(values) == 2 and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
+        return f"{values[0]:.4g} to {values[1]:.4g}"
+    return ", ".join(map(str, values))
