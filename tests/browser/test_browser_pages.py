@@ -24,6 +24,7 @@ JOURNEYS = {
     "dataset": ["Datasets", "orders@v1"],
     "exploration": ["Datasets", "orders@v1", "Explore"],
     "contract": ["Datasets", "orders@v1", "Edit"],
+    "usefulness": ["Datasets", "orders@v1", "Is it useful?"],
     "hostile dataset": ["Datasets", "<i>odd<i>@v1"],
     "runs": ["Runs"],
     "run": ["Runs", "orders-late"],

@@ -11,14 +11,48 @@ WORDS: Final[dict[str, str]] = {
     ),
     "Batches": "Các lô dữ liệu",
     "asked by": "hỏi bởi",
-    "What each way does to a model": "Tác động của mỗi cách xử lý lên mô hình",
     "Way": "Cách xử lý",
     "Rows learned": "Số dòng đã học",
-    "Change in log loss": "Thay đổi log loss",
     "not admitting": "không nhận",
     "admitting": "nhận",
     "admitting without the suspicious rows": "nhận, trừ các dòng đáng ngờ",
-    "All on the same trusted rows; less is better.": "Cùng đo trên những dòng đáng tin cậy; càng thấp càng tốt.",
+    "All on the same trusted rows; less loss is better.": "Cùng đo trên những dòng đáng tin cậy; tổn thất càng thấp càng tốt.",
+    "A model that learns these rows gets better. They can be let in.": "Mô hình học các dòng này sẽ tốt lên. Có thể nhận.",
+    "Nothing looks wrong, and the model does as well without these rows. They can be let in.": (
+        "Không có gì bất thường, và không có các dòng này mô hình vẫn tốt như vậy. Có thể nhận."
+    ),
+    "Something looks wrong. A person should look at the rows below before a model learns them.": (
+        "Có điều bất thường. Nên có người xem các dòng dưới đây trước khi mô hình học chúng."
+    ),
+    "Something looks wrong, and a model that learns these rows does worse than with as many usual ones. They should stay out.": (
+        "Có điều bất thường, và mô hình học các dòng này kém hơn khi học cùng số dòng thông thường. Không nên nhận."
+    ),
+    "admitted in part": "đã nhận một phần",
+    "There is not enough to say whether these rows are right.": "Chưa đủ để nói các dòng này có đúng không.",
+    "Rows with a label": "Dòng có nhãn",
+    "Rows that look wrong": "Dòng có vẻ sai",
+    "Held back": "Bị giữ lại",
+    "What became of it": "Kết cục của lô",
+    "Why": "Vì sao",
+    "What happens to the model": "Mô hình sẽ ra sao",
+    "The model becomes": "Mô hình trở nên",
+    "Change": "Thay đổi",
+    "as it is": "như hiện nay",
+    "no different": "không khác",
+    "squared error": "sai số bình phương",
+    "rank agreement": "độ khớp thứ hạng",
+    "Which rows": "Những dòng nào",
+    "Surprise": "Độ bất ngờ",
+    "The most surprising first; rows are counted from 0 in the batch.": "Dòng bất ngờ nhất ở trên; dòng trong lô đếm từ 0.",
+    "Surprise is the chance, by models of trusted rows, that the label is another.": (
+        "Độ bất ngờ là xác suất, theo mô hình của các dòng đáng tin cậy, rằng nhãn phải là khác."
+    ),
+    "To see all rows that are held, to let them in with a reason, or to drop them:": (
+        "Để xem mọi dòng bị giữ, nhận chúng kèm lý do, hoặc bỏ chúng:"
+    ),
+    "A row's value says how few rows lie further from what models which did not see it expect; -1 is the furthest.": (
+        "Giá trị của một dòng cho biết có bao ít dòng lệch xa hơn so với điều các mô hình chưa thấy nó dự đoán; -1 là lệch xa nhất."
+    ),
     "Beside as many usual rows:": "So với cùng số dòng thông thường:",
     "No batch was judged yet. A batch is judged before it is let in:": "Chưa có lô nào được đánh giá. Mỗi lô được đánh giá trước khi nhận:",
     "What the rows are worth": "Giá trị của từng dòng",
@@ -52,9 +86,10 @@ WORDS: Final[dict[str, str]] = {
 }
 _N = r"[-\d.,e]+%?"
 PATTERNS: Final[tuple[tuple[str, str], ...]] = (
+    (r"the label (\S+)", "nhãn {1}"),
     (
-        rf"the labels hardly follow the columns: AUC ({_N}), usually ({_N})",
-        "nhãn gần như không còn theo các cột: AUC {1}, thường là {2}",
+        rf"the labels hardly follow the columns: (AUC|rank agreement) ({_N}), usually ({_N})",
+        "nhãn gần như không còn theo các cột: {1:t} {2}, thường là {3}",
     ),
     (
         rf"about ({_N}(?: \([^)]*\))?) of the labels look wrong to (?:.+); usually ({_N}), at most ({_N})",
@@ -62,7 +97,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (rf"about ({_N}) of the ({_N}) labels look wrong where (.+) is (.+)", "khoảng {1} trong {2} nhãn có vẻ sai ở nơi {3} là {4}"),
     (
-        rf"(.+) looks planted: in ({_N}) rows \((?:.+)\), ({_N}) labeled (\S+) where ({_N}) were to be expected",
+        rf"(.+) looks planted: in ({_N}) rows \((?:.+)\), ({_N}) labeled (.+) where ({_N}) were to be expected",
         "{1} có vẻ bị cài vào: ở {2} dòng, {3} có nhãn {4} trong khi chỉ nên là {5}",
     ),
     (
@@ -74,14 +109,27 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "{1} số dòng gần như không giống dòng nào trước đây (AUC {2}); thường {3}, nhiều nhất {4}",
     ),
     (
-        rf"a model that learns it loses ({_N}) of log loss on ({_N}) trusted rows, beside one that learns usual rows",
-        "mô hình học lô này xấu đi {1} log loss trên {2} dòng đáng tin cậy, so với mô hình học các dòng thông thường",
+        rf"a model that learns it loses ({_N}) of (log loss|squared error) on ({_N}) trusted rows, beside one that learns usual rows",
+        "mô hình học lô này xấu đi {1} {2:t} trên {3} dòng đáng tin cậy, so với mô hình học các dòng thông thường",
     ),
     (
-        rf"a model that learns it gains ({_N}) of log loss on ({_N}) trusted rows",
-        "mô hình học lô này tốt lên {1} log loss trên {2} dòng đáng tin cậy",
+        rf"a model that learns it gains ({_N}) of (log loss|squared error) on ({_N}) trusted rows",
+        "mô hình học lô này tốt lên {1} {2:t} trên {3} dòng đáng tin cậy",
     ),
-    (rf"half of it teaches the other half: ({_N}) of log loss gained", "một nửa lô dạy được nửa kia: log loss tốt lên {1}"),
+    (
+        rf"half of it teaches the other half: ({_N}) of (log loss|squared error) gained",
+        "một nửa lô dạy được nửa kia: {2:t} tốt lên {1}",
+    ),
+    (
+        rf"about ({_N}) of the values of (.+) do not fit the rest of their rows; usually ({_N}), at most ({_N})",
+        "khoảng {1} giá trị của {2} không hợp với phần còn lại của dòng; thường {3}, nhiều nhất {4}",
+    ),
+    (
+        rf"(.+) is (\S+) in ({_N}) rows, far out of the range before \(({_N}); ({_N}) of the rows before\)",
+        "{1} là {2} ở {3} dòng, nằm xa ngoài khoảng trước đây ({4}; trước đây {5} số dòng)",
+    ),
+    (rf"(.+) is (\S+) in ({_N}) rows \(({_N}); ({_N}) of the rows before\)", "{1} là {2} ở {3} dòng ({4}; trước đây {5} số dòng)"),
+    (rf"({_N}) rows have the label (.+), which no row before has", "{1} dòng có nhãn {2}, nhãn chưa dòng nào trước đây có"),
     (rf"({_N}) labeled rows are too few to judge, ({_N}) are needed", "{1} dòng có nhãn là quá ít để đánh giá, cần {2}"),
     (rf"({_N}) trusted labeled rows are too few to judge by, ({_N}) are needed", "{1} dòng đáng tin cậy là quá ít để làm chuẩn, cần {2}"),
 )

@@ -29,7 +29,7 @@ from sampan.workspace.predictors import FEATURES
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-MOST_TRUSTED: Final = 30_000  # more are thinned evenly: limits and models of so many rows are as good
+MOST_TRUSTED: Final = 20_000  # more are thinned evenly: limits and models of so many rows are as good
 CHAMPION, FACTS = "champion", "admission"
 _EARLIER: Final = 50
 _MOST_NAMED: Final = 20_000  # suspicious rows
@@ -293,6 +293,8 @@ def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> Bat
         "surprise": found.surprise[most].round(4).tolist(),
         "given": [found.given[row] for row in most],
         "likely": [found.likely[row] for row in most],
+        "rows": rows[most].tolist(),
+        "places": np.searchsorted(np.sort(suspicious), rows[most]).tolist(),  # among all suspicious rows, in the batch's order
         "n_labeled": len(rows),
         "n_suspicious": int(found.suspicious.sum()),
         "figures": found.figures,

@@ -139,14 +139,16 @@ class _Judging:
         repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])
         novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         surprise = self.outlook.surprise(self.batch_chances)
-        alarms = [*_label_alarms(labels), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
+        alarms = [*_label_alarms(labels), *_new_class_alarms(table), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
         alarms += [
             *map(_misfit_alarm, misfits.columns[:3]),
             *map(_pile_alarm, piles[:3]),
             *_repeat_alarms(repeats),
             *_novelty_alarms(novelty),
         ]
-        suspicious = self._suspicious(surprise, labels, slices, triggers) | misfits.rows | piled | (repeated & repeats.too_many)
+        suspicious = (
+            self._suspicious(surprise, labels, slices, triggers) | misfits.rows | piled | self._new_class() | (repeated & repeats.too_many)
+        )
         learner = self.learner if learns is table else _learner(learns)
         effect = Trial.of(learns, learner, self.rng, moments=self.moments).measure(suspicious, self.rng)
         verdict, harm = _decide(labels, effect, alarmed=bool(alarms))
@@ -213,8 +215,15 @@ class _Judging:
 
     def _known(self) -> NDArray[np.bool_]:
         """Mark arriving rows whose categories all occurred before: of others, models of trusted rows know little."""
-        known = ~self.table.unseen()
+        known = ~(self.table.unseen() | self._new_class())
         return known if known.sum() >= MIN_BATCH else np.ones_like(known)
+
+    def _new_class(self) -> NDArray[np.bool_]:
+        """Mark arriving rows of a class that no trusted row has."""
+        table = self.table
+        if not table.classes:
+            return np.zeros(table.n_batch, dtype=np.bool_)
+        return ~np.isin(table.labels[table.n_base :], table.labels[: table.n_base])
 
     def _span_chances(self) -> Iterator[tuple[Rows, Floats]]:
         """Yield each span with its rows' chances: from earlier rows alone where there is time, as the batch's are."""
@@ -287,6 +296,17 @@ def _contradicted(labels: LabelFindings) -> bool:
     assert labels.share.value is not None  # it exceeds its limit
     excess = labels.share.value - labels.share_usual.mean
     return labels.own.high is not None and labels.own.high < max(labels.own_usual.mean, 0) + _AGREEING * excess
+
+
+def _new_class_alarms(table: Table) -> list[str]:
+    if not table.classes:
+        return []
+    new, counts = np.unique(table.labels[table.n_base :], return_counts=True)
+    unheard = ~np.isin(new, table.labels[: table.n_base])
+    return [
+        f"{n:,} rows have the label {table.label(code)}, which no row before has"
+        for code, n in zip(new[unheard], counts[unheard], strict=True)
+    ]
 
 
 def _share_alarm(share: Estimate, usual: Chart, by: str) -> str:

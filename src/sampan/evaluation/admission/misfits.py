@@ -22,7 +22,7 @@ from sampan.evaluation.admission.usual import Chart, chart
 from sampan.stats.bootstrap import Estimate
 
 _MOST_COLUMNS: Final = 10
-_MOST_ROWS: Final = 8_000
+_MOST_ROWS: Final = 5_000
 _MIN_ROWS: Final = 100
 _N_SPANS: Final = 5
 _N_ROUNDS: Final = 40

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
 from sampan.web.page import Page
+from sampan.workspace.admission_answers import RowToSee
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node
     from sampan.workspace.workspace import Workspace
 
 MOST_BATCHES, MOST_ROWS, MOST_CELLS = 20, 100, 12
+MOST_ROWS_OF_BATCH = 10
 
 
 def load_admission(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -26,13 +29,51 @@ def load_admission(workspace: Workspace, given: Mapping[str, str]) -> Mapping[st
     return {
         "ref": node.ref,
         "name": node.name,
-        "judged": [(batch, batch.facts["admission"]) for batch in batches if "admission" in batch.facts],
+        "judged": [_judged(workspace, batch, hidden=bool(withheld)) for batch in batches if "admission" in batch.facts],
         "valued": valued,
         "withheld": withheld,
         "columns": [*valued.rows[0].cells][:MOST_CELLS] if valued and valued.rows else [],
         "drawing": partial(charts.histogram, edges=[], counts=list(valued.counts)) if valued else None,
         "title": node.ref,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch as a person follows it: what came in, the verdict, which rows, and what happens if it is admitted."""
+
+    batch: Node
+    found: Mapping[str, Any]
+    holding: Node | None
+    rows: tuple[RowToSee, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are shown of a row."""
+        return [*self.rows[0].cells][:MOST_CELLS] if self.rows else []
+
+
+def _judged(workspace: Workspace, batch: Node, *, hidden: bool) -> Judged:
+    found = batch.facts["admission"]
+    held = (workspace.catalog.node(edge.dst) for edge in workspace.catalog.edges_from(batch.id) if edge.role == "held_from")
+    holding = next((one for one in held if str(one.facts.get("why", "")).startswith(found["verdict"])), None)
+    rows = () if hidden or holding is None else tuple(_rows_to_see(workspace, holding, found))
+    return Judged(batch, found, holding, rows)
+
+
+def _rows_to_see(workspace: Workspace, holding: Node, found: Mapping[str, Any]) -> Iterator[RowToSee]:
+    """Read the most suspicious rows from quarantine, where they lie in the batch's order, alone or with the whole batch."""
+    from sampan.workspace.data_room import plain
+    from sampan.workspace.quarantine import Quarantine
+
+    alone = holding.facts["n_rows"] == found["n_suspicious"]
+    at = [*zip(found.get("rows", ()), found.get("places" if alone else "rows", ()), strict=True)][:MOST_ROWS_OF_BATCH]
+    frame = Quarantine(workspace).rows(holding)
+    said = zip(at, found["surprise"], found["given"], found["likely"], strict=False)
+    for (number, place), surprise, label, likely in said:
+        if place < frame.height:
+            cells = {name: value for name, value in frame.row(place, named=True).items() if not isinstance(value, list | bytes)}
+            yield RowToSee(row=number, value=surprise, label=label, fits=likely if likely != label else "", cells=plain(cells))
 
 
 def _newest_valuation(workspace: Workspace, node: Node) -> Node | None:
