@@ -18,7 +18,7 @@ from sampan.ports import Progress, Stage
 from sampan.table.account import Account
 from sampan.table.bad_cells import LeftOut
 from sampan.table.binary import IPC_FILE, take_binary
-from sampan.table.blocks import cut_lines, decoded, is_packed, read_blocks, read_head
+from sampan.table.blocks import BLOCK_BYTES, cut_lines, decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
 from sampan.table.csv_dialect import Sample
 from sampan.table.encodings import check_encoding, decode, detect_encoding
@@ -137,7 +137,12 @@ def check_file(path: Path) -> None:
 
 def digest_file(path: Path) -> Digest:
     """Digest a file's own bytes."""
-    return "b3:" + str(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+    hasher, block = blake3(max_threads=blake3.AUTO), memoryview(bytearray(BLOCK_BYTES))
+    # Read instead of mapped: the pages of a mapped file count as the process's memory.
+    with path.open("rb", buffering=0) as file:
+        while n_bytes := file.readinto(block):
+            hasher.update(block[:n_bytes])
+    return "b3:" + str(hasher.hexdigest())
 
 
 class _Bytes:
