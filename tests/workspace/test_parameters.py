@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sampan.core.answers import to_json
 from sampan.errors import ParameterError
-from sampan.workspace.parameters import Parameter, bind, from_json, from_text, read_form
+from sampan.workspace.parameters import Count, Parameter, bind, from_json, from_text, read_form
 
 
 def parameter(hint: Any, *, positional: bool = False, **more: Any) -> Parameter:
@@ -66,6 +66,8 @@ def test_json_is_read_as_the_parameters_type(hint: Any, given_value: Any, value:
         (int, ["1.5"], "size: '1.5' is not a whole number", "expected a whole number"),
         (int, [""], "size: '' is not a whole number", "expected a whole number"),
         (int, [str(2**53)], "size: 9007199254740992… is beyond ±(2⁵³ - 1)", "expected a whole number"),
+        (Count, ["0"], "size: 0 is less than 1", "expected a whole number of at least 1"),
+        (Count | None, ["-7"], "size: -7 is less than 1", "expected a whole number of at least 1"),
         (float, ["ten"], "size: 'ten' is not a number", "expected a number"),
         (bool, ["maybe"], "size: 'maybe' is not true or false", "expected true or false"),
         (Literal["day", "week"], ["wek"], "size: 'wek' is not a choice", "expected one of day, week; did you mean week?"),

@@ -147,7 +147,7 @@ def _schema(parameter: Parameter, *, as_text: bool) -> dict[str, Any]:
     form = parameter.form
     one: dict[str, Any] = {"type": _JSON_TYPES[form.base]}
     if form.base == "integer":
-        one |= {"format": "int64", "minimum": -LARGEST, "maximum": LARGEST}
+        one |= {"format": "int64", "minimum": form.least, "maximum": LARGEST}
     if form.choices:
         one["enum"] = list(form.choices)
     if form.many == "list":

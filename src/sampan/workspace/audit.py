@@ -6,6 +6,7 @@ from sampan.core.answers import Answer
 from sampan.core.graph import Recorded
 from sampan.core.times import iso
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.parameters import Count
 
 
 class Verification(Answer, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class Audit(Room):
         return Verification(intact=intact, n_rows=found.n_rows, first_bad=found.first_bad, what=found.what, next=(next_one,))
 
     @operation(reads=True)
-    def log(self, *, after: int = 0, limit: int = 100, type: str = "") -> Rows:  # noqa: A002  # the ledger's word
+    def log(self, *, after: int = 0, limit: Count = 100, type: str = "") -> Rows:  # noqa: A002  # the ledger's word
         """Show the ledger's rows as they were written, oldest first.
 
         Parameters
@@ -66,5 +67,5 @@ class Audit(Room):
         if not self.ws.has_store:
             return Rows(rows=())
         rows = tuple(self.ws.catalog.events(after=after, limit=limit, type=type))
-        more = (f"sampan audit log --after {rows[-1].seq}",) if len(rows) == limit else ()
+        more = (f"sampan audit log --after {rows[-1].seq}",) if rows and len(rows) == limit else ()
         return Rows(rows=rows, next=more or ("sampan audit verify",))

@@ -13,6 +13,7 @@ from sampan.stats.estimates import Estimate
 from sampan.workspace.admission_answers import BatchJudged, Consequence, HeldEffect, RowToSee, Valued
 from sampan.workspace.data_room import DataRoom, plain
 from sampan.workspace.operation import operation
+from sampan.workspace.parameters import Count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +28,7 @@ class Admission(DataRoom):
     """The verbs that say whether data is useful."""
 
     @operation()
-    def value(self, ref: str, *, target: str = "", vector: str = "", top: int = 50) -> Valued:
+    def value(self, ref: str, *, target: str = "", vector: str = "", top: Count = 50) -> Valued:
         """Value each labeled row, and show the rows to look at: wrong labels and rows like no other come first.
 
         Tables are valued by the margin of models that did not see the row, vectors (embeddings) by exact Shapley values of nearest
@@ -49,7 +50,7 @@ class Admission(DataRoom):
         return self.valued(found, node, top=top, cached=cached)
 
     @operation(local=True)
-    def judge(self, ref: str, source: Path, *, top: int = 50) -> BatchJudged:
+    def judge(self, ref: str, source: Path, *, top: Count = 50) -> BatchJudged:
         """Judge what a batch would do to the model that exists, without letting it in.
 
         `data append` does the same before it lets a batch in.
@@ -66,7 +67,7 @@ class Admission(DataRoom):
         loaded = read_source(source, progress=self.ws.progress)
         return self._judged(self._readable(ref), loaded.frame, shown_path(self.ws, source), top=top)
 
-    def judge_table(self, ref: str, data: Any, *, top: int = 50) -> BatchJudged:
+    def judge_table(self, ref: str, data: Any, *, top: Count = 50) -> BatchJudged:
         """Judge a batch from memory (Polars, pandas, Arrow, a dict of columns)."""
         from sampan.table.sources import read_source
 

@@ -17,6 +17,7 @@ from sampan.workspace.data_cells import newest_finding
 from sampan.workspace.data_leaks import newest_leaks
 from sampan.workspace.data_room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.operation import operation
+from sampan.workspace.parameters import Count
 from sampan.workspace.trust import Evidence, Trust, judge_trust
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Catalogued(DataRoom):
     """The verbs that find datasets and say what they are good for."""
 
     @operation(reads=True)
-    def search(self, words: Names, *, limit: int = _SHOWN) -> Found:
+    def search(self, words: Names, *, limit: Count = _SHOWN) -> Found:
         """Find datasets by name, column, description, contract or values; words of the same meaning count, too.
 
         Parameters

@@ -15,6 +15,7 @@ from sampan.workspace.data_cells_answers import CellErrorsFound, CellGroupLine, 
 from sampan.workspace.data_room import PROFILE, DataRoom, Names
 from sampan.workspace.dataset_edits import AddColumns, Edits
 from sampan.workspace.operation import operation
+from sampan.workspace.parameters import Count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +56,7 @@ class Cells(DataRoom):
     """The verbs of wrong cells."""
 
     @operation()
-    def errors(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, limit: int = _SHOWN_CELLS) -> CellErrorsFound:
+    def errors(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, limit: Count = _SHOWN_CELLS) -> CellErrorsFound:
         """Find cells that are probably wrong, each with a suggested repair; no contract is needed.
 
         Typos, spellings, broken dependencies between columns, odd shapes, numbers far from the rest, single gaps, misplaced units,
@@ -75,7 +76,7 @@ class Cells(DataRoom):
         answer = _answer(node, found, _chosen(found, kinds, columns, at_least=0.0), limit)
         return msgspec.structs.replace(answer, found=self.ws.catalog.node(recorded).ref)
 
-    def look(self, ref: str, *, limit: int = _SHOWN_CELLS) -> CellErrorsFound:
+    def look(self, ref: str, *, limit: Count = _SHOWN_CELLS) -> CellErrorsFound:
         """Find suspicious cells as `errors` does, and record nothing."""
         node = self._readable(ref)
         found = self._find(node)

@@ -22,6 +22,7 @@ from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
 from sampan.workspace.merging import Merging
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.parameters import Count
 from sampan.workspace.reproducing import Reproducing
 from sampan.workspace.tracing import Tracing
 
@@ -195,7 +196,7 @@ class Overview(Room):
         )
 
     @operation(reads=True)
-    def log(self, ref: str = "", *, type: str = "", limit: int = 20, after: int = 0) -> Log:  # noqa: A002  # the ledger's word
+    def log(self, ref: str = "", *, type: str = "", limit: Count = 20, after: int = 0) -> Log:  # noqa: A002  # the ledger's word
         """Show what happened, newest first.
 
         Parameters

@@ -39,6 +39,7 @@ from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEval
 from sampan.workspace.model_tuning import Tuning
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
+from sampan.workspace.parameters import Count
 from sampan.workspace.training_options import TrainingOptions
 
 CHAMPION = "champion"
@@ -301,7 +302,7 @@ class Lifecycle(Room):
         )
 
     @operation(reads=True)
-    def list(self, *, name: str = "", limit: int = 20) -> ModelList:
+    def list(self, *, name: str = "", limit: Count = 20) -> ModelList:
         """List models, newest first.
 
         Parameters

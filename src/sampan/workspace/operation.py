@@ -29,7 +29,7 @@ from sampan.core.answers import Answer
 from sampan.core.refs import nearest
 from sampan.errors import NotFound
 from sampan.workspace.options import options_of, shared_by
-from sampan.workspace.parameters import REQUIRED, Parameter, read_form
+from sampan.workspace.parameters import REQUIRED, Count, Parameter, read_form
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -193,9 +193,9 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
 
 def _hints(method: Callable[..., Any], where: str) -> dict[str, Any]:
     # Rooms may import Path and Literal for type checking only; the types an operation may use are known, so they resolve anyway.
-    known = {"Path": Path, "Literal": typing.Literal, "Any": Any, "Unpack": typing.Unpack}
+    known = {"Path": Path, "Literal": typing.Literal, "Any": Any, "Unpack": typing.Unpack, "Count": Count}
     try:
-        return typing.get_type_hints(method, localns=known)
+        return typing.get_type_hints(method, localns=known, include_extras=True)
     except NameError as cause:
         raise TypeError(f"{where} is an operation and names a type that is not imported at run time: {cause}") from cause
 

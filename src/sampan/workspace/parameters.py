@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from sampan.core.refs import nearest
 from sampan.errors import ParameterError
@@ -28,6 +28,16 @@ _EXPECTED: Final[dict[Base, str]] = {
 }
 _JSON_NAMES: Final = ((bool, "true or false"), ((int, float), "a number"), (str, "text"), (list, "a list"), (dict, "an object"))
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """Goes with a parameter's type, as `Annotated[int, AtLeast(1)]`."""
+
+    number: int
+
+
+Count = Annotated[int, AtLeast(1)]  # how many of something to show
 
 
 class _Required:
@@ -49,9 +59,12 @@ class Form:
     optional: bool = False  # None is a value, too
     choices: tuple[str, ...] = ()
     frozen: bool = False  # many values come as a tuple instead of a list
+    least: int = -LARGEST  # of a whole number
 
     def expected(self) -> str:
         """Say what a single value has to be."""
+        if self.least != -LARGEST:
+            return f"a whole number of at least {self.least}"
         return "one of " + ", ".join(self.choices) if self.base == "choice" else _EXPECTED[self.base]
 
 
@@ -86,6 +99,8 @@ def read_form(hint: object) -> Form:
     """
     inner, optional = _without_none(hint)
     origin, args = get_origin(inner), get_args(inner)
+    if origin is Annotated and isinstance(args[1], AtLeast):
+        return replace(read_form(args[0]), optional=optional, least=args[1].number)
     if inner in _BASES:
         return Form(base=_BASES[inner], optional=optional)
     if origin is Literal and all(isinstance(arg, str) for arg in args):
@@ -217,7 +232,7 @@ def _one_from_text(parameter: Parameter, text: str) -> Any:
         if base == "flag":
             return _FLAGS[text.strip().lower()]
     except (ValueError, KeyError):
-        raise _refusal(parameter, f"{text!r} is not {parameter.form.expected()}", parameter.form.expected()) from None
+        raise _refusal(parameter, f"{text!r} is not {_EXPECTED.get(base, parameter.form.expected())}", parameter.form.expected()) from None
     return _checked_text(parameter, text)
 
 
@@ -237,6 +252,8 @@ def _one_from_json(parameter: Parameter, value: Any) -> Any:
 
 
 def _checked_integer(parameter: Parameter, number: int) -> int:
+    if -LARGEST <= number < parameter.form.least:
+        raise _refusal(parameter, f"{number} is less than {parameter.form.least}", parameter.form.expected())
     if not -LARGEST <= number <= LARGEST:
         raise _refusal(parameter, f"{str(number)[:20]}… is beyond ±(2⁵³ - 1)", parameter.form.expected())
     return number

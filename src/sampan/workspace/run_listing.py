@@ -13,6 +13,7 @@ from sampan.core.times import iso
 from sampan.errors import ParameterError
 from sampan.workspace.columns import align
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.parameters import Count
 from sampan.workspace.run_filters import meets, read_field, read_filter
 from sampan.workspace.run_liveness import is_dead
 
@@ -109,7 +110,7 @@ class Listing(Room):
         ascending: bool = False,
         best_of: str = "",
         before: int | None = None,
-        limit: int = 20,
+        limit: Count = 20,
     ) -> RunList:
         """List runs, newest first, or those that meet a condition, or the first by a metric.
 
@@ -154,7 +155,7 @@ class Listing(Room):
         where: str = "",
         sort: str = "",
         ascending: bool = False,
-        limit: int = 10_000,
+        limit: Count = 10_000,
     ) -> RunColumnsRead:
         """Read figures of many runs as columns: metrics by name, parameters as params.NAME, attributes such as seconds.
 

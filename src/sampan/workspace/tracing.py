@@ -17,6 +17,7 @@ from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError, UsageError
 from sampan.workspace.comparing import named
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.parameters import Count
 from sampan.workspace.tracing_answers import Act, Impact, Lineage, Live, Who, origin_line, origin_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Tracing(Room):
     noun: ClassVar[str] = ""
 
     @operation(reads=True)
-    def lineage(self, ref: str, *, down: bool = False, depth: int = 50, limit: int = 300) -> Lineage:
+    def lineage(self, ref: str, *, down: bool = False, depth: int = 50, limit: Count = 300) -> Lineage:
         """Show what a version was made from, up to the raw files; or what was made from it.
 
         Parameters
