@@ -182,6 +182,7 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
     parameters = [replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
 
     def call(**texts: Any) -> int:
+        start.commands_stand()
         given = {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items() if text not in (None, ())}
         arguments = bind(parameters, given, from_text)
         with settings.open_workspace() as workspace:
@@ -206,6 +207,7 @@ def process_command(word: str, settings: Settings) -> click.Command:
 
     def call(arguments: tuple[str, ...]) -> int:
         main: Callable[..., int] = plugins.find(PROCESSES, word)
+        start.commands_stand()
         return main(list(arguments), project=settings.project, as_json=settings.as_json)
 
     return click.Command(

@@ -50,11 +50,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print(_help_json() if as_json else help_text())
         if words in (["--version"], ["-V"]):
             return _print(f'{{"version":"{__version__}"}}' if as_json else f"sampan {__version__}")
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command. While it is being imported there is no garbage, and looking for it would take a tenth of the start."""
+    import gc
+
+    gc.disable()
+    try:
         from sampan.cli.commands import run
 
         return run(arguments)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    finally:
+        gc.enable()
+
+
+def commands_stand() -> None:
+    """Say that what a command needs is imported. It stays, so nobody looks through it for garbage, now or later."""
+    import gc
+
+    gc.freeze()
+    gc.enable()
 
 
 def _print(text: str) -> int:
