@@ -141,13 +141,20 @@ def tolerated(n_values: int) -> int:
 def clear_nulls(text: pl.Series, spellings: tuple[str, ...]) -> tuple[pl.Series, dict[str, int]]:
     """Make declared spellings of "missing" null; also count each, for they may be values (NA is Namibia)."""
     # Comparing with each word is quicker than a look-up in a set: unequal texts mostly differ in their first bytes.
-    if len(spellings) <= _FEW_WORDS and not any((text == word).any() for word in spellings):
+    if len(spellings) <= _FEW_WORDS and not any((text == word).any() for word in _as_long(spellings, text)):
         return text, {}
     is_spelling = text.is_in(list(spellings))
     spelled = text.filter(is_spelling.fill_null(value=False)).value_counts()
     counts = {str(word): int(n) for word, n in sorted(spelled.iter_rows()) if word}
     cleared = text.to_frame("x").select(pl.when(is_spelling.alias("s")).then(None).otherwise(pl.col("x")).alias("x"))["x"]
     return cleared.rename(text.name), counts
+
+
+def _as_long(words: tuple[str, ...], text: pl.Series) -> list[str]:
+    """Return the words that some text may be, by their lengths."""
+    lengths = text.str.len_bytes()
+    low, high = lengths.min(), lengths.max()
+    return [word for word in words if isinstance(low, int) and isinstance(high, int) and low <= len(word.encode()) <= high]
 
 
 def find_type(text: pl.Series) -> Typed:
