@@ -93,9 +93,13 @@ def foreign_redactions(session: Session) -> dict[tuple[str, int], str]:
     return found
 
 
-def held_row(link: Link) -> ForeignRow:
-    """Return the row of another ledger that a row holds."""
-    return msgspec.json.decode(link.body, type=_Holding).row
+def held_rows(link: Link) -> Iterator[ForeignRow]:
+    """Iterate over the row of another ledger that a row holds, the row that one holds, and so on."""
+    kind, body = link.type, link.body.encode()
+    while kind == MERGED:
+        held = msgspec.json.decode(body, type=_Holding).row
+        yield held
+        kind, body = held.type, bytes(held.body)
 
 
 def foreign_fault(link: Link, redacted: dict[tuple[str, int], str]) -> str:

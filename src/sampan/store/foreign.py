@@ -55,8 +55,8 @@ def opened_copy(root: Path, *, scratch: Path, database: str = "") -> Iterator[St
 
 def _copy_records(source: Path, target: Path) -> None:
     """Copy a SQLite file whole, also while somebody writes to it; where nothing can be written beside it, as it lies there."""
-    at_rest = not (source.with_name(_SQLITE_LOG).is_file() and source.with_name(_SQLITE_LOG).stat().st_size)
-    modes = ["mode=ro"] + (["mode=ro&immutable=1"] if at_rest else [])
+    # Without a log beside it nobody has the file open; then SQLite need not make one to share it.
+    modes = ("mode=ro", "mode=ro&immutable=1") if source.with_name(_SQLITE_LOG).exists() else ("mode=ro&immutable=1", "mode=ro")
     for mode in modes:
         try:
             with (
@@ -128,12 +128,13 @@ def unknown(store: Store, links: Sequence[Link]) -> list[Link]:
 
 def holds_known(store: Store, link: Link) -> bool:
     """Say whether a row of another ledger only holds a row that is here: one that it got from here, or both from a third."""
-    if link.type != chain.MERGED:
-        return False
-    held = chain.held_row(link)
     with store.database.read() as session:
-        own = session.one("select 1 from event where seq = ? and hash = ?", held.seq, held.hash)
-        return bool(own or session.one("select 1 from adopted where hash = ?", held.hash))
+        for held in chain.held_rows(link):
+            if session.one("select 1 from adopted where hash = ?", held.hash):
+                return True
+            if session.one("select 1 from event where seq = ? and hash = ?", held.seq, held.hash):
+                return True
+    return False
 
 
 def ledger_rows(store: Store) -> Iterator[list[Link]]:

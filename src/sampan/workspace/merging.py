@@ -241,7 +241,8 @@ class Merge:
 
         store = self.ws.store
         needed = closure(store, store.catalog.referenced_digests())
-        store.blobs.discard([digest for digest in superseded if digest not in needed])
+        gone = closure(store, [digest for digest in superseded if store.blobs.has(digest)]) - needed
+        store.blobs.discard([digest for digest in gone if store.blobs.has(digest)])
         remove_copies(store.root)
 
 

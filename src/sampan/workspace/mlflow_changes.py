@@ -5,6 +5,7 @@ Times and authors are MLflow's. What was changed here since is not undone: a par
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -124,7 +125,7 @@ def more_of_run(run: MlflowRun, known: KnownRun, files: Sequence[StoredFile]) ->
 
 
 def _run_tags(run: MlflowRun) -> dict[str, str]:
-    tags = {graph.NAME_TAG: run.name or run.id[:8], **({graph.USER_TAG: run.user} if run.user else {}), **run.tags}
+    tags = {graph.NAME_TAG: run.name or run.id[:8], **run.tags}
     return {**tags, **({graph.LIFECYCLE: graph.DELETED} if run.is_deleted else {})}
 
 
@@ -157,6 +158,7 @@ def new_model(model: MlflowModel, experiment: str, files: Sequence[StoredFile], 
         "model_type": model.model_type,
         "source_run_id": model.run,
         "params": model.params,
+        "updated": model.updated,
     }
     yield ActedThen(model.created, model.tags.get(graph.USER_TAG) or _SOMEBODY)
     name = graph.asset_name(model.name, otherwise="model")
@@ -181,7 +183,7 @@ def _model_tags(model: MlflowModel) -> dict[str, str]:
     for point in model.points:
         told = {
             "key": point.key,
-            "value": point.value,
+            "value": _word(point.value),
             "timestamp": point.at,
             "step": point.step,
             "run_id": point.run,
@@ -191,6 +193,13 @@ def _model_tags(model: MlflowModel) -> dict[str, str]:
         mark = f"{graph.MODEL_POINT}{point.key}.{point.at}.{point.step}.{point.run}.{point.dataset_digest}"
         found[mark] = msgspec.json.encode(told).decode()
     return {**found, **({graph.LIFECYCLE: graph.DELETED} if model.is_deleted else {})}
+
+
+def _word(value: float) -> float | str:
+    """Return a number as JSON can have it; the others are texts, as the protocol writes them."""
+    if math.isnan(value):
+        return "NaN"
+    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
 # -- registered models

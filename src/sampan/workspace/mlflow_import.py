@@ -109,6 +109,7 @@ class MlflowImport:
         self._left: list[str] = []
         self._n = dict.fromkeys(("experiments", "runs", "updated", "points", "files", "models", "versions"), 0)
         self._nodes: set[NodeId] = set()  # known to be here, beside runs
+        self._read_models: list[tuple[NodeId, NodeId]] = []  # a run, and a model that it read
 
     def carry_out(self) -> Imported:
         """Bring everything over.
@@ -131,6 +132,7 @@ class MlflowImport:
                     stage.advance(len(some))
                 for model in self._source.models(experiment):
                     self._take_model(model, here)
+        self._link_models()
         for one in registered:
             self._take_registered(one)
         runs = self.ws.catalog.runs(limit=1)
@@ -196,6 +198,7 @@ class MlflowImport:
                 self._n["updated"] += bool(made)
             made += self._inputs(run, is_new=here is None)
             known[node] = KnownRun(run.state, run.params, run.tags)
+            self._read_models += [(node, node_of(model)) for model in run.read_models]
             if made:
                 events.append(MlflowImported.made(made, node=node, kind="run", name=run.name, source=self._source.address))
         if events:
@@ -270,6 +273,13 @@ class MlflowImport:
             self._n["updated"] += bool(made)
         self._append(made, node, "logged model", model.name)
 
+    def _link_models(self) -> None:
+        """Say which runs read which models, once both are here."""
+        for run, model in self._read_models:
+            linked = any(edge.src == model for edge in self.ws.catalog.edges_to(run))
+            if not linked and self._is_here(model):
+                self._append([AddEdge(dst=run, src=model, role="input")], run, "run", "")
+
     # -- the registry
 
     def _registered_here(self) -> dict[str, graph.Registered]:
@@ -323,10 +333,11 @@ class MlflowImport:
             self._n["versions"] += 1
 
     def _source_of(self, version: MlflowVersion) -> str:
-        """Return where a version's files are here: in its run, where they were in its run there."""
+        """Return where a version's files are here, for clients: with its run, where they were with its run there."""
         head, mark, rest = version.source.partition("/artifacts/")
-        if mark and version.run and head.endswith(version.run):
-            return f"runs:/{version.run}/{rest}"
+        if mark and version.run and head.endswith(version.run) and self._is_here(node_of(version.run)):
+            asset = self.ws.catalog.asset(graph.EXPERIMENT, self.ws.catalog.run(node_of(version.run)).experiment)
+            return f"{graph.experiment_of(asset).location}/{node_of(version.run)}/artifacts/{rest}"
         return version.source
 
     def _derived(self, version: MlflowVersion) -> NodeId | None:

@@ -445,8 +445,8 @@ def _metric(found: MetricSummary) -> dict[str, Any]:
 
 
 def _word(value: float) -> float | str:
-    """Return a number as JSON has it: NaN is a text."""
-    return "NaN" if math.isnan(value) else value
+    """Return a number as JSON has it: NaN is a text, and infinity the largest number there is."""
+    return "NaN" if math.isnan(value) else _finite(value)
 
 
 def _finite(value: float) -> float:
