@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 from small_package import draw_orders
 from small_training import DAYS, PER_DAY, add_orders, write_training
 
-from sampan.workspace.admission import BatchVerdict, judge_batch
+from sampan.errors import ParameterError
+from sampan.workspace.admission import BatchVerdict, few_classes, judge_batch
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # a champion is trained once, and each judgment fits a dozen small models
@@ -105,3 +106,72 @@ def test_taking_a_batch_in_holds_what_is_suspicious_and_a_person_may_let_it_on(t
         assert any(reason.startswith(("suspicious", "harmful")) for reason in spoiled.reasons)
         batch = ws.catalog.nodes(kind="batch", name="orders.batch", limit=1)[0]
         assert batch.facts["admission"]["verdict"] in ("suspicious", "harmful")
+
+
+@pytest.fixture(scope="module")
+def loads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """Loads with a class and a number that the other columns tell."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 3))
+    carrier = np.array(["bike", "truck", "van"])[np.clip(x[:, 0] + 1 + rng.normal(size=3000) / 4, 0, 2).round().astype(int)]
+    frame = pl.DataFrame({"x0": x[:, 0], "x1": x[:, 1], "x2": x[:, 2], "carrier": carrier})
+    frame = frame.with_columns(minutes=pl.Series(30 + 9 * x[:, 1] + 4 * x[:, 2] + rng.normal(size=3000) * 3))
+    with Workspace.open(tmp_path_factory.mktemp("loads")) as ws:
+        for name in ("by_carrier", "by_minutes"):
+            ws.data.add_table(frame[:2400], name=name)
+        ws.data.add_table(frame[2400:], name="rest")
+        yield ws
+
+
+def rest(ws: Workspace) -> pl.DataFrame:
+    return ws.store.tables.read(ws.catalog.resolve("rest", kind="dataset").digest)
+
+
+def test_a_column_of_classes_is_declared_judged_and_valued(loads: Workspace) -> None:
+    declared = loads.data.label("by_carrier", target="carrier")
+    batch = rest(loads).with_columns(carrier=pl.when(pl.int_range(600) % 4 == 0).then(pl.lit("bike")).otherwise("carrier"))
+
+    judged_ = loads.data.judge_table("by_carrier", batch)
+    valued = loads.data.value("by_carrier")
+
+    assert ("classes", ("bike", "truck", "van")) == (declared.kind, declared.classes)
+    assert "one of 3 classes: bike, truck, van" in declared.text()
+    assert judged_.verdict in ("suspicious", "harmful")
+    assert ("log loss", "AUC") == (judged_.loss, judged_.score)
+    assert {"bike"} == {row.label for row in judged_.rows if "label" in row.by} | {"bike"}
+    assert {row.fits for row in judged_.rows} <= {"", "truck", "van", "bike"}
+    assert ("classes", 2400) == (valued.kind, valued.n_rows)
+    assert [0.01, 0.02, 0.05, 0.1] == [one.share for one in valued.effect]
+
+
+def test_a_number_is_declared_judged_and_valued(loads: Workspace) -> None:
+    declared = loads.data.label("by_minutes", target="minutes", unless="carrier = 'van'")
+    batch = rest(loads).with_columns(minutes=pl.when(pl.int_range(600) % 5 == 0).then(pl.col("minutes").reverse()).otherwise("minutes"))
+
+    judged_ = loads.data.judge_table("by_minutes", batch)
+    valued = loads.data.value("by_minutes")
+
+    assert ("number", ()) == (declared.kind, declared.classes)
+    assert "rows have one, a number" in declared.text()
+    assert judged_.verdict in ("suspicious", "harmful")
+    assert ("squared error", "rank agreement") == (judged_.loss, judged_.score)
+    assert "squared error" in judged_.text()
+    assert valued.kind == "number"
+    assert -1 <= valued.rows[0].value <= valued.rows[-1].value <= 1
+    assert "squared error on rows set aside" in valued.text()
+
+
+def test_neighbors_do_not_value_numbers(loads: Workspace) -> None:
+    with pytest.raises(ParameterError, match="no vectors of one length"):
+        loads.data.value("by_minutes", target="minutes", vector="x0")
+
+
+def test_many_classes_are_judged_by_the_most_frequent_ones() -> None:
+    before = np.repeat(np.arange(12.0), np.arange(12, 0, -1))
+
+    kept, now, names = few_classes(before, np.array([0.0, 11.0]), tuple("abcdefghijkl"))
+
+    assert (*"abcdefghi", "any other") == names
+    assert [0.0, 9.0] == now.tolist()
+    assert 6 == (kept == 9).sum()
+    assert few_classes(before, now, ("a", "b"))[0] is before

@@ -43,9 +43,12 @@ WORDS: Final[dict[str, str]] = {
     "rank agreement": "độ khớp thứ hạng",
     "Which rows": "Những dòng nào",
     "Surprise": "Độ bất ngờ",
+    "Looks wrong": "Có vẻ sai ở",
+    "label": "nhãn",
+    "repeated": "lặp lại",
     "The most surprising first; rows are counted from 0 in the batch.": "Dòng bất ngờ nhất ở trên; dòng trong lô đếm từ 0.",
-    "Surprise is the chance, by models of trusted rows, that the label is another.": (
-        "Độ bất ngờ là xác suất, theo mô hình của các dòng đáng tin cậy, rằng nhãn phải là khác."
+    "Surprise is the chance, by models of trusted rows, that the label or the value is another.": (
+        "Độ bất ngờ là xác suất, theo mô hình của các dòng đáng tin cậy, rằng nhãn hoặc giá trị phải là khác."
     ),
     "To see all rows that are held, to let them in with a reason, or to drop them:": (
         "Để xem mọi dòng bị giữ, nhận chúng kèm lý do, hoặc bỏ chúng:"
@@ -105,7 +108,11 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "{1} số dòng lặp lại các dòng đã có; thường là {2}",
     ),
     (
-        rf"({_N}) of the rows are like hardly any before \(AUC ({_N})(?:.*)\); usually ({_N}), at most ({_N})",
+        rf"({_N}) of the rows are like hardly any before \(AUC ([\d.]+), most by (.+)\); usually ({_N}), at most ({_N})",
+        "{1} số dòng gần như không giống dòng nào trước đây (AUC {2}, nhiều nhất ở {3}); thường {4}, nhiều nhất {5}",
+    ),
+    (
+        rf"({_N}) of the rows are like hardly any before \(AUC ([\d.]+)\); usually ({_N}), at most ({_N})",
         "{1} số dòng gần như không giống dòng nào trước đây (AUC {2}); thường {3}, nhiều nhất {4}",
     ),
     (

@@ -285,12 +285,13 @@ def _learned(question: Question, table: Table, rows: NDArray[np.intp]) -> Table 
 
 
 def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> BatchVerdict:
-    order = np.argsort(-found.surprise, kind="stable")
+    order = np.argsort(-found.evidence.severity, kind="stable")
     suspicious = rows[order[found.suspicious[order]]][:_MOST_NAMED]
     most = order[found.suspicious[order]][:_MOST_DETAILED]
     facts = {
         "asked_by": question.asked_by,
-        "surprise": found.surprise[most].round(4).tolist(),
+        "surprise": found.evidence.severity[most].round(4).tolist(),
+        "causes": [found.evidence.causes(int(row)) for row in most],
         "given": [found.given[row] for row in most],
         "likely": [found.likely[row] for row in most],
         "rows": rows[most].tolist(),

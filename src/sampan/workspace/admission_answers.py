@@ -23,6 +23,7 @@ class RowToSee(msgspec.Struct, frozen=True):
     label: str
     fits: str  # "" where no other label fits better
     cells: dict[str, Any]
+    by: tuple[str, ...] = ()  # what looks wrong: the label, columns, or that it repeats another row
 
 
 class HeldEffect(msgspec.Struct, frozen=True):
@@ -101,8 +102,8 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
             lines.append(align(("way", "rows learned", self.loss, self.score, f"change in {self.loss}"), told, right=("rows learned",)))
         if self.rows:
             lines.append(f"  {count(self.n_suspicious, 'suspicious row')}, most suspicious first:")
-            cells = [(str(r.row), f"{r.value:.3f}", r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
-            lines.append(align(("row", "surprise", "label", "fits", "cells"), cells, right=("row", "surprise"), widest=70))
+            cells = [(str(r.row), f"{r.value:.3f}", ", ".join(r.by), r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
+            lines.append(align(("row", "surprise", "looks wrong", "label", "fits", "cells"), cells, right=("row", "surprise"), widest=70))
         return "\n".join(lines)
 
     def exit_code(self) -> int:

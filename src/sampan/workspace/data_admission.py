@@ -132,9 +132,16 @@ class Admission(DataRoom):
 
 
 def _to_see(verdict: BatchVerdict, batch: pl.DataFrame, top: int) -> tuple[RowToSee, ...]:
-    details = (verdict.facts.get(what, []) for what in ("surprise", "given", "likely"))
+    details = (verdict.facts.get(what, []) for what in ("surprise", "given", "likely", "causes"))
     shown = zip(verdict.suspicious_rows[:top], *details, strict=False)  # only the first rows have details
     return tuple(
-        RowToSee(row=number, value=value, label=label, fits=likely if likely != label else "", cells=plain(batch.row(number, named=True)))
-        for number, value, label, likely in shown
+        RowToSee(
+            row=number,
+            value=value,
+            label=label,
+            fits=likely if likely != label else "",
+            cells=plain(batch.row(number, named=True)),
+            by=tuple(by),
+        )
+        for number, value, label, likely, by in shown
     )

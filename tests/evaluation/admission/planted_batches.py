@@ -27,7 +27,20 @@ def world(seed: int = 0) -> tuple[pl.DataFrame, Floats, pl.DataFrame, Floats, np
     return *draw(N_BASE, rng), *draw(N_BATCH, rng), rng
 
 
-def judged(base: pl.DataFrame, base_labels: Floats, batch: pl.DataFrame, labels: Floats) -> tuple[Judgment, Table]:
+def judged(
+    base: pl.DataFrame, base_labels: Floats, batch: pl.DataFrame, labels: Floats, *, classes: tuple[str, ...] = ("0", "1")
+) -> tuple[Judgment, Table]:
     """Judge a batch."""
-    table = read_table(base, batch, base_labels, labels)
+    table = read_table(base, batch, base_labels, labels, classes=classes)
     return judge(table, np.random.default_rng(0)), table
+
+
+def many(n: int, rng: np.random.Generator) -> tuple[pl.DataFrame, Floats, Floats]:
+    """Draw rows with a class of four and a skewed number, both told by the columns; weight hangs together with price."""
+    x, shop = rng.normal(size=(n, 4)), rng.integers(0, 6, n)
+    said = np.column_stack([2 * x[:, 0], 2 * x[:, 1] + shop % 3, 2 * x[:, 2] - shop % 2, x[:, 3] - 2 * x[:, 0]])
+    classes = (said + rng.gumbel(size=(n, 4))).argmax(axis=1).astype(np.float64)
+    number = np.exp((3 * x[:, 0] + 2 * x[:, 1] + shop + rng.standard_t(4, size=n)) / 4)
+    price = np.exp(3 + 0.5 * x[:, 0])
+    frame = pl.DataFrame({f"x{i}": x[:, i] for i in range(4)} | {"shop": [f"shop {s}" for s in shop], "price": price})
+    return frame.with_columns(weight=pl.Series(price * 0.4 + 0.3 * rng.normal(size=n))), classes, number

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.evaluation.admission.effect import Effect, Trial
+from sampan.evaluation.admission.evidence import LABEL, REPEATED, Evidence
 from sampan.evaluation.admission.learner import Learner
 from sampan.evaluation.admission.loss import names, strength_of
 from sampan.evaluation.admission.misfits import Misfit, Misfits, Trusted, find_misfits
@@ -70,6 +71,7 @@ class Judgment:
     given: tuple[str, ...]  # the labels
     likely: tuple[str, ...]  # the labels to be expected
     suspicious: NDArray[np.bool_]
+    evidence: Evidence  # by what each row is suspicious
     labels: LabelFindings | None = None
     slices: tuple[WrongSlice, ...] = ()
     triggers: tuple[Trigger, ...] = ()
@@ -101,7 +103,7 @@ def judge(
     """
     if reason := _too_little(table):
         nothing, given = np.zeros(table.n_batch), _written(table, table.labels[table.n_base :])
-        return Judgment("unknown", (reason,), nothing, given, given, nothing > 0)
+        return Judgment("unknown", (reason,), nothing, given, given, nothing > 0, Evidence(table.n_batch))
     return _Judging(table, rng, moments, earlier).judge(learns or table, repeats)
 
 
@@ -146,9 +148,13 @@ class _Judging:
             *_repeat_alarms(repeats),
             *_novelty_alarms(novelty),
         ]
-        suspicious = (
-            self._suspicious(surprise, labels, slices, triggers) | misfits.rows | piled | self._new_class() | (repeated & repeats.too_many)
-        )
+        evidence = self._evidence(surprise, labels, slices, triggers)
+        for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
+            evidence.add(misfit.column, doubt > 0, doubt)
+        for pile, rows in zip(piles, piled, strict=True):
+            evidence.add(pile.column, rows)
+        evidence.add(REPEATED, repeated & repeats.too_many)
+        suspicious = evidence.marked
         learner = self.learner if learns is table else _learner(learns)
         effect = Trial.of(learns, learner, self.rng, moments=self.moments).measure(suspicious, self.rng)
         verdict, harm = _decide(labels, effect, alarmed=bool(alarms))
@@ -159,6 +165,7 @@ class _Judging:
             given=_written(table, table.labels[table.n_base :]),
             likely=_written(table, self.outlook.likely(self.batch_chances)),
             suspicious=suspicious if alarms else np.zeros_like(suspicious),
+            evidence=evidence,
             labels=labels,
             slices=slices,
             triggers=triggers,
@@ -195,7 +202,8 @@ class _Judging:
         share = wrong_share(now[known], self.votes[:, known])
         usual = [(wrong_share(codes[span], chances), strength_of(table, codes[span], chances)) for span, chances in self._span_chances()]
         own_chances = self.outlook.own(self.rng)
-        own = _own_share(now, own_chances[table.n_base :])
+        heard_of = ~self._new_class()
+        own = _own_share(now[heard_of], own_chances[table.n_base :][heard_of])
         own_usual = [_own_share(codes[span], own_chances[span]).value for span in self.spans]
         strengths = [each for _, each in usual if np.isfinite(each)]
         return LabelFindings(
@@ -231,22 +239,21 @@ class _Judging:
         yield from ((span, self.outlook.base[span]) for span in self.spans if self.moments is None or span[0] < MIN_BASE)
         yield from zip(late, self.outlook.since([np.arange(span[0]) for span in late], late), strict=True)
 
-    def _suspicious(
-        self, surprise: Floats, labels: LabelFindings, slices: tuple[WrongSlice, ...], triggers: tuple[Trigger, ...]
-    ) -> NDArray[np.bool_]:
+    def _evidence(self, surprise: Floats, labels: LabelFindings, slices: tuple[WrongSlice, ...], triggers: tuple[Trigger, ...]) -> Evidence:
         """Mark rows of planted values, contradicting rows of wrong slices, and as many of the most surprising rows as labels are wrong."""
-        found = np.zeros(self.table.n_batch, dtype=np.bool_)
+        found = Evidence(self.table.n_batch)
         contradicted = self.outlook.contradicted(self.batch_chances)
         for trigger in triggers:
-            found |= trigger_rows(self.table, trigger)
+            found.add(trigger.column, trigger_rows(self.table, trigger))
         for one in slices:
-            found |= slice_rows(self.table, one) & contradicted
+            found.add(LABEL, slice_rows(self.table, one) & contradicted, surprise)
+        found.add(LABEL, self._new_class())
         excess = max(labels.share.value or 0.0, labels.own.value or 0.0)
         if _label_alarms(labels) and excess > 0:
             # Twice as many rows as labels are wrong: half of the most surprising rows are merely odd.
-            n = min(int(2 * excess * self.table.n_batch), self.table.n_batch)
-            most = np.argsort(-surprise, kind="stable")[:n]
-            found[most[contradicted[most]]] = True
+            most = np.zeros(self.table.n_batch, dtype=np.bool_)
+            most[np.argsort(-surprise, kind="stable")[: int(2 * excess * self.table.n_batch)]] = True
+            found.add(LABEL, most & contradicted, surprise)
         return found
 
 

@@ -44,10 +44,10 @@ class Misfit(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """The columns found, worst first, the rows to look at for them, and every column's share for later batches' limits."""
+    """The columns found, worst first, with how little each arriving value fits (0 = fits), and every column's share for later limits."""
 
     columns: tuple[Misfit, ...]
-    rows: NDArray[np.bool_]  # shape (n_batch,)
+    doubt: tuple[Floats, ...]  # by column, shape (n_batch,)
     figures: dict[str, float]
 
 
@@ -63,6 +63,8 @@ class Trusted:
 def find_misfits(table: Table, gains: Floats, known: NDArray[np.bool_], trusted: Trusted, rng: np.random.Generator) -> Misfits:
     """Judge the columns that say most of the label.
 
+    What hangs together with a spoiled column does not fit it either: only columns that do not fit the unspoiled rest of the row are named.
+
     Parameters
     ----------
     gains : what each column brought to models of the label, shape (k,)
@@ -71,25 +73,70 @@ def find_misfits(table: Table, gains: Floats, known: NDArray[np.bool_], trusted:
     learned, judged = _halves(table, rng, timed=trusted.timed)
     asked = table.batch[known]
     if min(len(learned), len(judged), len(asked)) < _MIN_ROWS or len(table.names) < 2:
-        return Misfits((), np.zeros(table.n_batch, dtype=np.bool_), {})
+        return Misfits((), (), {})
+    looking = _Looking(table, learned, judged, asked, trusted)
     chosen = [int(at) for at in np.argsort(-gains)[:_MOST_COLUMNS] if gains[at] > 0 and not table.runs(int(at))]
-    found: list[tuple[float, Misfit]] = []
-    rows, figures = np.zeros(table.n_batch, dtype=np.bool_), {}
-    for column in chosen:
-        said = _Column.read(table, column, learned, judged, with_label=trusted.labels)
+    looks = {column: found for column in chosen if (found := looking.at(column)) is not None}
+    named: dict[int, _Look] = {}
+    for column, first in sorted(looks.items(), key=lambda pair: -pair[1].weight):
+        again = looking.at(column, without=[*named]) if first.exceeds and named else first
+        if again is not None and again.exceeds:
+            named[column] = again
+    doubts = []
+    for look in named.values():
+        doubt = np.zeros(table.n_batch)
+        doubt[known] = look.column.doubt(asked, look.excess)
+        doubts.append(doubt)
+    figures = {table.names[column]: look.share.value or 0.0 for column, look in looks.items()}
+    return Misfits(tuple(Misfit(table.names[at], look.share, look.usual) for at, look in named.items()), tuple(doubts), figures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of one column."""
+
+    column: _Column
+    share: Estimate
+    usual: Chart
+    moved: float  # how far its own distribution moved, 0 to 1
+
+    @property
+    def excess(self) -> float:
+        return (self.share.value or 0.0) - self.usual.mean
+
+    @property
+    def exceeds(self) -> bool:
+        return self.usual.exceeded_by(self.share.value)
+
+    @property
+    def weight(self) -> float:
+        """Of two columns that do not fit each other, the one that itself looks different is the spoiled one."""
+        return self.excess + self.moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """The rows that columns are judged with."""
+
+    table: Table
+    learned: Rows
+    judged: Rows
+    asked: Rows
+    trusted: Trusted
+
+    def at(self, column: int, *, without: Sequence[int] = ()) -> _Look | None:
+        """Judge one column by the others, some left out; None where they say nothing of it."""
+        said = _Column.read(self.table, [column, *without], self.learned, self.judged, with_label=self.trusted.labels)
         if said is None:
-            continue
-        share = wrong_share(said.codes[asked], said.chances(asked))
-        usual = [wrong_share(said.codes[span], said.chances(span)) for span in np.array_split(judged, _N_SPANS)]
+            return None
+        share = wrong_share(said.codes[self.asked], said.chances(self.asked))
+        usual = [wrong_share(said.codes[span], said.chances(span)) for span in np.array_split(self.judged, _N_SPANS)]
         if share.value is None or any(one.value is None for one in usual):
-            continue
-        figures[table.names[column]] = share.value
-        values = [*(one.value or 0.0 for one in usual), *trusted.earlier.get(table.names[column], ())]
+            return None
+        values = [*(one.value or 0.0 for one in usual), *self.trusted.earlier.get(self.table.names[column], ())]
         limits = chart(values, floor=_FLOOR, error=_error(share), errors=[_error(one) for one in usual], reach=_REACH)
-        if limits.exceeded_by(share.value):
-            found.append((share.value - limits.limit, Misfit(table.names[column], share, limits)))
-            rows[np.flatnonzero(known)[said.least(asked, share.value - limits.mean)]] = True
-    return Misfits(tuple(one for _, one in sorted(found, key=lambda pair: -pair[0])), rows, figures)
+        before, now = (np.bincount(said.codes[rows], minlength=said.n_codes) / len(rows) for rows in (self.judged, self.asked))
+        return _Look(said, share, limits, float(np.abs(before - now).sum() / 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +146,23 @@ class _Column:
     matrix: Matrix  # of the other columns and the label
     codes: Rows
     model: Model
-    power: float
     n_codes: int
 
     @classmethod
-    def read(cls, table: Table, column: int, learned: Rows, judged: Rows, *, with_label: bool) -> _Column | None:
-        codes, n_codes = _codes(table, column, np.concatenate([learned, judged]))
-        if n_codes < 2:
+    def read(cls, table: Table, left_out: Sequence[int], learned: Rows, judged: Rows, *, with_label: bool) -> _Column | None:
+        """Learn the first of the columns left out from those that are not."""
+        codes, n_codes = _codes(table, left_out[0], np.concatenate([learned, judged]))
+        if n_codes < 2 or (len(left_out) == len(table.names) and not with_label):
             return None
-        matrix = np.delete(table.matrix, column, axis=1)
+        kept = [at for at in range(len(table.names)) if at not in left_out]
+        matrix = table.matrix[:, kept]
         matrix = np.column_stack([matrix, table.labels.astype(np.float32)]) if with_label else matrix
-        categorical = [at - (at > column) for at in table.categories if at != column]
+        categorical = [place for place, at in enumerate(kept) if at in table.categories]
         if with_label and len(table.classes) > 2:
             categorical.append(matrix.shape[1] - 1)
         rows = np.concatenate([learned, judged])
         learner = Learner(matrix[rows], codes[rows].astype(np.float64), categorical, n_classes=n_codes)
-        found = cls(matrix, codes, learner.fit(np.arange(len(learned)), n_rounds=_N_ROUNDS), 1.0, n_codes)
+        found = cls(matrix, codes, learner.fit(np.arange(len(learned)), n_rounds=_N_ROUNDS), n_codes)
         return found if found._tells(judged) else None
 
     def chances(self, rows: Rows) -> Floats:
@@ -124,12 +172,14 @@ class _Column:
         bounded = np.maximum(said, _RARE)
         return np.asarray(bounded / bounded.sum(axis=1, keepdims=True))
 
-    def least(self, rows: Rows, share: float) -> Rows:
-        """Return which of the rows have the values that fit least: twice the share that is wrong, where another value is likelier."""
+    def doubt(self, rows: Rows, share: float) -> Floats:
+        """Return 1 less the chance of the values that fit least, twice the share that is wrong, where another is likelier; else 0."""
         chances = self.chances(rows)
         fit = chances[np.arange(len(rows)), self.codes[rows]]
         least = np.argsort(fit, kind="stable")[: int(2 * share * len(rows))]
-        return np.asarray(least[fit[least] < chances[least].max(axis=1)])
+        found = np.zeros(len(rows))
+        found[least] = np.where(fit[least] < chances[least].max(axis=1), 1 - fit[least], 0.0)
+        return found
 
     def _tells(self, judged: Rows) -> bool:
         """Say whether the other columns say enough of this one."""

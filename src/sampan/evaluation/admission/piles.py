@@ -34,16 +34,15 @@ class Pile(msgspec.Struct, frozen=True):
     outside: bool  # of the range of trusted numbers
 
 
-def find_piles(table: Table, spans: Sequence[Rows], *, timed: bool) -> tuple[tuple[Pile, ...], NDArray[np.bool_]]:
-    """Return the numbers that pile up, most rows first, and the arriving rows that have one, shape (n_batch,).
+def find_piles(table: Table, spans: Sequence[Rows], *, timed: bool) -> tuple[tuple[Pile, ...], tuple[NDArray[np.bool_], ...]]:
+    """Return the numbers that pile up, most rows first, and which arriving rows have each, shape (n_batch,).
 
     Parameters
     ----------
     spans : parts of the trusted rows; a column that piled up in one of them does so by nature, such as last month's average in each row
     timed : whether trusted rows are in order of time
     """
-    found: list[Pile] = []
-    marked = np.zeros(table.n_batch, dtype=np.bool_)
+    found: list[tuple[Pile, NDArray[np.bool_]]] = []
     for column, name in enumerate(table.names):
         before, now = table.matrix[: table.n_base, column], table.matrix[table.n_base :, column]
         distinct = np.unique(before[~np.isnan(before)])
@@ -58,9 +57,10 @@ def find_piles(table: Table, spans: Sequence[Rows], *, timed: bool) -> tuple[tup
             rows = looked_at & (now == value)
             if table.n_distinct(table.batch[rows], besides=column) >= _MIN_ROWS:
                 n = int(rows.sum())
-                found.append(Pile(name, table.value(column, value), n, n / table.n_batch, float(np.mean(before == value)), outside))
-                marked |= rows
-    return tuple(sorted(found, key=lambda one: -one.n_rows)), marked
+                usual = float(np.mean(before == value))
+                found.append((Pile(name, table.value(column, value), n, n / table.n_batch, usual, outside), rows))
+    found.sort(key=lambda pair: -pair[0].n_rows)
+    return tuple(pile for pile, _ in found), tuple(rows for _, rows in found)
 
 
 def _outside(known: Matrix, now: Matrix) -> list[tuple[float, bool]]:

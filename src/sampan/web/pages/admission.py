@@ -69,11 +69,13 @@ def _rows_to_see(workspace: Workspace, holding: Node, found: Mapping[str, Any]) 
     alone = holding.facts["n_rows"] == found["n_suspicious"]
     at = [*zip(found.get("rows", ()), found.get("places" if alone else "rows", ()), strict=True)][:MOST_ROWS_OF_BATCH]
     frame = Quarantine(workspace).rows(holding)
-    said = zip(at, found["surprise"], found["given"], found["likely"], strict=False)
-    for (number, place), surprise, label, likely in said:
+    said = zip(at, found["surprise"], found["given"], found["likely"], found["causes"], strict=False)
+    for (number, place), surprise, label, likely, by in said:
         if place < frame.height:
             cells = {name: value for name, value in frame.row(place, named=True).items() if not isinstance(value, list | bytes)}
-            yield RowToSee(row=number, value=surprise, label=label, fits=likely if likely != label else "", cells=plain(cells))
+            yield RowToSee(
+                row=number, value=surprise, label=label, fits=likely if likely != label else "", cells=plain(cells), by=tuple(by)
+            )
 
 
 def _newest_valuation(workspace: Workspace, node: Node) -> Node | None:
