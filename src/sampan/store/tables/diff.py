@@ -19,6 +19,7 @@ from sampan.core.digests import Digest
 from sampan.errors import ParameterError
 from sampan.store.tables import edits, parts
 from sampan.store.tables.deletions import Positions
+from sampan.store.tables.key_runs import KeyRuns
 from sampan.store.tables.manifest import Part
 from sampan.store.tables.parts import Reader, exactly
 from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
@@ -41,23 +42,24 @@ class Side:
         return sum(part.n_live for part in self.parts)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Left:
-    """Rows of one side that the structure says nothing about."""
+    """Rows of one side that the structure says nothing about; in memory unless they are many."""
 
-    frames: list[pl.LazyFrame] = field(default_factory=list)
-    n_rows: int = 0
+    frame: pl.LazyFrame
+    n_rows: int
 
-    def add(self, frame: pl.LazyFrame, n_rows: int) -> None:
-        if n_rows:
-            self.frames.append(frame)
-            self.n_rows += n_rows
+    @property
+    def is_small(self) -> bool:
+        return self.n_rows <= _MAX_ROWS_IN_MEMORY
 
-    def frame(self, schema: pl.Schema) -> pl.LazyFrame:
-        if not self.frames:
-            return pl.LazyFrame(schema=schema)
-        whole = pl.concat([frame.select(exactly(schema.names())) for frame in self.frames], how="vertical")
-        return whole.collect(engine="streaming").lazy() if self.n_rows <= _MAX_ROWS_IN_MEMORY else whole
+    @classmethod
+    def of(cls, pieces: Sequence[tuple[pl.LazyFrame, int]], schema: pl.Schema) -> _Left:
+        """Put pieces with their numbers of rows together."""
+        frames = [frame.select(exactly(schema.names())) for frame, n_rows in pieces if n_rows]
+        whole = pl.concat(frames) if frames else pl.LazyFrame(schema=schema)
+        left = cls(whole, sum(n_rows for _, n_rows in pieces))
+        return cls(whole.collect(engine="streaming").lazy(), left.n_rows) if left.is_small else left
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,19 @@ class _Changes:
     _keys: list[pl.DataFrame] = field(default_factory=list)
     _rows: list[ChangedRow] = field(default_factory=list)
 
-    def add(self, matched: _Matched, key: Sequence[str]) -> None:
-        """Count the pairs that differ, and keep the first few."""
-        if not matched.columns:
-            return
+    def add(self, matched: _Matched, key: Sequence[str]) -> int:
+        """Count the pairs that differ, and keep the first few; return how many pairs there are."""
         numbers = range(len(matched.columns))
         differs = [pl.col(_before(i)).ne_missing(pl.col(_after(i))).alias(_differs(i)) for i in numbers]
-        changed = matched.frame.with_columns(differs).filter(pl.any_horizontal(_differs(i) for i in numbers))
-        counts = changed.select(pl.len().alias("rows"), *(pl.col(_differs(i)).sum() for i in numbers)).collect(engine="streaming")
-        self.n_rows += int(counts["rows"].item())
-        self.columns.update({name: int(counts[_differs(i)].item()) for i, name in enumerate(matched.columns)})
-        if counts["rows"].item():
-            self._keep_examples(changed, matched.columns, key)
+        changed = pl.any_horizontal(pl.lit(value=False), *(_differs(i) for i in numbers))
+        told = matched.frame.with_columns(differs).with_columns(changed.alias(_DIFFERS))
+        sums = told.select(pl.len(), *(pl.col(name).sum() for name in (_DIFFERS, *map(_differs, numbers))))
+        n_pairs, n_changed, *counts = sums.collect(engine="streaming").row(0)
+        self.n_rows += n_changed
+        self.columns.update(dict(zip(matched.columns, counts, strict=True)))
+        if n_changed:
+            self._keep_examples(told.filter(_DIFFERS), matched.columns, key)
+        return int(n_pairs)
 
     def smallest(self) -> list[ChangedRow]:
         """Return the examples with the smallest keys."""
@@ -119,15 +122,13 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
     _check_keys(before, after, key)
     common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
     values = [name for name in common if name not in key]
-    left_before, left_after, laid_over = _split(before, after, key, values, blobs)
-    old, new = left_before.frame(before.schema), left_after.frame(after.schema)
-    keys = parts.scan(before.parts, before.schema, blobs).select(exactly(key)).collect(engine="streaming")
-    edits.check_unique(keys, key, f"the version before, {before.version}")
-    _check_unique_after(keys, old, new, key, f"the version after, {after.version}")
+    old, new, laid_over = _split(before, after, key, values, blobs)
+    _check_unique(before, after, old, new, key=key, blobs=blobs)
     changes = _Changes()
-    for matched in (*laid_over, _join(old, new, key, values)):
+    for matched in laid_over:
         changes.add(matched, key)
-    n_added, n_removed = _count_without_partner(new, old, key), _count_without_partner(old, new, key)
+    n_both = changes.add(_join(old, new, key, values), key)
+    n_added, n_removed = new.n_rows - n_both, old.n_rows - n_both
     return TableDiff(
         before=before.version,
         after=after.version,
@@ -140,10 +141,10 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
         columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
         columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
         columns_retyped=_retyped(before.schema, after.schema),
-        examples_added=_examples_without_partner(new, old, key) if n_added else [],
-        examples_removed=_examples_without_partner(old, new, key) if n_removed else [],
+        examples_added=_examples_without_partner(new.frame, old.frame, key) if n_added else [],
+        examples_removed=_examples_without_partner(old.frame, new.frame, key) if n_removed else [],
         examples_changed=changes.smallest(),
-        n_compared=left_before.n_rows + left_after.n_rows + sum(matched.n_rows for matched in laid_over),
+        n_compared=old.n_rows + new.n_rows + sum(matched.n_rows for matched in laid_over),
     )
 
 
@@ -158,16 +159,22 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
             )
 
 
-def _check_unique_after(before: pl.DataFrame, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str], whose: str) -> None:
-    """Check the later version's keys, given that those of the earlier one are unique.
+def _check_unique(before: Side, after: Side, old: _Left, new: _Left, *, key: Sequence[str], blobs: Reader) -> None:
+    """Check the keys of both versions.
 
-    What both share is unique then. So it is enough that what is `new` is, and has no key of the earlier version but of `old` rows.
+    What both share is unique if the earlier version is. So it is enough then that what is `new` is, and has no key of the earlier version
+    but of `old` rows.
     """
-    added = new.select(exactly(key)).collect(engine="streaming")
+    keys = parts.scan(before.parts, before.schema, blobs).select(exactly(key)).collect()
+    runs = KeyRuns.of(keys.to_series()) if keys.width == 1 else None
+    if runs is None or not runs.are_unique():
+        edits.check_unique(keys, key, f"the version before, {before.version}")
+    added = new.frame.select(exactly(key)).collect(engine="streaming")
+    whose = f"the version after, {after.version}"
     edits.check_unique(added, key, whose)
     on = [exactly([name]) for name in key]
-    met = before.join(added, on=on, how="semi", nulls_equal=True)
-    twice = met.lazy().join(old.select(exactly(key)), on=on, how="anti", nulls_equal=True).head(1).collect()
+    met = added.filter(runs.holds(added.to_series())) if runs else keys.join(added, on=on, how="semi", nulls_equal=True)
+    twice = met.lazy().join(old.frame.select(exactly(key)), on=on, how="anti", nulls_equal=True).head(1).collect()
     if twice.height:
         raise edits.not_unique(key, twice.row(0), whose)
 
@@ -176,27 +183,24 @@ def _check_unique_after(before: pl.DataFrame, old: pl.LazyFrame, new: pl.LazyFra
 
 
 def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader) -> tuple[_Left, _Left, list[_Matched]]:
-    left_before, left_after, laid_over = _Left(), _Left(), []
     partners = _pair(before.parts, after.parts, key)
-    for position, part in enumerate(before.parts):
-        if position not in partners:
-            left_before.add(parts.scan([part], before.schema, blobs), part.n_live)
-    for position, part in enumerate(after.parts):
-        if position not in partners.values():
-            left_after.add(parts.scan([part], after.schema, blobs), part.n_live)
+    left_before = [(parts.scan([part], before.schema, blobs), part.n_live) for at, part in enumerate(before.parts) if at not in partners]
+    paired = set(partners.values())
+    left_after = [(parts.scan([part], after.schema, blobs), part.n_live) for at, part in enumerate(after.parts) if at not in paired]
+    laid_over = []
     for one, other in partners.items():
         old, new = before.parts[one], after.parts[other]
         dead_before, dead_after = parts.dead_rows(old, blobs), parts.dead_rows(new, blobs)
         died = np.setdiff1d(dead_after, dead_before, assume_unique=True)
         revived = np.setdiff1d(dead_before, dead_after, assume_unique=True)
         if len(died):
-            left_before.add(parts.rows_at(old, died, before.schema, blobs), len(died))
+            left_before.append((parts.rows_at(old, died, before.schema, blobs), len(died)))
         if len(revived):
-            left_after.add(parts.rows_at(new, revived, after.schema, blobs), len(revived))
+            left_after.append((parts.rows_at(new, revived, after.schema, blobs), len(revived)))
         columns = [name for name in values if _source(old, name) != _source(new, name)]
         if columns:
             laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
-    return left_before, left_after, laid_over
+    return _Left.of(left_before, before.schema), _Left.of(left_after, after.schema), laid_over
 
 
 def _pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
@@ -254,23 +258,23 @@ def _differs(column: int) -> str:
     return f"differs {column}"
 
 
+_DIFFERS = "differs"
+
+
 def _renamed(columns: Sequence[str], name_of: Callable[[int], str]) -> list[pl.Expr]:
     return [exactly([name]).alias(name_of(i)) for i, name in enumerate(columns)]
 
 
-def _join(before: pl.LazyFrame, after: pl.LazyFrame, key: Sequence[str], values: Sequence[str]) -> _Matched:
-    one = before.select(_renamed(key, _key) + _renamed(values, _before))
-    other = after.select(_renamed(key, _key) + _renamed(values, _after))
+def _join(before: _Left, after: _Left, key: Sequence[str], values: Sequence[str]) -> _Matched:
+    one = before.frame.select(_renamed(key, _key) + _renamed(values, _before))
+    other = after.frame.select(_renamed(key, _key) + _renamed(values, _after))
     on = [_key(i) for i in range(len(key))]
-    return _Matched(one.join(other, on=on, how="inner", nulls_equal=True), list(values))
+    pairs = one.join(other, on=on, how="inner", nulls_equal=True)
+    return _Matched(pairs.collect().lazy() if before.is_small and after.is_small else pairs, list(values))
 
 
 def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
     return rows.join(others.select(exactly(key)), on=[exactly([name]) for name in key], how="anti", nulls_equal=True)
-
-
-def _count_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> int:
-    return int(_without_partner(rows.select(exactly(key)), others, key).select(pl.len()).collect(engine="streaming").item())
 
 
 def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
@@ -290,10 +294,9 @@ def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader
     _check_keys(before, after, key)
     common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
     values = [name for name in common if name not in key]
-    left_before, left_after, laid_over = _split(before, after, key, values, blobs)
-    old, new = left_before.frame(before.schema), left_after.frame(after.schema)
+    old, new, laid_over = _split(before, after, key, values, blobs)
     names = {_key(i): name for i, name in enumerate(key)}
-    found = [_without_partner(rows.select(exactly(key)), others, key) for rows, others in ((new, old), (old, new))]
+    found = [_without_partner(rows.select(exactly(key)), others, key) for rows, others in ((new.frame, old.frame), (old.frame, new.frame))]
     found += [
         _changed(matched).select(list(names)).rename(names) for matched in (*laid_over, _join(old, new, key, values)) if matched.columns
     ]
