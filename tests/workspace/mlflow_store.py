@@ -97,7 +97,7 @@ def tell_version(version):
     mark = "/artifacts/"
     source = version.source if mark not in version.source else version.run_id + mark + version.source.split(mark)[1]
     told = [version.version, version.creation_timestamp, version.description, version.current_stage, source, version.run_id]
-    return [*told, version.run_link, version.status, dict(sorted(version.tags.items())), sorted(version.aliases)]
+    return [*told, version.run_link, version.status, dict(sorted(version.tags.items()))]
 
 
 def tell(client):

@@ -115,7 +115,7 @@ def _runs(ws: Workspace) -> list[dict[str, Any]]:
 def _without_place(run: dict[str, Any]) -> dict[str, Any]:
     # The protocol has no infinity, and gives equal points once.
     points = {
-        key: sorted((s, at, max(min(v, 1.7976931348623157e308), -1.7976931348623157e308)) for s, at, v in found if v == v)
+        key: sorted({(step, at, max(min(value, LARGEST), -LARGEST)) for step, at, value in found if value == value})
         for key, found in run["points"].items()
     }
     return {**run, "location": "", "points": points}
