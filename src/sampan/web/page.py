@@ -51,6 +51,7 @@ class Page:
     templates: str = "sampan.web"  # the package whose folder `templates` holds the template
     # What a form of the page posts goes here; it answers the address to go on to. An error shows on the page, with what was typed.
     submit: Submit | None = None
+    several: tuple[str, ...] = ()  # what may be given more than once, as check boxes do; `load` gets the values with spaces between
 
 
 def all_pages() -> list[Page]:
@@ -76,7 +77,8 @@ def routes(workspace: Workspace) -> list[Route]:
 
 def _endpoint(workspace: Workspace, page: Page, navigation: list[Page], token: str) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        given = {**request.query_params, **{k: str(v) for k, v in request.path_params.items()}}
+        several = {name: " ".join(request.query_params.getlist(name)) for name in page.several}
+        given = {**request.query_params, **several, **{k: str(v) for k, v in request.path_params.items()}}
         language = choose_language(request)
         shell: dict[str, Any] = {"navigation": navigation, "section": "/" + page.path.split("/")[1], "project": workspace.root.name}
         shell |= {"form_token": token, "refused": None, "typed": {}}

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from sampan.web import words_admission, words_catalog, words_contract, words_explaining, words_exploring, words_policy, words_versions
+from sampan.web import (
+    words_admission,
+    words_catalog,
+    words_compare,
+    words_contract,
+    words_explaining,
+    words_exploring,
+    words_policy,
+    words_versions,
+)
 
 LANGUAGES: Final = ("en", "vi")
 
@@ -446,6 +455,7 @@ VIETNAMESE: Final[dict[str, str]] = {
     **_LOG,
     **words_admission.WORDS,
     **words_catalog.WORDS,
+    **words_compare.WORDS,
     **words_explaining.WORDS,
     **words_versions.WORDS,
     **words_contract.WORDS,
