@@ -261,6 +261,12 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class StoreUnreachable(StoreUnavailable):
+    """The database does not answer: its server or the network is down. The same request may succeed later."""
+
+    code = "store_unreachable"
+
+
 class BlobUnavailable(Unavailable):
     """An object that should be in the store is not there."""
 

@@ -131,7 +131,9 @@ class Database(ABC, Generic[Connected]):
         if self._is_usable(session):
             self._idle.append(session)
         else:
+            # What broke this connection, such as a restart of the server, broke those that lie idle as well.
             self._disconnect(session)
+            self.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -7,12 +7,19 @@ from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from sampan.errors import IntegrityError, StoreUnavailable
+from sampan.errors import IntegrityError, StoreUnavailable, StoreUnreachable
 from sampan.plugins import require
 from sampan.store.database import BUSY_S, Among, Database, Row, Session
 
 _WRITER_LOCK = 0x73616D70  # "samp": whoever holds this advisory lock is the one writer of the database
-_CONNECT_TIMEOUT_S = 10
+# A network that swallows everything is noticed in half a minute, not after the hours that TCP waits by itself.
+_NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _TABLES_WITH_TEXTS = ("event", "asset", "node", "step", "run", "run_param", "tag", "artifact", "superseded")
 
 
@@ -61,9 +68,7 @@ class PostgresDatabase(Database[PostgresSession]):
         return session.one("select to_regclass(?)", name) != (None,)
 
     def _connect(self) -> PostgresSession:
-        return PostgresSession(
-            self._psycopg.connect(self.address, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S, application_name="sampan")
-        )
+        return PostgresSession(self._psycopg.connect(self.address, autocommit=True, application_name="sampan", **_NETWORK))
 
     def _disconnect(self, session: PostgresSession) -> None:
         session.connection.close()
@@ -103,7 +108,7 @@ class PostgresDatabase(Database[PostgresSession]):
         if isinstance(cause, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege):
             return StoreUnavailable(f"{self.shown} may not be written: {cause}", hint="connect as a user who may, to a primary server")
         if isinstance(cause, self._psycopg.OperationalError):
-            return StoreUnavailable(
+            return StoreUnreachable(
                 f"{self.shown} does not answer: {_first_line(cause)}", hint="check the address and that the server runs"
             )
         return None

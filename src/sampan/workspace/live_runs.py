@@ -5,7 +5,8 @@
         run.artifact("roc.png")
 
 A metric call is an append to the run's journal (`store/journals.py`): it survives the death of the process once it returned. All else is an
-event. Inside a program that `sampan run` watches, `sp.run()` without a name is that very run.
+event, kept and written later where the database does not answer meanwhile. Inside a program that `sampan run` watches, `sp.run()` without a
+name is that very run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Self
 from sampan.core.events import Input, ParamsLogged, RunEnded, RunStarted, Tagged, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.refs import check_name
-from sampan.errors import NotFound, ParameterError, UsageError
+from sampan.errors import NotFound, ParameterError, StoreUnreachable, UsageError
+from sampan.workspace.late_events import LateEvents
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged, InputsRead, RunResumed
 from sampan.workspace.workspace import Workspace
@@ -36,6 +38,7 @@ WATCHED_RUN = "SAMPAN_RUN"  # the run of the program that `sampan run` watches
 WATCHED_PROJECT = "SAMPAN_PROJECT"
 _MAX_REASON = 500
 _ACTIVE: ContextVar[LiveRun | None] = ContextVar("active run", default=None)
+_UNENDED: set[NodeId] = set()  # runs this process could not end, since the database was away
 _WATCHED: dict[str, LiveRun] = {}  # the watched run, by its id, once something was logged to it
 
 
@@ -51,6 +54,7 @@ class LiveRun:
         self._ws = ws
         self._owns_workspace = owns_workspace
         self._owns_run = owns_run
+        self._events = LateEvents(ws)
         self._journal: MetricJournal | None = None
         self._steps: dict[str, int] = {}
         self._is_open = True
@@ -93,12 +97,12 @@ class LiveRun:
         self._require_open()
         found = _as_texts({**(given or {}), **more})
         if found:
-            self._ws.ledger.append(ParamsLogged(node=self.id, params=found))
+            self._events.append(ParamsLogged(node=self.id, params=found))
 
     def tag(self, key: str, value: str | None) -> None:
         """Set a tag, or remove it with None."""
         self._require_open()
-        self._ws.ledger.append(Tagged(node=self.id, key=key, value=value))
+        self._events.append(Tagged(node=self.id, key=key, value=value))
 
     def artifact(self, source: Path | str | bytes, name: str = "") -> str:
         """Keep a file, a folder, or bytes with the run; return the path it is kept under.
@@ -154,7 +158,7 @@ class LiveRun:
         """Record that the run needs these versions: datasets, models, whatever has a reference."""
         self._require_open()
         nodes = [ref if isinstance(ref, Node) else self._ws.catalog.resolve(ref) for ref in refs]
-        self._ws.ledger.append(InputsRead(node=self.id, inputs=tuple(Input(node.id, "input") for node in nodes)))
+        self._events.append(InputsRead(node=self.id, inputs=tuple(Input(node.id, "input") for node in nodes)))
 
     def nested(self, title: str = "", *, params: Mapping[str, Any] | None = None) -> LiveRun:
         """Begin a run inside this one, such as one fold of five."""
@@ -173,7 +177,9 @@ class LiveRun:
             if self._journal is not None:
                 self._journal.close()
             if self._owns_run:
-                self._ws.ledger.append(RunEnded(node=self.id, state=state, ended=self._ws.clock(), reason=reason[:_MAX_REASON]))
+                self._events.append(RunEnded(node=self.id, state=state, ended=self._ws.clock(), reason=reason[:_MAX_REASON]))
+            self._settle()
+            if self._owns_run:
                 self._ws.ledger.fold(self.id)
         finally:
             if self._owns_workspace:
@@ -193,8 +199,16 @@ class LiveRun:
     def __repr__(self) -> str:
         return f"<run {self.id[:12]} of {self.name}>"
 
+    def _settle(self) -> None:
+        try:
+            self._events.settle()
+        except StoreUnreachable as cause:
+            _UNENDED.add(self.id)
+            hint = f'its metric points are kept on this machine; sp.run(resume="{self.id[:12]}") ends it once the database answers'
+            raise StoreUnreachable(f"the end of run {self.id[:12]} is not recorded: {cause}", hint=hint) from cause
+
     def _attach(self, files: list[StoredFile]) -> None:
-        self._ws.ledger.append(ArtifactsLogged(node=self.id, files=tuple(files)))
+        self._events.append(ArtifactsLogged(node=self.id, files=tuple(files)))
 
     def _require_open(self) -> None:
         if not self._is_open:
@@ -319,7 +333,7 @@ def _resume(ws: Workspace, ref: str) -> LiveRun:
     node = ws.catalog.resolve(ref, kind="run")
     row = ws.catalog.run(node.id)
     if row.state == "running":
-        if not is_dead(row, ws.store.journals):
+        if node.id not in _UNENDED and not is_dead(row, ws.store.journals):
             raise UsageError(f"run {node.id[:12]} is running on {row.host}, process {row.pid}", hint="wait for it, or end that process")
     else:
         ws.ledger.append(RunResumed(node=node.id, before=row.state))

@@ -27,6 +27,7 @@ from sampan.core.events import Input, ParamsLogged, RunEnded, RunStarted, Versio
 from sampan.core.graph import Node, NodeId
 from sampan.errors import NotFound
 from sampan.store.scratch import scratch_folder
+from sampan.workspace.late_events import await_database
 from sampan.workspace.live_runs import WATCHED_PROJECT, WATCHED_RUN
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.notebooks import as_program
@@ -91,6 +92,7 @@ class Script:
                 with self.ws.store.journals.open(self.run) as journal:
                     reports = Reports(folder, self.ws.store.root)
                     outcome = self._watch(command, cwd, folder, reports, journal, tell)
+                    await_database(self.ws)
                     self._record(reports, outcome, folder, cwd, journal)
             except BaseException as error:
                 state = "killed" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
