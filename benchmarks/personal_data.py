@@ -7,6 +7,7 @@ FOLDER holds, each where it is there:
 - `synth_dataset_v2.json` of github.com/microsoft/presidio-research (7622dec): 1,500 English texts, labeled. Rules were tuned on its odd
   templates; what is shown is of the even ones.
 - `emerging.test.annotated` of github.com/leondz/emerging_entities_17 (e52a2d2), WNUT 2017: noisy English. Tuned on its training part.
+- `en_ewt-ud-test.iob2` of github.com/UniversalNER/UNER_English-EWT (8ed072d): blogs, mails, reviews and answers. Tuned on its dev part.
 - `vlsp2016_test.txt`, which is corpus/vlsp2016/test.txt of github.com/undertheseanlp/ner (8511565): Vietnamese news. Tuned on its dev part.
   Shown as it is and without its marks.
 - `test_syllable.conll` of github.com/VinAIResearch/PhoNER_COVID19 (9af190a): only patients are labeled as names there, doctors and
@@ -106,6 +107,8 @@ def sources(folder: Path) -> Iterator[tuple[str, str, list[Text]]]:
         yield "presidio-research, even templates", "en", synthetic(file)
     if (file := folder / "emerging.test.annotated").exists():
         yield "WNUT 2017 test", "en", sentences(file, {"person": "name"})
+    if (file := folder / "en_ewt-ud-test.iob2").exists():
+        yield "UNER English EWT test", "en", documents(file)
     if (file := folder / "vlsp2016_test.txt").exists():
         texts = sentences(file, {"PER": "name"}, separator="\t")
         yield "VLSP 2016 test", "vi", texts
@@ -114,12 +117,12 @@ def sources(folder: Path) -> Iterator[tuple[str, str, list[Text]]]:
         yield "PhoNER test (patients alone are labeled)", "vi", sentences(file, {"NAME": "name"})
 
 
-def synthetic(file: Path) -> list[Text]:
-    """Read the texts of even templates."""
+def synthetic(file: Path, *, odd: bool = False) -> list[Text]:
+    """Read the texts of even templates, or of odd ones."""
     found = []
     for one in json.loads(file.read_text(encoding="utf-8")):
         text = one["full_text"]
-        if one["template_id"] % 2 or len(unicodedata.normalize("NFC", text)) != len(text):
+        if one["template_id"] % 2 != odd or len(unicodedata.normalize("NFC", text)) != len(text):
             continue
         spans = [(CLASSES[s["entity_type"]], (s["start_position"], s["end_position"])) for s in one["spans"] if s["entity_type"] in CLASSES]
         found.append(Text(text, {pii: tuple(span for of, span in spans if of == pii) for pii in CLASSES.values()}))
@@ -133,6 +136,16 @@ def sentences(file: Path, kinds: Mapping[str, str], *, separator: str | None = N
         words = [line.split(separator) for line in block.splitlines() if line.strip()]
         if words:
             found.append(together([(word[0].replace("_", " "), word[-1].strip()) for word in words], kinds))
+    return [each for each in found if unicodedata.is_normalized("NFC", each.text)]
+
+
+def documents(file: Path) -> list[Text]:
+    """Read the sentences of a file of Universal NER, each word with its number before and its label behind."""
+    found = []
+    for block in file.read_text(encoding="utf-8").split("\n\n"):
+        words = [line.split("\t") for line in block.splitlines() if line and not line.startswith("#")]
+        if words:
+            found.append(together([(word[1], word[2]) for word in words], {"PER": "name"}))
     return [each for each in found if unicodedata.is_normalized("NFC", each.text)]
 
 

@@ -1,18 +1,20 @@
 """Names of people in text, in English and Vietnamese: by lists of names, by titles and by the words that introduce a person.
 
 A Vietnamese name begins with one of few family names and goes on with capitalized syllables; without its marks it is told by the same list
-without them, more carefully, since the bare letters are also English words. No model is asked: what was found can be said in words.
+without them, more carefully, since the bare letters are also English words. `english_names` weighs the rest. What was found can always be
+said in words.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from sampan.governance.english_names import find_english_names
 from sampan.governance.found import Found
 from sampan.governance.lexicon import words as listed
+from sampan.governance.name_tokens import Token, starts_sentence, tokens_of
 from sampan.governance.patterns import plain
 from sampan.governance.vietnamese_names import (
     COMMON_SURNAMES,
@@ -33,11 +35,8 @@ from sampan.governance.vietnamese_names import (
     looks_vietnamese,
 )
 
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?|\S")
 _LONGEST_NAME: Final = 5
 NO_NAME: Final = ""  # the evidence of words that look like a name and are a place's
-_FREQUENT: Final = 1000  # given names so frequent that one alone is told from a word
-_INITIAL: Final = re.compile(r"[A-ZĐ]\.?")
 _INITIALS: Final = re.compile(r"(?<!\w)(?:[A-ZĐ]\.){1,5}[A-ZĐ]?(?!\w)")
 _TITLE: Final = frozenset(
     ("mr", "mrs", "ms", "miss", "mx", "dr", "prof", "sir", "lady", "lord", "rev", "judge", "senator", "officer", "nurse", "captain", "sgt")
@@ -52,38 +51,19 @@ _NEVER: Final = listed("never_names")  # capitalized words that nobody is called
 _RATHER_WORDS: Final = listed("rather_words")  # given names that are first of all words, places or months
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    start: int
-    end: int
-    text: str
-    bare: str  # lower case, without marks and the final dot
-
-    @property
-    def is_capital(self) -> bool:
-        return self.text[0].isupper() and not (len(self.text) > 3 and self.text.isupper())
-
-    @property
-    def is_word(self) -> bool:
-        return self.text[0].isalpha()
-
-
 def find_names(text: str) -> Iterator[Found]:
     """Find names of people. `text` is in Unicode's composed form."""
-    tokens = [_Token(m.start(), m.end(), m[0], plain(m[0]).lower().rstrip(".")) for m in _WORD.finditer(text)]
+    tokens = tokens_of(text)
     marked = has_marks(text)
     vietnamese = marked or looks_vietnamese([token.bare for token in tokens if token.is_word])
+    english = find_english_names(text, tokens)
     known: set[str] = set()
     taken = -1
     for at in range(len(tokens)):
         if at < taken:
             continue
-        found = (
-            _vietnamese_at(text, tokens, at, marked=marked, vietnamese=vietnamese)
-            or _small_at(text, tokens, at)
-            or _english_at(text, tokens, at)
-        )
-        if found and vietnamese and "census" in found[1] and all(is_syllable(token.bare) for token in tokens[at : at + found[0]]):
+        found = _vietnamese_at(text, tokens, at, marked=marked, vietnamese=vietnamese) or _small_at(text, tokens, at) or english.get(at)
+        if found and vietnamese and found is english.get(at) and all(is_syllable(token.bare) for token in tokens[at : at + found[0]]):
             continue  # Ha Noi, Ben Tre: words of that language that an American list of names holds too
         if found is None:
             continue
@@ -99,7 +79,7 @@ def find_names(text: str) -> Iterator[Found]:
     yield from _initials(text, marked=marked)
 
 
-def _again(tokens: Sequence[_Token], known: set[str]) -> Iterator[Found]:
+def _again(tokens: Sequence[Token], known: set[str]) -> Iterator[Found]:
     """Find a part of a name that stands whole elsewhere in the text."""
     for token in tokens:
         word = token.text.removesuffix("'s").rstrip(".")
@@ -118,55 +98,6 @@ def _initials(text: str, *, marked: bool) -> Iterator[Found]:
             yield Found(match.start(), match.end(), "name", "initials after a title")
 
 
-# -- English ----------------------------------------------------------------------------------------------------------------------------
-
-
-def _english_at(text: str, tokens: Sequence[_Token], at: int) -> tuple[int, str] | None:
-    first = tokens[at]
-    if not _may_begin(first) or (at and tokens[at - 1].text in "@#" and tokens[at - 1].end == first.start):
-        return None
-    words = [first]
-    for token in tokens[at + 1 : at + _LONGEST_NAME]:
-        together = text[words[-1].end : token.start]
-        if together.strip(" ") or len(together) > 1 or not token.is_word or not (token.is_capital or _INITIAL.fullmatch(token.text)):
-            break
-        if token.bare in _NEVER or has_marks(token.text) or (words[-1].text.endswith(".") and len(words[-1].bare) > 1):
-            break
-        words.append(token)
-    titled = at > 0 and tokens[at - 1].bare in _TITLE and tokens[at - 1].is_capital
-    introduced = bool(_INTRODUCES.search(plain(text[max(first.start - 24, 0) : first.start])))
-    return _judged(words, titled=titled, introduced=introduced, starts=_starts_sentence(text, first.start))
-
-
-def _may_begin(token: _Token) -> bool:
-    return token.is_word and token.is_capital and token.bare not in _NEVER and token.bare not in _TITLE and not has_marks(token.text)
-
-
-def _judged(words: Sequence[_Token], *, titled: bool, introduced: bool, starts: bool) -> tuple[int, str] | None:
-    full = [word for word in words if len(word.bare) > 1]
-    if not full:
-        return None
-    if titled:
-        return min(len(words), 3), "a word after a title"
-    given, surnames = listed("given_names"), listed("surnames")
-    first, last, two = words[0].bare, full[-1].bare, len(full) >= 2
-    known = first in given and first not in _RATHER_WORDS
-    if two and last in surnames and first in given and (known or not starts):
-        return min(len(words), 4), "a given name and a family name of the census"
-    if two and known:
-        return min(len(words), 3), "a given name of the census and a capitalized word"
-    if introduced and (known or two):
-        return min(len(words), 3), "capitalized words after an introduction"
-    if len(words) == 1 and not starts and not words[0].text.isupper() and first in listed("given_names", _FREQUENT) and known:
-        return 1, "a frequent given name of the census"
-    return None
-
-
-def _starts_sentence(text: str, at: int) -> bool:
-    before = text[:at].rstrip()
-    return not before or before[-1] in '.!?:\n"“('
-
-
 _SURE_WITHOUT_MARKS: Final = frozenset(("nguyen", "tran", "huynh", "bui", "ngo", "trinh"))
 _PARTICLES: Final = frozenset(("oi", "a", "nhe", "nha", "di", "voi", "la", "o", "va", "khong", "cho", "den", "se", "da", "dang", "thi"))
 _TITLES: Final = (TITLES, MARKED_TITLES)
@@ -177,7 +108,7 @@ _PLACES: Final = (PLACE_WORDS, MARKED_PLACE_WORDS)
 # -- Vietnamese -------------------------------------------------------------------------------------------------------------------------
 
 
-def _vietnamese_at(text: str, tokens: Sequence[_Token], at: int, *, marked: bool, vietnamese: bool) -> tuple[int, str] | None:
+def _vietnamese_at(text: str, tokens: Sequence[Token], at: int, *, marked: bool, vietnamese: bool) -> tuple[int, str] | None:
     first = tokens[at]
     if not first.is_word or (first.text.endswith(".") and len(first.bare) == 1):
         return None
@@ -207,7 +138,7 @@ def _vietnamese_at(text: str, tokens: Sequence[_Token], at: int, *, marked: bool
     return None
 
 
-def _is_single(text: str, tokens: Sequence[_Token], at: int, words: Sequence[_Token]) -> bool:
+def _is_single(text: str, tokens: Sequence[Token], at: int, words: Sequence[Token]) -> bool:
     """Say whether a syllable is a given name alone: capitalized inside a sentence, between words that are not."""
     first = words[0]
     if len(words) != 1 or not at or first.text.lower().rstrip(".") not in GIVEN_NAMES:
@@ -216,10 +147,10 @@ def _is_single(text: str, tokens: Sequence[_Token], at: int, words: Sequence[_To
     inside = before.is_word and before.text.islower() and before.end + 1 == first.start and before.bare not in PLACE_WORDS
     alone = after is None or not (after.text[0].isupper() or after.text[0].isdigit() or after.text in "-–/&")
     alone = alone and (after is None or f"{first.text.lower()} {after.text}" not in COMPOUNDS)
-    return inside and alone and not _starts_sentence(text, first.start)
+    return inside and alone and not starts_sentence(text, first.start)
 
 
-def _small_at(text: str, tokens: Sequence[_Token], at: int) -> tuple[int, str] | None:
+def _small_at(text: str, tokens: Sequence[Token], at: int) -> tuple[int, str] | None:
     """Find a name typed in small letters, as in chats: a frequent family name, a middle name and one or two syllables more."""
     words = tokens[at : at + 4]
     if len(words) < 3 or words[0].bare not in COMMON_SURNAMES or words[1].bare not in MIDDLE_NAMES:
@@ -236,7 +167,7 @@ def _small_at(text: str, tokens: Sequence[_Token], at: int) -> tuple[int, str] |
     return (4 if longer else 3), "a Vietnamese name in small letters"
 
 
-def _is_small_syllable(token: _Token) -> bool:
+def _is_small_syllable(token: Token) -> bool:
     return (
         token.is_word
         and token.text.rstrip(".").islower()
@@ -245,7 +176,7 @@ def _is_small_syllable(token: _Token) -> bool:
     )
 
 
-def _after_a_house_number(tokens: Sequence[_Token], at: int) -> bool:
+def _after_a_house_number(tokens: Sequence[Token], at: int) -> bool:
     """Say whether a number comes right before, as in 277D Lê Thánh Tôn: a street called after someone."""
     if not at:
         return False
@@ -254,9 +185,9 @@ def _after_a_house_number(tokens: Sequence[_Token], at: int) -> bool:
     return one.text[-1].isdigit() or letter
 
 
-def _words_before(tokens: Sequence[_Token], at: int) -> tuple[_Token, ...]:
+def _words_before(tokens: Sequence[Token], at: int) -> tuple[Token, ...]:
     """Return the one or two words right before a place, with nothing between."""
-    found: list[_Token] = []
+    found: list[Token] = []
     for token in reversed(tokens[max(at - 2, 0) : at]):
         if not token.is_word:
             break
@@ -264,7 +195,7 @@ def _words_before(tokens: Sequence[_Token], at: int) -> tuple[_Token, ...]:
     return tuple(found)
 
 
-def _ends_in(before: Sequence[_Token], lists: tuple[frozenset[str], frozenset[str]], *, marked: bool) -> bool:
+def _ends_in(before: Sequence[Token], lists: tuple[frozenset[str], frozenset[str]], *, marked: bool) -> bool:
     """Say whether the words before end in one of a list; in a text with marks, as it is written there."""
     bare, written = lists
     if not marked and len(before) == 2 and before[-1].is_capital:
@@ -274,9 +205,9 @@ def _ends_in(before: Sequence[_Token], lists: tuple[frozenset[str], frozenset[st
     return bool(words) and (words[-1] in known or " ".join(words) in known or (before[-1].text.isupper() and words[-1] in bare))
 
 
-def _run(text: str, tokens: Sequence[_Token], at: int, *, marked: bool) -> list[_Token]:
+def _run(text: str, tokens: Sequence[Token], at: int, *, marked: bool) -> list[Token]:
     """Return the capitalized Vietnamese syllables from here on."""
-    words: list[_Token] = []
+    words: list[Token] = []
     for token in tokens[at : at + _LONGEST_NAME]:
         if words and text[words[-1].end : token.start] != " ":
             break
@@ -290,7 +221,7 @@ def _run(text: str, tokens: Sequence[_Token], at: int, *, marked: bool) -> list[
     return words
 
 
-def _sure_without_marks(words: Sequence[_Token], *, titled: bool) -> bool:
+def _sure_without_marks(words: Sequence[Token], *, titled: bool) -> bool:
     """Say whether bare letters are surely a Vietnamese name: a frequent family name, and more than one other syllable or a title."""
     common = words[0].bare in COMMON_SURNAMES
     middle = len(words) >= 3 and words[1].bare in MIDDLE_NAMES
