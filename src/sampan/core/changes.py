@@ -195,6 +195,12 @@ class StandsFor(Change, frozen=True, tag="stands_for"):
     node: NodeId
 
 
+class DropFiles(Change, frozen=True, tag="drop_files"):
+    """Detach all files of a node that was deleted, so that `gc` frees those that nothing else names. The node stays."""
+
+    node: NodeId
+
+
 AnyChange = (
     EnsureAsset
     | DescribeAsset
@@ -216,4 +222,5 @@ AnyChange = (
     | ActedThen
     | Adopt
     | StandsFor
+    | DropFiles
 )

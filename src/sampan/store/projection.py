@@ -24,6 +24,7 @@ from sampan.core.changes import (
     AmendFacts,
     Change,
     DescribeAsset,
+    DropFiles,
     EndRun,
     EnsureAsset,
     ExpectContent,
@@ -303,6 +304,9 @@ class Projection:
     def _stands_for(self, change: StandsFor, _at: Millis, _actor: str) -> None:
         self.session.run("insert into stands_for(id, node) values (?, ?) on conflict do nothing", change.id, self.node(change.node))
 
+    def _drop_files(self, change: DropFiles, _at: Millis, _actor: str) -> None:
+        self.session.run("delete from artifact where node = ?", self.node(change.node))
+
     def _amend_facts(self, change: AmendFacts, _at: Millis, _actor: str) -> None:
         self.session.run("update node set facts = ? where pk = ?", _json(change.facts), self.node(change.node))
 
@@ -327,6 +331,7 @@ _INTERPRETERS: dict[type[Change], Callable[[Projection, Any, Millis, str], None]
     ExpectContent: Projection._expect_content,
     Adopt: Projection._adopt,
     StandsFor: Projection._stands_for,
+    DropFiles: Projection._drop_files,
 }
 
 

@@ -114,14 +114,19 @@ class Freed(Answer, frozen=True, kw_only=True):
     n_bytes: int  # of objects and leftovers
     dry_run: bool
     n_leftovers: int = 0  # temporary files of work that never ended
+    n_deleted: int = 0  # deleted runs and logged models whose files are given up
 
     def text(self) -> str:
         """Say how much."""
         verb = "would free" if self.dry_run else "freed"
-        if not self.n_objects and not self.n_leftovers:
+        if not self.n_objects and not self.n_leftovers and not self.n_deleted:
             return "nothing to free"
         leftovers = f" and {self.n_leftovers:,} leftover files" if self.n_leftovers else ""
-        return f"{verb} {count(self.n_objects, 'object')}{leftovers}, {size_text(self.n_bytes)}"
+        line = f"{verb} {count(self.n_objects, 'object')}{leftovers}, {size_text(self.n_bytes)}"
+        if not self.n_deleted:
+            return line
+        files = "and would give up the files of" if self.dry_run else "the files given up of"
+        return f"{line}; {files} {self.n_deleted:,} deleted run{'s' if self.n_deleted > 1 else ''}"
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -277,27 +282,35 @@ class Upkeep(Room):
     noun = ""
 
     @operation()
-    def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0) -> Freed:
-        """Free stored bytes that nothing needs any more.
+    def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0, deleted_days: float = 30.0) -> Freed:
+        """Free stored bytes that nothing needs any more, and the files of runs that were deleted long enough ago.
 
         Parameters
         ----------
         dry_run : only say what would be freed
         grace_minutes : leave what is younger than this; someone may be about to commit it
+        deleted_days : give up the files of runs and logged models that were deleted longer ago than this
         """
         if grace_minutes < 0:
             raise ParameterError(
                 f"grace_minutes: {grace_minutes:g} is negative", parameter="grace_minutes", hint="expected a number from 0"
             )
+        if deleted_days < 0:
+            raise ParameterError(f"deleted_days: {deleted_days:g} is negative", parameter="deleted_days", hint="expected a number from 0")
         if not self.ws.has_store:
             return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
         from sampan.store.upkeep import gc
         from sampan.workspace.erasure import finish_erasures
+        from sampan.workspace.run_deleting import give_up_files, long_deleted
 
+        given_up = long_deleted(self.ws, before=self.ws.clock() - round(deleted_days * DAY_MS))
         if not dry_run:
             finish_erasures(self.ws)
+            give_up_files(self.ws, given_up)
         swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
-        return Freed(n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers)
+        return Freed(
+            n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers, n_deleted=len(given_up)
+        )
 
     @operation(reads=True)
     def fsck(self, *, quick: bool = False) -> Checked:

@@ -23,6 +23,7 @@ from sampan.core.changes import (
     AnyChange,
     Change,
     DescribeAsset,
+    DropFiles,
     EndRun,
     EnsureAsset,
     ExpectContent,
@@ -200,6 +201,13 @@ class Translation:
         known = () if self._whose(change.node) == _THEIRS else self._here.catalog.artifacts(self.about(change.node))
         if change.path not in {each.path for each in known}:
             yield change
+
+    @_translate.register
+    def _(self, change: DropFiles) -> Iterator[Change]:
+        if self._whose(change.node) == _THEIRS:
+            yield change
+        else:
+            self._leave("removal of files")
 
     @_translate.register
     def _(self, change: FinishStep) -> Iterator[Change]:

@@ -12,6 +12,7 @@ from sampan.core.graph import RunRow
 from sampan.core.times import iso
 from sampan.errors import ParameterError
 from sampan.workspace.columns import align
+from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
 from sampan.workspace.run_filters import meets, read_field, read_filter
@@ -239,12 +240,13 @@ def run_lines(ws: Workspace, rows: Sequence[RunRow]) -> tuple[RunLine, ...]:
     """Return runs as a table shows them, with what was logged to them up to now."""
     for run in ws.store.journals.runs() & {row.node.id for row in rows}:
         ws.store.folding.fold(run)
+    deleted = {node for node, tags in ws.catalog.tags_of([row.node.id for row in rows]).items() if tags.get(LIFECYCLE) == DELETED}
     return tuple(
         RunLine(
             run=row.node.id,
             experiment=row.experiment,
             title=row.title,
-            state="killed" if is_dead(row, ws.store.journals) else row.state,
+            state=DELETED if row.node.id in deleted else "killed" if is_dead(row, ws.store.journals) else row.state,
             started=iso(row.started),
             seconds=None if row.ended is None else (row.ended - row.started) / 1000,
             parent=row.parent,

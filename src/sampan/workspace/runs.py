@@ -15,6 +15,7 @@ from sampan.errors import NotFound, ParameterError, UsageError
 from sampan.workspace.columns import align, count, size_text
 from sampan.workspace.data_answers import Head
 from sampan.workspace.operation import operation
+from sampan.workspace.run_deleting import Deleting
 from sampan.workspace.run_listing import Listing, RunLine, RunList, run_lines
 from sampan.workspace.training_options import TrainingOptions
 
@@ -138,7 +139,7 @@ class ScriptRan(Answer, frozen=True, kw_only=True):
         return self.code if self.code >= 0 else 128 - self.code
 
 
-class Runs(Listing):
+class Runs(Listing, Deleting):
     """Runs: carry out a file, list, show, read metrics."""
 
     noun: ClassVar[str] = "run"
