@@ -258,7 +258,7 @@ def view(
         slices=tuple(slices),
         moment=moment.node,
         label=None if label is None else LabelSpec(constant(label.value).node, label.known_at.node, label.missing),
-        features=tuple(_feature(n, f, moment.node) for n, f in features.items()),
+        features=tuple(make_feature(n, f, moment.node) for n, f in features.items()),
     )
     try:
         # By way of JSON: a definition just written and one read from a file are the same, 2 for 2.0 and other slips included.
@@ -283,7 +283,8 @@ def features(
     return define
 
 
-def _feature(name: str, given: Expr | FeatureOptions, moment: Node) -> Feature:
+def make_feature(name: str, given: Expr | FeatureOptions, moment: Node) -> Feature:
+    """Make a feature of an expression; `moment` is the view's moment of prediction."""
     options = given if isinstance(given, FeatureOptions) else feature(constant(given))
     encoding = options.encode or (Codes() if options.value.kind == "text" else None)
     node = with_moment(options.value.node, moment)

@@ -184,6 +184,7 @@ class Learning:
             "learns": by_dataset(order.datasets, columns_learned(view)),
             "table": order.table,
             "search": {"trials": order.trials, "best": chosen.number, "log_loss": chosen.loss, "seed": order.seed},
+            "generated": self._generated(),
             "labels": msgspec.to_builtins(health) if health else None,
             "metrics": tested.report["metrics"],
             "baseline": tested.baseline,
@@ -205,6 +206,13 @@ class Learning:
             inputs=inputs,
             files=files,
         )
+
+    def _generated(self) -> dict[str, Any] | None:
+        """Return what was seen where features were made, without the view, which is kept as it was fitted."""
+        found = self.order.generated
+        if found is None:
+            return None
+        return {"added": list(found.added), "n_candidates": found.n_candidates, "without": found.loss_without, "with": found.loss_with}
 
     def _store(self, flavor: Flavor, model: Any, fitted: FittedView, graph: bytes | None, tested: Tested) -> tuple[StoredFile, ...]:
         from sampan.engine.environment import capture

@@ -58,6 +58,7 @@ class ModelTrainedAnswer(Answer, frozen=True, kw_only=True):
     baseline: Paired
     label_health: str
     parity: str
+    made_features: str = ""  # what came of features made from the declared columns, where that was asked for
     node: str = ""
 
     def text(self) -> str:
@@ -66,6 +67,7 @@ class ModelTrainedAnswer(Answer, frozen=True, kw_only=True):
         lines = [f"{self.model.ref}: {how}, on {self.model.n_rows:,} rows until {self.model.until}"]
         lines += [f"  {name:<10}{self.metrics[name]}" for name in METRICS if name in self.metrics]
         lines += [f"  {_difference(d, 'baseline')}" for d in self.baseline.differences]
+        lines += [f"  made features: {self.made_features}"] if self.made_features else []
         lines += [f"  labels: {self.label_health}", f"  export: {self.parity}"]
         return "\n".join(lines)
 

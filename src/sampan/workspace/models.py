@@ -460,6 +460,7 @@ class Lifecycle(Room):
             baseline=msgspec.convert(node.facts["baseline"], Paired),
             label_health=labels,
             parity=exported,
+            made_features=_made_features(node.facts.get("generated")),
             next=(f"sampan model gate {node.ref}", f"sampan ship {node.name}"),
         )
 
@@ -498,6 +499,16 @@ class Models(Lifecycle, Tuning, Bills):
 
 def _decision_of(node: Node) -> Decision:
     return msgspec.convert({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
+
+
+def _made_features(found: dict[str, Any] | None) -> str:
+    """Say what came of features made from the declared columns."""
+    if found is None:
+        return ""
+    if not found["added"]:
+        return f"none of {found['n_candidates']} helped"
+    losses = f"log loss {found['without']:.4f} without, {found['with']:.4f} with them"
+    return f"{len(found['added'])} of {found['n_candidates']} taken, {losses}: {', '.join(found['added'])}"
 
 
 _GAP = {"fine": "within", "unclear": "not enough rows to say whether within", "broken": "over"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from sampan.workspace.studies import STUDY, params_of_study
 from sampan.workspace.training import Trainer, load_trainer
 
 if TYPE_CHECKING:
+    from sampan.features.view import View
+    from sampan.workspace.feature_generation import Generated
     from sampan.workspace.workspace import Workspace
 
 
@@ -39,6 +41,7 @@ class Order:
     fixed: Mapping[str, ParameterValue]
     code: Digest
     environment: Digest
+    generated: Generated | None = None
 
     @property
     def key(self) -> Digest:
@@ -61,6 +64,10 @@ class Order:
     def searched(self) -> dict[str, Space]:
         """The spaces of the parameters that were not given."""
         return {name: each for name, each in self.trainer.space.items() if name not in self.fixed}
+
+    def viewing(self, view: View, *, table: Digest | None = None) -> Order:
+        """Return the order for another view, and its table where one is given."""
+        return replace(self, trainer=self.trainer.with_view(view), table=table or self.table)
 
 
 def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
@@ -85,7 +92,7 @@ def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
     )
     table, _ = feature_table(ws, trainer.view, datasets)
     code, environment = _origin(trainer.function)
-    return Order(
+    order = Order(
         trainer=trainer,
         file=file.resolve(),
         datasets=datasets,
@@ -98,6 +105,9 @@ def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
         code=code,
         environment=environment,
     )
+    if said["generate"] < 0:
+        raise ParameterError(f"{said['generate']} features cannot be made", hint="give 0 or more")
+    return _with_generated(ws, order, said["generate"]) if said["generate"] else order
 
 
 def rows_of(ws: Workspace, order: Order) -> LabeledRows:
@@ -111,6 +121,19 @@ def known_params(ws: Workspace, ref: str, trainer: Trainer) -> dict[str, Paramet
     known = params_of_study(ws, ref) if ref.startswith(f"{STUDY}:") else ws.catalog.resolve(ref, kind="model").facts["params"]
     fitting = {name: value for name, value in known.items() if name in trainer.space and trainer.space[name].holds(value)}
     return active(trainer.space, fitting)
+
+
+def _with_generated(ws: Workspace, order: Order, most: int) -> Order:
+    """Return the order with features made from the declared columns; the terms of the data hold for all that are looked at."""
+    from sampan.features.generation import candidates, with_features
+    from sampan.workspace.feature_generation import generate
+
+    trainer = order.trainer
+    wide = with_features(trainer.view, candidates(trainer.view))
+    governance.require_training(ws, order.datasets, reads=columns_read(wide), learns=columns_learned(wide), purpose=trainer.purpose)
+    found = generate(ws, order, most)
+    table, _ = feature_table(ws, found.view, order.datasets)
+    return replace(order.viewing(found.view, table=table), generated=found)
 
 
 def _origin(function: Any) -> tuple[str, str]:

@@ -10,6 +10,7 @@ is in `learning.py`.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -46,6 +47,12 @@ class Trainer:
     def __call__(self, features: Any, labels: Any, **params: Any) -> Any:
         """Fit a model; parameters with a search space take their first value unless given."""
         return self.function(features, labels, **{**first_values(self.space), **params})
+
+    def with_view(self, view: View) -> Trainer:
+        """Return the same trainer for another view."""
+        other = copy.copy(self)
+        other.view = view
+        return other
 
     def fill(self, params: Mapping[str, ParameterValue], *, seed: int) -> dict[str, ParameterValue]:
         """Return all parameters a call gets: defaults, then the seed, then what was given."""

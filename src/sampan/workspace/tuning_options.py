@@ -27,6 +27,7 @@ class TuningOptions(TypedDict, total=False):
     seed : of the search and the training
     data : another version of a dataset, such as flights=flights@v3
     params : parameters that are not searched, such as num_leaves=31
+    generate : add up to so many features made from the declared columns, those that help on the rows before the test span
     """
 
     name: str
@@ -44,3 +45,4 @@ class TuningOptions(TypedDict, total=False):
     seed: int
     data: dict[str, str] | None
     params: dict[str, str] | None
+    generate: int
