@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar, cast
 
 from sampan.errors import DataFormatError
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 _LONGEST_RECORD = 64 << 20
 _TAIL_BYTES = 1 << 14  # a line that is longer is cut
 _GZIP, _ZIP, _ZSTD, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PK\x05\x06"
