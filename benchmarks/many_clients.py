@@ -111,9 +111,8 @@ def check(folder: Path, clients: list[Client]) -> None:
         states = Counter(ws.catalog.node(run).state for run in expected)
         untagged = [run for run in expected if ws.catalog.tags(run).get("kind") != "load" or "client" not in ws.catalog.params(run)]
         whole = ws.audit.verify().exit_code() == 0 and not ws.home.fsck().faults
-    print(
-        f"{len(expected):,} runs, {sum(expected.values()):,} points acknowledged; runs with points lost: {len(lost)}; states {dict(states)};"
-    )
+    points = sum(expected.values())
+    print(f"{len(expected):,} runs, {points:,} points acknowledged; runs with points lost: {len(lost)}; states {dict(states)};")
     print(f"without parameter or tag: {len(untagged)}; ledger and store {'whole' if whole else 'NOT WHOLE'}")
     if lost or untagged or not whole:
         raise SystemExit(1)

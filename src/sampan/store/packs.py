@@ -78,7 +78,7 @@ class PackIndex:
         """Return those of some raw digests that are in this pack; few are looked up, for many all are listed."""
         if len(keys) * _LOOKUP < self._n:
             return {key for key in keys if self.find(key)}
-        return keys & set(map(self._keys.__getitem__, range(self._n)))
+        return set(keys).intersection(map(self._keys.__getitem__, range(self._n)))
 
     def __iter__(self) -> Iterator[tuple[Digest, Place]]:
         for key, offset, size in _ENTRY.iter_unpack(memoryview(self._data)[_HEAD.size : -_CHECK_BYTES]):

@@ -14,8 +14,9 @@ from sampan.workspace.options import filled
 
 if TYPE_CHECKING:
     from sampan.core.project import DatasetSource
+    from sampan.table.account import Account
     from sampan.table.csv import Take
-    from sampan.table.sources import Account, SourceForm
+    from sampan.table.sources import SourceForm
     from sampan.workspace.workspace import Workspace
 
 Taken = TypeVar("Taken")
