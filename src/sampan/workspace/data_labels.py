@@ -45,10 +45,13 @@ class Labels(DataRoom):
     def _labelled(self, node: Node, target: str, unless: str, why: str) -> Labelled:
         from sampan.table.targets import read_target
 
-        frame = self.ws.store.tables.read(node.digest)
-        found = read_target(frame, label_expression(target, unless))
+        expression, without = label_expression(target, unless), read_expression(unless) if unless else None
+        named = [*expression.meta.root_names(), *(without.meta.root_names() if without is not None else ())]
+        lazy = self.ws.store.tables.scan(node.digest)
+        frame = lazy.select(name for name in lazy.collect_schema() if name in named).collect(engine="streaming")
+        found = read_target(frame, expression)
         label = found.values
-        excluded = int(frame.select(read_expression(unless).fill_null(value=False).sum()).item()) if unless else 0
+        excluded = int(frame.select(without.fill_null(value=False).sum()).item()) if without is not None else 0
         n_labelled = len(label) - label.null_count()
         return Labelled(
             ref=node.ref,
