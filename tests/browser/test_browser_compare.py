@@ -15,7 +15,8 @@ DRAWN = '#parallel[data-drawn]:not([data-drawn=""])'
 
 
 def test_a_range_that_is_drawn_on_an_axis_keeps_some_runs_and_is_in_the_address(visit: Visit) -> None:
-    with visit("/compare/runs?lang=en") as page:
+    with visit() as page:
+        page.goto("/compare/runs?lang=en")
         page.locator(DRAWN).wait_for()
         whole = page.locator("#count").inner_text()
         box = page.locator("#parallel").bounding_box()
@@ -41,7 +42,8 @@ def test_a_range_that_is_drawn_on_an_axis_keeps_some_runs_and_is_in_the_address(
 
 
 def test_ranges_are_fields_for_the_keyboard(visit: Visit) -> None:
-    with visit("/compare/runs?lang=en") as page:
+    with visit() as page:
+        page.goto("/compare/runs?lang=en")
         page.locator(DRAWN).wait_for()
         page.locator("summary", has_text="Ranges").click()
         page.locator("#low-0").fill("1000000")
@@ -51,7 +53,8 @@ def test_ranges_are_fields_for_the_keyboard(visit: Visit) -> None:
 
 
 def test_chosen_runs_are_laid_side_by_side(visit: Visit) -> None:
-    with visit("/runs?trials=yes&lang=en") as page:
+    with visit() as page:
+        page.goto("/runs?trials=yes&lang=en")
         for place in (0, 1):
             page.locator('input[name="ref"]').nth(place).check()
         page.locator("form.card button").click()

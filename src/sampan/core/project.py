@@ -103,6 +103,15 @@ class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
 
 
+class SignOffRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[sign_offs.ALIAS]`: who must sign a model version before it may have an alias (champion) or a stage (Production)."""
+
+    models: tuple[str, ...] = ()  # which models it holds for; none: every model
+    people: tuple[str, ...] = ()  # each of these
+    teams: tuple[str, ...] = ()  # of each of these, one person
+    fresh_days: int | None = None  # how old the gate's decision may be
+
+
 class Project(msgspec.Struct, frozen=True):
     """A whole project file; all defaults where there is no file."""
 
@@ -112,6 +121,7 @@ class Project(msgspec.Struct, frozen=True):
     policies: dict[str, Policy] = {}
     purposes: dict[str, Purpose] = {}
     governance: Governance = Governance()
+    sign_offs: dict[str, SignOffRule] = {}
     webhooks: Webhooks = Webhooks()
 
 
@@ -124,7 +134,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 _SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace, "governance": Governance, "webhooks": Webhooks}
-_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource, "policies": Policy, "purposes": Purpose}
+_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource, "policies": Policy, "purposes": Purpose, "sign_offs": SignOffRule}
 _EXPECTED: dict[Any, str] = {
     str: "text in quotes",
     tuple[str, ...]: "a list of texts",

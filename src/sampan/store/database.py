@@ -52,6 +52,10 @@ class Session(Protocol):
         """Say that a column is one of any number of values. The text is the same for every number of them, so it is planned once."""
         ...
 
+    def listed(self, numbers: Sequence[int]) -> Among:
+        """Return a table `listed(value)` of whole numbers to join from: by the index, one number after another, up to a limit."""
+        ...
+
 
 Connected = TypeVar("Connected", bound=Session)
 

@@ -53,6 +53,10 @@ class PostgresSession:
         """Say that a column is one of any number of values."""
         return Among(f"{column} = any(?)", list(values))
 
+    def listed(self, numbers: Sequence[int]) -> Among:
+        """Return a table of whole numbers."""
+        return Among("unnest(?::integer[]) as listed(value)", list(numbers))
+
 
 class PostgresDatabase(Database[PostgresSession]):
     """A PostgreSQL database, for any number of processes and machines."""

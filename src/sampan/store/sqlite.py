@@ -52,6 +52,10 @@ class SqliteSession:
         """Say that a column is one of any number of values."""
         return Among(f"{column} in (select value from json_each(?))", msgspec.json.encode(values).decode())  # noqa: S608  # columns are literals
 
+    def listed(self, numbers: Sequence[int]) -> Among:
+        """Return a table of whole numbers."""
+        return Among("json_each(?) as listed", msgspec.json.encode(numbers).decode())
+
 
 class SqliteDatabase(Database[SqliteSession]):
     """A SQLite file, for any number of processes of one machine."""

@@ -19,7 +19,7 @@ from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.evaluation.slices import Gap
 from sampan.stats.estimates import Estimate
-from sampan.workspace import governance, judging
+from sampan.workspace import governance, judging, sign_offs
 from sampan.workspace.bill_of_materials import Bills
 from sampan.workspace.feature_tables import FOREVER, read_moment
 from sampan.workspace.model_answers import (
@@ -36,6 +36,7 @@ from sampan.workspace.model_answers import (
     model_line,
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
+from sampan.workspace.model_signing import Signing
 from sampan.workspace.model_tuning import Tuning
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
@@ -156,7 +157,7 @@ class Lifecycle(Room):
         ----------
         model : such as flights-late@v2
         alias : the alias to move
-        force : promote without a passing decision; needs a reason, and both are recorded
+        force : promote without a passing decision; needs a reason, and both are recorded. Without required signatures only an officer may
         reason : why, in words
         """
         node = self._model(model)
@@ -168,7 +169,9 @@ class Lifecycle(Room):
         if reason and not force:
             raise ParameterError("the reason would have no effect: the decision gives it", hint="leave --reason out, or add --force")
         decision = self._newest("decision", node)
-        refusal = self._refusal(node, decision)
+        if self.ws.actor not in self.ws.project.governance.officers or not force:
+            sign_offs.require_signed(self.ws, node, alias)
+        refusal = self._refusal(node, decision) or sign_offs.refusal(self.ws, node, alias)
         events: list[Any] = []
         if refusal and not force:
             raise refusal
@@ -493,7 +496,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Tuning, Bills):
+class Models(Lifecycle, Tuning, Signing, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 

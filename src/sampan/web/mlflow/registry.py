@@ -18,13 +18,14 @@ from sampan.web.mlflow.filters import Language, sort_key
 from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import exists, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.runs import LIFECYCLE
+from sampan.workspace.sign_offs import STAGE, require_signed
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 KIND: Final = "registered_model"
 FACT: Final = "mlflow"
-_STAGE, DESCRIPTION = "sampan.stage", "sampan.description"  # tags of a version
+_STAGE, DESCRIPTION = STAGE, "sampan.description"  # tags of a version
 _STAGES: Final = ("None", "Staging", "Production", "Archived")
 # Clients ask for models with `!= 'true'`, and mean those without the tag as well.
 _UNTAGGED: Final = {"mlflow.prompt.is_prompt": "false"}
@@ -168,6 +169,7 @@ class Registry:
         node = self._version(found, text(given, "version"))
         before = self._ws.catalog.aliases(KIND, found.asset).get(alias)
         if before != node.id:
+            require_signed(self._ws, node, alias)
             self._ws.ledger.append(AliasMoved(kind=KIND, name=found.asset, alias=alias, before=before, after=node.id))
         return {}
 
@@ -265,6 +267,7 @@ class Registry:
         """POST model-versions/transition-stage."""
         found, stage = self._find(text(given, "name")), _stage(text(given, "stage"))
         node = self._version(found, text(given, "version"))
+        require_signed(self._ws, node, stage)
         events = [Tagged(node=node.id, key=_STAGE, value=stage)]
         if given.get("archive_existing_versions") is True and stage in ("Staging", "Production"):
             for other in self._versions(found):
