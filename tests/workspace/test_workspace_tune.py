@@ -45,6 +45,10 @@ def finished_trials(ws: Workspace) -> dict[str, str]:
     return {row.node.id: row.title for row in rows if row.title.startswith("trial ")}
 
 
+def model_id(ws: Workspace, ref: str) -> str:
+    return ws.catalog.resolve(ref, kind="model").id
+
+
 @pytest.mark.slow
 def test_a_study_searches_two_algorithms_is_remembered_and_trained_from(ws: Workspace) -> None:
     file = write_training(ws.root, TWO_KINDS)
@@ -60,7 +64,11 @@ def test_a_study_searches_two_algorithms_is_remembered_and_trained_from(ws: Work
     assert "kind" == first.mattered[0].name or first.mattered[0].overall
     assert set(first.best.params) == ({"kind", "leaves"} if first.best.params["kind"] == "trees" else {"kind", "strength"})
     assert longer.best.values["loss"] <= first.best.values["loss"]
+    assert (first.best, first.mattered) == (ws.model.study("orders-late@v1").best, ws.model.study(first.study).mattered)
     trained = ws.catalog.resolve(model.ref, kind="model").facts["params"]
+    assert first.study.removeprefix("study:") in {
+        ws.catalog.node(edge.src).ref for edge in ws.catalog.edges_to(model_id(ws, model.ref)) if edge.role == "input"
+    }
     assert first.best.params == {name: trained[name] for name in first.best.params}
     assert {ws.catalog.node(edge.src).kind for edge in ws.catalog.edges_to(ws.catalog.resolve(first.study, kind="study").id)} == {
         "run",

@@ -196,6 +196,7 @@ class Learning:
         if facts["purpose"]:  # the same model for another purpose is another: what it may be packed and served for differs
             digest = digest_value([digest, facts["purpose"]])
         inputs = (Input(self.run, "derived_from"), *(Input(node.id, "trained_on") for node in unique(order.datasets)))
+        inputs += (Input(order.study, "input"),) if order.study else ()
         return ModelTrained(
             node=new_id(),
             kind="model",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sampan.core.digests import Digest, digest_value
-from sampan.core.graph import Node
+from sampan.core.graph import Node, NodeId
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.reading import columns_learned, columns_read
 from sampan.tuning.spaces import ParameterValue, Space, active
 from sampan.workspace import governance
 from sampan.workspace.feature_tables import FOREVER, LabeledRows, feature_table, find_datasets, labeled_rows, read_moment
-from sampan.workspace.studies import STUDY, params_of_study
+from sampan.workspace.studies import STUDY, find_study, params_of_study
 from sampan.workspace.training import Trainer, load_trainer
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Order:
     code: Digest
     environment: Digest
     generated: Generated | None = None
+    study: NodeId = ""  # whose parameters are taken
 
     @property
     def key(self) -> Digest:
@@ -104,6 +105,7 @@ def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
         fixed=fixed,
         code=code,
         environment=environment,
+        study=find_study(ws, like)[0].id if like.startswith(f"{STUDY}:") else "",
     )
     if said["generate"] < 0:
         raise ParameterError(f"{said['generate']} features cannot be made", hint="give 0 or more")

@@ -51,10 +51,10 @@ class Tuned(Answer, frozen=True, kw_only=True):
     run: str
     n_trials: int
     n_pruned: int
-    n_remembered: int
     workers: int
     seconds: float
     best: TriedOnce
+    n_remembered: int = 0  # trials that had been run before, so that they were not run again
     front: tuple[TriedOnce, ...] = ()  # with several objectives: none of these is beaten in all
     mattered: tuple[Mattering, ...] = ()
     nested: tuple[NestedSpan, ...] = ()
