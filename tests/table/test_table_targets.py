@@ -33,7 +33,7 @@ def test_a_label_is_what_its_values_are(values: list[object], kind: str, classes
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        ({"other": [1, 2]}, "the target cannot be computed"),
+        ({"labels": [1, 2]}, "the target names the column 'label', which is not there"),
         ({"label": [1, 1, None]}, "one class only"),
         ({"label": [f"name {i}" for i in range(60)]}, "60 classes, more than 50"),
         ({"label": [date(2026, 1, 1), date(2026, 1, 2)]}, "neither yes or no, nor a class, nor a number"),
@@ -42,3 +42,8 @@ def test_a_label_is_what_its_values_are(values: list[object], kind: str, classes
 def test_what_is_no_label_is_said(frame: dict[str, list[object]], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         read_target(pl.DataFrame(frame), pl.col("label"))
+
+
+def test_an_expression_that_cannot_be_computed_is_said() -> None:
+    with pytest.raises(ParameterError, match="the target cannot be computed"):
+        read_target(pl.DataFrame({"label": ["a", "b"]}), pl.col("label") + pl.lit(date(2026, 1, 1)))

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from sampan.core.refs import nearest
 from sampan.errors import ParameterError
 
 TWO: Final = ("0", "1")
@@ -39,6 +40,10 @@ def read_target(frame: pl.DataFrame, expression: pl.Expr) -> Target:
     ------
     ParameterError : it cannot be computed, is neither, has more than 50 classes, or all rows have the same.
     """
+    if missing := [name for name in expression.meta.root_names() if name not in frame.columns]:
+        close = nearest(missing[0], frame.columns)
+        hint = f"did you mean {' or '.join(close)}?" if close else "columns: " + ", ".join(frame.columns[:20])
+        raise ParameterError(f"the target names the column {missing[0]!r}, which is not there", hint=hint)
     try:
         label = frame.select(expression.alias("label"))["label"]
     except pl.exceptions.PolarsError as cause:
