@@ -1,10 +1,10 @@
 """A published version is a Delta table: what other programs read of it is what the version holds."""
 
 import json
+import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 from deltalake import DeltaTable
@@ -14,9 +14,19 @@ from sampan.errors import AlreadyExists, IntegrityError, Unsupported
 from sampan.store import Store
 from sampan.store.blobs import LocalBlobs
 from sampan.store.places import S3Place
-from sampan.store.tables import Tables, TableVersion
+from sampan.store.tables import Tables, TableVersion, layout
 
 NOW = 1_700_000_000_000
+PEER = Path(__file__).parents[2] / ".peers" / "duckdb" / "bin" / "python"
+READ = """
+import sys
+from pathlib import Path
+import duckdb, duckdb_extension_delta
+connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+(extension,) = Path(duckdb_extension_delta.__file__).parent.rglob("*.duckdb_extension")
+connection.execute(f"load '{extension}'")
+connection.execute(f"copy (from delta_scan('{sys.argv[1]}')) to '{sys.argv[2]}' (format parquet)")
+"""
 ROWS = pl.DataFrame(
     {
         "id": [1, 2, 3, 4],
@@ -43,10 +53,16 @@ def edited(tables: Tables) -> TableVersion:
     return tables.append(version.digest, tables.read(version.digest).with_columns(pl.col("id") + 10))
 
 
-def duckdb_reads(folder: Path) -> pl.DataFrame:
-    """Read what the log lists with DuckDB's own Parquet reader: its delta extension is a download, and tests make none."""
-    files = sorted(DeltaTable(folder).file_uris())
-    return duckdb.sql(f"select * from read_parquet({files!r}, union_by_name = true) order by id").pl()
+def deltars_reads(folder: Path) -> pl.DataFrame:
+    """Read a Delta table with delta-rs."""
+    return pl.DataFrame(DeltaTable(folder).to_pyarrow_table())
+
+
+def duckdb_reads(folder: Path, made: Path) -> pl.DataFrame:
+    """Read a Delta table with DuckDB's own extension for them, in the environment that has it."""
+    done = subprocess.run([PEER, "-c", READ, folder, made], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return pl.read_parquet(made)
 
 
 def test_polars_deltars_and_duckdb_read_what_the_version_holds(tables: Tables, tmp_path: Path) -> None:
@@ -57,8 +73,27 @@ def test_polars_deltars_and_duckdb_read_what_the_version_holds(tables: Tables, t
 
     assert (made.version, made.n_files, made.n_written, made.is_new) == (0, 2, 1, True)
     assert_frame_equal(expected, pl.read_delta(str(tmp_path / "out")).sort("id"), check_dtypes=False)
-    assert_frame_equal(expected, pl.from_arrow(DeltaTable(tmp_path / "out").to_pyarrow_table()).sort("id"), check_dtypes=False)
-    assert_frame_equal(expected.drop("when"), duckdb_reads(tmp_path / "out").drop("when"), check_dtypes=False)
+    assert_frame_equal(expected, deltars_reads(tmp_path / "out").sort("id"), check_dtypes=False)
+    assert_frame_equal(expected, duckdb_reads(tmp_path / "out", tmp_path / "read.parquet").sort("id"), check_dtypes=False)
+
+
+def test_others_read_large_parts_and_their_edits(tables: Tables, tmp_path: Path) -> None:
+    rows = pl.DataFrame({"id": range(layout.MIN_ROWS)}).with_columns(fare=pl.col("id") % 300 / 4, name=pl.format("n{}", pl.col("id") % 7))
+    version = tables.delete(tables.append(tables.create(rows).digest, rows).digest, pl.col("id") == 5)
+    tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+    expected = tables.read(version.digest).sort("id", "fare")
+
+    assert_frame_equal(expected, deltars_reads(tmp_path / "out").sort("id", "fare"))
+    assert_frame_equal(expected, duckdb_reads(tmp_path / "out", tmp_path / "read.parquet").sort("id", "fare"))
+
+
+def test_rows_that_were_added_twice_are_published_twice(tables: Tables, tmp_path: Path) -> None:
+    version = tables.append(tables.append(tables.create(ROWS).digest, ROWS).digest, ROWS)
+    tables.publish(version.digest, tmp_path / "out", ref="t@v1", now=NOW)
+    fewer = tables.delete(version.digest, [0, 4])
+    tables.publish(fewer.digest, tmp_path / "out", ref="t@v2", now=NOW)
+
+    assert [12, 10] == [pl.read_delta(str(tmp_path / "out"), version=number).height for number in range(2)]
 
 
 def test_a_clean_part_is_shared_with_the_store(tables: Tables, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from sampan.errors import AlreadyExists, DataFormatError, IntegrityError, UsageE
 from sampan.store.files import store_errors
 from sampan.workspace.data_answers import Added
 from sampan.workspace.data_croissant_answers import BroughtIn, CroissantWritten
+from sampan.workspace.data_publishing import VersionExported
 from sampan.workspace.data_room import KIND, DataRoom
+from sampan.workspace.dataset_copies import CopyNoted
 from sampan.workspace.governance import Governance, require_allowed
 from sampan.workspace.operation import operation
 
@@ -53,6 +55,7 @@ class Croissants(DataRoom):
         with store_errors(folder), self.ws.progress.stage(f"writing {table.name}"):
             folder.mkdir(parents=True, exist_ok=True)
             self.ws.store.tables.scan(node.digest).sink_parquet(table, compression="zstd", compression_level=1)
+        self.ws.ledger.append(VersionExported(node=node.id, copy=CopyNoted(where=str(table.absolute()), format="parquet")))
         document = write(
             Described(
                 name=node.name,

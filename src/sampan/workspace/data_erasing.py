@@ -56,7 +56,8 @@ class ErasingPeople(DataRoom):
         """Erase a person from every version, cache, statistic, quarantine and log of the store; every version is kept.
 
         What is erased cannot be brought back. Rows are found by the columns; e-mail addresses, phone and other numbers that only these
-        rows have are erased wherever they stand. Models that learned from the rows are listed, and stay as they are.
+        rows have are erased wherever they stand. Models that learned from the rows are listed, and stay as they are; so are copies that
+        were published or exported elsewhere. Those in the store's own folder are removed.
 
         Parameters
         ----------
@@ -79,6 +80,8 @@ class ErasingPeople(DataRoom):
             models=record.models,
             derived=record.derived,
             left=record.left,
+            copies=record.copies,
+            removed_copies=record.removed_copies,
             record=node.digest,
             next=(f"sampan data erased {_option(subject)}", *retrain),
         )

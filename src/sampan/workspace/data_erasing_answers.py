@@ -51,6 +51,8 @@ class SubjectGone(Answer, frozen=True, kw_only=True):
     derived: tuple[str, ...]
     left: tuple[str, ...]
     record: str
+    copies: tuple[str, ...] = ()
+    removed_copies: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Say what was erased, and what a person still has to decide."""
@@ -66,6 +68,8 @@ class SubjectGone(Answer, frozen=True, kw_only=True):
         ]
         lines += [f"learned from these rows: {', '.join(self.models)}"] if self.models else []
         lines += [f"made from these rows, without a column that names the person: {', '.join(self.derived)}"] if self.derived else []
+        lines += [f"copy in the store's folder, removed: {one}" for one in self.removed_copies]
+        lines += [f"copy outside the store, with these rows; remove it, then publish or export again: {one}" for one in self.copies]
         lines += [f"still names the person, and cannot be written again: {one}" for one in self.left]
         return "\n".join(lines)
 

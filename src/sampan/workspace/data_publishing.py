@@ -17,13 +17,12 @@ from sampan.store.files import store_errors
 from sampan.workspace.data_leaks import read_expression
 from sampan.workspace.data_room import DataRoom, Names
 from sampan.workspace.data_versions_answers import Exported, Published
+from sampan.workspace.dataset_copies import CopyNoted
 from sampan.workspace.governance import require_allowed
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
     import polars as pl
-
-PUBLISHED = "published"  # the tag that says where a version was published: what is to be erased must be erased there, too
 
 
 class VersionPublished(Event, frozen=True, kw_only=True):
@@ -34,14 +33,33 @@ class VersionPublished(Event, frozen=True, kw_only=True):
     node: NodeId
     where: str
     format: str = "delta"
+    copy: CopyNoted | None = None  # None in ledgers from before copies were noted
 
     def subject(self) -> NodeId:
         """Return the version."""
         return self.node
 
     def changes(self) -> tuple[Change, ...]:
-        """Note the place on the version."""
-        return (SetTag(node=self.node, key=PUBLISHED, value=self.where),)
+        """Note the place on the version, and the copy."""
+        noted = self.copy.changes(self.node) if self.copy else ()
+        return (SetTag(node=self.node, key="published", value=self.where), *noted)
+
+
+class VersionExported(Event, frozen=True, kw_only=True):
+    """Rows of a dataset version were written as a file."""
+
+    type: ClassVar[str] = "version_exported"
+
+    node: NodeId
+    copy: CopyNoted
+
+    def subject(self) -> NodeId:
+        """Return the version."""
+        return self.node
+
+    def changes(self) -> tuple[Change, ...]:
+        """Note the copy."""
+        return self.copy.changes(self.node)
 
 
 class Publishing(DataRoom):
@@ -63,7 +81,8 @@ class Publishing(DataRoom):
         with self.ws.progress.stage(f"publishing {node.ref}"):
             made = self.ws.store.tables.publish(node.digest, folder.absolute(), ref=node.ref, now=self.ws.clock())
         if made.is_new:
-            self.ws.ledger.append(VersionPublished(node=node.id, where=str(folder.absolute())))
+            noted = CopyNoted(where=str(folder.absolute()), format="delta")
+            self.ws.ledger.append(VersionPublished(node=node.id, where=noted.where, copy=noted))
         return Published(
             ref=node.ref,
             folder=str(folder),
@@ -100,6 +119,8 @@ class Publishing(DataRoom):
             frame = frame.select(columns)
         with self.ws.progress.stage(f"writing {file.name}"):
             n_rows, n_columns = _write_whole(frame, file, writer)
+        noted = CopyNoted(where=str(file.absolute()), format=file.suffix.lower().lstrip("."))
+        self.ws.ledger.append(VersionExported(node=node.id, copy=noted))
         size = file.stat().st_size
         following = (f"sampan data publish {quote(node.ref)} FOLDER",)
         return Exported(ref=node.ref, file=str(file), n_rows=n_rows, n_columns=n_columns, size_bytes=size, next=following)

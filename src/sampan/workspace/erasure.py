@@ -2,7 +2,8 @@
 
 New objects without the person are written first; then one transaction lets every name stand for them and takes the person out of the
 ledger's earlier rows; then the old objects are freed and the database is written anew. Killed before the transaction, nothing has happened
-but that some logs were cleared already: ask again. Killed after it, the next erasure or `gc` frees what is left to free.
+but that some logs were cleared, and copies in the store's folder removed: ask again. Killed after it, the next erasure or `gc` frees what
+is left to free.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sampan.core.graph import Node, NodeId
 from sampan.errors import ParameterError, StaleState, Unsupported
 from sampan.store.erasure import Subject
 from sampan.workspace.data_room import KIND, PROFILE
+from sampan.workspace.dataset_copies import copies_of, is_inside, remove
 from sampan.workspace.erasure_events import DONE, ERASING, ERASURE, ErasureFinished, Moved, SubjectErased
 from sampan.workspace.erasure_records import PURPOSE, ErasedTable, ErasureRecord, commitment, new_record, sign
 
@@ -274,6 +276,9 @@ class Erasure:
         touched = [node for node in all_nodes(self.store) if node.digest in plan.moved]
         names = {node.digest: node.ref for node in touched}
         models, derived = self._affected(touched, plan)
+        copies = copies_of(self.ws, [node for node in touched if plan.counts.get(node.digest)])
+        own = [copy for copy in copies if is_inside(self.store.root, copy)]
+        remove(own)
         record = new_record(
             at=self.ws.clock(),
             by=self.ws.actor,
@@ -290,6 +295,8 @@ class Erasure:
             models=models,
             derived=derived,
             left=tuple(self._needed_by(plan.stuck)),
+            copies=tuple(subject.redact_text(copy.text()) for copy in copies if copy not in own),
+            removed_copies=tuple(subject.redact_text(copy.where) for copy in own),
         )
         data = sign(record, key)
         event = SubjectErased(
@@ -304,6 +311,7 @@ class Erasure:
             amended={node.id: _amended(node, plan, subject) for node in touched if node.digest in plan.counts},
             erased_from=tuple(node.id for node in touched if node.digest in plan.counts),
             freed=tuple(sorted(plan.freed - set(plan.moved.values()))),
+            removed_copies=tuple(copy.id for copy in own),
         )
         return event, record
 

@@ -10,6 +10,7 @@ from sampan.core.changes import AddEdge, AddNode, AmendFacts, Change, SetState, 
 from sampan.core.digests import Digest
 from sampan.core.events import Event
 from sampan.core.graph import NodeId
+from sampan.workspace.dataset_copies import REMOVED, THERE
 
 ERASURE: Final = "erasure"
 ERASING, DONE = "erasing", "done"
@@ -36,6 +37,7 @@ class SubjectErased(Event, frozen=True, kw_only=True):
     amended: dict[NodeId, dict[str, Any]] = {}
     erased_from: tuple[NodeId, ...] = ()
     freed: tuple[Digest, ...] = ()  # objects that nothing needs from now on
+    removed_copies: tuple[NodeId, ...] = ()  # published or exported into the store's own folder
 
     def subject(self) -> NodeId:
         """Return the erasure."""
@@ -48,6 +50,7 @@ class SubjectErased(Event, frozen=True, kw_only=True):
             *(AmendFacts(node, facts) for node, facts in self.amended.items()),
             AddNode(id=self.node, kind=ERASURE, digest=self.record, state=ERASING, size=self.size, facts=self.facts),
             *(AddEdge(dst=self.node, src=node, role="erased_from") for node in self.erased_from),
+            *(SetState(copy, THERE, REMOVED) for copy in self.removed_copies),
         )
 
 

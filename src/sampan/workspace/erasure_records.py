@@ -30,8 +30,8 @@ class ErasedTable(msgspec.Struct, frozen=True):
     n_rows: int
 
 
-class ErasureRecord(msgspec.Struct, frozen=True):
-    """What was done."""
+class ErasureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was done. Fields with defaults came later; left out where they say nothing, so that older signatures stay whole."""
 
     form: str
     at: Millis
@@ -46,6 +46,8 @@ class ErasureRecord(msgspec.Struct, frozen=True):
     models: tuple[str, ...]  # trained on rows of the subject
     derived: tuple[str, ...]  # made from such rows, without a column that names the subject
     left: tuple[str, ...]  # what could not be written again without it
+    copies: tuple[str, ...] = ()  # published or exported elsewhere, with the subject's rows: people have to remove them
+    removed_copies: tuple[str, ...] = ()  # those in the store's own folder
 
 
 class SignedRecord(msgspec.Struct, frozen=True):

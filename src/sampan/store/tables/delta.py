@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def publish(folder: Path, source: Source, *, ref: str, now: Millis) -> Publicati
     with store_errors(folder):
         (folder / LOG).mkdir(parents=True, exist_ok=True)
         log = _read_log(folder)
-        files: dict[str, Part] = {_file_name(part, casts): part for part in source.parts}
+        files = _files(source.parts, casts)
         if log.digest == source.version and set(log.files) == set(files):
             return Publication(log.version, len(files), 0, sum((folder / name).stat().st_size for name in files), is_new=False)
         n_written = sum(_place(folder / name, part, source, casts) for name, part in files.items())
@@ -146,6 +147,17 @@ def _instance(dtype: Any) -> pl.DataType:
 
 
 # -- files
+
+
+def _files(listed: Sequence[Part], casts: Mapping[str, pl.DataType]) -> dict[str, Part]:
+    """Return the files to be, by name. Rows that were added twice are parts of the same content, and files of their own."""
+    named: dict[str, Part] = {}
+    seen: Counter[str] = Counter()
+    for part in listed:
+        name = _file_name(part, casts)
+        seen[name] += 1
+        named[name if seen[name] == 1 else name.replace(".parquet", f"-{seen[name]}.parquet")] = part
+    return named
 
 
 def _file_name(part: Part, casts: Mapping[str, pl.DataType]) -> str:

@@ -1,0 +1,76 @@
+"""Copies of dataset versions outside the store's content: noted when they are made, so that an erasure can name every one of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from sampan.core.changes import AddEdge, AddNode, Change
+from sampan.core.events import new_id
+from sampan.core.graph import Node, NodeId
+from sampan.store.files import store_errors
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+COPY: Final = "copy"
+COPIED_TO: Final = "copied_to"
+THERE, REMOVED = "there", "removed"
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """Where a copy of a version is, or was put."""
+
+    id: NodeId
+    of: str
+    where: str
+    format: str
+
+    def text(self) -> str:
+        """Name it, and say whether it is still where it was put."""
+        lost = "" if Path(self.where).exists() else "; not found there now"
+        return f"{self.where} ({self.format}, of {self.of}{lost})"
+
+
+class CopyNoted(msgspec.Struct, frozen=True):
+    """What an event says of the copy it made."""
+
+    where: str  # an absolute path
+    format: str
+    id: NodeId = msgspec.field(default_factory=new_id)
+
+    def changes(self, of: NodeId) -> tuple[Change, ...]:
+        """Add the copy, made of a version."""
+        facts = {"where": self.where, "format": self.format}
+        return AddNode(id=self.id, kind=COPY, state=THERE, facts=facts), AddEdge(dst=self.id, src=of, role=COPIED_TO)
+
+
+def copies_of(workspace: Workspace, versions: Iterable[Node]) -> list[Copy]:
+    """Return the copies of some versions that nobody removed by an erasure, each place and version once."""
+    catalog, found = workspace.catalog, dict[tuple[str, str], Copy]()
+    for version in versions:
+        for edge in catalog.edges_from(version.id):
+            if edge.role == COPIED_TO and (node := catalog.node(edge.dst)).state == THERE:
+                copy = Copy(node.id, version.ref, node.facts["where"], node.facts["format"])
+                found.setdefault((copy.where, copy.of), copy)
+    return list(found.values())
+
+
+def is_inside(root: Path, copy: Copy) -> bool:
+    """Say whether a copy lies in a store's own folder, which may be cleared of it."""
+    return root.resolve() in Path(copy.where).resolve().parents
+
+
+def remove(copies: Iterable[Copy]) -> None:
+    """Remove copies: published folders whole, exported files."""
+    for where in {Path(copy.where) for copy in copies}:
+        with store_errors(where), suppress(FileNotFoundError):
+            if where.is_dir():
+                shutil.rmtree(where)
+            else:
+                where.unlink()
