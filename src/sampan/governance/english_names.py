@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from sampan.governance.lexicon import words as listed
 from sampan.governance.name_letters import spelled_like
 from sampan.governance.name_tokens import Token, starts_sentence
-from sampan.governance.name_weights import BIAS, SURE, WEIGHTS
+from sampan.governance.name_weights import ENGLISH
 from sampan.governance.patterns import plain
 from sampan.governance.vietnamese_names import has_marks
 
 _LONGEST: Final = 5
+_SURE: Final = 0.8
 _FREQUENT: Final = 1000
 _INITIAL: Final = re.compile(r"[A-Z]\.?")
 TITLES: Final = listed("english_titles")
@@ -67,15 +68,15 @@ def find_english_names(text: str, tokens: Sequence[Token]) -> dict[int, tuple[in
     """Return by the first word of each name how many words it has and what speaks for it."""
     found = {}
     for at, n, signs in candidates(text, tokens):
-        if probability(signs) >= SURE:
-            told = sorted(signs, key=lambda sign: -WEIGHTS.get(sign, 0.0))[:2]
+        if likelihood(signs, ENGLISH) >= _SURE:
+            told = sorted(signs, key=lambda sign: -ENGLISH.get(sign, 0.0))[:2]
             found[at] = n, "English: " + ", ".join(told)
     return found
 
 
-def probability(signs: Sequence[str]) -> float:
-    """Return how likely words with these signs are a person's name."""
-    return 1 / (1 + math.exp(-BIAS - sum(WEIGHTS.get(sign, 0.0) for sign in signs)))
+def likelihood(signs: Sequence[str], weights: Mapping[str, float]) -> float:
+    """Return how likely words with these signs are a person's name; the weight of "" is counted always."""
+    return 1 / (1 + math.exp(-weights.get("", 0.0) - sum(weights.get(sign, 0.0) for sign in signs)))
 
 
 def candidates(text: str, tokens: Sequence[Token]) -> Iterator[Candidate]:
