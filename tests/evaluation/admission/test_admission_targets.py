@@ -147,3 +147,12 @@ def test_strength_is_one_half_where_predictions_say_nothing() -> None:
     assert 0.5 == pytest.approx(strength(codes, rng.dirichlet([1] * 3, size=6000)), abs=0.02)
     assert 1.0 == strength(codes, np.eye(3)[codes])
     assert (1.0, 0.0) == (agreement_of(np.arange(9.0), np.arange(9.0) ** 3), agreement_of(np.arange(9.0), -np.arange(9.0)))
+
+
+def test_a_batch_of_a_class_that_never_came_before_is_judged_too(drawn: tuple[pl.DataFrame, Floats, Floats]) -> None:
+    frame, classes, _ = drawn
+
+    found, _ = judged(frame[:N], classes[:N], frame[N:], np.full(1000, 4.0), classes=(*FOUR, "elm"))
+
+    assert found.verdict in ("suspicious", "harmful")
+    assert found.suspicious.all()

@@ -12,10 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.evaluation.admission.alarms import (
+    LabelFindings,
+    label_alarms,
+    misfit_alarm,
+    new_class_alarms,
+    novelty_alarms,
+    pile_alarm,
+    repeat_alarms,
+    slice_alarm,
+    trigger_alarm,
+)
 from sampan.evaluation.admission.effect import Effect, Trial
 from sampan.evaluation.admission.evidence import LABEL, REPEATED, Evidence
 from sampan.evaluation.admission.learner import Learner
@@ -28,7 +38,7 @@ from sampan.evaluation.admission.repeats import Repeats, find_repeats
 from sampan.evaluation.admission.surprise import WrongSlice, slice_rows, wrong_share, wrong_slices
 from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
-from sampan.evaluation.admission.usual import Chart, chart
+from sampan.evaluation.admission.usual import chart, standard_error
 from sampan.evaluation.noise import wrong_class_share
 from sampan.stats.bootstrap import Estimate
 
@@ -40,25 +50,6 @@ N_SPANS: Final = 5
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
 _MISFIT: Final = "misfit "
-_AGREEING: Final = 0.4
-_LOST_STRENGTH: Final = 0.5  # of the usual AUC above one half
-_BLIND: Final = 0.55  # where even trusted rows are not told apart this well, labels cannot be judged
-
-
-class LabelFindings(msgspec.Struct, frozen=True):
-    """What the arriving labels look like.
-
-    `share` of them are wrong by models of trusted rows, `own` by models that saw the batch's other rows too. The first sees more, the
-    second is not misled by a relation that became weaker. `score` says how well models order the labels; 0.5 = not at all.
-    """
-
-    share: Estimate
-    share_usual: Chart
-    own: Estimate
-    own_usual: Chart
-    score: float
-    score_usual: float
-    score_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +127,17 @@ class _Judging:
         labels = self._labels()
         slices = wrong_slices(table, self.outlook, self.votes, self._known())
         triggers = find_triggers(table, self.outlook, self.rng)
-        misfits = self._misfits(trust_labels=not _label_alarms(labels))
+        misfits = self._misfits(trust_labels=not label_alarms(labels))
         piles, piled = find_piles(table, self.spans, timed=self.moments is not None)
         repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])
         novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         surprise = self.outlook.surprise(self.batch_chances)
-        alarms = [*_label_alarms(labels), *_new_class_alarms(table), *map(_slice_alarm, slices[:3]), *map(_trigger_alarm, triggers[:3])]
+        alarms = [*label_alarms(labels), *new_class_alarms(table), *map(slice_alarm, slices[:3]), *map(trigger_alarm, triggers[:3])]
         alarms += [
-            *map(_misfit_alarm, misfits.columns[:3]),
-            *map(_pile_alarm, piles[:3]),
-            *_repeat_alarms(repeats),
-            *_novelty_alarms(novelty),
+            *map(misfit_alarm, misfits.columns[:3]),
+            *map(pile_alarm, piles[:3]),
+            *repeat_alarms(repeats),
+            *novelty_alarms(novelty),
         ]
         evidence = self._evidence(surprise, labels, slices, triggers)
         for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
@@ -211,11 +202,13 @@ class _Judging:
             share_usual=chart(
                 [*(one.value or 0.0 for one, _ in usual), *self._earlier("share")],
                 floor=_LABEL_FLOOR,
-                error=_error(share),
-                errors=[_error(one) for one, _ in usual],
+                error=standard_error(share),
+                errors=[standard_error(one) for one, _ in usual],
             ),
             own=own,
-            own_usual=chart([*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, error=_error(own)),
+            own_usual=chart(
+                [*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, error=standard_error(own)
+            ),
             score=strength_of(table, now[known], self.batch_chances[known]),
             score_usual=float(np.mean(strengths)) if strengths else 0.5,
             score_name=names(table)[1],
@@ -249,7 +242,7 @@ class _Judging:
             found.add(LABEL, slice_rows(self.table, one) & contradicted, surprise)
         found.add(LABEL, self._new_class())
         excess = max(labels.share.value or 0.0, labels.own.value or 0.0)
-        if _label_alarms(labels) and excess > 0:
+        if label_alarms(labels) and excess > 0:
             # Twice as many rows as labels are wrong: half of the most surprising rows are merely odd.
             most = np.zeros(self.table.n_batch, dtype=np.bool_)
             most[np.argsort(-surprise, kind="stable")[: int(2 * excess * self.table.n_batch)]] = True
@@ -278,85 +271,7 @@ def _learner(table: Table, *, seed: int = 0) -> Learner:
 
 
 def _own_share(codes: Rows, chances: Floats) -> Estimate:
-    return Estimate(None) if codes.min() == codes.max() else wrong_class_share(codes, chances)
-
-
-def _error(share: Estimate) -> float:
-    return 0.0 if share.low is None or share.high is None else (share.high - share.low) / 3.92
-
-
-def _label_alarms(labels: LabelFindings) -> list[str]:
-    told = labels.score_usual > _BLIND
-    lost = labels.score - 0.5 < _LOST_STRENGTH * (labels.score_usual - 0.5)
-    found = []
-    if told and lost:
-        found.append(f"the labels hardly follow the columns: {labels.score_name} {labels.score:.3f}, usually {labels.score_usual:.3f}")
-    if labels.share_usual.exceeded_by(labels.share.value) and not _contradicted(labels):
-        found.append(_share_alarm(labels.share, labels.share_usual, "models of the rows before"))
-    elif labels.own_usual.exceeded_by(labels.own.value):
-        found.append(_share_alarm(labels.own, labels.own_usual, "models that saw the batch's other rows"))
-    return found
-
-
-def _contradicted(labels: LabelFindings) -> bool:
-    """Say whether models that saw the batch's other rows are sure that few labels are wrong: then the relation changed, not the labels."""
-    assert labels.share.value is not None  # it exceeds its limit
-    excess = labels.share.value - labels.share_usual.mean
-    return labels.own.high is not None and labels.own.high < max(labels.own_usual.mean, 0) + _AGREEING * excess
-
-
-def _new_class_alarms(table: Table) -> list[str]:
-    if not table.classes:
-        return []
-    new, counts = np.unique(table.labels[table.n_base :], return_counts=True)
-    unheard = ~np.isin(new, table.labels[: table.n_base])
-    return [
-        f"{n:,} rows have the label {table.label(code)}, which no row before has"
-        for code, n in zip(new[unheard], counts[unheard], strict=True)
-    ]
-
-
-def _share_alarm(share: Estimate, usual: Chart, by: str) -> str:
-    assert share.value is not None  # an unknown share exceeds nothing
-    interval = f" ({max(share.low, 0):.1%} to {share.high:.1%})" if share.low is not None and share.high is not None else ""
-    said = f"about {share.value:.1%}{interval} of the labels look wrong to {by}"
-    return f"{said}; usually {max(usual.mean, 0):.1%}, at most {usual.limit:.1%}"
-
-
-def _slice_alarm(found: WrongSlice) -> str:
-    return f"about {min(found.share.value or 0.0, 1.0):.0%} of the {found.n_rows:,} labels look wrong where {found.column} is {found.value}"
-
-
-def _trigger_alarm(found: Trigger) -> str:
-    seen = f"{found.usual_share:.2%} of the rows before" if found.usual_share else "none of the rows before"
-    return (
-        f"{found.column} = {found.value} looks planted: in {found.n_rows:,} rows ({seen}), {found.purity:.0%} labeled {found.label} "
-        f"where {found.expected:.0%} were to be expected"
-    )
-
-
-def _misfit_alarm(found: Misfit) -> str:
-    usual = f"usually {max(found.usual.mean, 0):.0%}, at most {found.usual.limit:.0%}"
-    return f"about {min(found.share.value or 0.0, 1.0):.0%} of the values of {found.column} do not fit the rest of their rows; {usual}"
-
-
-def _pile_alarm(found: Pile) -> str:
-    where = ", far out of the range before" if found.outside else ""
-    return (
-        f"{found.column} is {found.value} in {found.n_rows:,} rows{where} ({found.share:.1%}; {found.usual_share:.2%} of the rows before)"
-    )
-
-
-def _repeat_alarms(repeats: Repeats) -> list[str]:
-    return [f"{repeats.share:.0%} of the rows repeat rows that are there already; usually {repeats.usual:.0%}"] if repeats.too_many else []
-
-
-def _novelty_alarms(novelty: Novelty) -> list[str]:
-    if not novelty.usual.exceeded_by(novelty.strange):
-        return []
-    where = f", most by {', '.join(novelty.columns)}" if novelty.columns else ""
-    usual = f"usually {max(novelty.usual.mean, 0):.1%}, at most {novelty.usual.limit:.1%}"
-    return [f"{novelty.strange:.1%} of the rows are like hardly any before (AUC {novelty.auc:.2f}{where}); {usual}"]
+    return wrong_class_share(codes, chances) if len(np.unique(codes)) > 1 else Estimate(None)
 
 
 def _decide(labels: LabelFindings, effect: Effect, *, alarmed: bool) -> tuple[Verdict, tuple[str, ...]]:

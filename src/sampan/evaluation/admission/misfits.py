@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sampan.evaluation.admission.learner import Learner, Model
 from sampan.evaluation.admission.surprise import wrong_share
 from sampan.evaluation.admission.table import Floats, Matrix, Rows, Table
-from sampan.evaluation.admission.usual import Chart, chart
+from sampan.evaluation.admission.usual import Chart, chart, standard_error
 from sampan.stats.bootstrap import Estimate
 
 _MOST_COLUMNS: Final = 10
@@ -134,7 +134,7 @@ class _Looking:
         if share.value is None or any(one.value is None for one in usual):
             return None
         values = [*(one.value or 0.0 for one in usual), *self.trusted.earlier.get(self.table.names[column], ())]
-        limits = chart(values, floor=_FLOOR, error=_error(share), errors=[_error(one) for one in usual], reach=_REACH)
+        limits = chart(values, floor=_FLOOR, error=standard_error(share), errors=[standard_error(one) for one in usual], reach=_REACH)
         before, now = (np.bincount(said.codes[rows], minlength=said.n_codes) / len(rows) for rows in (self.judged, self.asked))
         return _Look(said, share, limits, float(np.abs(before - now).sum() / 2))
 
@@ -213,7 +213,3 @@ def _codes(table: Table, column: int, trusted: Rows) -> tuple[Rows, int]:
     there = np.unique(codes[trusted])
     # A code that no trusted row has cannot be expected: such values are looked at elsewhere.
     return np.searchsorted(there, np.where(np.isin(codes, there), codes, there[-1])).astype(np.intp), len(there)
-
-
-def _error(share: Estimate) -> float:
-    return 0.0 if share.low is None or share.high is None else (share.high - share.low) / 3.92

@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from sampan.stats.estimates import Estimate
+
 REACH: Final = 2.58  # a value by chance alone stays below so many standard errors 995 times in 1,000
 
 
@@ -48,3 +50,8 @@ def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: 
     beyond = sqrt(max(float(kept.var(ddof=1)) - sampled, 0.0)) if len(kept) > 2 else 0.0
     spread = reach * hypot(error, beyond) * sqrt(1 + 1 / max(len(kept), 1))
     return Chart(mean, mean + max(floor, spread), len(kept))
+
+
+def standard_error(found: Estimate) -> float:
+    """Return the standard error that a 95 % interval stands for; 0 where there is none."""
+    return 0.0 if found.low is None or found.high is None else (found.high - found.low) / 3.92
