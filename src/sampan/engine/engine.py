@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.digests import Digest, digest_value
-from sampan.core.events import new_id
+from sampan.core.events import Event, new_id
 from sampan.core.times import Clock, system_clock
 from sampan.engine import canonical, values
 from sampan.engine.leases import Found, Leases
@@ -144,8 +144,14 @@ class Engine:
                 planned.append(self._why(step, parts, unmade, last.get(step.name, "")))
         return planned
 
-    def once(self, name: str, key_parts: Any, make: Callable[[], Any]) -> tuple[Any, bool]:
+    def once(
+        self, name: str, key_parts: Any, make: Callable[[], Any], *, closing: Callable[[], Sequence[Event]] = tuple
+    ) -> tuple[Any, bool]:
         """Do a deed once for each key, whoever tries, and return its plain result; the flag says that it was done before.
+
+        Parameters
+        ----------
+        closing : returns events that say that the deed is done; they are recorded together with its result, or not at all
 
         Raises
         ------
@@ -164,7 +170,7 @@ class Engine:
             except BaseException:
                 self.leases.release(held)
                 raise
-            if self.leases.commit(held, {"value": value}):
+            if self.leases.commit(held, {"value": value}, beside=closing()):
                 return canonical.decode(value), False
 
     def outcome(self, name: str, key: str, found: Found, *, cached: bool) -> StepOutcome:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sampan.core.events import StepCommitted, new_id
+from sampan.core.events import Event, StepCommitted, new_id
 from sampan.core.times import Clock
 from sampan.engine import processes
 from sampan.errors import StaleState, Unavailable
@@ -67,10 +68,13 @@ class Leases:
         self._hold(lease)
         return lease
 
-    def commit(self, lease: Lease, outcome: dict[str, Any]) -> bool:
-        """Record the outcome of an attempt; False if it is no longer the newest, so that its outcome counts for nothing."""
+    def commit(self, lease: Lease, outcome: dict[str, Any], *, beside: Sequence[Event] = ()) -> bool:
+        """Record the outcome of an attempt; False if it is no longer the newest, so that its outcome counts for nothing.
+
+        Events `beside` it are recorded in the same transaction, or not at all.
+        """
         try:
-            self._ledger.append(StepCommitted(key=lease.key, token=lease.token, step=lease.step, outcome=outcome))
+            self._ledger.append(StepCommitted(key=lease.key, token=lease.token, step=lease.step, outcome=outcome), *beside)
         except StaleState:
             log.warning("step %s: attempt %d was overtaken and is discarded", lease.step, lease.token)
             return False

@@ -28,6 +28,7 @@ def recorded_run(
     *,
     parent: NodeId | None,
     params: Mapping[str, ParameterValue] | None = None,
+    closing: list[RunEnded] | None = None,
 ) -> Iterator[MetricJournal]:
     """Record a run from start to end; a run whose process dies has a journal without a writer and is buried by the next."""
     ledger = ws.ledger
@@ -54,7 +55,11 @@ def recorded_run(
         state = "killed" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
         ledger.append(RunEnded(node=run, state=state, ended=ws.clock(), reason=str(error)[:500]))
         raise
-    ledger.append(RunEnded(node=run, state="finished", ended=ws.clock()))
+    ended = RunEnded(node=run, state="finished", ended=ws.clock())
+    if closing is None:
+        ledger.append(ended)
+    else:
+        closing[:] = [ended]
 
 
 def bury_dead_runs(ws: Workspace, experiment: str) -> None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sampan.core.digests import Digest
-from sampan.core.events import new_id
+from sampan.core.events import RunEnded, new_id
 from sampan.core.graph import NodeId
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.evaluation.losses import log_losses
@@ -148,14 +149,26 @@ class Trials:
             parts["pruner"] = [self.plan.pruner, self.plan.behind]
         if self.toward != ("loss",):
             parts["toward"] = list(self.toward)
-        outcome, was_known = self.ws.engine.once("trial", parts, lambda: self._make(asked))
+        closing: list[RunEnded] = []  # the end of its run, recorded together with the outcome: neither is there without the other
+        outcome, was_known = self.ws.engine.once("trial", parts, lambda: self._make(asked, closing), closing=lambda: closing)
+        if was_known:
+            self._discard(closing)
+        else:
+            self.ws.ledger.fold(outcome["run"])
         self.n_remembered += was_known
         self._runs[asked.number] = {"run": outcome["run"], "seconds": outcome["seconds"]}
         return Result(tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]))
 
-    def _make(self, asked: Asked) -> dict[str, Any]:
-        run, began = new_id(), time.monotonic()
-        with recorded_run(self.ws, self.order, run, f"trial {asked.number}", parent=self.run, params=asked.params) as journal:
+    def _discard(self, closing: list[RunEnded]) -> None:
+        """End the run of an attempt that another process overtook while this one was out of reach: its outcome counts for nothing."""
+        for each in closing:
+            self.ws.ledger.append(msgspec.structs.replace(each, state="killed", reason="overtaken by another attempt"))
+        closing.clear()
+
+    def _make(self, asked: Asked, closing: list[RunEnded]) -> dict[str, Any]:
+        self._discard(closing)
+        run, began, title = new_id(), time.monotonic(), f"trial {asked.number}"
+        with recorded_run(self.ws, self.order, run, title, parent=self.run, params=asked.params, closing=closing) as journal:
             steps, is_pruned, weight = self._fold_losses(asked)
             for at, loss in enumerate(steps):
                 journal.log("fold_log_loss", loss, step=at, at=self.ws.clock())
@@ -164,7 +177,6 @@ class Trials:
                 named |= {"latency": weight.latency_ms, "size": float(weight.size_bytes)}
             for name, value in named.items():
                 journal.log({"loss": "log_loss", "latency": "latency_ms", "size": "size_bytes"}[name], value, step=0, at=self.ws.clock())
-        self.ws.ledger.fold(run)
         values = [named[name] for name in self.toward] if not is_pruned else [named["loss"]]
         return {"values": values, "steps": steps, "is_pruned": is_pruned, "run": run, "seconds": time.monotonic() - began}
 
