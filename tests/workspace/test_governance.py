@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
@@ -17,6 +18,7 @@ import sampan as sp
 from sampan.engine.step import load_script
 from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
 from sampan.workspace.governance import require_allowed
+from sampan.workspace.quarantine import HeldCell, Quarantine
 from sampan.workspace.workspace import Workspace
 
 FOR_LATENESS = FIT.replace("objective=goal)", 'objective=goal, purpose="lateness")')
@@ -418,3 +420,24 @@ def test_a_dataset_that_may_not_be_read_is_described_without_its_values(ws: Work
     assert "orders may be used for lateness only" in shown.withheld
     assert "values are not shown: orders may be used for lateness only" in shown.text()
     assert shown.withheld == hidden.withheld
+
+
+def test_checks_and_quarantine_tell_what_is_wrong_without_values_that_may_not_be_read(ws: Workspace) -> None:
+    ws.data.add_table({"id": [1, 2, 3], "name": ["ana", "binh", "chi"]}, name="people", key=["id"])
+    ws.data.infer("people")
+    ws.data.add_table({"id": [1, 2, 3, 4], "name": ["ana", "binh", None, None]}, name="people", key=["id"])
+    rows, cell = pl.DataFrame({"id": ["x7"], "name": ["dung"]}), HeldCell(row=0, column="id", value="x7", reason="no number")
+    node = ws.catalog.resolve("people")
+    Quarantine(ws).hold("people", rows, [cell], batch=node.id)
+    seen, checked = ws.data.quarantine("people"), ws.data.check(["people"])
+    ws.policy.declare("people", owner="ana", purposes=["churn"])
+
+    hidden, told = ws.data.quarantine("people"), ws.data.check(["people"])
+
+    assert ["x7"] == [one.value for one in seen.cells]
+    assert [("", "no number")] == [(one.value, one.reason) for one in hidden.cells]
+    assert "values are not shown: people may be used for churn only" in hidden.text()
+    findings = [[*table.findings, *table.notes] for table in (checked.tables[0], told.tables[0])]
+    assert [one.message for one in findings[0]] == [one.message for one in findings[1]]
+    assert any(one.examples for one in findings[0])
+    assert not any(one.examples for one in findings[1])

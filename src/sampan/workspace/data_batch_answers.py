@@ -74,6 +74,7 @@ class Quarantined(Answer, frozen=True, kw_only=True):
     holdings: tuple[HoldingLine, ...]
     cells: tuple[HeldRow, ...] = ()
     n_cells: int = 0
+    withheld: str = ""  # why values are not shown
 
     def text(self) -> str:
         """One line a holding, then one line a reason."""
@@ -86,6 +87,8 @@ class Quarantined(Answer, frozen=True, kw_only=True):
             parts.append(align(("row", "from", "column", "value", "reason"), lines, right=("row",)))
         if self.n_cells > len(self.cells[:_SHOWN_CELLS]) and self.cells:
             parts.append(f"  and {self.n_cells - min(len(self.cells), _SHOWN_CELLS):,} more reasons")
+        if self.withheld:
+            parts.append(f"values are not shown: {self.withheld}")
         return "\n\n".join(parts)
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.errors import UsageError
-from sampan.workspace.data_answers import Checked, Inferred
+from sampan.workspace.data_answers import Checked, Inferred, TableChecked
 from sampan.workspace.data_contracts import shown_path
 from sampan.workspace.data_room import KIND, DataRoom, Names
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
+    from sampan.core.graph import Node
     from sampan.data.contract import Contract
 
 
@@ -74,10 +75,18 @@ class Checking(DataRoom):
         tables = []
         with self.ws.progress.stage("checking", total=len(names), unit="datasets") as stage:
             for name in names:
-                tables.append(self.contracts.check(self._node(name)))
+                tables.append(self._checked(self._node(name)))
                 stage.advance(1, tables[-1].dataset)
         following = tuple(f"sampan data show {quote(self._node(name).name)}" for name in names[:1])
         return Checked(tables=tuple(tables), next=following)
+
+    def _checked(self, node: Node) -> TableChecked:
+        """Check a version; rows stand in the answer as examples only where its values may be read."""
+        found = self.contracts.check(node)
+        if not self.withheld(node):
+            return found
+        findings, notes = (tuple(msgspec.structs.replace(one, examples=()) for one in told) for told in (found.findings, found.notes))
+        return msgspec.structs.replace(found, findings=findings, notes=notes)
 
 
 def rule_lines(contract: Contract) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Held(DataRoom):
         quarantine = Quarantine(self.ws)
         holdings = [self._holding(ref)] if f".{HOLDING}" in ref else quarantine.held(ref)
         cells = quarantine.cells(holdings[0]) if len(holdings) == 1 else []
+        withheld = self.withheld(holdings[0]) if cells else ""
         following: tuple[str, ...] = ()
         if len(holdings) == 1 and holdings[0].state == "held":
             following = _towards_mending(holdings[0], cells)
@@ -49,8 +50,9 @@ class Held(DataRoom):
             following = (f"sampan data quarantine {quote(holdings[0].ref)}",)
         return Quarantined(
             holdings=tuple(_line(holding) for holding in holdings),
-            cells=tuple(HeldRow(c.row, c.column, c.value, c.reason, c.source, c.line) for c in cells[:_MOST_CELLS]),
+            cells=tuple(HeldRow(c.row, c.column, "" if withheld else c.value, c.reason, c.source, c.line) for c in cells[:_MOST_CELLS]),
             n_cells=len(cells),
+            withheld=withheld,
             next=following,
         )
 
