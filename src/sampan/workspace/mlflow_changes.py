@@ -31,6 +31,7 @@ from sampan.core.mlflow import MlflowInput, MlflowModel, MlflowRun, MlflowVersio
 from sampan.core.times import Millis
 from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.model_events import StoredFile
+from sampan.workspace.sign_offs import STAGE
 
 _SOMEBODY: Final = "mlflow"  # who did what MLflow names nobody for
 
@@ -237,7 +238,7 @@ def missing_version(registered: str, asset: str, number: int, at: Millis) -> Ite
 def version_tags(version: MlflowVersion) -> dict[str, str]:
     """Return a version's tags here: its own, and what it says of stage, description and deletion."""
     ours = {
-        graph.STAGE: version.stage if version.stage != "None" else "",
+        STAGE: version.stage if version.stage != "None" else "",
         graph.DESCRIPTION: version.description,
         graph.LIFECYCLE: graph.DELETED if version.is_deleted else "",
     }

@@ -21,6 +21,7 @@ from sampan.core.mlflow import (
 )
 from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.mlflow_changes import node_of
+from sampan.workspace.sign_offs import STAGE
 
 if TYPE_CHECKING:
     from sampan.store.run_search import Candidate, Neighbor
@@ -188,7 +189,7 @@ def _version(node: Node, tags: dict[str, str]) -> MlflowVersion:
         updated=facts.get("updated", node.created),
         description=tags.get(graph.DESCRIPTION, ""),
         user=facts.get("user_id", ""),
-        stage=tags.get(graph.STAGE, "None"),
+        stage=tags.get(STAGE, "None"),
         source=facts["source"],
         run=facts["run_id"],
         model_id=facts.get("model_id", ""),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 KIND: Final = "sign_off"
-STAGE: Final = "sampan.stage"  # the tag that holds a version's stage
+STAGE: Final = "sampan.stage"  # the tag that holds the stage of a version, also of one that MLflow's clients registered
 _DAY_MS: Final = 86_400_000
 
 

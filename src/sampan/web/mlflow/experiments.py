@@ -14,8 +14,11 @@ from sampan.web.mlflow.filters import Language, Value, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, exists, invalid, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.workspace import mlflow_graph
 from sampan.workspace.mlflow_graph import (
+    ACTIVE,
     DEFAULT,
     DEFAULT_ID,
+    DELETED,
+    EXPERIMENT,
     FACT,
     ExperimentDescribed,
     ExperimentMade,
@@ -27,8 +30,6 @@ from sampan.workspace.mlflow_graph import (
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND: Final = mlflow_graph.EXPERIMENT
-ACTIVE, DELETED = mlflow_graph.ACTIVE, mlflow_graph.DELETED
 _MAX_NAME: Final = 500
 _LANGUAGE: Final = Language(frozenset({"creation_time", "last_update_time"}), frozenset({"name", "experiment_id"}))
 
@@ -60,7 +61,7 @@ class Experiments:
 
     def all(self) -> list[Experiment]:
         """Return every experiment, those that only Sampan's own runs made included."""
-        found = [_told_of(asset) for asset in self._ws.catalog.assets(KIND)]
+        found = [_told_of(asset) for asset in self._ws.catalog.assets(EXPERIMENT)]
         if not any(each.id == DEFAULT_ID for each in found):
             found.append(self._make(DEFAULT, {}, ""))
         return found
@@ -171,7 +172,7 @@ class Experiments:
     def _make(self, name: str, tags: Mapping[str, str], location: str) -> Experiment:
         now = self._ws.clock()
         asset = asset_name(name, otherwise="experiment")
-        if asset != name and any(each.name == asset for each in self._ws.catalog.assets(KIND)):
+        if asset != name and any(each.name == asset for each in self._ws.catalog.assets(EXPERIMENT)):
             asset = f"{asset} {blake3(name.encode()).hexdigest()[:8]}"
         id = experiment_number(name)  # noqa: A001  # the field's word
         found = Experiment(asset, id, name, ACTIVE, now, now, location or experiment_location(id), dict(tags))
@@ -179,7 +180,7 @@ class Experiments:
         return found
 
     def _describe(self, found: Experiment) -> None:
-        known = self._ws.catalog.asset(KIND, found.asset).facts
+        known = self._ws.catalog.asset(EXPERIMENT, found.asset).facts
         told = msgspec.structs.replace(found, updated=self._ws.clock())
         self._ws.ledger.append(ExperimentDescribed(name=found.asset, facts={**known, FACT: msgspec.to_builtins(told)}))
 

@@ -10,17 +10,14 @@ from sampan.core.graph import Node
 from sampan.errors import NotFound
 from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.artifacts import Artifacts
-from sampan.web.mlflow.experiments import DELETED, Experiments
+from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.filters import Language, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.web.mlflow.runs import LIFECYCLE
-from sampan.workspace import mlflow_graph
-from sampan.workspace.mlflow_graph import asset_name
+from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE, LOGGED_MODEL, MODEL_PARAM, MODEL_POINT, asset_name
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND: Final = mlflow_graph.LOGGED_MODEL
 _PENDING, _READY, _FAILED = "pending", "ready", "failed"
 _STATUS: Final = {"LOGGED_MODEL_PENDING": _PENDING, "LOGGED_MODEL_READY": _READY, "LOGGED_MODEL_UPLOAD_FAILED": _FAILED}
 _TOLD: Final = {state: word for word, state in _STATUS.items()}
@@ -56,7 +53,7 @@ class LoggedModels:
         }
         asset = asset_name(name, otherwise="model")
         inputs = (Input(run, "output"),) if run else ()
-        made = VersionCommitted(node=node, kind=KIND, name=asset, digest="", state=_PENDING, facts=facts, inputs=inputs)
+        made = VersionCommitted(node=node, kind=LOGGED_MODEL, name=asset, digest="", state=_PENDING, facts=facts, inputs=inputs)
         tags = [Tagged(node=node, key=key_of(each, "Tag"), value=text(each, "value", required=False)) for each in items(given, "tags")]
         self._ws.ledger.append(made, *tags)
         return {"model": self.told(self._ws.catalog.node(node))}
@@ -98,7 +95,7 @@ class LoggedModels:
         """POST logged-models/ID/params."""
         found = self.find(text(given, "model_id"))
         events = [
-            Tagged(node=found.id, key=f"{_PARAM}{key_of(each, 'Param')}", value=text(each, "value", required=False))
+            Tagged(node=found.id, key=f"{MODEL_PARAM}{key_of(each, 'Param')}", value=text(each, "value", required=False))
             for each in items(given, "params")
         ]
         if events:
@@ -115,7 +112,7 @@ class LoggedModels:
         wanted, offset = page(given, default=100, most=50_000)
         conditions = _LANGUAGE.parse(text(given, "filter", required=False))
         experiments = set(texts(given, "experiment_ids"))
-        found = [node for node in self._ws.catalog.nodes(kind=KIND, limit=_MANY) if node.facts["experiment"] in experiments]
+        found = [node for node in self._ws.catalog.nodes(kind=LOGGED_MODEL, limit=_MANY) if node.facts["experiment"] in experiments]
         tags = self._ws.catalog.tags_of([node.id for node in found])
         told = [self._told(node, tags[node.id]) for node in found if tags[node.id].get(LIFECYCLE) != DELETED]
         told = [each for each in told if all(c.holds(_value(each, c.field)) for c in conditions)]
@@ -132,7 +129,7 @@ class LoggedModels:
             node = self._ws.catalog.node(model_id.removeprefix("m-"))
         except NotFound as cause:
             raise missing(f"Logged model with ID '{model_id}' not found.") from cause
-        if node.kind != KIND or self._ws.catalog.tags(node.id).get(LIFECYCLE) == DELETED:
+        if node.kind != LOGGED_MODEL or self._ws.catalog.tags(node.id).get(LIFECYCLE) == DELETED:
             raise missing(f"Logged model with ID '{model_id}' not found.")
         return node
 
@@ -142,7 +139,7 @@ class LoggedModels:
 
     def _told(self, node: Node, tags: Mapping[str, str]) -> dict[str, Any]:
         facts = node.facts
-        params = {**facts["params"], **{key.removeprefix(_PARAM): value for key, value in tags.items() if key.startswith(_PARAM)}}
+        params = {**facts["params"], **{key.removeprefix(MODEL_PARAM): value for key, value in tags.items() if key.startswith(MODEL_PARAM)}}
         info = {
             "model_id": f"m-{node.id}",
             "experiment_id": facts["experiment"],
@@ -161,8 +158,7 @@ class LoggedModels:
         return f"{location}/models/m-{node.id}/artifacts"
 
 
-_PARAM: Final = mlflow_graph.MODEL_PARAM
-_OURS: Final = (_PARAM, LIFECYCLE, model_metrics.PREFIX)
+_OURS: Final = (MODEL_PARAM, LIFECYCLE, MODEL_POINT)
 
 
 def _value(told: Mapping[str, Any], field: tuple[str, str]) -> Any:

@@ -16,7 +16,6 @@ from sampan.workspace.mlflow_graph import MODEL_POINT
 if TYPE_CHECKING:
     from sampan.store.catalog import Catalog
 
-PREFIX: Final = MODEL_POINT
 _ABOUT: Final = ("dataset_name", "dataset_digest")
 
 
@@ -44,13 +43,13 @@ def _event(catalog: Catalog, run: NodeId, model: str, point: Mapping[str, Any]) 
         "model_id": model,
         **{name: value for name, value in about.items() if value},
     }
-    mark = f"{PREFIX}{told['key']}.{told['timestamp']}.{told['step']}.{run}.{about['dataset_digest']}"
+    mark = f"{MODEL_POINT}{told['key']}.{told['timestamp']}.{told['step']}.{run}.{about['dataset_digest']}"
     return Tagged(node=node, key=mark, value=msgspec.json.encode(told).decode())
 
 
 def of(tags: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a model's points from its tags, by time and step."""
-    found = [msgspec.json.decode(value) for key, value in tags.items() if key.startswith(PREFIX)]
+    found = [msgspec.json.decode(value) for key, value in tags.items() if key.startswith(MODEL_POINT)]
     return sorted(found, key=lambda point: (point["key"], point["timestamp"], point["step"]))
 
 

@@ -5,27 +5,32 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from blake3 import blake3
 
-from sampan.core.changes import Change, DescribeAsset, EnsureAsset
 from sampan.core.events import AliasMoved, Event, Input, Tagged, VersionCommitted, new_id
 from sampan.core.graph import Node
-from sampan.web.mlflow.experiments import DELETED
 from sampan.web.mlflow.filters import Language, sort_key
-from sampan.web.mlflow.naming import asset_name
 from sampan.web.mlflow.refusals import exists, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.web.mlflow.runs import LIFECYCLE
+from sampan.workspace.mlflow_graph import (
+    DELETED,
+    DESCRIPTION,
+    FACT,
+    LIFECYCLE,
+    OURS,
+    REGISTERED,
+    Registered,
+    RegisteredModelDescribed,
+    RegisteredModelMade,
+    asset_name,
+)
 from sampan.workspace.sign_offs import STAGE, require_signed
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND: Final = "registered_model"
-FACT: Final = "mlflow"
-_STAGE, DESCRIPTION = STAGE, "sampan.description"  # tags of a version
 _STAGES: Final = ("None", "Staging", "Production", "Archived")
 # Clients ask for models with `!= 'true'`, and mean those without the tag as well.
 _UNTAGGED: Final = {"mlflow.prompt.is_prompt": "false"}
@@ -37,44 +42,6 @@ _MODELS: Final = Language(frozenset({"creation_timestamp", "last_updated_timesta
 _VERSIONS: Final = Language(
     frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}), frozenset({"name", "run_id", "source_path"})
 )
-
-
-class RegisteredModelMade(Event, frozen=True, kw_only=True):
-    """A registered model came to be."""
-
-    type: ClassVar[str] = "registered_model_made"
-
-    name: str
-    facts: dict[str, Any]
-
-    def changes(self) -> tuple[Change, ...]:
-        """Make the asset."""
-        return (EnsureAsset(kind=KIND, name=self.name, facts=self.facts),)
-
-
-class RegisteredModelDescribed(Event, frozen=True, kw_only=True):
-    """Something else is said of a registered model."""
-
-    type: ClassVar[str] = "registered_model_described"
-
-    name: str
-    facts: dict[str, Any]
-
-    def changes(self) -> tuple[Change, ...]:
-        """Replace what is said."""
-        return (DescribeAsset(kind=KIND, name=self.name, facts=self.facts),)
-
-
-class Registered(msgspec.Struct, frozen=True):
-    """One registered model; `asset` is its name in our graph."""
-
-    asset: str
-    name: str
-    created: int
-    updated: int
-    description: str = ""
-    tags: dict[str, str] = {}
-    state: str = "active"
 
 
 class Registry:
@@ -93,7 +60,7 @@ class Registry:
             if any(each.name == name for each in self._all()):
                 raise exists(f"Registered Model (name={name}) already exists.")
             now = self._ws.clock()
-            taken = {asset.name for asset in self._ws.catalog.assets(KIND)}
+            taken = {asset.name for asset in self._ws.catalog.assets(REGISTERED)}
             asset = asset_name(name, otherwise="model")
             asset = asset if asset not in taken else f"{asset} {blake3(f'{name} {now}'.encode()).hexdigest()[:8]}"
             found = Registered(asset, name, now, now, text(given, "description", required=False), _tags(items(given, "tags")))
@@ -167,24 +134,24 @@ class Registry:
         if not _ALIAS.match(alias) or alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
             raise invalid(f"Invalid alias name: '{alias}'")
         node = self._version(found, text(given, "version"))
-        before = self._ws.catalog.aliases(KIND, found.asset).get(alias)
+        before = self._ws.catalog.aliases(REGISTERED, found.asset).get(alias)
         if before != node.id:
             require_signed(self._ws, node, alias)
-            self._ws.ledger.append(AliasMoved(kind=KIND, name=found.asset, alias=alias, before=before, after=node.id))
+            self._ws.ledger.append(AliasMoved(kind=REGISTERED, name=found.asset, alias=alias, before=before, after=node.id))
         return {}
 
     def delete_alias(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """DELETE registered-models/alias."""
         found, alias = self._find(text(given, "name")), text(given, "alias")
-        before = self._ws.catalog.aliases(KIND, found.asset).get(alias)
+        before = self._ws.catalog.aliases(REGISTERED, found.asset).get(alias)
         if before is not None:
-            self._ws.ledger.append(AliasMoved(kind=KIND, name=found.asset, alias=alias, before=before, after=None))
+            self._ws.ledger.append(AliasMoved(kind=REGISTERED, name=found.asset, alias=alias, before=before, after=None))
         return {}
 
     def by_alias(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """GET registered-models/alias."""
         found, alias = self._find(text(given, "name")), text(given, "alias")
-        node = self._ws.catalog.aliases(KIND, found.asset).get(alias)
+        node = self._ws.catalog.aliases(REGISTERED, found.asset).get(alias)
         if node is None:
             raise invalid(f"Registered model alias {alias} not found.")
         return {"model_version": self._version_told(found, self._ws.catalog.node(node))}
@@ -209,7 +176,7 @@ class Registry:
         }
         inputs = [Input(model_id.removeprefix("m-"), "derived_from")] if model_id else [Input(run, "derived_from")] if run else []
         node = new_id()
-        made = VersionCommitted(node=node, kind=KIND, name=found.asset, digest="", facts=facts, inputs=tuple(inputs))
+        made = VersionCommitted(node=node, kind=REGISTERED, name=found.asset, digest="", facts=facts, inputs=tuple(inputs))
         tags = [Tagged(node=node, key=key, value=value) for key, value in _tags(items(given, "tags")).items()]
         if said := text(given, "description", required=False):
             tags.append(Tagged(node=node, key=DESCRIPTION, value=said))
@@ -233,8 +200,8 @@ class Registry:
         """DELETE model-versions/delete."""
         found = self._find(text(given, "name"))
         node = self._version(found, text(given, "version"))
-        aliases = [alias for alias, at in self._ws.catalog.aliases(KIND, found.asset).items() if at == node.id]
-        events: list[Event] = [AliasMoved(kind=KIND, name=found.asset, alias=each, before=node.id, after=None) for each in aliases]
+        aliases = [alias for alias, at in self._ws.catalog.aliases(REGISTERED, found.asset).items() if at == node.id]
+        events: list[Event] = [AliasMoved(kind=REGISTERED, name=found.asset, alias=each, before=node.id, after=None) for each in aliases]
         self._ws.ledger.append(*events, Tagged(node=node.id, key=LIFECYCLE, value=DELETED))
         return {}
 
@@ -268,11 +235,11 @@ class Registry:
         found, stage = self._find(text(given, "name")), _stage(text(given, "stage"))
         node = self._version(found, text(given, "version"))
         require_signed(self._ws, node, stage)
-        events = [Tagged(node=node.id, key=_STAGE, value=stage)]
+        events = [Tagged(node=node.id, key=STAGE, value=stage)]
         if given.get("archive_existing_versions") is True and stage in ("Staging", "Production"):
             for other in self._versions(found):
-                if other.id != node.id and self._ws.catalog.tags(other.id).get(_STAGE) == stage:
-                    events.append(Tagged(node=other.id, key=_STAGE, value="Archived"))
+                if other.id != node.id and self._ws.catalog.tags(other.id).get(STAGE) == stage:
+                    events.append(Tagged(node=other.id, key=STAGE, value="Archived"))
         self._ws.ledger.append(*events)
         return {"model_version": self._version_told(found, node)}
 
@@ -284,7 +251,7 @@ class Registry:
     # -- finding
 
     def _all(self) -> list[Registered]:
-        found = [msgspec.convert(asset.facts[FACT], Registered) for asset in self._ws.catalog.assets(KIND)]
+        found = [msgspec.convert(asset.facts[FACT], Registered) for asset in self._ws.catalog.assets(REGISTERED)]
         return [each for each in found if each.state != DELETED]
 
     def _find(self, name: str) -> Registered:
@@ -295,7 +262,7 @@ class Registry:
 
     def _versions(self, found: Registered) -> list[Node]:
         """Return a model's versions, newest first."""
-        nodes = self._ws.catalog.nodes(kind=KIND, name=found.asset, limit=_MANY)
+        nodes = self._ws.catalog.nodes(kind=REGISTERED, name=found.asset, limit=_MANY)
         return [node for node in nodes if self._ws.catalog.tags(node.id).get(LIFECYCLE) != DELETED]
 
     def _version(self, found: Registered, version: str) -> Node:
@@ -322,26 +289,26 @@ class Registry:
             "latest_versions": self.latest({"name": found.name})["model_versions"] if found.state != DELETED else [],
         }
         versions = {node.id: node.version for node in self._versions(found)}
-        aliases = self._ws.catalog.aliases(KIND, found.asset) if versions else {}
+        aliases = self._ws.catalog.aliases(REGISTERED, found.asset) if versions else {}
         told["aliases"] = [{"alias": alias, "version": str(versions[node])} for alias, node in aliases.items() if node in versions]
         return told
 
     def _version_told(self, found: Registered, node: Node) -> dict[str, Any]:
         tags = self._ws.catalog.tags(node.id)
-        aliases = self._ws.catalog.aliases(KIND, found.asset)
+        aliases = self._ws.catalog.aliases(REGISTERED, found.asset)
         told = {
             "name": found.name,
             "version": str(node.version),
             "creation_timestamp": node.created,
             "last_updated_timestamp": node.created,
             "user_id": node.facts.get("user_id", ""),
-            "current_stage": tags.get(_STAGE, "None"),
+            "current_stage": tags.get(STAGE, "None"),
             "description": tags.get(DESCRIPTION, ""),
             "source": node.facts["source"],
             "run_id": node.facts["run_id"],
             "run_link": node.facts.get("run_link", ""),
             "status": "READY",
-            "tags": pairs({key: value for key, value in tags.items() if not key.startswith("sampan.")}),
+            "tags": pairs({key: value for key, value in tags.items() if not key.startswith(OURS)}),
             "aliases": [alias for alias, at in aliases.items() if at == node.id],
         }
         return told | ({"model_id": node.facts["model_id"]} if node.facts.get("model_id") else {})

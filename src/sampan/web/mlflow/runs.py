@@ -17,7 +17,7 @@ from sampan.core.graph import MetricSummary, NodeId
 from sampan.errors import Immutable, NotFound
 from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow import model_metrics
-from sampan.web.mlflow.experiments import ACTIVE, DELETED, Experiment, Experiments
+from sampan.web.mlflow.experiments import Experiment, Experiments
 from sampan.web.mlflow.filters import Field, Language, Value, sort_key
 from sampan.web.mlflow.refusals import (
     MAX_PARAM,
@@ -36,16 +36,13 @@ from sampan.web.mlflow.refusals import (
     text,
     texts,
 )
-from sampan.workspace import mlflow_graph
-from sampan.workspace.mlflow_graph import asset_name
+from sampan.workspace.mlflow_graph import ACTIVE, DATASET, DELETED, LIFECYCLE, LOGGED_MODEL, NAME_TAG, USER_TAG, asset_name
 from sampan.workspace.run_events import InputsRead, RunResumed
 
 if TYPE_CHECKING:
     from sampan.store.journals import MetricJournal
     from sampan.workspace.workspace import Workspace
 
-NAME_TAG, USER_TAG, LIFECYCLE = mlflow_graph.NAME_TAG, mlflow_graph.USER_TAG, mlflow_graph.LIFECYCLE
-DATASET, LOGGED_MODEL = mlflow_graph.DATASET, mlflow_graph.LOGGED_MODEL
 _OPEN_JOURNALS: Final = 128
 _LARGEST: Final = sys.float_info.max
 _STATES: Final = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}

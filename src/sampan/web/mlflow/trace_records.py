@@ -18,9 +18,9 @@ from sampan.core.graph import Node, NodeId
 from sampan.core.times import Millis
 from sampan.errors import NotFound
 from sampan.web.mlflow import otlp
-from sampan.web.mlflow.experiments import DELETED, Experiment, Experiments
+from sampan.web.mlflow.experiments import Experiment, Experiments
 from sampan.web.mlflow.refusals import invalid, missing
-from sampan.web.mlflow.runs import LIFECYCLE
+from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged, InputsRead
 

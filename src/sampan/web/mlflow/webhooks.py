@@ -18,9 +18,9 @@ from sampan.core.events import Event, new_id
 from sampan.core.graph import Recorded
 from sampan.errors import NotFound
 from sampan.governance.pseudonyms import cipher_of, decrypt
-from sampan.web.mlflow import registry, sending
-from sampan.web.mlflow.experiments import DELETED
+from sampan.web.mlflow import sending
 from sampan.web.mlflow.refusals import invalid, items, limited, missing, page, paged, text
+from sampan.workspace import mlflow_graph
 from sampan.workspace.privacy_keys import PrivacyKeys
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "webhook"
 CONSUMER: Final = "mlflow webhooks"
-_FACT, _KEY = "mlflow", "webhooks"
+_KEY: Final = "webhooks"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 _MAX_DESCRIPTION, _MAX_SECRET = 5000, 1000
 _STATUSES: Final = ("ACTIVE", "DISABLED")
@@ -88,11 +88,11 @@ class WebhookMade(Event, frozen=True, kw_only=True):
 
     def changes(self) -> tuple[Change, ...]:
         """Make the asset."""
-        return (EnsureAsset(kind=KIND, name=self.webhook.id, facts={_FACT: msgspec.to_builtins(self.webhook)}),)
+        return (EnsureAsset(kind=KIND, name=self.webhook.id, facts={mlflow_graph.FACT: msgspec.to_builtins(self.webhook)}),)
 
 
 class WebhookDescribed(Event, frozen=True, kw_only=True):
-    """A receiver was changed or, with the status DELETED, taken away."""
+    """A receiver was changed or, with the status "deleted", taken away."""
 
     type: ClassVar[str] = "webhook_described"
 
@@ -100,7 +100,7 @@ class WebhookDescribed(Event, frozen=True, kw_only=True):
 
     def changes(self) -> tuple[Change, ...]:
         """Replace what is said."""
-        return (DescribeAsset(kind=KIND, name=self.webhook.id, facts={_FACT: msgspec.to_builtins(self.webhook)}),)
+        return (DescribeAsset(kind=KIND, name=self.webhook.id, facts={mlflow_graph.FACT: msgspec.to_builtins(self.webhook)}),)
 
 
 class Webhooks:
@@ -140,7 +140,7 @@ class Webhooks:
 
     def delete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """DELETE webhooks/ID."""
-        self._ws.ledger.append(WebhookDescribed(webhook=msgspec.structs.replace(self._find(given), status=DELETED, secret="")))
+        self._ws.ledger.append(WebhookDescribed(webhook=msgspec.structs.replace(self._find(given), status=mlflow_graph.DELETED, secret="")))
         return {}
 
     def test(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,16 +200,16 @@ class Webhooks:
     def _meant(self, recorded: Recorded) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Say what an event of the ledger is in MLflow's words: nothing, or one thing."""
         body = recorded.body
-        if recorded.type == registry.RegisteredModelMade.type:
-            about = body["facts"][registry.FACT]
+        if recorded.type == mlflow_graph.RegisteredModelMade.type:
+            about = body["facts"][mlflow_graph.FACT]
             yield "registered_model", "created", {key: about[key] for key in ("name", "tags", "description")}
-        elif recorded.type == "alias_moved" and body["kind"] == registry.KIND:
+        elif recorded.type == "alias_moved" and body["kind"] == mlflow_graph.REGISTERED:
             told = {"name": self._model_name(body["name"]), "alias": body["alias"]}
             if body["after"] is None:
                 yield "model_version_alias", "deleted", told
             else:
                 yield "model_version_alias", "created", {**told, "version": self._version_of(body["after"])}
-        elif recorded.type == "version_committed" and body["kind"] == registry.KIND:
+        elif recorded.type == "version_committed" and body["kind"] == mlflow_graph.REGISTERED:
             facts, tags = body["facts"], self._ws.catalog.tags(body["node"])
             yield (
                 "model_version",
@@ -219,11 +219,11 @@ class Webhooks:
                     "version": self._version_of(body["node"]),
                     "source": facts["source"],
                     "run_id": facts["run_id"] or None,
-                    "tags": {key: value for key, value in tags.items() if not key.startswith("sampan.")},
-                    "description": tags.get(registry.DESCRIPTION),
+                    "tags": {key: value for key, value in tags.items() if not key.startswith(mlflow_graph.OURS)},
+                    "description": tags.get(mlflow_graph.DESCRIPTION),
                 },
             )
-        elif recorded.type == "tagged" and not body["key"].startswith("sampan."):
+        elif recorded.type == "tagged" and not body["key"].startswith(mlflow_graph.OURS):
             yield from self._tag(body)
 
     def _tag(self, body: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -231,7 +231,7 @@ class Webhooks:
             node = self._ws.catalog.node(body["node"])
         except NotFound:
             return
-        if node.kind != registry.KIND:
+        if node.kind != mlflow_graph.REGISTERED:
             return
         told = {"name": self._model_name(node.name), "version": str(node.version), "key": body["key"]}
         if body["value"] is None:
@@ -240,7 +240,7 @@ class Webhooks:
             yield "model_version_tag", "set", {**told, "value": body["value"]}
 
     def _model_name(self, asset: str) -> str:
-        return str(self._ws.catalog.asset(registry.KIND, asset).facts[registry.FACT]["name"])
+        return str(self._ws.catalog.asset(mlflow_graph.REGISTERED, asset).facts[mlflow_graph.FACT]["name"])
 
     def _version_of(self, node: str) -> str:
         return str(self._ws.catalog.node(node).version)
@@ -248,8 +248,8 @@ class Webhooks:
     # -- within
 
     def _all(self) -> list[Webhook]:
-        found = [msgspec.convert(asset.facts[_FACT], Webhook) for asset in self._ws.catalog.assets(KIND)]
-        return [each for each in found if each.status != DELETED]
+        found = [msgspec.convert(asset.facts[mlflow_graph.FACT], Webhook) for asset in self._ws.catalog.assets(KIND)]
+        return [each for each in found if each.status != mlflow_graph.DELETED]
 
     def _find(self, given: Mapping[str, Any]) -> Webhook:
         wanted = text(given, "webhook_id")
