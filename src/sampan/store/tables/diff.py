@@ -278,7 +278,11 @@ def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str
 
 
 def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
-    return _without_partner(rows, others, key).sort(exactly(key)).head(N_EXAMPLES).collect(engine="streaming").to_dicts()
+    row = parts.free_name(rows.collect_schema().names(), "row")
+    # Of all rows only the keys are matched and sorted.
+    lonely = _without_partner(rows.select(exactly(key)).with_row_index(row), others, key)
+    first = lonely.sort(exactly(key)).head(N_EXAMPLES).collect(engine="streaming")[row]
+    return rows.with_row_index(row).filter(pl.col(row).is_in(first.implode())).drop(row).sort(exactly(key)).collect().to_dicts()
 
 
 def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
