@@ -83,7 +83,7 @@ class Catalog(Tracking):
 
     def find_version(self, kind: str, name: str, digest: Digest) -> Node | None:
         """Return the newest version of an asset that has this content, if any."""
-        where = "where a.kind = ? and a.name = ? and n.digest = ? order by n.pk desc limit 1"
+        where = f"where {listing.OF_ASSET} and n.digest = ? order by n.pk desc limit 1"
         with self._database.read() as session:
             found = listing.nodes(session, where, kind, name, digest)
         return found[0] if found else None
@@ -91,6 +91,9 @@ class Catalog(Tracking):
     def nodes(self, *, kind: str = "", name: str = "", state: str = "", limit: int = 100, before: int | None = None) -> list[Node]:
         """Return nodes, newest first; `before` is the `seq` of the last node of the page before."""
         where, values = listing.conditions({"n.kind = ?": kind, "a.name = ?": name, "n.state = ?": state, "n.pk < ?": before})
+        if kind and name:
+            rest, more = listing.conditions({"n.state = ?": state, "n.pk < ?": before})
+            where, values = f"where {listing.OF_ASSET}" + rest.replace("where", " and", 1), [kind, name, *more]
         with self._database.read() as session:
             return listing.nodes(session, f"{where} order by n.pk desc limit ?", *values, limit)
 

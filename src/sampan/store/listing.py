@@ -13,6 +13,8 @@ from sampan.store.database import Row, Session
 ASSET = "select kind, name, state, created, n_versions, facts from asset"
 NODE_COLUMNS = "n.pk, n.id, n.kind, coalesce(a.name, ''), n.version, n.digest, n.state, n.created, n.actor, n.size, n.facts"
 NODE_TABLES = "node n left join asset a on a.pk = n.asset"
+# By the asset's number, so that the newest of an asset is found by the index however many nodes came after it.
+OF_ASSET = "n.asset = (select o.pk from asset o where o.kind = ? and o.name = ?)"
 _EDGE = "select d.id, s.id, e.role from edge e join node d on d.pk = e.dst join node s on s.pk = e.src"
 _FEW = 500  # above this many nodes, reading all aliases beats naming the nodes in a statement
 

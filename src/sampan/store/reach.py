@@ -125,11 +125,10 @@ def cone(session: Session, starts: Sequence[int], *, most_edges: int) -> Walk:
 
     One statement: ways up are narrow, so nothing has to be held back but the sum of all.
     """
-    those = session.among("n.pk", starts)
+    those = session.listed(starts)
     sql = (
-        f"with recursive above(pk) as (select n.pk from node n where {those.sql}"  # noqa: S608  # literals
-        " union select e.src from above a join edge e on e.dst = a.pk)"
-        " select e.dst, e.src, e.role from above a join edge e on e.dst = a.pk limit ?"
+        f"with recursive above(dst, src, role) as (select e.dst, e.src, e.role from {those.sql} join edge e on e.dst = listed.value"  # noqa: S608  # literals
+        " union select e.dst, e.src, e.role from above a join edge e on e.dst = a.src) select dst, src, role from above limit ?"
     )
     edges = [(dst, src, role) for dst, src, role in session.all(sql, those.value, most_edges)]
     found = Walk(dict.fromkeys(starts, 0), edges, whole=len(edges) < most_edges)

@@ -69,7 +69,7 @@ def _by_name(session: Session, wanted: Ref, kind: str) -> Node | None:
 
 
 def _selected(session: Session, wanted: Ref, kind: str) -> Node | None:
-    of_asset = "where a.kind = ? and a.name = ?"
+    of_asset = f"where {listing.OF_ASSET}"
     if wanted.version is not None:
         found = listing.nodes(session, f"{of_asset} and n.version = ?", kind, wanted.name, wanted.version)
     elif wanted.alias:

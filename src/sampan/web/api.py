@@ -30,9 +30,27 @@ def routes(workspace: Workspace) -> list[Route]:
     return [
         Route(f"{openapi.PREFIX}/openapi.json", _document, methods=["GET"]),
         Route(f"{openapi.PREFIX}/progress", _progress(workspace), methods=["GET"]),
+        Route(f"{openapi.PREFIX}/lineage", _openlineage(workspace), methods=["POST"]),
         Route(openapi.PREFIX + "/{verb}", _endpoint(workspace), methods=every),
         Route(openapi.PREFIX + "/{noun}/{verb}", _endpoint(workspace), methods=every),
     ]
+
+
+def _openlineage(workspace: Workspace) -> Callable[[Request], Awaitable[Response]]:
+    """Take one event, where OpenLineage's clients send it."""
+
+    def take(body: bytes) -> Response:
+        from sampan.workspace.openlineage import read_event, take_up
+
+        return json_response({"run": take_up(workspace, read_event(body, where="the request"))}, status=201)
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(take, await request.body())
+        except SampanError as error:
+            return error_response(error)
+
+    return answer
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sampan.workspace.incidents import Incidents
     from sampan.workspace.models import Models
     from sampan.workspace.monitors import Monitors
+    from sampan.workspace.openlineage import OpenLineage
     from sampan.workspace.policy import Policy
     from sampan.workspace.runs import Runs
     from sampan.workspace.schedule import Schedule
@@ -195,6 +196,11 @@ class Workspace:
     def model(self) -> Models:
         """Models: evaluate, decide, promote, package."""
         return cast("Models", self.room("model"))
+
+    @property
+    def openlineage(self) -> OpenLineage:
+        """Tell others what ran on what, and take up what they tell."""
+        return cast("OpenLineage", self.room("openlineage"))
 
     @property
     def policy(self) -> Policy:
