@@ -68,9 +68,11 @@ def edit_rows(ws: Workspace, before: Node, rows: TableVersion) -> Edit:
     if repeated := _repeated(tables, rows, key):
         raise repeated
     edit = Edit(version)
-    for start in range(0, rows.n_rows, _AT_ONCE):
-        frame = tables.scan(rows.digest).slice(start, _AT_ONCE).collect(engine="streaming")
-        edit = edit.and_then(_put(tables, edit.version, frame, key, time))
+    with ws.progress.stage("comparing rows by key", total=rows.n_rows, unit="rows") as stage:
+        for start in range(0, rows.n_rows, _AT_ONCE):
+            frame = tables.scan(rows.digest).slice(start, _AT_ONCE).collect(engine="streaming")
+            edit = edit.and_then(_put(tables, edit.version, frame, key, time))
+            stage.advance(frame.height)
     return edit
 
 

@@ -153,7 +153,8 @@ class Batches:
         if arrival.bad_rows is not None and arrival.bad_rows.height:
             work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
         try:
-            work = self._value(self._check(before, work, arrival), before, arrival)
+            with self.ws.progress.stage("checking the batch"):
+                work = self._value(self._check(before, work, arrival), before, arrival)
         except ContractViolated as refusal:
             self.ws.ledger.append(self._decided(before, arrival, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
             raise
