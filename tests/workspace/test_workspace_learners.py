@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sampan.core.graph import Node
+from sampan.flavors.sklearn_state import read_state
 from sampan.workspace.workspace import Workspace
 
 HERE = Path(__file__).parent
@@ -25,6 +26,14 @@ settings = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
 booster = xgboost.train(settings, xgboost.DMatrix(X[:300], y[:300]), 6, evals=[(held, "held")], verbose_eval=False)
 model = xgboost.XGBClassifier(n_estimators=4, max_depth=2, n_jobs=1).fit(X[:300], y[:300])
 print(log_loss(y[300:], model.predict_proba(X[300:])[:, 1]))
+"""
+FOREST = """
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+rng = np.random.default_rng(0)
+X = rng.normal(size=(400, 3)); y = (X[:, 0] > 0).astype(int)
+X[rng.random(X.shape) < 0.3] = np.nan
+RandomForestClassifier(5, random_state=0).fit(X, y)
 """
 NET = """
 import torch
@@ -46,7 +55,7 @@ def carry_out(folder: Path, program: str, *, python: Path | str = sys.executable
     done = subprocess.run([python, "-m", "sampan", "run", "fit.py"], cwd=folder, capture_output=True, text=True)
     assert 0 == done.returncode, done.stderr
     workspace = Workspace.open(folder)
-    return workspace, workspace.catalog.resolve("fit", kind="run"), done.stderr
+    return workspace, workspace.catalog.resolve("fit", kind="run"), done.stdout + done.stderr
 
 
 def kept(workspace: Workspace, run: Node) -> set[str]:
@@ -63,6 +72,20 @@ def test_a_program_of_xgboost_is_recorded_round_by_round_and_its_models_kept(tmp
         metrics = {each.key: each for each in workspace.catalog.metrics(run.id)}
         assert (6, 1) == (metrics["held.logloss"].n, metrics["log_loss"].n)
         assert {"models/Booster.json", "models/XGBClassifier.json", "code/fit.py"} <= kept(workspace, run)
+
+
+@pytest.mark.slow
+def test_an_estimator_that_no_converter_gets_right_is_kept_whole(tmp_path: Path) -> None:
+    workspace, run, told = carry_out(tmp_path, FOREST)
+
+    with workspace:
+        folder = "models/RandomForestClassifier"
+        assert {f"{folder}/model.json", f"{folder}/arrays.npz"} <= kept(workspace, run)
+        assert "scikit-learn's state, bit for bit; ONNX" in told
+        for each in workspace.catalog.artifacts(run.id):
+            if each.path.startswith(folder):
+                (tmp_path / Path(each.path).name).write_bytes(workspace.store.blobs.read(each.digest))
+    assert 5 == len(read_state(tmp_path).estimators_)
 
 
 @pytest.mark.slow

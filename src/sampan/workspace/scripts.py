@@ -249,7 +249,9 @@ class Script:
         blobs = self.ws.store.blobs
         for model in models:
             if model.path:
-                yield StoredFile(f"models/{Path(model.path).name}", *blobs.put_file(Path(model.path)))
+                path = Path(model.path)
+                for part in sorted(path.iterdir()) if path.is_dir() else [path]:
+                    yield StoredFile(f"models/{part.relative_to(path.parent).as_posix()}", *blobs.put_file(part))
         for file in written:
             if file.size <= _MAX_KEPT:
                 yield StoredFile(f"written/{self._shown(file.path).lstrip('/')}", *blobs.put_file(file.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pathlib
 from typing import Any
 
 from .records import Report, Silence
@@ -41,7 +42,24 @@ def _write(model: Any, rows: Any, stem: str) -> tuple[str, str]:
     if hasattr(model, "save_model") and type(model).__module__.startswith("xgboost"):
         model.save_model(f"{stem}.json")
         return f"{stem}.json", "XGBoost JSON"
-    return _write_onnx(model, rows, stem)
+    try:
+        written, note, is_right = _write_onnx(model, rows, stem)
+    except Exception as error:  # noqa: BLE001  # converters raise anything
+        return _write_state(model, stem, reason=str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__)
+    if is_right:
+        return written, note
+    try:
+        return _write_state(model, stem, reason=note)
+    except Exception:  # noqa: BLE001  # a wrong graph that says so is more than nothing
+        return written, f"{note}: do not use it"
+
+
+def _write_state(model: Any, stem: str, *, reason: str) -> tuple[str, str]:
+    """Write a scikit-learn estimator's attributes, where the environment has what reads them: no graph answers as it does."""
+    write_state = importlib.import_module("sampan.flavors.sklearn_state").write_state
+    os.makedirs(stem, exist_ok=True)
+    write_state(model, pathlib.Path(stem))
+    return stem, f"scikit-learn's state, bit for bit; {reason}"
 
 
 def _write_torch(model: Any, stem: str) -> tuple[str, str]:
@@ -57,8 +75,8 @@ def _write_torch(model: Any, stem: str) -> tuple[str, str]:
     return f"{stem}.safetensors", "weights"
 
 
-def _write_onnx(model: Any, rows: Any, stem: str) -> tuple[str, str]:
-    """Convert with skl2onnx, and say on how many of the rows it was fitted on the graph answers as the model does."""
+def _write_onnx(model: Any, rows: Any, stem: str) -> tuple[str, str, bool]:
+    """Convert with skl2onnx; say on how many of the rows it was fitted on the graph answers otherwise, and whether those are few."""
     import numpy as np
     import onnxruntime
     import skl2onnx
@@ -78,8 +96,7 @@ def _write_onnx(model: Any, rows: Any, stem: str) -> tuple[str, str]:
     else:
         off = np.ravel(answers[0]).astype(str) != np.ravel(expected).astype(str)
     share = float(off.mean())
-    verdict = "" if share <= _SHARE_OFF else ": do not use it"
-    return f"{stem}.onnx", f"ONNX, {share:.1%} of {len(off)} rows answered otherwise{verdict}"
+    return f"{stem}.onnx", f"ONNX, {share:.1%} of {len(off)} rows answered otherwise", share <= _SHARE_OFF
 
 
 def _feed(session: Any, rows: Any) -> dict[str, Any]:
