@@ -317,3 +317,28 @@ def test_repeated_values_are_those_that_grouping_finds(rows: list[tuple[int, str
         found = repeated(frame.lazy(), columns)
 
         assert sorted(grouped["len"].to_list()) == sorted(found[COUNT].to_list())
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt8, pl.Date, pl.Datetime("us"), pl.Float64, pl.Int128])
+def test_a_key_with_an_ascending_column_is_unique_and_one_that_repeats_or_lacks_a_value_is_looked_at(dtype: pl.DataType) -> None:
+    numbers = pl.Series("n", range(200), dtype=pl.Int64)
+    ascending = pl.DataFrame({"n": numbers.cast(dtype), "s": ["same"] * 200})
+    repeats = pl.concat([ascending, ascending.tail(1)])
+    lacks = pl.concat([ascending, ascending.tail(1).with_columns(n=pl.lit(None, dtype=dtype))])
+
+    assert repeated(ascending.lazy(), ["s", "n"]).is_empty()
+    assert repeated(ascending.lazy(), ["n"]).columns == ["n", COUNT]
+    assert [2] == repeated(repeats.lazy(), ["s", "n"])[COUNT].to_list()
+    assert repeated(lacks.lazy(), ["s", "n"]).is_empty()
+
+
+@pytest.mark.parametrize("n_values", [1, 3, 9])
+def test_few_and_many_allowed_values_are_judged_alike(n_values: int) -> None:
+    values = tuple("abcdefghi"[:n_values])
+    frame = pl.DataFrame({"s": ["a", "z", None, "b", "ế"]})
+    columns = (Column(name="s", type="string"),)
+
+    assert only(check(AllowedValues(column="s", values=values), columns=columns, frame=frame)).count == (3 if n_values == 1 else 2)
+    assert only(check(AllowedValues(column="s", values=values, forbidden=True), columns=columns, frame=frame)).count == (
+        1 if n_values == 1 else 2
+    )
