@@ -63,9 +63,11 @@ class OpenLineage(Room):
 
     noun: ClassVar[str] = "openlineage"
 
-    @operation()
+    @operation(local=True)  # it writes to a file or speaks to an address that someone names: not for callers over HTTP
     def send(self, to: str, *, again: bool = False) -> Sent:
-        """Tell a target of runs and versions that it has not been told of: a file, one event a line, or an address that takes events.
+        """Tell a file or an address of the runs and versions that it has not been told of.
+
+        A file gets one event a line; to an address each is posted.
 
         Parameters
         ----------
