@@ -74,5 +74,12 @@ WORDS: Final[dict[str, str]] = {
     "from": "từ",
     "up to": "đến",
     "Clear": "Xóa",
+    "If it were wrong": "Nếu nó sai",
+    "Live": "Đang chạy",
+    "Nothing that is live depends on it.": "Không có gì đang chạy phụ thuộc vào nó.",
+    "Touched:": "Bị ảnh hưởng:",
+    "Tell:": "Cần báo:",
+    "Who answers for it": "Ai chịu trách nhiệm",
+    "How to ask": "Cách hỏi",
     "No run is like that; change the condition.": "Không có lần chạy nào như vậy; hãy đổi điều kiện.",
 }
