@@ -73,3 +73,11 @@ def test_an_older_encoding_that_only_a_later_block_shows_is_found(tmp_path: Path
     monkeypatch.setattr(blocks.read_blocks, "__kwdefaults__", {"size": 100_000, "on_bytes": None})
 
     assert read_source(path).frame["name"][-1] == "Garçon à Noël"
+
+
+def test_whole_numbers_beyond_64_bits_stay_text() -> None:
+    parsed = read_json_lines(b'{"a": 1, "b": -9223372036854775808}\n{"a": 9223372036854775808, "c": 1}\n', source="t")
+
+    assert parsed.frame["a"].to_list() == ["1", "9223372036854775808"]
+    assert parsed.frame["b"].to_list() == [-(2**63), None]
+    assert parsed.notes == ("column 'a' stays text: it holds numbers",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,11 +113,14 @@ class JsonLines:
         return [_decode_line(line, number, source=self.source) for number, line in enumerate(lines, first_line) if line.strip()]
 
     def _frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
-        names = dict.fromkeys(name for row in rows for name in row)
+        names = dict.fromkeys(rows[0])
+        for row in rows:
+            if row.keys() != names.keys():  # most rows have the fields of the first
+                names.update(dict.fromkeys(row))
         return pl.DataFrame([self._column(name, [row.get(name) for row in rows]) for name in names])
 
     def _column(self, name: str, values: list[Any]) -> pl.Series:
-        kinds = {type(v) for v in values}
+        kinds = set(map(type, values))
         kinds.discard(type(None))
         seen = self._seen.setdefault(name, _Seen())
         seen.kinds |= kinds
@@ -129,8 +133,9 @@ class JsonLines:
         seen.is_text = True
         if kinds == {bool}:
             return pl.Series(name, values, dtype=pl.Boolean)
-        if kinds == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None):
-            return pl.Series(name, values, dtype=pl.Int64)
+        if kinds == {int}:
+            with suppress(TypeError, OverflowError):  # beyond 64 bits they are told as text
+                return pl.Series(name, values, dtype=pl.Int64)
         if kinds <= {int, float} and float in kinds:
             return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
         written = [v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
