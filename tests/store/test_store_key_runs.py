@@ -25,11 +25,11 @@ def test_runs_say_what_a_set_says(runs: list[list[int]], others: list[int | None
 
 
 def test_moments_and_days_are_keys_as_well() -> None:
-    days = pl.date_range(date(2013, 1, 1), date(2013, 3, 1), eager=True)
+    days = pl.date_range(date(2013, 1, 1), date(2013, 3, 1), eager=True).alias("^a$")
     told = KeyRuns.of(days)
 
     assert told is not None
-    assert told.holds(pl.Series([date(2013, 2, 1), None, date(2014, 1, 1)])).to_list() == [True, False, False]
+    assert told.holds(pl.Series("^a$", [date(2013, 2, 1), None, date(2014, 1, 1)])).to_list() == [True, False, False]
 
 
 @pytest.mark.parametrize(

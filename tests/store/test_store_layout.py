@@ -102,3 +102,15 @@ def test_zeros_of_both_signs_and_what_is_no_number_come_back() -> None:
 
     assert back["x"].to_numpy().tobytes() == rows["x"].to_numpy().tobytes()
     assert pl.scan_parquet(file).filter(pl.col("x") > 5).collect().height == rows.filter(pl.col("x") > 5).height == 16
+
+
+def test_columns_may_have_any_name() -> None:
+    n_rows = 5000
+    columns = {name: [i % 9 / 4 for i in range(n_rows)] for name in ("a.b", "", "*", "^a$", "a.b.list.element")}
+    rows = pl.DataFrame({**columns, "id.x": range(n_rows)})
+    data = layout.encode(rows)
+    metadata = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+
+    assert pl.read_parquet(io.BytesIO(data)).equals(rows)
+    assert all("RLE_DICTIONARY" in metadata.column(number).encodings for number in range(len(columns)))
+    assert "DELTA_BINARY_PACKED" in metadata.column(len(columns)).encodings

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sampan.core.digests import Digest, digest_bytes
 from sampan.errors import IntegrityError
 from sampan.store.blobs import LocalBlobs
-from sampan.store.tables import Tables, deletions, manifest
+from sampan.store.tables import Tables, deletions, edits, manifest
 from sampan.store.tables.manifest import Part
 from sampan.store.tables.parts import cut, encode, part_rows
 from sampan.testing.tables import FLIGHTS, TablesContract
@@ -153,3 +153,25 @@ def test_paths_with_wildcards_are_plain_paths(tmp_path: Path) -> None:
     tables = Tables(LocalBlobs(folder / "store"))
 
     assert tables.read(tables.adopt(folder / "a[b]*.parquet").digest).equals(FLIGHTS)
+
+
+def test_large_files_are_cut_when_they_are_compacted_and_what_fits_is_left() -> None:
+    fits, small, large = (Part(digest_bytes(str(n).encode()), n, 1) for n in (1_400_000, 400_000, 10_000_000))
+
+    def worth(*listed: Part) -> list[tuple[int, bool]]:
+        return [(len(group), is_worth_it) for group, is_worth_it in edits.groups_to_compact(listed, 1_000_000)]
+
+    assert worth(fits, large, fits) == [(1, False), (1, True), (1, False)]
+    assert worth(fits, small, fits) == [(1, False), (1, False), (1, False)]
+    assert worth(small, large) == [(2, True)]
+
+
+def test_an_adopted_file_that_is_cut_keeps_its_rows(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sampan.store.tables.parts.MAX_PART_ROWS", 100)
+    rows = pl.DataFrame({"id": range(250)})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    version = tables.compact(tables.adopt(tmp_path / "rows.parquet").digest)
+
+    assert [part.n_rows for part in tables.parts(version.digest)] == [100, 100, 50]
+    assert tables.read(version.digest).equals(rows)
+    assert tables.compact(version.digest) == version

@@ -108,22 +108,22 @@ def _visible(overlays: Sequence[Overlay], hidden: set[str]) -> list[Overlay]:
 
 
 def groups_to_compact(parts: Sequence[Part], n_rows: int) -> Iterator[tuple[list[Part], bool]]:
-    """Group neighbors; the flag says whether rewriting the group as parts of `n_rows` is worth it."""
+    """Group neighbors; the flag says whether rewriting the group as parts of `n_rows` is worth it. A much larger file was adopted."""
     group: list[Part] = []
     for part in parts:
-        if part.is_clean and part.n_rows * 2 >= n_rows:
+        if part.is_clean and n_rows <= 2 * part.n_rows <= 3 * n_rows:
             if group:
-                yield group, _is_worth_it(group)
+                yield group, _is_worth_it(group, n_rows)
             yield [part], False
             group = []
         else:
             group.append(part)
     if group:
-        yield group, _is_worth_it(group)
+        yield group, _is_worth_it(group, n_rows)
 
 
-def _is_worth_it(group: Sequence[Part]) -> bool:
-    return len(group) > 1 or not group[0].is_clean
+def _is_worth_it(group: Sequence[Part], n_rows: int) -> bool:
+    return len(group) > 1 or not group[0].is_clean or group[0].n_rows > n_rows
 
 
 def check_key(key: Sequence[str], schema: pl.Schema) -> None:

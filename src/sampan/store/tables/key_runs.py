@@ -28,7 +28,7 @@ class KeyRuns:
         """Return keys as runs, as they lie in memory; None if they have no such order, or are no whole numbers or moments."""
         if not (keys.dtype.is_integer() or keys.dtype.is_temporal()) or keys.dtype == pl.Int128 or keys.null_count():
             return None
-        runs = [chunk.to_numpy() for chunk in keys.to_physical().get_chunks() if len(chunk)]
+        runs = [chunk.to_numpy() for chunk in keys.alias("keys").to_physical().get_chunks() if len(chunk)]
         return cls(runs) if len(runs) <= MOST_RUNS and all((run[1:] > run[:-1]).all() for run in runs) else None
 
     def are_unique(self) -> bool:
@@ -43,7 +43,8 @@ class KeyRuns:
 
     def holds(self, keys: pl.Series) -> pl.Series:
         """Say for each of some keys of the same type, in any order and some perhaps null, whether it is here."""
-        wanted = keys.to_physical().fill_null(0)
+        given = keys.alias("keys")  # Polars would take a name like `^a.*$` for a pattern
+        wanted = given.to_physical().fill_null(0)
         order = wanted.arg_sort().to_numpy()
         ascending = wanted.to_numpy()[order]
         found = np.zeros(len(keys), dtype=bool)
@@ -52,7 +53,7 @@ class KeyRuns:
             found[first:last] |= _among(ascending[first:last], run)
         there = np.empty_like(found)
         there[order] = found
-        return pl.Series(there) & keys.is_not_null()
+        return pl.Series(there) & given.is_not_null()
 
 
 def _among(ascending: Keys, run: Keys) -> NDArray[np.bool_]:

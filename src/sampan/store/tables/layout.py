@@ -50,7 +50,7 @@ def layout_of(frame: pl.DataFrame) -> Layout:
     """Choose by the rows of the first row group."""
     layout = Layout()
     for column in frame.head(ROW_GROUP_ROWS).get_columns():
-        there = column.drop_nulls()
+        there = column.alias("values").drop_nulls()  # Polars would take a name like `^a.*$` for a pattern
         width = _width(there)
         if _suits_a_dictionary(there, width):
             layout.dictionaries.append(column.name)

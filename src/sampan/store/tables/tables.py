@@ -244,7 +244,7 @@ class Tables:
             return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), described)
 
     def compact(self, base: Digest) -> TableVersion:
-        """Rewrite parts that have dead rows or overlays, and join small neighbors. The rows and their order stay the same."""
+        """Rewrite parts that have dead rows or overlays, join small neighbors, cut large files. The rows and their order stay the same."""
         from sampan.store.tables import edits, parts
 
         before, described, schema = self._opened(base)
