@@ -129,18 +129,32 @@ def test_a_bad_request_is_refused_by_field(ws: Workspace) -> None:
 def test_a_scikit_learn_model_is_packed_without_pickle(ws: Workspace) -> None:
     folder = packed(ws, SKLEARN)
 
-    assert {"model.onnx", "params.json"} == {path.name for path in (folder / "native").iterdir()}
+    assert {"model.json", "arrays.npz", "params.json"} == {path.name for path in (folder / "native").iterdir()}
     assert probe(folder).passed
 
 
-def test_a_scikit_learn_model_whose_only_safe_form_is_wrong_is_not_kept(ws: Workspace) -> None:
+def test_a_scikit_learn_model_whose_graph_is_wrong_is_served_natively(ws: Workspace) -> None:
     text = SKLEARN.replace("SimpleImputer()", "SimpleImputer(add_indicator=True)")
     frame = add_orders(ws)
     frame.with_columns(x1=pl.when(pl.col("order") % 5 > 0).then("x1")).write_parquet(ws.root / "holes.parquet")
     ws.data.add(ws.root / "holes.parquet", name="orders")
+    model = ws.model.train(write_training(ws.root, text), trials=1, until=CUT)
 
-    with pytest.raises(Unsupported, match="without pickle"):
-        packed(ws, text)
+    ws.model.package(model.model.ref)
+    folder = ws.model.package_path(model.model.ref)
+
+    assert "rows differ by more than 0.001" in model.parity
+    assert not (folder / "model.onnx").exists()
+    assert probe(folder).passed
+
+
+def test_a_part_of_the_training_files_own_that_nothing_can_keep_is_refused(ws: Workspace) -> None:
+    own = "class Own(SimpleImputer):\n    pass\n\n@sp.train("
+
+    with pytest.raises(Unsupported, match=r"without pickle: Pipeline.steps\[0\]\[1\] is a .*Own"):
+        ws.model.train(
+            write_training(ws.root, SKLEARN.replace("@sp.train(", own).replace("(SimpleImputer(),", "(Own(),")), trials=1, until=CUT
+        )
 
 
 def test_a_model_that_cannot_be_exported_is_served_natively_and_marked_slow(ws: Workspace) -> None:
