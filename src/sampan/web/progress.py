@@ -20,6 +20,7 @@ class _Kept:
     n: int = 0
     note: str = ""
     began: float = field(default_factory=time.monotonic)
+    thread: int = field(default_factory=threading.get_ident)
 
     def advance(self, n: int = 1, note: str = "") -> None:
         self.n += n
@@ -45,9 +46,10 @@ class KeptProgress:
             with self._lock:
                 del self._open[id(stage)]
 
-    def stages(self) -> list[dict[str, Any]]:
-        """Return the open stages, oldest first, with the seconds each has taken."""
+    def stages(self, *, thread: int | None = None) -> list[dict[str, Any]]:
+        """Return the open stages, of all threads or of one, oldest first, with the seconds each has taken."""
         now = time.monotonic()
         with self._lock:
-            found = [asdict(stage) for stage in self._open.values()]
-        return [{**{k: v for k, v in stage.items() if k != "began"}, "seconds": round(now - stage["began"], 1)} for stage in found]
+            found = [stage for stage in self._open.values() if thread is None or stage.thread == thread]
+            told = [{**asdict(stage), "seconds": round(now - stage.began, 1)} for stage in found]
+        return [{name: value for name, value in one.items() if name not in ("began", "thread")} for one in told]

@@ -10,8 +10,11 @@ WORDS: Final[dict[str, str]] = {
     "Explore": "Khám phá",
     "On this page": "Trên trang này",
     "Aggregates only: no value of a single row is on this page.": "Chỉ có số liệu tổng hợp: không có giá trị của riêng dòng nào.",
-    "This dataset is large. Explore it once on the command line; then its page is here.": (
-        "Bộ dữ liệu này lớn. Hãy khám phá một lần bằng dòng lệnh, sau đó trang sẽ có ở đây."
+    "exploring": "đang khám phá",
+    "profiling": "đang lập hồ sơ",
+    "Waiting for other work of this server": "Đang chờ việc khác của máy chủ",
+    "This dataset is large. It is being explored now, once; then its page is here.": (
+        "Bộ dữ liệu này lớn. Nó đang được khám phá một lần, sau đó trang sẽ có ở đây."
     ),
     "What to know first": "Điều cần biết trước",
     "Target": "Biến mục tiêu",

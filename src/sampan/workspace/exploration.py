@@ -38,6 +38,20 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     test: str = ""  # a dataset
 
 
+class _Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with all that its answer depends on."""
+
+    name: str  # of the answer, among the hints
+    node: Node
+    asked: Asked
+    test: Node | None
+    reference: Any  # a table, or None
+    hidden: dict[str, str]
+    safe: set[str]
+    known: dict[str, str]
+    facts: dict[str, Any]
+
+
 def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
     """Explore a dataset version, or return what was found before when nothing it depends on has changed.
 
@@ -46,8 +60,16 @@ def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
     ParameterError : a column that is not there, a reference without any of the groups, or a target that cannot be computed.
     PolicyRefused : terms forbid reading what is looked at.
     """
-    from sampan.data.exploring.explore import explore
+    asking = _asking(ws, node, asked)
+    return _found_before(ws, asking) or _explore(ws, asking)
 
+
+def explored_before(ws: Workspace, node: Node, asked: Asked) -> Exploration | None:
+    """Return what was found before, if nothing it depends on has changed. Raises as `explore_version`; reads no row."""
+    return _found_before(ws, _asking(ws, node, asked))
+
+
+def _asking(ws: Workspace, node: Node, asked: Asked) -> _Asking:
     test = ws.catalog.resolve(asked.test, kind="dataset") if asked.test else None
     for one in filter(None, (node, test)):
         require_allowed(ws, [one], columns=[*one.facts["columns"]])
@@ -67,15 +89,37 @@ def explore_version(ws: Workspace, node: Node, asked: Asked) -> Exploration:
         known,
     ]
 
-    name = f"explored-{digest_value([_EXPLORING, PROFILE, node.id, node.digest, *said, sorted(_safe(contract))]).removeprefix('b3:')}"
+    safe = _safe(contract)
+    digest = digest_value([_EXPLORING, PROFILE, node.id, node.digest, *said, sorted(safe)])
+    return _Asking(
+        name=f"explored-{digest.removeprefix('b3:')}",
+        node=node,
+        asked=asked,
+        test=test,
+        reference=reference,
+        hidden=hidden,
+        safe=safe,
+        known=known,
+        facts=facts,
+    )
+
+
+def _found_before(ws: Workspace, asking: _Asking) -> Exploration | None:
     with suppress(ValueError, TypeError, msgspec.DecodeError):  # msgspec's ValidationError is a ValueError
-        return msgspec.msgpack.decode(b64decode(ws.engine.hints.get(name), validate=True), type=Exploration)
-    question = _question(node, asked, facts, reference, hidden, _safe(contract), known)
+        return msgspec.msgpack.decode(b64decode(ws.engine.hints.get(asking.name), validate=True), type=Exploration)
+    return None
+
+
+def _explore(ws: Workspace, asking: _Asking) -> Exploration:
+    from sampan.data.exploring.explore import explore
+
+    node, facts = asking.node, asking.facts
+    question = _question(node, asking.asked, facts, asking.reference, asking.hidden, asking.safe, asking.known)
     with ws.progress.stage("exploring", total=node.facts.get("n_rows", 0), unit="rows") as stage:
-        overlap = _overlap(ws, node, test, facts.get("key", [])) if test else None
+        overlap = _overlap(ws, node, asking.test, facts.get("key", [])) if asking.test else None
         found = explore(ws.store.tables.scan(node.digest), read_profile(ws, node), question, overlap=overlap)
         stage.advance(found.n_rows)
-    ws.engine.hints.put(name, msgspec.msgpack.encode(found))
+    ws.engine.hints.put(asking.name, msgspec.msgpack.encode(found))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sampan.core.answers import to_json
 from sampan.errors import ParameterError
 from sampan.web.app import create_app
 from sampan.web.explored import SECTIONS, render_exploration
+from sampan.web.pages import explored
 from sampan.web.words import VIETNAMESE
 from sampan.workspace.exploration import Asked, explore_version
 from sampan.workspace.workspace import Workspace
@@ -99,6 +101,35 @@ def test_the_server_shows_the_same(ws: Workspace) -> None:
     assert "sex × shop" in shown.text
     assert "Điều cần biết trước" in vietnamese.text
     assert client.get("/data/orders@v1/explore?groups=six").status_code == 400
+
+
+def test_a_large_dataset_is_explored_once_in_a_job_with_progress(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explored, "MOST_CELLS", 10)
+    client = TestClient(create_app(ws), base_url="http://127.0.0.1")
+    first = client.get("/data/orders@v1/explore?groups=sex")
+    shown = first
+    for _ in range(600):
+        if "sex f" in shown.text or 'id="groups"' in shown.text:
+            break
+        time.sleep(0.05)
+        shown = client.get("/data/orders@v1/explore?groups=sex")
+
+    assert "It is being explored now" in first.text
+    assert 'data-live="2"' in first.text
+    assert 'id="groups"' in shown.text
+    assert 400 == client.get("/data/orders@v1/explore?groups=six").status_code
+
+
+def test_a_question_a_job_cannot_answer_shows_why(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explored, "MOST_CELLS", 10)
+    client = TestClient(create_app(ws), base_url="http://127.0.0.1")
+    answers = [client.get("/data/orders@v1/explore?target=colour")]
+    while answers[-1].status_code == 200 and len(answers) < 600:
+        time.sleep(0.05)
+        answers.append(client.get("/data/orders@v1/explore?target=colour"))
+
+    assert 400 == answers[-1].status_code
+    assert "cannot be computed" in answers[-1].text
 
 
 def test_every_sentence_of_an_exploration_is_there_in_vietnamese(ws: Workspace) -> None:

@@ -7,6 +7,7 @@ if (live) {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
     if (!answer?.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
-    if (fresh && fresh.innerHTML !== live.innerHTML) live.replaceChildren(...fresh.childNodes);
+    if (!fresh) location.reload(); // what was waited for is there
+    else if (fresh.innerHTML !== live.innerHTML) live.replaceChildren(...fresh.childNodes);
   }, seconds * 1000);
 }
