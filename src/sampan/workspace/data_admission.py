@@ -81,7 +81,7 @@ class Admission(DataRoom):
 
         facts = found.facts
         least = self.ws.store.tables.scan(found.digest).sort(VALUE, ROW).head(top).collect()
-        frame = self.ws.store.tables.read(node.digest)[least[ROW].to_numpy()]
+        frame = self.ws.store.tables.take(node.digest, least[ROW].to_list())
         hidden = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype == pl.Binary]
         cells = frame.drop(hidden).iter_rows(named=True)
         rows = [
@@ -93,7 +93,7 @@ class Admission(DataRoom):
             node=found.id,
             method=facts["method"],
             asked_by=facts["asked_by"],
-            kind=facts["kind"],
+            kind=facts.get("kind", "two classes"),
             n_rows=facts["n_rows"],
             n_wrong=facts["n_wrong"],
             share=msgspec.convert(facts["share"], Estimate),

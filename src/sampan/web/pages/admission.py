@@ -64,18 +64,17 @@ def _judged(workspace: Workspace, batch: Node, *, hidden: bool) -> Judged:
 def _rows_to_see(workspace: Workspace, holding: Node, found: Mapping[str, Any]) -> Iterator[RowToSee]:
     """Read the most suspicious rows from quarantine, where they lie in the batch's order, alone or with the whole batch."""
     from sampan.workspace.data_room import plain
-    from sampan.workspace.quarantine import Quarantine
+    from sampan.workspace.quarantine import REASONS
 
     alone = holding.facts["n_rows"] == found["n_suspicious"]
-    at = [*zip(found.get("rows", ()), found.get("places" if alone else "rows", ()), strict=True)][:MOST_ROWS_OF_BATCH]
-    frame = Quarantine(workspace).rows(holding)
-    said = zip(at, found["surprise"], found["given"], found["likely"], found["causes"], strict=False)
-    for (number, place), surprise, label, likely, by in said:
-        if place < frame.height:
-            cells = {name: value for name, value in frame.row(place, named=True).items() if not isinstance(value, list | bytes)}
-            yield RowToSee(
-                row=number, value=surprise, label=label, fits=likely if likely != label else "", cells=plain(cells), by=tuple(by)
-            )
+    places = list(found.get("places" if alone else "rows", ()))[:MOST_ROWS_OF_BATCH]
+    if max(places, default=0) >= holding.facts["n_rows"]:
+        return  # other rows than those named
+    cells = workspace.store.tables.take(holding.digest, places).drop(REASONS).iter_rows(named=True)
+    details = (found.get(name, ()) for name in ("rows", "surprise", "given", "likely", "causes"))
+    for row, number, surprise, label, likely, by in zip(cells, *details, strict=False):
+        shown = {name: value for name, value in row.items() if not isinstance(value, list | bytes)}
+        yield RowToSee(row=number, value=surprise, label=label, fits=likely if likely != label else "", cells=plain(shown), by=tuple(by))
 
 
 def _newest_valuation(workspace: Workspace, node: Node) -> Node | None:
