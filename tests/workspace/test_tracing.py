@@ -162,3 +162,11 @@ def test_lineage_stops_at_the_depth_that_was_asked_for(ws: Workspace) -> None:
     assert ["d5@v1", "d4@v1", "d3@v1"] == [one.ref for one in found.nodes]
     assert not found.whole
     assert ws.home.lineage("d5", depth=5).whole
+
+
+def test_a_name_that_a_report_shares_means_the_model(ws: Workspace) -> None:
+    model = commit(ws, "model", "late")
+    commit(ws, "report", "late", model)
+
+    assert "model" == ws.home.lineage("late@v1").root.kind
+    assert "model" == ws.home.who("late").kind

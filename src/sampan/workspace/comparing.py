@@ -75,7 +75,7 @@ class Comparing(Room):
         """
         if not 2 <= len(refs) <= MOST_SIDES:
             raise ParameterError(f"{len(refs)} things to compare", hint=f"name 2 to {MOST_SIDES}")
-        nodes = [self._run_or_model(ref) for ref in refs]
+        nodes = [meant(self.ws, ref) for ref in refs]
         models = [node for node in nodes if node.kind == "model"]
         following = f"sampan why {quote(models[0].ref)} {quote(models[-1].ref)}" if len(models) == len(nodes) else ""
         found = self._lay(nodes, everything=everything, following=(following,) if following else ())
@@ -91,7 +91,7 @@ class Comparing(Room):
         before, after : such as flights@v1 flights@v2, or decision:flights-late@v1 decision:flights-late@v2
         everything : also what is the same
         """
-        old, new = self.ws.catalog.resolve(before), self.ws.catalog.resolve(after)
+        old, new = meant(self.ws, before), meant(self.ws, after)
         rows = (f"sampan data diff {quote(old.ref)} {quote(new.ref)}",) if old.kind == new.kind == "dataset" else ()
         return self._lay([old, new], everything=everything, following=rows or (f"sampan lineage {quote(named(new))}",))
 
@@ -104,16 +104,9 @@ class Comparing(Room):
         ref : what the note is about
         text : the note
         """
-        node = self.ws.catalog.resolve(ref)
+        node = meant(self.ws, ref)
         self.ws.ledger.append(Tagged(node=node.id, key=NOTE, value=text.strip() or None))
         return Noted(ref=named(node), note=text.strip(), next=(f"sampan log {quote(named(node))}",))
-
-    def _run_or_model(self, ref: str) -> Node:
-        """Return what a reference means; a model where a report or a run has the same name."""
-        try:
-            return self.ws.catalog.resolve(ref)
-        except AmbiguousRef:
-            return self.ws.catalog.resolve(ref, kind="model")
 
     def _lay(self, nodes: Sequence[Node], *, everything: bool, following: tuple[str, ...]) -> Comparison:
         sheets = [write_sheet(self.ws, node) for node in nodes]
@@ -126,6 +119,18 @@ class Comparing(Room):
             notes=notes,
             next=following,
         )
+
+
+def meant(ws: Workspace, ref: str) -> Node:
+    """Return what a person means by a reference: the model or dataset where a run, a report or a decision has the same name."""
+    try:
+        return ws.catalog.resolve(ref)
+    except AmbiguousRef as ambiguous:
+        kinds = {candidate.partition(":")[0] for candidate in ambiguous.candidates}
+        kind = next((kind for kind in ("model", "dataset") if kind in kinds), "")
+        if not kind:
+            raise
+        return ws.catalog.resolve(ref, kind=kind)
 
 
 def write_sheet(ws: Workspace, node: Node) -> Sheet:

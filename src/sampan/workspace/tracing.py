@@ -15,7 +15,7 @@ from sampan.core.graph import Node, Recorded
 from sampan.core.refs import parse_ref
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError, UsageError
-from sampan.workspace.comparing import named
+from sampan.workspace.comparing import meant, named
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
 from sampan.workspace.tracing_answers import Act, Impact, Lineage, Live, Who, origin_line, origin_of
@@ -65,7 +65,7 @@ class Tracing(Room):
             raise ParameterError(f"depth: {depth} is less than 1", parameter="depth", hint="expected a whole number from 1")
         if limit < 1:
             raise ParameterError(f"limit: {limit} is less than 1", parameter="limit", hint="expected a whole number from 1")
-        node = self.ws.catalog.resolve(ref)
+        node = meant(self.ws, ref)
         near = self.ws.catalog.nearest([node], up=not down, depth=depth, most=limit)
         nodes = tuple(origin_of(each) for each in near.nodes)
         other_way = f"sampan lineage {quote(ref)}" + ("" if down else " --down")
@@ -135,7 +135,7 @@ class Tracing(Room):
     def _versions(self, said: str) -> Subject:
         """Return the node a reference means; by a bare name, all versions of the asset."""
         ref = parse_ref(said)
-        node = self.ws.catalog.resolve(ref)
+        node = meant(self.ws, said)
         if not ref.name or ref.version is not None or ref.alias or ref.at is not None or not node.name or node.id.startswith(ref.name):
             return Subject(named(node), node.kind, node.name, (node,))
         versions = self.ws.catalog.nodes(kind=node.kind, name=node.name, limit=_MOST_VERSIONS)
