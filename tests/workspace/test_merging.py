@@ -474,6 +474,35 @@ def test_keys_and_leaves_of_another_store_count_for_nothing_here(opened: Open) -
     assert here.data.erase(subject={"passenger": "P-000555"}).versions  # with a key of its own
 
 
+def test_what_acts_or_allows_there_does_neither_here(opened: Open) -> None:
+    from sampan.core.changes import AddNode, EnsureAsset
+    from sampan.core.events import new_id
+    from sampan.testing.stores import Noted
+    from sampan.workspace.sign_offs import KIND as SIGN_OFF
+
+    here, there = opened("here"), opened("hospital")
+    signature = new_id()
+    webhook = EnsureAsset(kind="webhook", name="told", facts={"url": "https://receiver.example"})
+    there.ledger.append(Noted(what=[webhook, AddNode(id=signature, kind=SIGN_OFF, name="churn", facts={"by": "ana"})]))
+
+    came = here.home.merge(there.root)
+
+    assert [] == here.catalog.assets("webhook")
+    assert ["elsewhere", {"webhook": 1}] == [here.catalog.node(signature).state, came.left]
+
+
+def test_the_log_tells_what_happened_there_as_it_was(opened: Open) -> None:
+    here, middle, there = opened("here"), opened("middle"), opened("hospital")
+    node = add(there, "flights", 1.0)
+    point(there, "flights", "stable", node)
+    middle.home.merge(there.root)
+    here.home.merge(middle.root)
+
+    (moved,) = [one for one in here.home.log(node.id).events if "alias moved" in one.what]
+
+    assert ["someone at hospital", "merged from hospital; merged from middle"] == [moved.actor, moved.reason]
+
+
 def test_the_command_says_what_came(opened: Open, tmp_path: Path) -> None:
     add(opened("hospital"), "flights", 1.0)
     add(opened("here"), "flights", 2.0)

@@ -165,8 +165,8 @@ def runs_with_points(store: Store) -> list[NodeId]:
         return [row[0] for row in session.all("select id from node where pk in (select distinct run from run_metric) order by pk")]
 
 
-def take_points(store: Store, other: Store, run: NodeId, *, origin: str) -> int:
-    """Bring those points of a run here that are not here yet; return how many."""
+def take_points(store: Store, other: Store, runs: Iterable[NodeId], *, origin: str) -> int:
+    """Bring those points of some runs here that are not here yet; return how many."""
     with other.database.read() as session:
-        found = points_of(session, run)
-    return bring_points(store, {run: found}, origin=origin)
+        found = {run: points_of(session, run) for run in runs}
+    return bring_points(store, found, origin=origin)

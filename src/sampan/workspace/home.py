@@ -20,6 +20,7 @@ from sampan.workspace.columns import count, size_text
 from sampan.workspace.comparing import Comparing
 from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
+from sampan.workspace.merged_history import as_it_happened
 from sampan.workspace.merging import Merging
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
@@ -215,7 +216,7 @@ class Overview(Room):
             return Log(events=(), next=FIRST_COMMANDS)
         subject = self.ws.catalog.resolve(ref).id if ref else ""
         found = self.ws.catalog.events(after=after, subject=subject, type=type, limit=limit, newest_first=True)
-        return Log(events=tuple(self._happened(one) for one in found), next=("sampan audit verify",))
+        return Log(events=tuple(self._happened(as_it_happened(one)) for one in found), next=("sampan audit verify",))
 
     def _open_incidents(self) -> Iterator[Open]:
         for node in self.ws.catalog.nodes(kind="incident", state="open"):

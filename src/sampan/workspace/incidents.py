@@ -8,6 +8,7 @@ from sampan.core.answers import Answer
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError, StaleState
+from sampan.workspace.merged_history import as_it_happened
 from sampan.workspace.monitor_events import IncidentClosed
 from sampan.workspace.operation import Room, operation
 
@@ -91,7 +92,8 @@ class Incidents(Room):
         windows = [catalog.node(edge.src) for edge in catalog.edges_to(node.id) if edge.role == "raised"]
         windows.sort(key=lambda window: int(window.facts.get("since", 0)))
         seen = tuple(Seen(w.id, str(w.facts.get("label", "")), tuple(w.facts.get("reasons", ()))) for w in windows)
-        events = [f"{iso(e.at)}  {e.type.replace('_', ' ')} by {e.actor}{_why(e.body)}" for e in catalog.events(subject=node.id)]
+        happened = map(as_it_happened, catalog.events(subject=node.id))
+        events = [f"{iso(e.at)}  {e.type.replace('_', ' ')} by {e.actor}{_why(e.body)}" for e in happened]
         close = (f"sampan incident close {_ref(node)} --why WHY",) if node.state == "open" else ()
         return IncidentShown(
             incident=self._incident(node), windows=seen, history=tuple(events), next=(*close, f"sampan monitor show {node.name}")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 _ROWS: Final = 500  # rows a transaction
+_RUNS: Final = 100  # runs whose points go into one
 _MOST_TRIES: Final = 5
 _SHOWN: Final = 5
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
@@ -227,9 +228,10 @@ class Merge:
 
         runs, n_points = foreign.runs_with_points(self.there), 0
         with self.ws.progress.stage("metric points", total=len(runs), unit="runs") as stage:
-            for run in runs:
-                n_points += foreign.take_points(self.ws.store, self.there, run, origin=origin.label)
-                stage.advance()
+            for start in range(0, len(runs), _RUNS):
+                some = runs[start : start + _RUNS]
+                n_points += foreign.take_points(self.ws.store, self.there, some, origin=origin.label)
+                stage.advance(len(some))
         return n_points
 
     def _free_erased(self, superseded: Sequence[str]) -> None:

@@ -35,6 +35,7 @@ _RECORDS: Final = frozenset(
         "report",
         "reproduction",
         "run",
+        "sign_off",
         "trace",
         "value",
         "window",

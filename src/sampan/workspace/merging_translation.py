@@ -42,12 +42,15 @@ from sampan.store import foreign
 from sampan.store.chain import MERGED, Link
 from sampan.workspace.erasure_events import SubjectErased
 from sampan.workspace.merging_events import Origin, OriginAmended, OriginMet
+from sampan.workspace.sign_offs import KIND as SIGN_OFF
 
 if TYPE_CHECKING:
     from sampan.store.store import Store
 
 _DIGEST: Final = re.compile(r"b3:[0-9a-f]{64}")
 _CHANGES: Final = msgspec.json.Decoder(list[AnyChange])
+_ELSEWHERE: Final = "elsewhere"  # the state of a signature that was given in another store: it is known, and counts for nothing here
+_NOT_TAKEN: Final = frozenset({"webhook"})  # what would act here on behalf of another store
 _SAME_AS_OURS, _ALSO_OURS, _THEIRS = "same", "also", "theirs"
 
 
@@ -119,10 +122,15 @@ class Translation:
 
     @_translate.register
     def _(self, change: EnsureAsset) -> Iterator[Change]:
+        if change.kind in _NOT_TAKEN:
+            self._leave(change.kind)
+            return
         yield msgspec.structs.replace(change, name=self._asset(change.kind, change.name))
 
     @_translate.register
     def _(self, change: DescribeAsset) -> Iterator[Change]:
+        if change.kind in _NOT_TAKEN:
+            return
         name = self._asset(change.kind, change.name)
         if f"{change.kind}:{name}" in self.made:
             yield msgspec.structs.replace(change, name=name)
@@ -137,8 +145,9 @@ class Translation:
             yield StandsFor(change.id, self._same[change.id])
         elif self._node(change.id) is None:
             self._standing[change.id] = _THEIRS
-            self._states[change.id] = change.state
-            yield msgspec.structs.replace(change, name=self._asset(change.kind, change.name) if change.name else "")
+            self._states[change.id] = state = _ELSEWHERE if change.kind == SIGN_OFF else change.state
+            name = self._asset(change.kind, change.name) if change.name else ""
+            yield msgspec.structs.replace(change, name=name, state=state)
 
     @_translate.register
     def _(self, change: StandsFor) -> Iterator[Change]:

@@ -14,6 +14,7 @@ from sampan.core.times import iso
 from sampan.errors import AccessDenied, NotFound, ParameterError
 from sampan.workspace import sign_offs
 from sampan.workspace.columns import align
+from sampan.workspace.merged_history import as_it_happened
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.sign_offs import STAGE, ModelSignedOff, SignOffWithdrawn
 
@@ -175,7 +176,7 @@ class Signing(Room):
             about = [version, *(self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(version.id) if e.role == "input")]
             judged = [each for each in about if each is version or (each.kind == "decision" and each.facts.get("model") == version.id)]
             for each in judged:
-                found += [(event, version) for event in self.ws.catalog.events(subject=each.id, limit=_MANY)]
+                found += [(as_it_happened(event), version) for event in self.ws.catalog.events(subject=each.id, limit=_MANY)]
         found.sort(key=lambda pair: -pair[0].seq)
         return History(
             model=node.name,
