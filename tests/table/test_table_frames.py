@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from sampan.errors import DataFormatError
-from sampan.table.frames import from_memory
+from sampan.table.frames import from_memory, thinned
 
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
 
@@ -40,3 +40,10 @@ def test_what_is_no_table_is_refused() -> None:
     for empty in (pl.DataFrame(), pd.DataFrame(), {}):
         with pytest.raises(DataFormatError, match="table has no columns"):
             from_memory(empty)
+
+
+def test_every_so_many_th_row_is_taken_from_the_first() -> None:
+    lazy = pl.LazyFrame({"x": range(10)})
+
+    assert thinned(lazy, 4)["x"].to_list() == [0, 4, 8]
+    assert thinned(lazy, 1)["x"].to_list() == list(range(10))

@@ -24,6 +24,7 @@ from sampan.evaluation.admission.table import Table, numeric_table, read_table
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column, walk
 from sampan.features.view import LABEL, MOMENT, View
+from sampan.table.frames import thinned
 from sampan.workspace.predictors import FEATURES
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _read_before(ws: Workspace, dataset: Node, asker: Asker) -> tuple[pl.DataFra
     """Read the rows before the batch, evenly thinned where a row's features do not depend on others; with their numbers."""
     n_rows = int(dataset.facts["n_rows"])
     step = 1 if asker.needs_all_rows else max(1, n_rows // (_TIMES_TRUSTED * MOST_TRUSTED))
-    frame = ws.store.tables.scan(dataset.digest).gather_every(step).collect(engine="streaming")
+    frame = thinned(ws.store.tables.scan(dataset.digest), step)
     return frame, np.arange(0, n_rows, step)[: frame.height]
 
 

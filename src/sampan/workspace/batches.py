@@ -202,12 +202,13 @@ class Batches:
 
     def _judged(self, before: Node, work: _Work) -> BatchVerdict | None:
         """Judge a batch; of one with very many rows every so many-th, which is said."""
+        from sampan.table.frames import thinned
         from sampan.workspace.admission import find_asker, judge_batch
 
         if find_asker(self.ws, before) is None:
             return None
         step = -(-work.rows.n_rows // _MOST_JUDGED)
-        rows = work.tables.scan(work.rows.digest).gather_every(step).collect(engine="streaming")
+        rows = thinned(work.tables.scan(work.rows.digest), step)
         found = judge_batch(self.ws, before, rows)
         if found is None or step == 1:
             return found
