@@ -50,7 +50,8 @@ def _known_names(names: list[str], what: str) -> str:
     if not names:
         return f"there is no {what} in this store yet"
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return f"{what}s here: {', '.join(names[:_SHOWN])}{more}"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{plural} here: {', '.join(names[:_SHOWN])}{more}"
 
 
 def _by_name(session: Session, wanted: Ref, kind: str) -> Node | None:

@@ -35,10 +35,17 @@ def main(words: list[str]) -> int:
                 trainer = load_trainer(Path(folder) / file, name)
             answer = fit(trainer, job) if "train" in job else score(job)
         except Exception as error:  # noqa: BLE001  # the process edge: the other side raises it
-            answer = {"error": getattr(error, "message", None) or f"{type(error).__name__}: {error}", "hint": getattr(error, "hint", "")}
+            answer = {"error": _told(error), "hint": getattr(error, "hint", "")}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     return 0
+
+
+def _told(error: Exception) -> str:
+    """Say what was raised, and where in the training file."""
+    from sampan.engine.failures import own_lines
+
+    return getattr(error, "message", None) or f"{type(error).__name__}: {error}{own_lines(error)[0]}"
 
 
 def fit(trainer: Any, job: dict[str, Any]) -> dict[str, Any]:

@@ -212,7 +212,7 @@ class Replay:
             raise StepFailed(f"the replay's process ended: {why}", step="replay", hint="run the training file by itself to see why")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise StepFailed(f"the kept training code failed: {answer['error']}", step="replay", hint=answer["hint"])
+            raise StepFailed(f"the training code failed: {answer['error']}", step="replay", hint=answer["hint"])
         return answer
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from sampan.core.digests import Digest
 from sampan.core.events import RunEnded, new_id
 from sampan.core.graph import NodeId
 from sampan.engine.executors import THREAD_LIMITS
+from sampan.errors import StepFailed
 from sampan.evaluation.losses import log_losses
 from sampan.flavors.finding import find_flavor
 from sampan.flavors.weight import Weight, weigh
@@ -65,6 +66,10 @@ class TrialWorkers:
         worker = self._idle.get()
         try:
             found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh)
+        except StepFailed as fault:
+            tried = ", ".join(f"{name}={value}" for name, value in params.items())
+            hint = fault.hint or "mend it, or narrow the space; finished trials are kept, and the same command goes on"
+            raise StepFailed(f"{fault.message}, with {tried}", step=order.trainer.function.__name__, hint=hint) from fault
         finally:
             self._idle.put(worker)
         return found.scores, found.weight
