@@ -30,7 +30,7 @@ from sampan.governance.vietnamese_evidence import vietnamese_candidates
 Seek = Callable[[str, Sequence[Token]], Iterable[Candidate]]
 
 LIMITS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
-FEWEST, LEAST = 5, 0.05  # candidates that have a sign, and a weight, to be kept
+FEWEST, LEAST = 8, 0.1  # candidates that have a sign, and a weight, to be kept
 Judged = list[tuple[tuple[str, ...], bool]]
 
 

@@ -46,7 +46,7 @@ def find_names(text: str) -> Iterator[Found]:
             found = weighed.get(at) or (found if found and found[1] == NO_NAME else None)
         found = found or small_name_at(text, tokens, at)
         if found is None and not (
-            vietnamese and at in english and all(is_syllable(token.bare) for token in tokens[at : at + english[at][0]])
+            vietnamese and at in english and any(is_syllable(token.bare) for token in tokens[at : at + english[at][0]])
         ):
             found = english.get(at)  # but not Ha Noi, Ben Tre: words of that language that an American list of names holds too
         if found is None:
@@ -65,9 +65,12 @@ def find_names(text: str) -> Iterator[Found]:
 
 def _again(tokens: Sequence[Token], known: set[str]) -> Iterator[Found]:
     """Find a part of a name that stands whole elsewhere in the text."""
-    for token in tokens:
+    for at, token in enumerate(tokens):
         word = token.text.removesuffix("'s").rstrip(".")
-        if word in known and token.is_capital and word.lower() not in _RATHER_WORDS and plain(word).lower() not in SURNAMES:
+        if word not in known or not token.is_capital or word.lower() in _RATHER_WORDS or plain(word).lower() in SURNAMES:
+            continue
+        beside = [tokens[i] for i in (at - 1, at + 1) if 0 <= i < len(tokens)]
+        if not any(is_syllable(token.bare) and other.is_capital and is_syllable(other.bare) for other in beside):  # Hà Nội is not Ms Nội
             yield Found(token.start, token.start + len(word), "name", "part of a name that stands whole elsewhere")
 
 

@@ -29,12 +29,12 @@ from sampan.governance.vietnamese_names import (
     TITLES,
     is_syllable,
 )
-from sampan.governance.vietnamese_rules import BARE_NO_NAMES, name_at
+from sampan.governance.vietnamese_rules import BARE_NO_NAMES, n_words_of_place, name_at
 
 _LONGEST: Final = 5
 _SURE: Final = 0.75
 _SURE_WITHOUT_MARKS: Final = 0.8
-_INITIAL: Final = re.compile(r"(?:[A-ZĐ]|Th|Tr|Nh|Ph|Kh|Ng|Ch|Gi|Qu)\.?")
+_INITIAL: Final = re.compile(r"[A-ZĐ]\.|(?:Th|Tr|Nh|Ph|Kh|Ng|Ch|Gi|Qu)\.?")
 _BARE_GIVEN_NAMES: Final = frozenset(map(plain, GIVEN_NAMES))
 _BARE_COMPOUNDS: Final = frozenset(map(plain, COMPOUNDS))
 _SIGNS: Final = frozenset(',:("-–).')
@@ -53,14 +53,16 @@ def find_vietnamese_names(text: str, tokens: Sequence[Token], *, marked: bool) -
 
 def vietnamese_candidates(text: str, tokens: Sequence[Token], *, marked: bool) -> Iterator[Candidate]:
     """Yield the runs of capitalized words, without a title at their beginning, with their signs."""
-    english = find_english_names(text, tokens)
+    english, titles = find_english_names(text, tokens), MARKED_TITLES if marked else TITLES
     at = 0
     while at < len(tokens):
         if not _is_capital(tokens[at]):
             at += 1
             continue
         stop, first = _run(text, tokens, at), at
-        while first < stop - 1 and _written(tokens[first], marked=marked) in (MARKED_TITLES if marked else TITLES):
+        if not _is_place(tokens[at:stop]):
+            first += n_words_of_place(tokens[at:stop])
+        while first < stop - 1 and not _is_place(tokens[first:stop]) and _written(tokens[first], marked=marked) in titles:
             first += 1
         signs = [*_inside(text, tokens, first, stop, marked=marked), *_around(tokens, first, stop, marked=marked, titled=first > at)]
         if any(place in english for place in range(first, stop)):
@@ -68,6 +70,10 @@ def vietnamese_candidates(text: str, tokens: Sequence[Token], *, marked: bool) -
         if not _is_compound(tokens, stop, marked=marked):
             yield first, stop - first, tuple(signs)
         at = stop
+
+
+def _is_place(words: Sequence[Token]) -> bool:
+    return " ".join(word.bare for word in words) in PLACES
 
 
 def _is_compound(tokens: Sequence[Token], stop: int, *, marked: bool) -> bool:
@@ -99,7 +105,11 @@ def _kind(token: Token, *, marked: bool) -> str:
     """Say what a capitalized word is."""
     if _INITIAL.fullmatch(token.text):
         return "initial"
+    if len(token.text) == 1:
+        return "letter"
     if not is_syllable(token.bare):
+        if token.bare in listed("places"):
+            return "foreign word"
         if token.bare in listed("given_names") or token.bare in listed("world_given_names"):
             return "foreign given name"
         return "foreign word" if token.bare in listed("english_words") or token.bare in listed("capital_words") else "foreign"
@@ -126,7 +136,7 @@ def _inside(text: str, tokens: Sequence[Token], first: int, stop: int, *, marked
         yield f"{min(len(words), 4)} words"
         if len(words) == 2 and "family" in kinds[0]:
             yield "two words, family name first"
-    if " ".join(word.bare for word in words) in PLACES:
+    if _is_place(words):
         yield "a known place"
     if len(words[0].text) > 1 and all(word.text.isupper() for word in words):
         yield "capitals only"

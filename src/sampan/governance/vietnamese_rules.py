@@ -27,6 +27,7 @@ from sampan.governance.vietnamese_names import (
 )
 
 _LONGEST_NAME: Final = 5
+_LIVES_IN: Final = frozenset(("ở", "tại", "ngụ", "quê", "o", "tai", "ngu", "que"))
 NO_NAME: Final = ""  # the evidence of words that look like a name and are a place's
 FULL_NAME: Final = "a Vietnamese family name and given names"
 _INTRODUCES: Final = re.compile(
@@ -53,8 +54,10 @@ def name_at(text: str, tokens: Sequence[Token], at: int, *, marked: bool, vietna
     words = _run(text, tokens, at, marked=marked)
     if not words:
         return None
-    if vietnamese and (placed or _after_a_house_number(tokens, at)):
+    if vietnamese and (placed or _after_a_house_number(tokens, at) or _ends_a_place(before, first) or _lives_in(before)):
         return len(words), NO_NAME
+    if n_placed := n_words_of_place(words):
+        return n_placed, NO_NAME
     family = (first.text.lower() if marked else first.bare) in (MARKED_SURNAMES if marked else SURNAMES)
     name = " ".join(word.bare for word in words)
     if name in PLACES and not titled:
@@ -72,6 +75,21 @@ def name_at(text: str, tokens: Sequence[Token], at: int, *, marked: bool, vietna
     if marked and _is_single(text, tokens, at, words):
         return 1, "one capitalized syllable in a Vietnamese sentence"
     return None
+
+
+def n_words_of_place(words: Sequence[Token]) -> int:
+    """Return how many words at the beginning are a known place, where two or more come after: Hà Nội Nguyễn Khắc Hiền."""
+    return next((n for n in (3, 2) if len(words) >= n + 2 and " ".join(word.bare for word in words[:n]) in PLACES), 0)
+
+
+def _ends_a_place(before: Sequence[Token], first: Token) -> bool:
+    """Say whether a word is the second of a place's name: Rịa in Bà Rịa."""
+    return bool(before) and before[-1].is_capital and f"{before[-1].bare} {first.bare}" in PLACES
+
+
+def _lives_in(before: Sequence[Token]) -> bool:
+    """Say whether a word comes right before that only a place follows: ở, tại, ngụ, quê."""
+    return bool(before) and before[-1].text in _LIVES_IN
 
 
 def _is_single(text: str, tokens: Sequence[Token], at: int, words: Sequence[Token]) -> bool:
