@@ -107,12 +107,16 @@ _STATES: Final[dict[str, str]] = {
     "deployment": "lần triển khai",
     "window": "cửa sổ",
     "incident": "sự cố",
+    "copy": "bản sao",
+    "there": "còn ở đó",
 }
 
 _EVENTS: Final[dict[str, str]] = {
     "alias moved": "chuyển bí danh",
     "dataset checked": "kiểm tra dữ liệu",
     "dataset described": "mô tả dữ liệu",
+    "version published": "công bố phiên bản",
+    "version exported": "xuất phiên bản ra tệp",
     "deployed": "triển khai",
     "gate decided": "cổng kiểm duyệt quyết định",
     "gate overridden": "bỏ qua cổng kiểm duyệt",
@@ -421,6 +425,7 @@ _LINEAGE: Final[dict[str, str]] = {
     "output": "đầu ra",
     "trained on": "học từ",
     "evaluated on": "đánh giá trên",
+    "copied to": "sao ra",
     "derived from": "sinh ra từ",
     "checked by": "kiểm tra bởi",
     "packaged as": "đóng gói thành",

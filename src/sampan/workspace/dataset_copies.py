@@ -46,7 +46,7 @@ class CopyNoted(msgspec.Struct, frozen=True):
 
     def changes(self, of: NodeId) -> tuple[Change, ...]:
         """Add the copy, made of a version."""
-        facts = {"where": self.where, "format": self.format}
+        facts = {"title": f"{self.where} ({self.format})", "where": self.where, "format": self.format}
         return AddNode(id=self.id, kind=COPY, state=THERE, facts=facts), AddEdge(dst=self.id, src=of, role=COPIED_TO)
 
 
