@@ -372,6 +372,23 @@ def test_a_merge_killed_at_any_moment_is_completed_by_the_next(opened: Open, tmp
 
 
 @pytest.mark.slow
+def test_a_model_trained_elsewhere_is_looked_at_and_packed_here(opened: Open) -> None:
+    sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
+    from small_training import CUT, add_orders, write_training
+
+    here, there = opened("here"), opened("cluster")
+    add_orders(there)
+    trained = there.model.train(write_training(there.root), trials=1, until=CUT).model
+    there.model.evaluate(trained.ref)
+
+    here.home.merge(there.root)
+
+    assert there.model.show(trained.ref) == here.model.show(trained.ref)
+    assert there.home.lineage(trained.ref) == here.home.lineage(trained.ref)
+    assert there.model.package(trained.ref).digest == here.model.package(trained.ref).digest
+
+
+@pytest.mark.slow
 def test_a_store_is_merged_into_postgresql(opened: Open, tmp_path: Path, postgres_uri: str) -> None:
     there = opened("hospital")
     add(there, "flights", 1.0)

@@ -39,6 +39,8 @@ def local_files(owner: MlflowRun | MlflowModel, *places: Path) -> list[MlflowFil
 
 
 def _files_in(folder: Path) -> list[MlflowFile]:
+    if not any(folder.iterdir()):
+        return []
     inside = folder.resolve()
     files = (each for each in sorted(folder.rglob("*")) if each.is_file() and each.resolve().is_relative_to(inside))
     return [MlflowFile(each.relative_to(folder).as_posix(), each) for each in files]
