@@ -39,6 +39,11 @@ class LeftOut:
         self.rows.append(rows)
         self.n_rows += rows.height
 
+    def note(self) -> str:
+        """Say how many rows were left out."""
+        n = "1 row" if self.n_rows == 1 else f"{self.n_rows:,} rows"
+        return f"{n} with cells that could not be read {'is' if self.n_rows == 1 else 'are'} left out"
+
     def frame(self) -> pl.DataFrame:
         """Return all rows left out, of text."""
         return pl.concat(self.rows) if self.rows else pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))

@@ -176,7 +176,7 @@ class _Pass:
         if not self.n_rows and not self.left_out.n_rows:
             said.append("no rows: only a header")
         if self.left_out.n_rows:
-            said.append(f"{self.left_out.n_rows:,} rows with cells that could not be read are left out")
+            said.append(self.left_out.note())
         return tuple(said)
 
     # -- one block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -86,10 +86,12 @@ class JsonLines:
         """Return a column of text whole."""
         return self.spool.column(name)
 
-    def notes(self) -> tuple[str, ...]:
-        """Say of mixed columns that they are text, and of times how they are read."""
+    def notes(self, *, known: Collection[str] = ()) -> tuple[str, ...]:
+        """Say of mixed columns that they are text, and of times how they are read; not of columns whose type is `known` anyway."""
         said = []
         for name, seen in self._seen.items():
+            if name in known:
+                continue
             if (form := self._times(name)) is not None:
                 said += [f"column {name!r} {note}" for note in [form_note(form)] if note]
             elif seen.kinds - {str} and self.spool.schema[name] == pl.String:

@@ -226,7 +226,7 @@ def _stream_json_lines(
                 size_bytes=path.stat().st_size,
                 encoding=encoding,
                 member=member,
-                notes=lines.notes(),
+                notes=lines.notes(known={*form.types, *form.expected}),
             )
             # JSON's texts are texts, unless something else is said.
             return take_pieces(lines, account, form, data.counted(take), only=(), first_line=1)

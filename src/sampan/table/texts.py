@@ -110,7 +110,7 @@ class TextTyping:
                 words = ", ".join(f"{n:,} x {word!r}" for word, n in counts.items())
                 said.append(f"column {name!r}: {words} read as missing (--nulls says which words mean missing)")
         if self.left_out.n_rows:
-            said.append(f"{self.left_out.n_rows:,} rows with cells that could not be read are left out")
+            said.append(self.left_out.note())
         return tuple(said)
 
     def _count_bad(self, column: pl.Series, form: ColumnForm, is_bad: pl.Series) -> None:
