@@ -346,6 +346,39 @@ def test_somebody_erased_there_is_gone_here(opened: Open) -> None:
     assert () == here.data.erased(subject={"passenger": "P-000777"}).places
 
 
+def test_somebody_erased_after_a_merge_is_in_no_merged_row(opened: Open) -> None:
+    here, there = opened("here"), opened("hospital")
+    there.data.add_table(pl.DataFrame({"passenger": ["P-000777", "P-000001"], "fare": [1.0, 2.0]}), name="trips")
+    node = there.catalog.resolve("trips")
+    there.ledger.append(Tagged(node=node.id, key="about", value="asked for by P-000777"))
+    here.home.merge(there.root)
+
+    here.data.erase(subject={"passenger": "P-000777"})
+
+    assert () == here.data.erased(subject={"passenger": "P-000777"}).places
+    assert not [path for path in here.store.root.rglob("*") if path.is_file() and b"P-000777" in path.read_bytes()]
+    assert {"about": "asked for by [erased]"} == here.catalog.tags(node.id)
+    assert here.ledger.verify().first_bad is None
+    assert here.home.fsck().faults == ()
+
+
+@pytest.mark.slow
+def test_content_in_a_bucket_comes_as_well(opened: Open, tmp_path: Path, s3_bucket: str) -> None:
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "sampan.toml").write_text(f'[store]\nblobs = "s3://{s3_bucket}/there"\ncache_gb = 1\n')
+    here, there = opened("here"), opened("cloud")
+    add(there, "flights", 1.0, 2.0)
+    run = train(there, "churn")
+    for name in ("objects", "packs", "cache"):  # what only the cache has is not enough
+        shutil.rmtree(there.store.root / name, ignore_errors=True)
+
+    here.home.merge(there.root)
+
+    assert rows(there, "flights") == rows(here, "flights")
+    assert b"of churn" == here.store.blobs.read(here.catalog.artifacts(run)[-1].digest)
+    assert here.home.fsck().faults == ()
+
+
 @pytest.mark.slow
 def test_a_merge_killed_at_any_moment_is_completed_by_the_next(opened: Open, tmp_path: Path) -> None:
     there, whole = opened("hospital"), opened("whole")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -66,7 +67,9 @@ class Merging(Room):
             locked(here.root / "tmp" / "merge.lock", exclusive=True),
             opened_copy(root, scratch=here.root / "scratch", database=database) as there,
         ):
-            return Merge(self.ws, there, label=label or _label(root), clash=clash).carry_out(dry_run=dry_run)
+            came = Merge(self.ws, there, label=label or _label(root), clash=clash).carry_out(dry_run=dry_run)
+        again = (f"sampan merge {quote(str(folder))}",) if dry_run else ("sampan log", "sampan audit verify")
+        return msgspec.structs.replace(came, next=again)
 
 
 class Merge:
@@ -256,7 +259,6 @@ def _answer(told: Translation, names: Names, origin: Origin, **came: Any) -> Sto
         aliases=told.set_aside,
         left=told.left,
         n_erased=len(told.superseded),
-        next=("sampan merge FOLDER",) if came.get("dry_run") else ("sampan log", "sampan audit verify"),
         **came,
     )
 
