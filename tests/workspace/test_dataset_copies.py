@@ -77,6 +77,8 @@ def test_an_erasure_names_the_copies_it_cannot_reach_and_removes_its_own(ws: Wor
     assert ws.data.erased(subject=PERSON).places == ()
     record = verified(ws.store.blobs.read(gone.record)).record
     assert (record.copies, record.removed_copies) == (gone.copies, gone.removed_copies)
+    (line,) = ws.data.erasures().erasures
+    assert (line.copies, line.signature) == (gone.copies, "whole")
 
 
 def test_copies_without_the_person_are_not_named(ws: Workspace, tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ class ErasingPeople(DataRoom):
             state=node.state,
             signature=signature,
             public_key=signed.public_key,
+            copies=record.copies,
             about=self._is_about(record, subject) if subject else None,
         )
 

@@ -9,6 +9,7 @@ from sampan.workspace.columns import align, count, size_text
 
 _STILL_THERE = 3  # ContractViolated.exit_code: the answer is a no
 _SHOWN = 40
+_COUNTS = ("versions", "rows", "copies outside")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -124,6 +125,7 @@ class ErasureLine(msgspec.Struct, frozen=True):
     state: str  # done | erasing
     signature: str  # whole | what is wrong with it
     public_key: str
+    copies: tuple[str, ...] = ()  # published or exported elsewhere: people had to remove them
     about: bool | None = None  # whether it is of the subject that was asked for; None where none was
 
 
@@ -143,10 +145,13 @@ class Erasures(Answer, frozen=True, kw_only=True):
                 one.by,
                 f"{one.n_versions:,}",
                 f"{one.n_rows:,}",
+                f"{len(one.copies) or ''}",
                 one.signature if one.state == "done" else f"{one.signature}; {one.state}",
                 "yes" if one.about else "",
                 one.reason,
             ]
             for one in self.erasures
         ]
-        return align(("erasure", "when", "by", "versions", "rows", "signature", "this person", "reason"), lines, right=("versions", "rows"))
+        return align(
+            ("erasure", "when", "by", "versions", "rows", "copies outside", "signature", "this person", "reason"), lines, right=_COUNTS
+        )
