@@ -257,6 +257,15 @@ def test_a_very_large_batch_is_judged_by_some_of_its_rows_and_it_is_said(ws: Wor
 
 def test_a_json_batch_of_another_type_altogether_is_refused_instead_of_held(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "MANY", 20)
+    (ws.root / "batch.jsonl").write_text(
+        "".join(f'{{"id": "no. {i}", "shop": "s", "paid": 1.5, "at": "2024-01-01T00:00:00Z"}}\n' for i in range(30))
+    )
+
+    with pytest.raises(DataFormatError, match=r"of 30 values of column 'id', 30 are not a whole number; one is 'no\. 0'"):
+        ws.data.append("orders", ws.root / "batch.jsonl")
+
+
+def test_of_a_json_batch_only_what_the_dataset_does_not_settle_is_noted(ws: Workspace) -> None:
     line = '{{"id": {}, "shop": "s", "paid": {}, "at": "2024-01-01T00:00:00Z"}}\n'
     (ws.root / "batch.jsonl").write_text(line.format(300, '"much"') + line.format(301, 2))
 
