@@ -1,4 +1,4 @@
-"""Goals: of what is found in text that others wrote, 95 % of what has a shape is right, and 85 % of Vietnamese and 70 % of English names.
+"""Goals: of what is found in text that others wrote, 95 % of what has a shape is right, and 90 % of names; half of the names are found.
 
     python benchmarks/personal_data.py FOLDER [--presidio PYTHON]
 
@@ -13,9 +13,9 @@ FOLDER holds, each where it is there:
 - `test_syllable.conll` of github.com/VinAIResearch/PhoNER_COVID19 (9af190a): only patients are labeled as names there, doctors and
   officials are not, so that nothing but recall can be read from it. Tuned on its training part.
 
-The goals were set after the first measurement. A find is right if it overlaps a labeled piece of its class. --presidio runs
-presidio-analyzer in another environment (with spaCy's en_core_web_sm, installed there under any name) on the English texts, in the same
-way. Exits with 1 if a goal is missed.
+The goals were set after the first measurement; those for names hold for text that is not posts. A find is right if it overlaps a labeled
+piece of its class. `fit_names.py` fits the weights for names on the tuning parts. --presidio runs presidio-analyzer in another environment
+(with spaCy's en_core_web_sm, installed there under any name) on the English texts, in the same way. Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ CLASSES = {
     "IP_ADDRESS": "ip",
     "STREET_ADDRESS": "address",
 }
-PRECISION_OF_SHAPES, PRECISION_OF_NAMES = 0.95, {"en": 0.70, "vi": 0.85}
+PRECISION_OF_SHAPES, PRECISION_OF_NAMES, RECALL_OF_NAMES = 0.95, 0.9, 0.5
+POSTS, PRECISION_IN_POSTS = "WNUT 2017 test", 0.85  # posts whose names were picked because nobody had seen them before
 OPENING, CLOSING = ("(", "“"), ",.!?;:)%”"
 
 
@@ -91,14 +92,18 @@ def main() -> int:
                 figures = f"precision {one.precision:6.3f}  recall {one.recall:6.3f}"
                 print(f"  {one.name:14} {figures}  ({one.n_found} found, {one.n_labeled} labeled)")
             if who == "sampan" and "patients" not in title:
-                missed += [f"{title}: {one.name} {one.precision:.3f}" for one in measured if one.precision < goal(one.name, language)]
+                missed += [fault for one in measured for fault in faults(title, one)]
     print(f"\nmissed: {'; '.join(missed)}" if missed else "\nall goals reached")
     return 1 if missed else 0
 
 
-def goal(pii: str, language: str) -> float:
-    """Return the precision a class should reach."""
-    return PRECISION_OF_NAMES[language] if pii == "name" else PRECISION_OF_SHAPES
+def faults(title: str, one: Measured) -> Iterator[str]:
+    """Say which goals a class misses in some texts."""
+    least = PRECISION_OF_SHAPES if one.name != "name" else PRECISION_IN_POSTS if title == POSTS else PRECISION_OF_NAMES
+    if one.precision < least:
+        yield f"{title}: {one.name}: precision {one.precision:.3f}"
+    if one.name == "name" and title != POSTS and one.recall < RECALL_OF_NAMES:
+        yield f"{title}: {one.name}: recall {one.recall:.3f}"
 
 
 def sources(folder: Path) -> Iterator[tuple[str, str, list[Text]]]:

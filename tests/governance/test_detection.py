@@ -57,12 +57,26 @@ def test_what_has_a_shape_is_found_and_what_only_looks_alike_is_not(text: str, e
         ("Theo thông tin của Hải quan và Thanh tra thành phố", []),
         ("NGUYỄN VĂN AN, sinh năm 1990", ["NGUYỄN VĂN AN"]),
         ("We flew to San Diego in April with Delta Airlines", []),
+        ('"No," says Zuzana. Kadiev and Aleksandra Nowak were there.', ["Kadiev", "Aleksandra Nowak"]),
+        ("Please call Malcolm Smith Motorsports or Hurricane Rita's hotline", []),
+        ("The U.S. Department of Housing and Urban Development in Houston", []),
+        ("Giám đốc Sở Y tế Hà Nội Nguyễn Khắc Hiền báo cáo", ["Nguyễn Khắc Hiền"]),
+        ("cách ly tại Bà Rịa - Vũng Tàu, quê ở Vũ Thư, Thái Bình", []),
+        ("Thuỳ ơi, đừng buồn nhé", ["Thuỳ"]),
+        ("Nam 76 tuoi, o Hoang Hoa Tham, Tay Ho, Ha Noi", []),
     ],
 )
 def test_names_are_told_from_places_streets_and_words(text: str, expected: list[str]) -> None:
     composed = unicodedata.normalize("NFC", text)
 
     assert [each.of(composed) for each in find(text, classes=["name"])] == expected
+
+
+def test_every_name_says_what_speaks_for_it() -> None:
+    (found,) = find("Regards, Priscilla Okafor", classes=["name"])
+
+    assert found.evidence.startswith("English: ")
+    assert "given" in found.evidence or "introduced" in found.evidence
 
 
 def test_text_in_decomposed_letters_is_found_the_same() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from sampan.governance.lexicon import words as listed
@@ -132,10 +133,12 @@ def _owner(bare: str) -> str:
     return re.sub(r"['’]s?$", "", bare)
 
 
+@cache
 def _given() -> frozenset[str]:
     return listed("given_names") | listed("world_given_names")
 
 
+@cache
 def _surnames() -> frozenset[str]:
     return listed("surnames") | listed("world_surnames")
 

@@ -49,11 +49,11 @@ def name_at(text: str, tokens: Sequence[Token], at: int, *, marked: bool, vietna
     first = tokens[at]
     if not first.is_word or (first.text.endswith(".") and len(first.bare) == 1):
         return None
-    before = _words_before(tokens, at)
-    titled, kin, placed = (_ends_in(before, lists, marked=marked) for lists in (_TITLES, _KIN, _PLACES))
     words = _run(text, tokens, at, marked=marked)
     if not words:
         return None
+    before = _words_before(tokens, at)
+    titled, kin, placed = (_ends_in(before, lists, marked=marked) for lists in (_TITLES, _KIN, _PLACES))
     if vietnamese and (placed or _after_a_house_number(tokens, at) or _ends_a_place(before, first) or _lives_in(before)):
         return len(words), NO_NAME
     if n_placed := n_words_of_place(words):
