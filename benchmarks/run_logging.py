@@ -15,14 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from side_by_side import machine, run, versions
+from side_by_side import Spent, machine, measure, run, summary, versions
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore", "GIT_PYTHON_REFRESH": "quiet"}
 # job: goal, pieces of ours, pieces of MLflow's
@@ -53,66 +51,71 @@ def main() -> int:
     missed = 0
     for job in asked.jobs:
         goal, *pieces = JOBS[job]
-        spent: dict[str, list[float]] = {who: [] for who in pythons}
-        for turn in range(asked.rounds + (job == "whole process")):
+        spent: dict[str, list[Spent]] = {who: [] for who in pythons}
+        for _ in range(asked.rounds):
             for (who, python), n in zip(pythons.items(), pieces, strict=True):
                 took = time_once(who, python, job, n)
-                if turn or job != "whole process":  # the first makes the store's files warm
-                    spent[who].append(took / n)
-        ours, theirs = (statistics.median(each) for each in spent.values())
-        missed += theirs / ours < goal
-        word = "reached" if theirs / ours >= goal else "MISSED "
-        times = f"sampan {ours * 1e6:12,.1f} µs   mlflow {theirs * 1e6:12,.1f} µs"
-        print(f"{word} {job:<22} {times}   {theirs / ours:8.1f}x, at least {goal:g}x")
+                spent[who].append(Spent(took.wall_s / n, took.cpu_s / n))
+        ours, theirs = (summary(who, each) for who, each in spent.items())
+        ratio, cpu = theirs.wall_s / ours.wall_s, theirs.cpu_s / ours.cpu_s
+        missed += ratio < goal
+        word = "reached" if ratio >= goal else "MISSED "
+        times = f"sampan {ours.wall_s * 1e6:12,.1f} µs   mlflow {theirs.wall_s * 1e6:12,.1f} µs"
+        print(f"{word} {job:<22} {times}   {ratio:8.1f}x wall, {cpu:8.1f}x cpu, at least {goal:g}x", flush=True)
     return 1 if missed else 0
 
 
-def time_once(who: str, python: Path, job: str, pieces: int) -> float:
-    """Do a job in a process of its own; return its seconds, for a whole process those of the process."""
+def time_once(who: str, python: Path, job: str, pieces: int) -> Spent:
+    """Do a job in a process of its own; a whole process is timed from outside."""
     with tempfile.TemporaryDirectory() as folder:
         words = [python, __file__, "--peer-python", "-", "--do", who, job, folder, str(pieces)]
-        if job == "whole process":
-            run(words, env=QUIET)  # the store is there already
-            began = time.perf_counter()
-            run(words, env=QUIET)
-            return time.perf_counter() - began
-        found: float = json.loads(run(words, env=QUIET).splitlines()[-1])
-        return found
+        said = run(words, env=QUIET).splitlines()[-1]  # of a whole process the first one only makes the store
+        return measure(words, env=QUIET) if job == "whole process" else Spent(*json.loads(said))
 
 
-def our_points(folder: Path, n: int) -> float:
+def timed(job: Callable[[], object]) -> tuple[float, float]:
+    """Return the wall and processor time of a call, of child processes too."""
+    spent = measure(job)
+    return spent.wall_s, spent.cpu_s
+
+
+def our_points(folder: Path, n: int) -> tuple[float, float]:
     import sampan as sp
 
     with sp.run("warm", project=folder) as live:
         live.log("loss", 0.0)
-    began = time.perf_counter()
-    with sp.run("points", project=folder) as live:
-        for i in range(n):
-            live.log("loss", i * 0.5, step=i)
-    return time.perf_counter() - began
+
+    def job() -> None:
+        with sp.run("points", project=folder) as live:
+            for i in range(n):
+                live.log("loss", i * 0.5, step=i)
+
+    return timed(job)
 
 
-def our_process(folder: Path, _: int) -> float:
+def our_process(folder: Path, _: int) -> tuple[float, float]:
     import sampan as sp
 
     with sp.run("whole", project=folder, params={f"p{k}": k for k in range(10)}) as live:
         live.log({f"m{k}": k / 10 for k in range(10)})
-    return 0.0
+    return 0.0, 0.0
 
 
-def our_runs(folder: Path, n: int) -> float:
+def our_runs(folder: Path, n: int) -> tuple[float, float]:
     import sampan as sp
 
     with sp.run("warm", project=folder):
         pass
-    began = time.perf_counter()
-    for i in range(n):
-        with sp.run("short", project=folder, params={f"p{k}": k for k in range(20)}) as live:
-            live.log({f"m{k}": i + k for k in range(20)})
-    return time.perf_counter() - began
+
+    def job() -> None:
+        for i in range(n):
+            with sp.run("short", project=folder, params={f"p{k}": k for k in range(20)}) as live:
+                live.log({f"m{k}": i + k for k in range(20)})
+
+    return timed(job)
 
 
-def our_history(folder: Path, n: int) -> float:
+def our_history(folder: Path, n: int) -> tuple[float, float]:
     import sampan as sp
     from sampan.workspace.workspace import Workspace
 
@@ -120,15 +123,11 @@ def our_history(folder: Path, n: int) -> float:
         for i in range(n):
             live.log("loss", i * 0.5, step=i)
     with Workspace.open(folder) as ws:
-        ws.catalog.metric_history(live.id, "loss")
-        began = time.perf_counter()
-        found = ws.catalog.metric_history(live.id, "loss")
-        took = time.perf_counter() - began
-    assert len(found.values) == n
-    return took
+        assert len(ws.catalog.metric_history(live.id, "loss").values) == n
+        return timed(lambda: ws.catalog.metric_history(live.id, "loss"))
 
 
-def our_writers(folder: Path, n: int) -> float:
+def our_writers(folder: Path, n: int) -> tuple[float, float]:
     from sampan.workspace.workspace import Workspace
 
     took = in_processes(our_writer, folder, n)
@@ -149,7 +148,7 @@ def our_writer(folder: str, n: int, ready: object, go: object) -> None:
             live.log("loss", i * 0.5, step=i)
 
 
-def in_processes(writer: Callable[[str, int, object, object], None], folder: Path, n: int) -> float:
+def in_processes(writer: Callable[[str, int, object, object], None], folder: Path, n: int) -> tuple[float, float]:
     """Let 8 processes write at once; return the time from the first point to the last one's end."""
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
@@ -158,12 +157,15 @@ def in_processes(writer: Callable[[str, int, object, object], None], folder: Pat
         each.start()
     for _ in writers:
         ready.acquire()
-    began = time.perf_counter()
-    go.set()
-    for each in writers:
-        each.join()
+
+    def job() -> None:
+        go.set()
+        for each in writers:
+            each.join()
+
+    took = timed(job)
     assert all(each.exitcode == 0 for each in writers)
-    return time.perf_counter() - began
+    return took
 
 
 def begin_theirs(folder: Path) -> object:
@@ -174,38 +176,42 @@ def begin_theirs(folder: Path) -> object:
     return mlflow
 
 
-def their_points(folder: Path, n: int) -> float:
+def their_points(folder: Path, n: int) -> tuple[float, float]:
     mlflow = begin_theirs(folder)
     with mlflow.start_run():  # type: ignore[attr-defined]  # of the other environment
         mlflow.log_metric("warm", 0.0)  # type: ignore[attr-defined]
-    began = time.perf_counter()
-    with mlflow.start_run():  # type: ignore[attr-defined]
-        for i in range(n):
-            mlflow.log_metric("loss", i * 0.5, step=i)  # type: ignore[attr-defined]
-    return time.perf_counter() - began
+
+    def job() -> None:
+        with mlflow.start_run():  # type: ignore[attr-defined]
+            for i in range(n):
+                mlflow.log_metric("loss", i * 0.5, step=i)  # type: ignore[attr-defined]
+
+    return timed(job)
 
 
-def their_process(folder: Path, _: int) -> float:
+def their_process(folder: Path, _: int) -> tuple[float, float]:
     mlflow = begin_theirs(folder)
     with mlflow.start_run():  # type: ignore[attr-defined]
         mlflow.log_params({f"p{k}": k for k in range(10)})  # type: ignore[attr-defined]
         mlflow.log_metrics({f"m{k}": k / 10 for k in range(10)})  # type: ignore[attr-defined]
-    return 0.0
+    return 0.0, 0.0
 
 
-def their_runs(folder: Path, n: int) -> float:
+def their_runs(folder: Path, n: int) -> tuple[float, float]:
     mlflow = begin_theirs(folder)
     with mlflow.start_run():  # type: ignore[attr-defined]
         mlflow.log_metric("warm", 0.0)  # type: ignore[attr-defined]
-    began = time.perf_counter()
-    for i in range(n):
-        with mlflow.start_run():  # type: ignore[attr-defined]
-            mlflow.log_params({f"p{k}": k for k in range(20)})  # type: ignore[attr-defined]
-            mlflow.log_metrics({f"m{k}": i + k for k in range(20)})  # type: ignore[attr-defined]
-    return time.perf_counter() - began
+
+    def job() -> None:
+        for i in range(n):
+            with mlflow.start_run():  # type: ignore[attr-defined]
+                mlflow.log_params({f"p{k}": k for k in range(20)})  # type: ignore[attr-defined]
+                mlflow.log_metrics({f"m{k}": i + k for k in range(20)})  # type: ignore[attr-defined]
+
+    return timed(job)
 
 
-def their_history(folder: Path, n: int) -> float:
+def their_history(folder: Path, n: int) -> tuple[float, float]:
     mlflow = begin_theirs(folder)
     from mlflow.entities import Metric
 
@@ -213,15 +219,11 @@ def their_history(folder: Path, n: int) -> float:
     with mlflow.start_run() as live:  # type: ignore[attr-defined]
         for start in range(0, n, 1000):
             client.log_batch(live.info.run_id, metrics=[Metric("loss", i * 0.5, i, i) for i in range(start, start + 1000)])
-    client.get_metric_history(live.info.run_id, "loss")
-    began = time.perf_counter()
-    found = client.get_metric_history(live.info.run_id, "loss")
-    took = time.perf_counter() - began
-    assert len(found) == n
-    return took
+    assert len(client.get_metric_history(live.info.run_id, "loss")) == n
+    return timed(lambda: client.get_metric_history(live.info.run_id, "loss"))
 
 
-def their_writers(folder: Path, n: int) -> float:
+def their_writers(folder: Path, n: int) -> tuple[float, float]:
     begin_theirs(folder)
     return in_processes(their_writer, folder, n)
 
@@ -235,7 +237,7 @@ def their_writer(folder: str, n: int, ready: object, go: object) -> None:
             mlflow.log_metric("loss", i * 0.5, step=i)  # type: ignore[attr-defined]
 
 
-DO: dict[str, dict[str, Callable[[Path, int], float]]] = {
+DO: dict[str, dict[str, Callable[[Path, int], tuple[float, float]]]] = {
     "sampan": dict(zip(JOBS, (our_points, our_process, our_runs, our_history, our_writers), strict=True)),
     "mlflow": dict(zip(JOBS, (their_points, their_process, their_runs, their_history, their_writers), strict=True)),
 }

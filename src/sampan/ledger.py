@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,12 @@ class Ledger:
         """
         with self.store.database.write() as session:
             return self._append(session, events, reason)
+
+    def append_folding(self, run: NodeId, *events: Event) -> Receipt:
+        """Record events of a run and bring its journaled points into the tables, in one transaction."""
+        with ExitStack() as after, self.store.database.write() as session:
+            after.enter_context(self.store.folding.fold_within(session, run))
+            return self._append(session, events, "")
 
     def append_erasing(self, *events: Event, subject: Subject, after: int, reason: str = "") -> Receipt:
         """Record an erasure and take the subject out of every earlier row, all or nothing.

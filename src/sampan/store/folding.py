@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import math
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,33 @@ class Folding:
         """Fold every journal there is; return how many points were new."""
         return sum(self.fold(run) for run in sorted(self._journals.runs()))
 
+    @contextmanager
+    def fold_within(self, session: Session, run: NodeId) -> Iterator[None]:
+        """Fold all journals of a run in a transaction that its owner commits within this block; those of dead writers go afterwards."""
+        done: list[Path] = []
+        with ExitStack() as stack:
+            for path in self._journals.of(run):
+                try:
+                    fd = os.open(path, os.O_RDONLY)
+                except FileNotFoundError:
+                    continue  # another reader was faster
+                stack.callback(os.close, fd)
+                if _lock_shared(fd):
+                    done.append(path)
+                self._fold_whole(session, run, path, fd)
+            yield
+            for path in done:
+                with store_errors(path):
+                    path.unlink(missing_ok=True)
+                self._known.pop(path.name, None)
+
+    def _fold_whole(self, session: Session, run: NodeId, path: Path, fd: int) -> None:
+        if not _has_header(path, run, fd):
+            return
+        folded = 0
+        while (now := self._fold_piece(session, run, path.name, fd)[1]) != folded:
+            folded = now
+
     def _fold_journal(self, run: NodeId, path: Path) -> int:
         try:
             fd = os.open(path, os.O_RDONLY)
@@ -58,11 +87,8 @@ class Folding:
         return n_points
 
     def _fold_open(self, run: NodeId, path: Path, fd: int) -> int:
-        header = os.pread(fd, BLOCK, 0)
-        if len(header) < BLOCK:
+        if not _has_header(path, run, fd):
             return 0
-        if not check_header(header, run):
-            raise IntegrityError(f"{path} is no journal of run {run}", hint="move the file out of the store")
         with self._database.read() as session:
             folded = _folded(session, path.name)
         n_points = 0
@@ -98,6 +124,16 @@ class Folding:
             start += parse_keys(os.pread(fd, min(_PIECE_BYTES, stop - start), start), keys)
         self._known[name] = (stop, dict(keys))
         return keys
+
+
+def _has_header(path: Path, run: NodeId, fd: int) -> bool:
+    """Say whether a journal has begun. Raises IntegrityError where it is another run's, or no journal."""
+    header = os.pread(fd, BLOCK, 0)
+    if len(header) < BLOCK:
+        return False
+    if not check_header(header, run):
+        raise IntegrityError(f"{path} is no journal of run {run}", hint="move the file out of the store")
+    return True
 
 
 def _lock_shared(fd: int) -> bool:

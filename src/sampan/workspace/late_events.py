@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sampan.core.events import Event
+from sampan.core.graph import NodeId
 from sampan.errors import StoreUnreachable
 
 if TYPE_CHECKING:
@@ -62,17 +63,31 @@ class LateEvents:
                 logger.warning("%s; this run goes on, and what it records is written when the database answers", cause)
                 self._not_before = time.monotonic() + _AGAIN_S
 
-    def settle(self) -> None:
-        """Write all that is kept; wait for the database as long as that.
+    def append_folding(self, run: NodeId, *events: Event) -> None:
+        """Write events and fold the run's points with them; while the database does not answer, keep the events."""
+        with self._lock:
+            if not self._kept:
+                try:
+                    self._ws.ledger.append_folding(run, *events)
+                except StoreUnreachable:
+                    pass
+                else:
+                    return
+        self.append(*events)
+
+    def settle(self) -> bool:
+        """Write all that is kept, and say whether anything was; wait for the database as long as that.
 
         Raises
         ------
         StoreUnreachable : it did not answer in all this time. What was kept is lost with this process; metric points are not.
         """
         with self._lock:
-            if self._kept:
-                await_database(self._ws)
-                self._write()
+            if not self._kept:
+                return False
+            await_database(self._ws)
+            self._write()
+            return True
 
     def _write(self) -> None:
         while self._kept:

@@ -27,6 +27,7 @@ from sampan.core.graph import Node, NodeId
 from sampan.core.refs import check_name
 from sampan.errors import NotFound, ParameterError, StoreUnreachable, UsageError
 from sampan.workspace.late_events import LateEvents
+from sampan.workspace.lingering import borrow, give_back
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged, InputsRead, RunResumed
 from sampan.workspace.workspace import Workspace
@@ -177,13 +178,16 @@ class LiveRun:
             if self._journal is not None:
                 self._journal.close()
             if self._owns_run:
-                self._events.append(RunEnded(node=self.id, state=state, ended=self._ws.clock(), reason=reason[:_MAX_REASON]))
-            self._settle()
-            if self._owns_run:
+                ended = RunEnded(node=self.id, state=state, ended=self._ws.clock(), reason=reason[:_MAX_REASON])
+                self._events.append_folding(self.id, ended)
+            if self._settle() and self._owns_run:
                 self._ws.ledger.fold(self.id)
-        finally:
+        except BaseException:
             if self._owns_workspace:
                 self._ws.close()
+            raise
+        if self._owns_workspace:
+            give_back(self._ws)
 
     def __enter__(self) -> Self:
         self._token = _ACTIVE.set(self)
@@ -199,9 +203,10 @@ class LiveRun:
     def __repr__(self) -> str:
         return f"<run {self.id[:12]} of {self.name}>"
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Write what was kept; say whether there was anything."""
         try:
-            self._events.settle()
+            return self._events.settle()
         except StoreUnreachable as cause:
             _UNENDED.add(self.id)
             hint = f'its metric points are kept on this machine; sp.run(resume="{self.id[:12]}") ends it once the database answers'
@@ -247,7 +252,7 @@ def run(
     if outer is not None and not resume:
         return outer.nested(title or name, params=params)
     watched = os.environ.get(WATCHED_RUN, "")
-    ws = Workspace.open(project or os.environ.get(WATCHED_PROJECT, "") or ".")
+    ws = borrow(project or os.environ.get(WATCHED_PROJECT, "") or ".")
     try:
         if resume:
             return _resume(ws, resume)

@@ -1,0 +1,65 @@
+"""A workspace kept open between the runs of one program: opening and closing a database for each is most of what a short run costs.
+
+Nothing waits in it: what a run recorded is durable before the workspace is handed back. It is closed when the program ends, when another
+project is opened, or when the store's files are no longer those that were opened.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from pathlib import Path
+
+from sampan.core.project import FILE_NAME
+from sampan.workspace.workspace import Workspace, current_actor, find_root
+
+_Mark = tuple[int, ...]
+_LOCK = threading.Lock()
+_KEPT: list[tuple[Workspace, _Mark]] = []  # at most one
+
+
+def borrow(folder: Path | str) -> Workspace:
+    """Open the workspace of a folder, or take the one that is kept open."""
+    with _LOCK:
+        kept = _KEPT.pop() if _KEPT else None
+    if kept is not None:
+        ws, mark = kept
+        start = Path(folder).expanduser().resolve()
+        if ws.root == (find_root(start) or start) and ws.actor == current_actor() and mark == _mark(ws):
+            return ws
+        ws.close()
+    return Workspace.open(folder)
+
+
+def give_back(ws: Workspace) -> None:
+    """Keep a workspace for the next run of this program; close the one that was kept."""
+    with _LOCK:
+        before = _KEPT.pop() if _KEPT else None
+        _KEPT.append((ws, _mark(ws)))
+    if before is not None:
+        before[0].close()
+
+
+def close_kept() -> None:
+    """Close what is kept open."""
+    with _LOCK:
+        kept = _KEPT.pop() if _KEPT else None
+    if kept is not None:
+        kept[0].close()
+
+
+def _mark(ws: Workspace) -> _Mark:
+    """Tell the very files a workspace stands on: another process id, store or project file makes another mark."""
+    found = [os.getpid()]
+    for file in (ws.root / FILE_NAME, ws.store_folder / "store.json", ws.store_folder / "sampan.db"):
+        try:
+            state = file.stat()
+        except OSError:
+            found.append(0)
+        else:
+            found += [state.st_ino, state.st_mtime_ns if file.suffix != ".db" else 0]
+    return tuple(found)
+
+
+atexit.register(close_kept)
