@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from small_training import CUT, add_orders, write_training
 
-from sampan.errors import NotFound, ParameterError
+from sampan.errors import NotFound, ParameterError, StepFailed
 from sampan.workspace.training import load_trainer
 from sampan.workspace.workspace import Workspace
 
@@ -118,6 +118,25 @@ def test_a_killed_search_by_two_workers_loses_no_trial_and_runs_none_twice(ws: W
     assert kept == set(finished_trials(ws))
     assert set(before) <= kept
     assert not list(ws.catalog.runs(experiment="orders-late", state="running"))
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_is_told_and_the_search_goes_on_unless_all_fail(ws: Workspace) -> None:
+    fails = TWO_KINDS.replace('if kind == "trees":', 'if kind == "trees":\n        raise ValueError("no trees today")')
+    always = TWO_KINDS.replace('if kind == "trees":', 'if kind:\n        raise ValueError("never")\n    if kind == "trees":')
+
+    found = ws.model.tune(write_training(ws.root, fails), trials=12, until=CUT)
+    again = ws.model.tune(write_training(ws.root, fails), trials=12, until=CUT)
+
+    assert "line" == found.best.params["kind"]
+    assert 0 < len(found.failures) < 12
+    assert "no trees today" in found.failures[0]
+    assert (found.study, 12) == (again.study, again.n_remembered)
+    assert f"{len(found.failures)} failed" in found.text()
+    with pytest.raises(StepFailed, match=r"the first 3 trials failed.*never"):
+        ws.model.tune(write_training(ws.root, always, name="always.py"), trials=12, until=CUT)
+    with pytest.raises(StepFailed, match=r"^fit raised ValueError: never"):
+        ws.model.train(write_training(ws.root, always, name="always.py"), trials=12, until=CUT)
 
 
 def test_options_that_cannot_be_meant_so_are_told_at_once(ws: Workspace) -> None:

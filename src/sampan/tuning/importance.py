@@ -41,7 +41,7 @@ def what_mattered(space: Mapping[str, Space], trials: Sequence[Trial], *, seed: 
     S. Watanabe, A. Bansal, F. Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces", IJCAI 32.
     """
-    finished = [t for t in trials if not t.is_pruned]
+    finished = [t for t in trials if t.is_finished]
     found = []
     for name, each in space.items():
         having = [t for t in finished if name in t.params]

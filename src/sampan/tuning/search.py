@@ -36,6 +36,7 @@ class Result(msgspec.Struct, frozen=True):
     values: tuple[float, ...]
     steps: tuple[float, ...] = ()
     is_pruned: bool = False
+    failure: str = ""
 
 
 Attempt = Callable[[Asked], Result]
@@ -82,7 +83,7 @@ def ask(space: Mapping[str, Space], done: Mapping[int, Trial], running: Mapping[
     K. Deb et al. (2002), "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE Trans. Evol. Comput. 6(2).
     """
     number = len(done) + len(running)
-    told = [done[each] for each in range(number - plan.behind) if each in done]
+    told = [done[each] for each in range(number - plan.behind) if each in done and not done[each].failure]
     others = {**{each: trial.params for each, trial in done.items()}, **running}
     pending = [others[each] for each in range(max(number - plan.behind, 0), number)]
     first = plan.start or (first_values(space),)
@@ -106,12 +107,12 @@ def ask(space: Mapping[str, Space], done: Mapping[int, Trial], running: Mapping[
 
 def best(trials: Sequence[Trial]) -> Trial:
     """Return the finished trial of least loss; of equal ones that of the least other values, then the earliest."""
-    return min((t for t in trials if not t.is_pruned), key=lambda t: (t.values, t.number))
+    return min((t for t in trials if t.is_finished), key=lambda t: (t.values, t.number))
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
     """Return the finished trials that none other beats in one value without losing in another, by their first value."""
-    finished = [t for t in trials if not t.is_pruned]
+    finished = [t for t in trials if t.is_finished]
     left = [t for t in finished if not any(_dominates(other, t) for other in finished)]
     return sorted(left, key=lambda t: (t.values, t.number))
 
@@ -140,7 +141,7 @@ def _may_begin(done: Mapping[int, Trial], running: Mapping[Any, Asked], plan: Pl
 
 
 def _trial(asked: Asked, result: Result) -> Trial:
-    return Trial(asked.number, asked.params, result.values, result.steps, result.is_pruned, asked.notes)
+    return Trial(asked.number, asked.params, result.values, result.steps, result.is_pruned, result.failure, asked.notes)
 
 
 def _judge(space: Mapping[str, Space], told: Sequence[Trial], plan: Plan) -> Callable[[Sequence[float]], bool]:

@@ -21,7 +21,13 @@ class Trial(msgspec.Struct, frozen=True):
     values: tuple[float, ...]
     steps: tuple[float, ...] = ()  # the loss on each fold
     is_pruned: bool = False
+    failure: str = ""  # what the training function raised; then there are no values
     notes: dict[str, Any] = {}  # what the sampler wants to know again
+
+    @property
+    def is_finished(self) -> bool:
+        """Say whether it came to its last fold."""
+        return not self.is_pruned and not self.failure
 
     @property
     def loss(self) -> float:

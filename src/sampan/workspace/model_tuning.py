@@ -98,7 +98,9 @@ class Tuning(Room):
         refs = [ref]
         if ref.startswith(f"{STUDY}:") and "#" not in ref:
             node, _ = find_study(self.ws, ref)
-            ranked = sorted((each for each in node.facts["trials"] if not each["is_pruned"]), key=lambda each: each["values"])
+            ranked = sorted(
+                (each for each in node.facts["trials"] if each["values"] and not each["is_pruned"]), key=lambda each: each["values"]
+            )
             refs = [f"{STUDY}:{node.ref}#{each['number']}" for each in ranked[:_BEST_OF_STUDY]]
         found = [{k: v for k, v in known_params(self.ws, each, order.trainer).items() if k in order.searched} for each in refs]
         return [params for number, params in enumerate(found) if params and params not in found[:number]]
@@ -123,7 +125,7 @@ def _check(said: Mapping[str, Any]) -> None:
 
 def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
     facts = study.facts
-    tried = {each["number"]: _tried(each, facts["toward"]) for each in facts["trials"] if not each["is_pruned"]}
+    tried = {each["number"]: _tried(each, facts["toward"]) for each in facts["trials"] if each["values"] and not each["is_pruned"]}
     ref = f"study:{study.ref}"
     return Tuned(
         study=ref,
@@ -131,6 +133,7 @@ def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
         run=run,
         n_trials=len(facts["trials"]),
         n_pruned=sum(each["is_pruned"] for each in facts["trials"]),
+        failures=tuple(f"trial {each['number']}: {each['failure']}" for each in facts["trials"] if each.get("failure")),
         workers=facts["plan"]["workers"],
         seconds=seconds,
         best=tried[facts["best"]],

@@ -177,6 +177,10 @@ class Replay:
         weight = Weight(float(answer["latency_ms"]), int(answer["size_bytes"])) if weigh else None
         return Refitted(scores, float(answer["seconds"]), weight)
 
+    def is_alive(self) -> bool:
+        """Say whether the process runs."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process at once, whatever it does."""
         self._process.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -30,6 +30,9 @@ from sampan.workspace.tuning_answers import NestedSpan
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
+
+
+_TOLERATES: Final = 2
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ class Searching:
             split = rolling_origin(rows.moments, rows.known_at, n_folds=self.n_folds)
             title = f"Search parameters of {self.order.trainer.name}"
             trials, found = self._search(split.search, rows, journal, self.order.key, title)
-            if all(each.is_pruned for each in trials):
+            if not any(each.is_finished for each in trials):
                 raise ParameterError("no trial ended before the time was up", hint="give more --minutes; what was finished is kept")
             study = self._keep(trials, found, self._nested(rows, journal), len(rows))
         self.ws.ledger.fold(self.run)
@@ -77,7 +80,7 @@ class Searching:
             inner = rolling_origin(before.moments, before.known_at, n_folds=self.n_folds, test_share=0.0)
             key = digest_value([self.order.key, "nested", span.begins])
             trials, _ = self._search(inner.search, before, journal, key, f"Tune before span {number} of {self.n_nested}")
-            if all(each.is_pruned for each in trials):  # the time is up
+            if not any(each.is_finished for each in trials):  # the time is up
                 break
             found.append(self._judge(span, rows, best(trials)))
         return found
@@ -95,7 +98,16 @@ class Searching:
         prepared = [prepare(self.order, fold, rows) for fold in folds]
         with open_workers(self.ws, self.order, prepared, self.plan.workers) as workers:
             trials = Trials(
-                self.ws, self.order, prepared, self.run, self.plan, key, toward=self.toward, workers=workers, deadline=self.deadline
+                self.ws,
+                self.order,
+                prepared,
+                self.run,
+                self.plan,
+                key,
+                toward=self.toward,
+                workers=workers,
+                tolerates=_TOLERATES,
+                deadline=self.deadline,
             )
             found = trials.carry_out(journal, title=title)
             self._threads = workers.threads if workers else 0

@@ -20,7 +20,7 @@ from sampan.core.digests import Digest
 from sampan.core.events import RunEnded, new_id
 from sampan.core.graph import NodeId
 from sampan.engine.executors import THREAD_LIMITS
-from sampan.errors import StepFailed
+from sampan.errors import ExecutorLost, StepFailed
 from sampan.evaluation.losses import log_losses
 from sampan.flavors.finding import find_flavor
 from sampan.flavors.weight import Weight, weigh
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # What a search may be led by; of each, lower is better.
 TOWARD: Final = ("loss", "latency", "size")
+_METRICS: Final = {"loss": "log_loss", "latency": "latency_ms", "size": "size_bytes"}
 
 
 class TrialWorkers:
@@ -67,6 +68,8 @@ class TrialWorkers:
         try:
             found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh)
         except StepFailed as fault:
+            if not worker.is_alive():  # nothing that is true of these parameters: it must not be remembered of them
+                raise ExecutorLost(fault.message, hint="is memory short? try fewer workers; the same command goes on") from fault
             tried = ", ".join(f"{name}={value}" for name, value in params.items())
             hint = fault.hint or "mend it, or narrow the space; finished trials are kept, and the same command goes on"
             raise StepFailed(f"{fault.message}, with {tried}", step=order.trainer.function.__name__, hint=hint) from fault
@@ -116,6 +119,7 @@ class Trials:
     key: Digest
     toward: tuple[str, ...] = ("loss",)
     workers: TrialWorkers | None = None
+    tolerates: int = 0  # failed trials at the start before the search gives up; 0: the first failure ends it
     deadline: float | None = None  # of time.monotonic(): nothing is begun after it
     n_remembered: int = 0
     validated: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)  # scores of trials run just now, by number
@@ -127,9 +131,10 @@ class Trials:
         with self.ws.progress.stage(title, total=self.plan.trials, unit="trials") as stage, contextlib.closing(self._search()) as found:
             for trial in found:
                 trials.append(trial)
-                if not trial.is_pruned:
+                self._give_up(trials)
+                if trial.is_finished:
                     journal.log("trial_log_loss", trial.loss, step=trial.number, at=self.ws.clock())
-                if any(not each.is_pruned for each in trials):
+                if any(each.is_finished for each in trials):
                     least = best(trials).loss
                     journal.log("best_log_loss", least, step=trial.number, at=self.ws.clock())
                     stage.advance(note=f"log loss {least:.4f}")
@@ -162,7 +167,17 @@ class Trials:
             self.ws.ledger.fold(outcome["run"])
         self.n_remembered += was_known
         self._runs[asked.number] = {"run": outcome["run"], "seconds": outcome["seconds"]}
-        return Result(tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]))
+        return Result(tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]), outcome.get("failure", ""))
+
+    def _give_up(self, trials: Sequence[Trial]) -> None:
+        """Raise StepFailed where a search's first trials all failed: then it is not the parameters."""
+        if len(trials) <= self.tolerates or not all(each.failure for each in trials):
+            return
+        raise StepFailed(
+            f"the first {len(trials)} trials failed: {trials[0].failure}" if len(trials) > 1 else trials[0].failure,
+            step=self.order.trainer.function.__name__,
+            hint="mend the training function, or narrow its spaces",
+        )
 
     def _discard(self, closing: list[RunEnded]) -> None:
         """End the run of an attempt that another process overtook while this one was out of reach: its outcome counts for nothing."""
@@ -172,7 +187,18 @@ class Trials:
 
     def _make(self, asked: Asked, closing: list[RunEnded]) -> dict[str, Any]:
         self._discard(closing)
-        run, began, title = new_id(), time.monotonic(), f"trial {asked.number}"
+        run, began = new_id(), time.monotonic()
+        try:
+            outcome = self._recorded(asked, run, closing)
+        except StepFailed as fault:
+            if not self.tolerates:
+                raise
+            outcome = {"values": [], "steps": [], "is_pruned": False, "failure": fault.message}
+        return {**outcome, "run": run, "seconds": time.monotonic() - began}
+
+    def _recorded(self, asked: Asked, run: NodeId, closing: list[RunEnded]) -> dict[str, Any]:
+        """Run a trial as a run of its own."""
+        title = f"trial {asked.number}"
         with recorded_run(self.ws, self.order, run, title, parent=self.run, params=asked.params, closing=closing) as journal:
             steps, is_pruned, weight = self._fold_losses(asked)
             for at, loss in enumerate(steps):
@@ -181,9 +207,8 @@ class Trials:
             if weight is not None:
                 named |= {"latency": weight.latency_ms, "size": float(weight.size_bytes)}
             for name, value in named.items():
-                journal.log({"loss": "log_loss", "latency": "latency_ms", "size": "size_bytes"}[name], value, step=0, at=self.ws.clock())
-        values = [named[name] for name in self.toward] if not is_pruned else [named["loss"]]
-        return {"values": values, "steps": steps, "is_pruned": is_pruned, "run": run, "seconds": time.monotonic() - began}
+                journal.log(_METRICS[name], value, step=0, at=self.ws.clock())
+        return {"values": [named[name] for name in (self.toward if not is_pruned else ("loss",))], "steps": steps, "is_pruned": is_pruned}
 
     def _fold_losses(self, asked: Asked) -> tuple[list[float], bool, Weight | None]:
         """Fit fold after fold, until the last or until the pruner has seen enough."""

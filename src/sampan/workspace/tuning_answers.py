@@ -55,6 +55,7 @@ class Tuned(Answer, frozen=True, kw_only=True):
     seconds: float
     best: TriedOnce
     n_remembered: int = 0  # trials that had been run before, so that they were not run again
+    failures: tuple[str, ...] = ()  # what the training function raised, trial by trial
     front: tuple[TriedOnce, ...] = ()  # with several objectives: none of these is beaten in all
     mattered: tuple[Mattering, ...] = ()
     nested: tuple[NestedSpan, ...] = ()
@@ -63,6 +64,7 @@ class Tuned(Answer, frozen=True, kw_only=True):
         """Show the best first, then what mattered."""
         more = [
             f"{self.n_pruned:,} stopped early" if self.n_pruned else "",
+            f"{len(self.failures):,} failed" if self.failures else "",
             f"{self.n_remembered:,} remembered" if self.n_remembered else "",
         ]
         told = ", ".join(filter(None, [count(self.n_trials, "trial"), *more, f"{self.seconds:.1f} s", count(self.workers, "worker")]))
@@ -70,6 +72,8 @@ class Tuned(Answer, frozen=True, kw_only=True):
         if len(self.front) > 1:
             rows = [(str(each.number), *_numbers(each.values), _params(each.params)) for each in self.front]
             parts.append("none beats these in all:\n" + align(("trial", *(_UNITS[name] for name in self.best.values), "parameters"), rows))
+        if self.failures:
+            parts.append(f"{count(len(self.failures), 'failure')}, first: {self.failures[0]}")
         if self.mattered:
             shown = [(m.name, _share(m.overall), _share(m.near_best), _good(m.good), str(m.n_trials)) for m in self.mattered]
             parts.append("what mattered:\n" + align(("parameter", "of all differences", "near the best", "good values", "trials"), shown))
