@@ -40,10 +40,12 @@ def fill(client):
         with mlflow.start_run(run_name="inner", nested=True):
             mlflow.log_metric("m", 1.5)
         if NEW:
-            made = mlflow.sklearn.log_model(model, name="model", registered_model_name="churn model", params={"p": "q"})
+            made = mlflow.sklearn.log_model(
+                model, name="model", registered_model_name="churn model", params={"p": "q"}, pip_requirements=[]
+            )
             mlflow.log_metric("test auc", 0.8, model_id=made.model_id)
         else:
-            made = mlflow.sklearn.log_model(model, artifact_path="model", registered_model_name="churn model")
+            made = mlflow.sklearn.log_model(model, artifact_path="model", registered_model_name="churn model", pip_requirements=[])
     with mlflow.start_run(run_name="failed"):
         mlflow.end_run("FAILED")
     deleted = client.create_run(experiment, run_name="deleted").info.run_id

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,30 @@ def _there_and_back(ws: Workspace, address: str, out: Path) -> str:
     assert [0, 0, 0, 0, 0, 0] == [again.experiments, again.runs, again.updated, again.points, again.models, again.versions]
     assert seq == ws.ledger.last
     return str(out)
+
+
+@pytest.mark.slow
+def test_postgresql_holds_the_same_as_sqlite(stores: dict[str, tuple[str, Told]], ws: Workspace, tmp_path: Path, postgres_uri: str) -> None:
+    """The tables of MLflow's SQLite store, copied as they are: its own store on PostgreSQL has the same names and kinds of values."""
+    import psycopg
+
+    kinds = {"BIGINT": "bigint", "INTEGER": "bigint", "FLOAT": "double precision", "BOOLEAN": "boolean"}
+    file = stores["sqlite"][0].removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file)) as there, psycopg.connect(postgres_uri) as here:
+        for (table,) in there.execute("select name from sqlite_master where type = 'table'").fetchall():
+            columns = [(row[1], kinds.get(row[2].split("(")[0], "text")) for row in there.execute(f"pragma table_info({table})")]
+            here.execute(f"create table {table}({', '.join(f'{name} {kind}' for name, kind in columns)})".encode())
+            for row in there.execute(f"select * from {table}").fetchall():
+                values = [bool(v) if kind == "boolean" and v is not None else v for v, (_, kind) in zip(row, columns, strict=True)]
+                here.execute(f"insert into {table} values ({', '.join(['%s'] * len(row))})".encode(), values)
+
+    came = MlflowImport(ws, opened_source(postgres_uri)).carry_out()
+
+    (tmp_path / "other").mkdir()
+    with Workspace.open(tmp_path / "other") as other:
+        assert 6 == MlflowImport(other, opened_source(stores["sqlite"][0])).carry_out().runs == came.runs
+        assert repr(_runs(other)) == repr(_runs(ws))
+        assert other.catalog.counts() == ws.catalog.counts()
 
 
 @pytest.mark.slow

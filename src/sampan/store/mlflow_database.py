@@ -27,7 +27,7 @@ from sampan.core.mlflow import (
     MlflowVersion,
 )
 from sampan.errors import DataFormatError, NotFound
-from sampan.store.database import Database, Row, Session, open_database
+from sampan.store.database import Row, Session, open_database
 from sampan.store.mlflow_files import local_files
 from sampan.store.sqlite import SqliteSession
 
@@ -48,7 +48,7 @@ class MlflowDatabase:
         DataFormatError : it is no database of MLflow's.
         """
         self._file = _file_of(address)
-        self._database: Database[Any] | None = None if self._file else open_database(address)
+        self._address = address
         parts = urlsplit(address)
         self.address = f"sqlite:///{self._file}" if self._file else f"{parts.scheme}://{parts.hostname}{parts.path}"
         if not {"experiments", "runs", "metrics"} <= self._columns.keys():
@@ -169,8 +169,7 @@ class MlflowDatabase:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         if self._file is None:
-            assert self._database is not None
-            with self._database.read() as session:
+            with closing(open_database(self._address)) as database, database.read() as session:
                 yield session
             return
         try:
