@@ -56,7 +56,7 @@ def test_importing_sampan_imports_nothing_of_it() -> None:
     assert set(done.stdout.split()).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("room", ["data", "home", "policy", "runs", "services", "monitors"])
+@pytest.mark.parametrize("room", ["data", "home", "policy", "runs", "services", "monitors", "data_contracts"])
 def test_a_room_that_only_looks_things_up_loads_no_library_of_numbers(room: str) -> None:
     code = f"import sys, sampan.workspace.{room}; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": source()})

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from sampan.data.contract import (
 )
 from sampan.data.contract_yaml import read_contract, write_contract
 from sampan.data.rule_words import describe
+from sampan.data.rules_yaml import _is_plain
 from sampan.errors import ProjectFileError
 
 CONTRACT = Contract(
@@ -272,3 +274,13 @@ def test_every_entry_of_the_guide_is_read(entry: str) -> None:
     text = rule_file(custom).replace("      - name: a\n", columns + "      - name: a\n")
 
     assert len(read_contract(text, file="guide").rules) == 1
+
+
+@pytest.mark.parametrize("pattern", ["^[A-Z0-9]{4,6}$", "^[a-zA-Z]{2}[0-9_]{1,2}", "ab{2}", "^[A-Z]{6,4}$", "[z-a]", "a(b", "[A-Z"])
+def test_patterns_taken_without_asking_polars_are_those_polars_takes(pattern: str) -> None:
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.PolarsError:
+        assert not _is_plain(pattern)
+    else:
+        assert _is_plain(pattern)

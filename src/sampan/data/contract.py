@@ -8,10 +8,12 @@ says a rule in words, `measuring` compiles it.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import polars as pl
+
+if TYPE_CHECKING:
+    import polars as pl  # brought where a type or a condition is met: contracts are read by commands that open no table
 
 Level = Literal["block", "warn"]
 LEVELS: tuple[Level, ...] = ("block", "warn")
@@ -277,6 +279,8 @@ def columns_of(rule: AnyRule) -> tuple[str, ...]:
 @cache
 def condition_columns(sql: str) -> tuple[str, ...]:
     """Return the columns an SQL condition names, in their order; () where it cannot be parsed."""
+    import polars as pl
+
     try:
         return tuple(dict.fromkeys(pl.sql_expr(sql).meta.root_names()))
     except pl.exceptions.PolarsError:
@@ -295,9 +299,12 @@ def rule_name(rule: AnyRule) -> str:
 def logical_type(dtype: pl.DataType) -> str:
     """Name a Polars type as the standard does.
 
+    >>> import polars as pl
     >>> logical_type(pl.Int64())
     'integer'
     """
+    import polars as pl
+
     if dtype.is_integer():
         return "integer"
     if dtype.is_numeric():

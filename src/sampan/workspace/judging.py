@@ -19,7 +19,6 @@ from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.objective import Objective
 from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.evaluation.report import Report, evaluate
-from sampan.features.fitted import FittedView
 from sampan.features.reading import columns_read
 from sampan.features.view import View
 from sampan.serving.records import FIELD
@@ -46,6 +45,7 @@ class Scorer:
     """A stored model that scores feature rows, without the online tables a package needs."""
 
     def __init__(self, ws: Workspace, model: Node) -> None:
+        from sampan.features.fitted import FittedView
         from sampan.flavors.onnx_graph import OnnxScorer
 
         files = {a.path: a.digest for a in ws.catalog.artifacts(model.id)}

@@ -6,7 +6,6 @@ The lock, held by the server for life, says whether it is alive: a pid in a file
 from __future__ import annotations
 
 import fcntl
-import http.client
 import os
 import secrets
 import signal
@@ -142,6 +141,8 @@ def stop(files: ServiceFiles, live: Liveness) -> None:
 
 def ask(live: Liveness, method: str, path: str, *, body: bytes = b"", timeout_s: float = 30.0) -> tuple[int, bytes]:
     """Send one request to a server, with its token; return status and body. Raises Unavailable."""
+    import http.client
+
     connection = http.client.HTTPConnection(live.host, live.port, timeout=timeout_s)
     try:
         connection.request(method, path, body=body or None, headers={"Authorization": f"Bearer {live.token}"})
