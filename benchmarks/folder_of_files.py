@@ -4,8 +4,9 @@
 
 Each round starts from a new project (ours) and a new repository (dvc, with analytics off) with a copy of the same folder. Timed are, as
 whole processes with their start: adding the folder the first time, adding it again with one file changed, and adding it unchanged. Ours
-makes a table of the files with their media types and profiles it, besides storing them; so the part of it that dvc does as well, storing
-the files, is timed inside one process too.
+makes a table of the files with their media types, besides storing them; so the part of it that dvc does as well, storing the files, is
+timed inside one process too. What no such command can do without stands beside: a command that only lists the datasets, and one look at
+each file of the folder.
 
     first time           at least 5x less CPU than dvc
     one file changed     at least 10x less CPU than dvc
@@ -16,12 +17,14 @@ Exits with 1 if a goal is missed.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from side_by_side import Spent, machine, measure, run, versions
@@ -53,6 +56,10 @@ def main() -> int:
                     spent.setdefault((job, system), []).append(measure(command))
             for job, took in store_alone(places["sampan"], turn).items():
                 spent.setdefault((job, "storing alone"), []).append(took)
+            only_list = [*commands["sampan"][:3], "data", "list"]
+            spent.setdefault(("unchanged", "only data list"), []).append(measure(only_list))
+            folder = places["sampan"] / "data"
+            spent.setdefault(("unchanged", "a look at each"), []).append(measure(partial(look_at_each, folder)))
             for place in places.values():
                 shutil.rmtree(place)
     print(machine(), versions("sampan"), "dvc " + run([asked.dvc, "--version"]).strip(), f"{asked.files:,} files", sep=", ")
@@ -95,6 +102,12 @@ def new_repository(home: Path, source: Path, dvc: Path) -> Path:
     run([dvc, "--cd", place, "config", "core.analytics", "false"])
     shutil.copytree(source, place / "data")
     return place
+
+
+def look_at_each(folder: Path) -> int:
+    """Ask the system for the size and age of every file: the least that says whether one has changed."""
+    folders = [entry.path for entry in os.scandir(folder)]
+    return sum(entry.stat().st_size for one in folders for entry in os.scandir(one))
 
 
 def store_alone(project: Path, turn: int) -> dict[str, Spent]:
