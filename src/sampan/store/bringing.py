@@ -24,7 +24,7 @@ def bring_points(store: Store, points: Mapping[NodeId, Points], *, origin: str) 
     costs a look.
     """
     wanted = {run: found for run, found in points.items() if _n_noted(store, origin, run) != _n_points(found)}
-    for run in wanted:
+    for run in store.journals.runs() & wanted.keys():
         store.folding.fold(run)
     with store.database.write() as session:
         return sum(_bring_run(session, run, found, origin) for run, found in wanted.items())
