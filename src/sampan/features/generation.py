@@ -1,8 +1,8 @@
 """Features made from a view's declared columns without being told: parts of moments, ratios, categories by their labels, recent history.
 
-Every one is an expression like those people write, so batch and online evaluate it alike, nothing of the future gets in (a column that is
-declared `later` enters by `past` alone), and a person can read it, keep it in the view's file, or leave it out. Which of them help is decided
-on data, elsewhere.
+Every one is an expression like those people write, so batch and online evaluate it alike, nothing of the future gets in (what is declared
+`later` enters by `past` alone), and a person can read it, keep it in the view's file, or leave it out. Which of them help is decided on
+data, elsewhere.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def _run(command: Sequence[str], what: str) -> None:
     except subprocess.TimeoutExpired as cause:
         raise Unavailable(f"{what} did not arrive within {_MINUTES} minutes", hint="look at the network, then try again") from cause
     if done.returncode:
-        raise Unavailable(f"cannot be had: {_reason(done.stderr, what)}", hint="--verify instead of --rebuild goes on in the present environment, and says so")
+        hint = "--verify instead of --rebuild goes on in the present environment, and says so"
+        raise Unavailable(f"cannot be had: {_reason(done.stderr, what)}", hint=hint)
 
 
 def _reason(told: str, what: str) -> str:
