@@ -22,7 +22,8 @@ import polars as pl
 from grown_flights import N_COPIES, grown_flights
 from side_by_side import machine, run, versions
 
-from sampan.stats.profiles import merge_profiles, profile_table
+from sampan.stats.profile_building import profile_table
+from sampan.stats.profiles import merge_profiles
 
 OF_THE_SCAN, MOST_RSS_MB = 2.5, 600
 LESS_THAN_DUCKDB, LESS_THAN_WHYLOGS = 8.0, 50.0

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from sampan.data.profiling import profile_lazily, profile_parquet
 from sampan.errors import ParameterError
-from sampan.stats.profiles import ColumnProfile, Profile, merge_profiles, profile_table
+from sampan.stats.profile_building import profile_table
+from sampan.stats.profiles import ColumnProfile, Profile, merge_profiles
 
 ROWS = st.lists(
     st.tuples(

@@ -3,8 +3,8 @@ import polars as pl
 import pytest
 from scipy.stats import ks_2samp
 
+from sampan.stats.profile_building import profile_table
 from sampan.stats.profile_shifts import compare_profiles
-from sampan.stats.profiles import profile_table
 
 
 def test_equal_tables_have_no_shifts() -> None:

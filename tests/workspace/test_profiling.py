@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from sampan.core.graph import Node
-from sampan.stats.profiles import Profile, profile_table
+from sampan.stats.profile_building import profile_table
+from sampan.stats.profiles import Profile
 from sampan.store.tables import parts
 from sampan.store.tables.manifest import Part
 from sampan.workspace import profiling

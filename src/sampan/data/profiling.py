@@ -10,7 +10,8 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sampan.stats.profiles import BATCH_ROWS, Profile, ProfileBuilder
+from sampan.stats.profile_building import BATCH_ROWS, ProfileBuilder
+from sampan.stats.profiles import Profile
 
 _ROWS_AT_ONCE = 1 << 19  # rows of numbers that are read in one go
 

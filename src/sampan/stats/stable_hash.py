@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -53,6 +55,8 @@ def hash_arrow_texts(values: pa.Array) -> Hashes:
     A text's hash is Σ (byte + 1)·factorⁱ modulo 2⁶⁴, mixed with its length. All texts of a chunk share one running sum of their bytes times
     the factor's powers; what a text adds to it, times the inverse power of where it begins, is its own sum.
     """
+    import pyarrow as pa
+
     array = values if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) else values.cast(pa.large_string())
     width = np.int32 if pa.types.is_string(array.type) else np.int64
     offsets = np.frombuffer(array.buffers()[1], dtype=width)[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)

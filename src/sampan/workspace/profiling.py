@@ -56,7 +56,8 @@ def read_profile(ws: Workspace, node: Node) -> Profile:
 
 def make_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Profile:
     """Profile a table, batch by batch: what it takes in memory does not depend on its size."""
-    from sampan.stats.profiles import ProfileBuilder, merge_profiles
+    from sampan.stats.profile_building import ProfileBuilder
+    from sampan.stats.profiles import merge_profiles
 
     tables = ws.store.tables
     schema, parts = tables.schema(table), tables.parts(table)

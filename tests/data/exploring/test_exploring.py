@@ -16,7 +16,7 @@ from sampan.data.exploring.relations import associate
 from sampan.data.exploring.rows import unseen_categories, view_overlap
 from sampan.data.exploring.views import Exploration
 from sampan.errors import ParameterError
-from sampan.stats.profiles import profile_table
+from sampan.stats.profile_building import profile_table
 
 N = 6_000
 
