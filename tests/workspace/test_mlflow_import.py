@@ -74,15 +74,15 @@ def test_what_went_to_sampan_and_back_is_what_it_was(names: tuple[str, ...], sto
 
 
 def _there_and_back(ws: Workspace, address: str, out: Path) -> str:
-    came = ws.room("import").mlflow(address)  # type: ignore[attr-defined]  # rooms are found by noun
-    gone = ws.room("export").mlflow(out)  # type: ignore[attr-defined]  # the same
+    came = ws.imports.mlflow(address)
+    gone = ws.exports.mlflow(out)
     assert [3, 6, ()] == [came.experiments, came.runs, came.left]
     assert [6, ()] == [gone.runs, gone.left]
     assert ws.ledger.verify().first_bad is None
     assert ws.home.fsck().faults == ()
     # Once more, nothing changes.
     seq = ws.ledger.last
-    again = ws.room("import").mlflow(address)  # type: ignore[attr-defined]  # the same
+    again = ws.imports.mlflow(address)
     assert [0, 0, 0, 0, 0, 0] == [again.experiments, again.runs, again.updated, again.points, again.models, again.versions]
     assert seq == ws.ledger.last
     return str(out)
@@ -115,7 +115,7 @@ def test_postgresql_holds_the_same_as_sqlite(stores: dict[str, tuple[str, Told]]
 @pytest.mark.slow
 def test_a_servers_history_comes_by_its_protocol(stores: dict[str, tuple[str, Told]], ws: Workspace, tmp_path: Path) -> None:
     """The server is Sampan's, which answers as MLflow's does: what came from a folder is read from it over HTTP."""
-    ws.room("import").mlflow(stores["folder"][0])  # type: ignore[attr-defined]  # rooms are found by noun
+    ws.imports.mlflow(stores["folder"][0])
     command = [sys.executable, "-m", "sampan", "ui", "--port", "0", "--json"]
     with subprocess.Popen(command, cwd=ws.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
@@ -123,7 +123,7 @@ def test_a_servers_history_comes_by_its_protocol(stores: dict[str, tuple[str, To
             url = json.loads(server.stdout.readline())["url"].rstrip("/")
             (tmp_path / "other").mkdir()
             with Workspace.open(tmp_path / "other") as other:
-                came = other.room("import").mlflow(url)  # type: ignore[attr-defined]  # the same
+                came = other.imports.mlflow(url)
                 assert () == came.left
                 assert [_without_place(run) for run in _runs(ws)] == [_without_place(run) for run in _runs(other)]
                 assert [] == [run for run in _runs(other) if not run["name"]]
@@ -160,7 +160,7 @@ def test_an_import_killed_at_any_moment_is_completed_by_the_next(stores: dict[st
             os.kill(process.pid, signal.SIGKILL)
     with Workspace.open(project) as killed, Workspace.open(whole) as other:
         for each in (killed, other):
-            each.room("import").mlflow(stores["folder"][0])  # type: ignore[attr-defined]  # rooms are found by noun
+            each.imports.mlflow(stores["folder"][0])
         assert repr(_runs(other)) == repr(_runs(killed))
         assert other.catalog.counts() == killed.catalog.counts()
         assert killed.home.fsck().faults == ()
@@ -263,7 +263,7 @@ def test_an_export_goes_into_no_folder_with_other_things(ws: Workspace, tmp_path
     (tmp_path / "full" / "a").touch()
 
     with pytest.raises(AlreadyExists, match="not empty"):
-        ws.room("export").mlflow(tmp_path / "full")  # type: ignore[attr-defined]  # rooms are found by noun
+        ws.exports.mlflow(tmp_path / "full")
 
 
 def test_names_that_no_file_can_have_are_told(ws: Workspace, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_names_that_no_file_can_have_are_told(ws: Workspace, tmp_path: Path) -> 
     with sp.run("own", params={"../../escape": "1", "a": "2", "a/b": "3"}, project=ws.root) as run:
         run.log("loss", 0.5)
 
-    gone = ws.room("export").mlflow(tmp_path / "out")  # type: ignore[attr-defined]  # rooms are found by noun
+    gone = ws.exports.mlflow(tmp_path / "out")
 
     assert 2 == len(gone.left)
     assert not (tmp_path / "escape").exists()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sampan.workspace.data import Data
     from sampan.workspace.home import Home
     from sampan.workspace.incidents import Incidents
+    from sampan.workspace.mlflow_export import Exports
+    from sampan.workspace.mlflow_import import Imports
     from sampan.workspace.models import Models
     from sampan.workspace.monitors import Monitors
     from sampan.workspace.openlineage import OpenLineage
@@ -201,6 +203,16 @@ class Workspace:
     def openlineage(self) -> OpenLineage:
         """Tell others what ran on what, and take up what they tell."""
         return cast("OpenLineage", self.room("openlineage"))
+
+    @property
+    def imports(self) -> Imports:
+        """What other tools recorded, brought here."""
+        return cast("Imports", self.room("import"))
+
+    @property
+    def exports(self) -> Exports:
+        """What is here, written for other tools."""
+        return cast("Exports", self.room("export"))
 
     @property
     def policy(self) -> Policy:
