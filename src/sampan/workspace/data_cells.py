@@ -64,7 +64,7 @@ class Cells(DataRoom):
 
         Parameters
         ----------
-        kinds : only these faults, e.g. typo unit
+        kinds : only these faults, e.g. typo,unit
         columns : only in these columns
         limit : how many cells to list, 0 to 100,000; all are counted
         """
@@ -91,7 +91,7 @@ class Cells(DataRoom):
 
         Parameters
         ----------
-        kinds : only these faults, e.g. typo unit
+        kinds : only these faults, e.g. typo,unit
         columns : only in these columns
         confidence : only repairs at least this sure, 0 to 1
         """
