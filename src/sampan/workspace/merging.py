@@ -64,7 +64,7 @@ class Merging(Room):
         if root.resolve() == here.root.resolve():
             raise ParameterError(f"{folder} is this very store", parameter="folder", hint="name the folder of another one")
         with (
-            locked(here.root / "tmp" / "merge.lock", exclusive=True),
+            locked(here.root / "merge.lock", exclusive=True),
             opened_copy(root, scratch=here.root / "scratch", database=database) as there,
         ):
             came = Merge(self.ws, there, label=label or _label(root), clash=clash).carry_out(dry_run=dry_run)
