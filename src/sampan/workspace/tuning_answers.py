@@ -68,10 +68,8 @@ class Tuned(Answer, frozen=True, kw_only=True):
             f"{self.n_remembered:,} remembered" if self.n_remembered else "",
         ]
         told = ", ".join(filter(None, [count(self.n_trials, "trial"), *more, f"{self.seconds:.1f} s", count(self.workers, "worker")]))
-        parts = [
-            f"{self.study}: {told}",
-            f"best is trial {self.best.number}, {_values(self.best.values)}: {_params(self.best.params) or 'nothing to search'}",
-        ]
+        chosen = _params(self.best.params) or "nothing to search"
+        parts = [f"{self.study}: {told}", f"best is trial {self.best.number}, {_values(self.best.values)}: {chosen}"]
         if len(self.front) > 1:
             rows = [(str(each.number), *_numbers(each.values), _params(each.params)) for each in self.front]
             parts.append("none beats these in all:\n" + align(("trial", *(_UNITS[name] for name in self.best.values), "parameters"), rows))
