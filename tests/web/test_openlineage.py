@@ -217,3 +217,21 @@ class serving:  # noqa: N801  # read as a verb
     def __exit__(self, *_: object) -> None:
         self.server.should_exit = True
         self.thread.join(10)
+
+
+def test_only_what_is_declared_as_json_is_taken(ws: Workspace) -> None:
+    from starlette.testclient import TestClient
+
+    from sampan.web.app import create_app
+
+    with TestClient(create_app(ws), base_url="http://127.0.0.1:4140") as client:
+        answers = [
+            client.post("/api/v1/lineage", content=b"{}", headers={"content-type": kind}) for kind in ("text/plain", "application/json")
+        ]
+        assert 200 == client.get("/api/v1/log").status_code
+
+    assert ["the body is not declared as JSON", True] == [
+        answers[0].json()["error"]["message"],
+        "no run event of OpenLineage" in answers[1].json()["error"]["message"],
+    ]
+    assert [400, 400] == [answer.status_code for answer in answers]

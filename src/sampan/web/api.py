@@ -46,6 +46,7 @@ def _openlineage(workspace: Workspace) -> Callable[[Request], Awaitable[Response
 
     async def answer(request: Request) -> Response:
         try:
+            _require_json(request)
             return await run_in_threadpool(take, await request.body())
         except SampanError as error:
             return error_response(error)
@@ -123,12 +124,16 @@ def _call(workspace: Workspace, operation: Operation, request: Request, body: by
     return json_response(operation.call(workspace.room(operation.noun), arguments))
 
 
-def _decoded(request: Request, body: bytes) -> dict[str, Any]:
-    if not body:
-        return {}
+def _require_json(request: Request) -> None:
     # A form on another site can send text/plain unasked; it cannot send this.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ParameterError("the body is not declared as JSON", hint="send Content-Type: application/json")
+
+
+def _decoded(request: Request, body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    _require_json(request)
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
