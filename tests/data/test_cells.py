@@ -341,3 +341,10 @@ def test_a_column_without_any_value_is_passed_over() -> None:
     right, cities[45] = cities[45], "Paris"
 
     assert found_in(shop=shops, city=cities, note=[None] * 199 + [""]) == {(45, "city"): ("dependency", right)}
+
+
+def test_a_name_written_wrongly_in_many_ways_is_found_though_it_is_not_frequent() -> None:
+    wrong = ["Against the Grain Breery", "Against hte Grain Brewery", "Agaisnt the Grain Brewery"]
+    names = ["Against the Grain Brewery"] * 2 + wrong + [f"Brewery of {chr(65 + n % 26)}{chr(97 + n // 26)}ville Hills" for n in range(60)]
+
+    assert found_in(brewery=names) == {(row, "brewery"): ("typo", "Against the Grain Brewery") for row in (2, 3, 4)}

@@ -30,7 +30,7 @@ from sampan.data.cells_shapes import find_odd_shapes
 from sampan.data.cells_spelling import find_misspelled
 from sampan.data.cells_strangers import find_strangers
 from sampan.data.cells_units import find_units
-from sampan.data.cells_words import find_misspelled_words
+from sampan.data.cells_words import find_misspelled_words, find_scattered
 
 KINDS = ("dependency", "missing", "typo", "spelling", "blanks", "shape", "encoding", "unit", "outlier", "placeholder", "misplaced")
 _SCHEMA = {
@@ -111,6 +111,7 @@ def find_cell_errors(frame: pl.DataFrame, *, done: Callable[[str], None] = lambd
 _LOOKS: tuple[tuple[str, Callable[[Sequence[Column]], Iterable[Suspect]]], ...] = (
     ("spelling", find_misspelled),
     ("words", find_misspelled_words),
+    ("scattered", find_scattered),
     ("blanks", find_blanks),
     ("case", find_other_case),
     ("shapes", find_odd_shapes),

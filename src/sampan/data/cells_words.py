@@ -17,6 +17,9 @@ _FREQUENT = 20  # distinct values that have the right word
 _MOST_VALUES = 20_000
 _SHORTEST = 5
 _EVERYWHERE = 200  # values with the right word: then even a plausible neighbor is suspicious
+_SCATTERED = 3  # wrong values around a right one
+_LONG, _LONGEST = 10, 80
+_MOST_COMPARED = 5_000
 _SAME_SOUND = frozenset(("sz", "zs", "ck", "kc", "iy", "yi"))
 
 
@@ -35,6 +38,44 @@ def find_misspelled_words(columns: Sequence[Column]) -> Iterator[Suspect]:
                     reason=reason,
                     confidence=0.7,
                 )
+
+
+def find_scattered(columns: Sequence[Column]) -> Iterator[Suspect]:
+    """Find values that are each a slip away from the same one and not from each other: a name written wrongly in many ways.
+
+    Then the right one need not be frequent. Neighbors of each other ("gate A", "gate B") are values of their own.
+    """
+    for column in columns:
+        if column.is_text and _SCATTERED < len(column.values) <= _MOST_COMPARED:
+            for right, wrong in _stars(column).items():
+                reason = f"one of {len(wrong)} values that are each a slip away from it"
+                for code in wrong:
+                    repair, rows = column.words[right], column.rows_of([code])
+                    yield Suspect(column=column.name, kind="typo", rows=rows, repair=repair, reason=reason, confidence=0.75)
+
+
+def _stars(column: Column) -> dict[int, list[int]]:
+    """Return by code of the right value the codes of the wrong ones."""
+    long = {
+        word.casefold(): code
+        for code, word in enumerate(column.words)
+        if _LONG <= len(word) <= _LONGEST and not any(letter.isdigit() for letter in word)
+    }
+    shortened = _one_letter_less(set(long))
+    near = {word: _beside(word, shortened, long) for word in long}
+    found = {}
+    for word, beside in near.items():
+        code = long[word]
+        leaves = [other for other in beside if near[other] == {word} and column.counts[long[other]] <= column.counts[code]]
+        if len(leaves) >= _SCATTERED:
+            found[code] = sorted(long[leaf] for leaf in leaves)
+    return found
+
+
+def _beside(word: str, shortened: dict[str, list[str]], long: dict[str, int]) -> set[str]:
+    beside = {other for shorter in {word, *_shorter(word)} for other in shortened.get(shorter, ())}
+    beside |= {shorter for shorter in _shorter(word) if shorter in long}
+    return {other for other in beside - {word} if is_slip(other, word)}
 
 
 def _slips(column: Column) -> dict[int, tuple[str, str]]:

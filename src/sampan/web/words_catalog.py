@@ -134,6 +134,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"a frequent value of (.+), and rare here", "giá trị hay gặp của {1}, nhưng hiếm ở đây"),
     (rf"({_N}) of the column is written in capitals", "{1} cột viết hoa"),
     (rf"({_N}) of the column is written in small letters", "{1} cột viết thường"),
+    (rf"one of ({_N}) values that are each a slip away from it", "một trong {1} giá trị chỉ sai một lỗi so với giá trị này"),
     (r"(.+) is nearly (.+), which many values have", "{1} gần giống {2}, từ có trong nhiều giá trị"),
     (r"(\d[\d,]*) days", "{1} ngày"),
     (r"(\d[\d,]*) hours", "{1} giờ"),
