@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _THEIRS = "\0there"
 _AT_ONCE = 500_000  # rows of a batch that are compared with those of their keys
+_FEW_CELLS = 4_000_000  # a table of so many is read whole in the time that looking into each of its parts takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,17 @@ def edit_rows(ws: Workspace, before: Node, rows: TableVersion) -> Edit:
         version = tables.overlay(version.digest, empty)
     if not rows.n_rows:
         return Edit(version)
-    if not key or not _overlap(tables, version, rows, key):
+    if not key or (rows.n_rows > _AT_ONCE and not _overlap(tables, version, rows, key)):
         return Edit(tables.extend(version.digest, rows.digest), n_new=rows.n_rows)
+    if rows.n_rows <= _AT_ONCE:
+        return _put(tables, version, rows, tables.read(rows.digest), key, time)
     if repeated := _repeated(tables, rows, key):
         raise repeated
     edit = Edit(version)
     with ws.progress.stage("comparing rows by key", total=rows.n_rows, unit="rows") as stage:
         for start in range(0, rows.n_rows, _AT_ONCE):
             frame = tables.scan(rows.digest).slice(start, _AT_ONCE).collect(engine="streaming")
-            edit = edit.and_then(_put(tables, edit.version, frame, key, time))
+            edit = edit.and_then(_put(tables, edit.version, None, frame, key, time))
             stage.advance(frame.height)
     return edit
 
@@ -87,8 +90,6 @@ def _repeated(tables: Tables, rows: TableVersion, key: Sequence[str]) -> Paramet
     """Return the error for a key that several rows of a large batch share: nobody could say which of them is meant."""
     from sampan.data.uniqueness import repeated
 
-    if rows.n_rows <= _AT_ONCE:
-        return None  # the table looks itself
     twice = repeated(tables.scan(rows.digest), key)
     if twice.is_empty():
         return None
@@ -96,15 +97,24 @@ def _repeated(tables: Tables, rows: TableVersion, key: Sequence[str]) -> Paramet
     return ParameterError(f"the key {', '.join(key)} is not unique in the new rows: several have {shown}", hint="add columns to the key")
 
 
-def _put(tables: Tables, version: TableVersion, frame: pl.DataFrame, key: Sequence[str], time: str) -> Edit:
-    """Upsert some rows, but for those that are there as they are or came late."""
-    present = tables.rows_with(version.digest, frame.select(key))
+def _put(tables: Tables, version: TableVersion, staged: TableVersion | None, frame: pl.DataFrame, key: Sequence[str], time: str) -> Edit:
+    """Upsert some rows, but for those that are there as they are or came late; `staged` are the same rows, where they are all there are."""
+    present = _present(tables, version, frame.select(key))
+    if staged is not None and not present.height:
+        return Edit(tables.extend(version.digest, staged.digest), n_new=frame.height)
     same, late = _compare(frame, present, key, time)
     wanted = frame.filter(~(same | late))
     n_replaced = present.height - int(same.sum()) - int(late.sum())
     if wanted.height:
         version = tables.upsert(version.digest, wanted, key=key)
     return Edit(version, n_new=wanted.height - n_replaced, n_replaced=n_replaced, n_same=int(same.sum()), n_late=int(late.sum()))
+
+
+def _present(tables: Tables, version: TableVersion, keys: pl.DataFrame) -> pl.DataFrame:
+    """Return the table's rows that have one of the keys. Of a large table only the key is read of the others."""
+    if version.n_rows * len(version.columns) > _FEW_CELLS:
+        return tables.rows_with(version.digest, keys)
+    return tables.scan(version.digest).join(keys.lazy(), on=keys.columns, how="semi", nulls_equal=True).collect(engine="streaming")
 
 
 def _compare(frame: pl.DataFrame, present: pl.DataFrame, key: Sequence[str], time: str) -> tuple[pl.Series, pl.Series]:
