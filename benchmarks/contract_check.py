@@ -6,7 +6,9 @@ Each job is a process of its own that reads the same Parquet file and says how m
 has them); in turns, medians. Pandera and Great Expectations check a table in memory, so ours is measured that way, too, beside checking the
 file in one streaming pass. Four kinds of faults are planted, 260 cells; every tool must find just these. The rules go to the peers as
 `sampan data export-rules` writes them; the five that Pandera's file has no place for are added to its schema by hand. Exits with 1 if a
-goal is missed. (Reading all columns once costs a twentieth of what Great Expectations takes: 30x is under the scan.)
+goal is missed. The key that must be unique holds a running number, as keys often do, and is known for unique by that; where none does,
+comparing ten million rows costs half a second more. (Reading all columns once costs a twentieth of what Great Expectations takes: with
+reading, 30x is under the scan.)
 """
 
 from __future__ import annotations
