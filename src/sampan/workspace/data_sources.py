@@ -100,8 +100,9 @@ def local_file(ws: Workspace, source: Path) -> Iterator[Path]:
 
 def _ask(ws: Workspace, address: str, query: str, form: SourceForm, take: Take[Taken]) -> tuple[Taken, Account]:
     from sampan.store.queries import read_query
+    from sampan.table.account import Account
     from sampan.table.addresses import without_secrets
-    from sampan.table.sources import Account, take_pieces
+    from sampan.table.sources import take_pieces
     from sampan.table.spool import Spool
 
     # The query may hold values; only its digest is recorded.
