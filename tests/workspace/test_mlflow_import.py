@@ -10,14 +10,16 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sampan.core.mlflow import MlflowExperiment
+from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowRegistered
 from sampan.errors import AlreadyExists, DataFormatError, NotFound
+from sampan.workspace.mlflow_folder import MlflowFolder
 from sampan.workspace.mlflow_import import MlflowImport, opened_source
 from sampan.workspace.mlflow_told import ToldToMlflow
 from sampan.workspace.workspace import Workspace
@@ -221,6 +223,30 @@ def test_a_record_cannot_name_other_files_of_this_machine(folder: Path, ws: Work
     MlflowImport(ws, opened_source(str(folder))).carry_out()
 
     assert [] == ws.catalog.artifacts("ab" * 16)
+
+
+def test_names_from_elsewhere_lead_to_no_file_outside_an_export(ws: Workspace, tmp_path: Path) -> None:
+    class Hostile(MlflowFolder):
+        def experiments(self) -> list[MlflowExperiment]:
+            return [MlflowExperiment(id="../../escape", name="../escape")]
+
+        def run_ids(self, experiment: MlflowExperiment) -> list[str]:
+            return []
+
+        def models(self, experiment: MlflowExperiment) -> Iterator[MlflowModel]:
+            return iter(())
+
+        def registered(self) -> Iterator[MlflowRegistered]:
+            return iter([MlflowRegistered(name="../../escape"), MlflowRegistered(name="fine")])
+
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").write_text("name: Default\n")
+    MlflowImport(ws, Hostile(tmp_path / "mlruns")).carry_out()
+
+    gone = ws.exports.mlflow(tmp_path / "a" / "b" / "out")
+
+    assert [1, 1, 1] == [gone.experiments, gone.registered, len(gone.left)]
+    assert [] == [path for path in tmp_path.rglob("*escape*") if "project" not in path.parts]
 
 
 def test_a_registered_model_of_the_same_name_is_not_mixed_with_another(folder: Path, ws: Workspace, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from sampan.core.answers import Answer
 from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowModelPoint, MlflowRegistered, MlflowRun, MlflowSource, MlflowVersion
 from sampan.errors import AlreadyExists
+from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.columns import count
 from sampan.workspace.mlflow_folder import (
     DATASETS,
@@ -108,7 +109,7 @@ class MlflowFolderWriter:
         """Write everything; `ids` are each experiment's runs."""
         experiments, n_models = self._source.experiments(), 0
         for experiment in experiments:
-            home = (self.root / TRASH if experiment.is_deleted else self.root) / experiment.id
+            home = (self.root / TRASH if experiment.is_deleted else self.root) / graph.safe_number(experiment.id, experiment.name)
             models = list(self._source.models(experiment))
             made: dict[str, list[str]] = {}
             for model in models:
@@ -121,7 +122,7 @@ class MlflowFolderWriter:
                 stage.advance(len(some))
             n_models += len(models)
             self._experiment(home, experiment)
-        registered = list(self._source.registered())
+        registered = [one for one in self._source.registered() if self._inside(self.root / MODELS, f"{one.name}/{META}", "the registry")]
         for one in registered:
             self._registered(self.root / MODELS / one.name, one)
         return Exported(
@@ -140,7 +141,7 @@ class MlflowFolderWriter:
         told = {
             "artifact_location": str(home),
             "creation_time": found.created,
-            "experiment_id": found.id,
+            "experiment_id": home.name,
             "last_update_time": found.updated,
             "lifecycle_stage": DELETED if found.is_deleted else "active",
             "name": found.name,
@@ -198,7 +199,7 @@ class MlflowFolderWriter:
         told = {
             "artifact_location": str(folder / "artifacts"),
             "creation_timestamp": model.created,
-            "experiment_id": model.experiment_id,
+            "experiment_id": folder.parent.parent.name,
             "last_updated_timestamp": model.updated,
             "model_id": model.id,
             "model_type": model.model_type or None,

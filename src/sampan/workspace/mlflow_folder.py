@@ -201,7 +201,7 @@ def _model_points(folder: Path) -> Iterator[MlflowModelPoint]:
 def _experiment(folder: Path) -> MlflowExperiment:
     meta = _yaml(folder / META)
     return MlflowExperiment(
-        id=str(meta.get("experiment_id", folder.name)),
+        id=folder.name,  # what the record says is the same, or leads elsewhere
         name=str(meta["name"]),
         is_deleted=meta.get("lifecycle_stage") == DELETED,
         created=int(meta.get("creation_time") or 0),
@@ -212,7 +212,7 @@ def _experiment(folder: Path) -> MlflowExperiment:
 
 
 def _input(experiment: Path, found: dict[str, Any]) -> MlflowInput:
-    about = _yaml(experiment / DATASETS / str(found["source_id"]) / META)
+    about = _yaml(experiment / DATASETS / Path(str(found["source_id"])).name / META)
     told = texts(about, _DATASET)
     return MlflowInput(
         name=told["name"],

@@ -32,6 +32,7 @@ MODEL_POINT: Final = "sampan.metric."  # metric points about a logged model, a t
 OURS: Final = "sampan."
 AGAIN: Final = "\u241f"  # the mark before a path's number, where a file was logged again
 GONE: Final = -1  # the size of a file that was deleted
+_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _UNSAFE = re.compile(r"[\x00-\x1f@/\\]")
 
 
@@ -128,6 +129,11 @@ def experiment_of(asset: Asset) -> Experiment:
 def experiment_number(name: str) -> str:
     """Return the number an experiment has from its beginning, also one whose first run was Sampan's own."""
     return DEFAULT_ID if name == DEFAULT else str(int(blake3(name.encode()).hexdigest()[:15], 16) or 1)
+
+
+def safe_number(id: str, name: str) -> str:  # noqa: A002  # the field's word
+    """Return an experiment's number; where what another store says is none, the one its name has."""
+    return id if _NUMBER.match(id) else experiment_number(name)
 
 
 def experiment_location(id: str) -> str:  # noqa: A002  # the field's word

@@ -158,7 +158,8 @@ class MlflowImport:
         return here
 
     def _make_experiment(self, found: MlflowExperiment, state: str, numbers: set[str], names: set[str]) -> graph.Experiment:
-        id = found.id if found.id not in numbers else graph.experiment_number(found.name)  # noqa: A001  # the field's word
+        said = graph.safe_number(found.id, found.name)
+        id = said if said not in numbers else graph.experiment_number(found.name)  # noqa: A001  # the field's word
         asset = graph.asset_name(found.name, otherwise="experiment")
         asset = asset if asset not in names else f"{asset} {node_of(found.name, 'experiment')[:8]}"
         location = graph.experiment_location(id)
