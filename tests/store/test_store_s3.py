@@ -17,6 +17,7 @@ from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, Store
 from sampan.ledger import Ledger
 from sampan.ports import Blobs
 from sampan.store import Store, s3
+from sampan.store.folder_files import adopt_folder
 from sampan.store.places import S3Place
 from sampan.store.s3 import S3Blobs
 from sampan.store.s3_bucket import Bucket
@@ -292,3 +293,21 @@ def test_a_bucket_that_keeps_versions_is_noticed(s3_bucket: str, s3_server: str)
     boto3.client("s3", endpoint_url=s3_server).put_bucket_versioning(Bucket=s3_bucket, VersioningConfiguration={"Status": "Enabled"})
 
     assert Bucket(S3Place(f"s3://{s3_bucket}")).probe().keeps_versions
+
+
+def test_a_folder_is_taken_into_the_bucket_and_only_what_changed_or_was_lost_again(blobs: S3Blobs, tmp_path: Path) -> None:
+    folder, long_ago = tmp_path / "files", 1_600_000_000
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02d}.txt").write_bytes(b"file %d" % number)
+        os.utime(folder / f"{number:02d}.txt", (long_ago, long_ago))
+    first = adopt_folder(blobs, folder)
+    (folder / "03.txt").write_bytes(b"changed")
+
+    second = adopt_folder(S3Blobs(blobs.root, blobs.bucket.place), folder)
+    assert [20, 1] == [len(first.heads), len(second.heads)]
+    other = elsewhere(blobs, tmp_path)
+    assert [(folder / one.path).read_bytes() for one in second.listed()] == [other.read(one.digest) for one in second.listed()]
+    blobs.discard([second.listed()[5].digest])
+    assert 1 <= len(adopt_folder(S3Blobs(blobs.root, blobs.bucket.place), folder).heads) <= 3
+    assert b"file 5" == elsewhere(blobs, tmp_path).read(digest_bytes(b"file 5"))
