@@ -65,7 +65,7 @@ def test_an_error_as_json_goes_to_stderr_with_its_code(sampan: Sampan, tmp_path:
         "error": {
             "code": "parameter",
             "message": "--limit: 'many' is not a whole number",
-            "hint": "expected a whole number",
+            "hint": "expected a whole number of at least 1",
             "parameter": "limit",
         }
     }
