@@ -28,6 +28,8 @@ JOURNEYS = {
     "hostile dataset": ["Datasets", "<i>odd<i>@v1"],
     "runs": ["Runs"],
     "run": ["Runs", "orders-late"],
+    "many runs": ["Runs", "Compare many runs"],
+    "side by side": ["Runs", "Compare many runs", "Side by side"],
     "models": ["Models"],
     "model": ["Models", "orders-late@v2"],
     "services": ["Services"],
@@ -62,7 +64,7 @@ def test_clicks_lead_from_home_to_every_kind_of_page(addresses: dict[str, str]) 
     sections = [unquote(url).split("/")[3].split("?")[0] for url in addresses.values()]
 
     assert len(set(addresses.values())) == len(JOURNEYS)
-    assert {"", "data", "runs", "models", "services", "incidents", "lineage", "node", "log"} == set(sections)
+    assert {"", "data", "runs", "compare", "models", "services", "incidents", "lineage", "node", "log"} == set(sections)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
