@@ -2,8 +2,8 @@
 
     ADMISSION_SETS=/folder/site-packages python benchmarks/admission_targets.py --out /folder/targets.jsonl
 
-Nothing was chosen on these labels and seeds: limits are those chosen on tables with two classes (see admission_table.py). What was judged before and
-stands in --out is not judged again.
+Nothing was chosen on these labels and seeds: limits are those chosen on tables with two classes (see admission_table.py). What was judged
+before and stands in --out is not judged again.
 """
 
 from __future__ import annotations
