@@ -3,11 +3,11 @@
     python benchmarks/edit_versions.py --peer-python tables=/envs/tables/bin/python [--copies 30] [--rounds 3]
 
 The table is the flights grown to 10.1 million rows (30 copies). Every system writes its rows in its own layout ("adopted": our store takes
-the Parquet file that Polars wrote as it is, which costs nothing then and more at each reading; shown, not judged), then in this order: replaces 1 % of the rows by
-key, adds a label column by key (the labels are shuffled), deletes one subject; then the newest version is read whole, and the rows with
-1,000 random keys, five times with other keys (the median counts). We do both again from a cached version (`Tables.cache`, an uncompressed
-file that is mapped), and add a column of it up,
-since mapping alone reads nothing. Each system runs in a process of its own, in turns, and reads its first version whole before the clock
+the Parquet file that Polars wrote as it is, which costs nothing then and more at each reading; shown, not judged), then in this order:
+replaces 1 % of the rows by key, adds a label column by key (the labels are shuffled), deletes one subject; then the newest version is read
+whole, and the rows with 1,000 random keys, five times with other keys (the median counts). We do both again from a cached version
+(`Tables.cache`, an uncompressed file that is mapped), and add a column of it up, since mapping alone reads nothing. Each system runs in a
+process of its own, in turns, and reads its first version whole before the clock
 starts; times are of the call alone, imports and reading of the edits' input left out. "Growth" is what the folder grew by.
 
     upsert 1 %                  at most Lance's wall time; 10x less CPU than delta-rs; growth at most 1.5x the changed rows' Parquet

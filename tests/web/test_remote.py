@@ -46,7 +46,7 @@ def test_methods_have_the_signature_and_text_of_the_operation(served: Any) -> No
     with sampan.connect(served.url) as there:
         signature = inspect.signature(there.home.lineage)
 
-        assert str(signature) == "(ref, *, down=False, depth=50)"
+        assert str(signature) == "(ref, *, down=False, depth=50, limit=300)"
         assert there.home.lineage.__doc__.startswith("Show what a version was made from")
         assert "lineage" in dir(there.home)
         assert "audit" in dir(there)
