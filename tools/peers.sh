@@ -40,5 +40,8 @@ for wanted in requirements/peers/*.in; do
   ours=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   site=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   echo "import site; site.addsitedir('$ours')" > "$site/ours.pth"
+  # The build for GPUs, which an index may give, needs more beside it than the one for processors.
+  "$folder/bin/python" -c 'import torch' 2> "$folder/first-look.txt" ||
+    "$folder/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted"
   touch "$stamp"
 done
