@@ -17,6 +17,7 @@ from sampan.errors import ContractViolated, DataFormatError, ParameterError, Sta
 from sampan.table import texts
 from sampan.workspace import batch_edits, batches
 from sampan.workspace.batches import Arrival, Batches
+from sampan.workspace.quarantine import REASONS, Quarantine
 from sampan.workspace.staging import Staging
 from sampan.workspace.workspace import Workspace
 
@@ -184,6 +185,26 @@ def test_rows_that_break_a_blocking_rule_wait_and_a_batch_of_such_rows_is_refuse
     assert table(ws).height == 209
     readmitted = ws.data.readmit("orders.quarantine@v1", why="a refund")
     assert readmitted.n_new == 1
+
+
+def test_what_stays_of_a_batch_is_stored_as_if_it_had_come_alone(ws: Workspace) -> None:
+    (ws.root / "contracts").mkdir()
+    (ws.root / "contracts" / "orders.yaml").write_text(CONTRACT)
+    append(ws, lines(200, 210, r203="203,s1,-5,2024-01-01T00:00:00Z"))
+    alone = ws.store.tables.create(table(ws).tail(9))
+
+    assert table(ws)["id"].tail(9).to_list() == [200, 201, 202, *range(204, 210)]
+    assert ws.store.tables.parts(ws.catalog.resolve("orders", kind="dataset").digest)[-1:] == ws.store.tables.parts(alone.digest)
+
+
+def test_of_a_batch_held_whole_only_the_reason_is_written(ws: Workspace) -> None:
+    batch = ws.store.tables.create(table(ws))
+    held = Quarantine(ws).stage_all("orders", batch, batch="", reason="half of it repeats", why="harmful: half of it repeats")
+
+    assert [part.base for part in ws.store.tables.parts(held.digest)] == [part.base for part in ws.store.tables.parts(batch.digest)]
+    rows = ws.store.tables.read(held.digest)
+    assert rows.drop(REASONS).equals(table(ws))
+    assert {reasons[0]["reason"] for reasons in rows[REASONS].to_list()} == {"half of it repeats"}
 
 
 @pytest.mark.slow

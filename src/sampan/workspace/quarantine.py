@@ -103,13 +103,14 @@ class Quarantine:
         return self._event(dataset, version, _count_reasons(cells), batch=batch, why=why, replaces=replaces, became=became)
 
     def stage_all(self, dataset: str, rows: TableVersion, *, batch: str, reason: str, why: str) -> RowsHeld:
-        """Store all rows of a staged batch, however many, each with the same reason."""
+        """Hold all rows of a staged batch, however many, each with the same reason: only that is written."""
         import polars as pl
 
-        tables = self.ws.store.tables
         said = {"column": "", "value": "", "reason": reason, "source": "", "line": None}
-        reasons = pl.lit(pl.Series([[said]], dtype=_reasons_type())).alias(REASONS)
-        version = tables.create(tables.scan(rows.digest).with_columns(reasons))
+        # One value for a frame of any height: `select` keeps it as one, and each part spells out its own rows' worth.
+        reasons = pl.lit(pl.Series([[said]], dtype=_reasons_type())).first().alias(REASONS)
+        every_row = pl.select(pl.repeat(None, rows.n_rows, dtype=pl.Boolean).alias("row"))
+        version = self.ws.store.tables.overlay(rows.digest, every_row.select("row", reasons).select(REASONS))
         return self._event(dataset, version, {reason: rows.n_rows}, batch=batch, why=why)
 
     def _event(
