@@ -2,7 +2,8 @@
 
 As in `english_names`, each candidate has signs, among them what the rules say, and a logistic regression's weights make a probability of
 them: one set of weights for text with marks, another for text without. `benchmarks/fit_names.py` fitted them on VLSP 2016's development
-part; nothing of it is kept but how much such words as "ơi", "nói" or "ở" beside a capitalized word say.
+part; nothing of it is kept but how much such words as "ơi", "nói" or "ở" beside a capitalized word say. Some place words were added after
+reading PhoNER's training part.
 """
 
 from __future__ import annotations
