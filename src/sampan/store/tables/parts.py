@@ -24,6 +24,7 @@ from sampan.store.tables.manifest import Part
 
 MAX_PART_ROWS = 1_000_000
 MAX_PART_CELLS = 32_000_000  # a table of 5,000 columns has parts of 6,400 rows
+_FEW_ROWS = 2_000
 
 
 class Reader(Protocol):
@@ -56,10 +57,13 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 
 def encode_ahead(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
-    """Encode pieces, each while the next one is being made; with its number of rows."""
+    """Encode pieces, each while the next one is being made; with its number of rows. A thread costs more than a small piece does."""
     with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
         waiting: tuple[int, Future[bytes]] | None = None
         for piece in pieces:
+            if waiting is None and piece.height <= _FEW_ROWS:
+                yield piece.height, encode(piece)
+                continue
             following = piece.height, pool.submit(encode, piece)
             if waiting:
                 yield waiting[0], waiting[1].result()
