@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sampan.core.times import to_millis
 from sampan.errors import ParameterError
 from sampan.store.run_fields import ATTRIBUTES, Field
+from sampan.workspace.comparisons import ORDERINGS, like
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +143,7 @@ def meets(view: View, comparison: Comparison) -> NDArray[np.bool_]:
         if operator == "is":
             return numbers.present if value.lower() == "given" else ~numbers.present
         with np.errstate(invalid="ignore"):
-            found: NDArray[np.bool_] = _COMPARE[operator](numbers.values, _number(comparison.field, value)) & numbers.present
+            found: NDArray[np.bool_] = ORDERINGS[operator](numbers.values, _number(comparison.field, value)) & numbers.present
         return found
     texts = view.texts(kind, name)
     if operator == "is":
@@ -153,9 +154,9 @@ def meets(view: View, comparison: Comparison) -> NDArray[np.bool_]:
 
 def _text_test(operator: str, value: str) -> Callable[[str], bool]:
     if operator == "like":
-        pattern = re.compile("".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in value), re.DOTALL)
+        pattern = like(value)
         return lambda text: pattern.fullmatch(text) is not None
-    compare = _COMPARE[operator]
+    compare = ORDERINGS[operator]
     try:
         number = float(value)
     except ValueError:
@@ -168,13 +169,3 @@ def _text_test(operator: str, value: str) -> Callable[[str], bool]:
             return operator == "!="
 
     return holds
-
-
-_COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 from sampan.web.mlflow.refusals import invalid
+from sampan.workspace.comparisons import ORDERINGS, like
 
 Field = tuple[str, str]  # (metric | parameter | tag | attribute | dataset | metadata | span | feedback | expectation, name)
 Value = str | float | None
@@ -58,20 +58,10 @@ class Comparison:
         if self.operator == "IS NOT NULL":
             return True
         if self.operator in ("LIKE", "ILIKE"):
-            return _like(self.value, ignore_case=self.operator == "ILIKE").fullmatch(str(found)) is not None
+            return like(self.value, ignore_case=self.operator == "ILIKE").fullmatch(str(found)) is not None
         if self.operator in ("IN", "NOT IN"):
             return (found in self.value) == (self.operator == "IN")
-        return bool(_COMPARE[self.operator](found, self.value))
-
-
-_COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-}
+        return bool(ORDERINGS[self.operator](found, self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +218,3 @@ def _bare(word: str) -> str:
 
 def _unquoted(word: str) -> str:
     return word[1:-1].replace("''", "'") if word[0] == "'" else word[1:-1]
-
-
-@cache
-def _like(pattern: str, *, ignore_case: bool) -> re.Pattern[str]:
-    body = "".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in pattern)
-    return re.compile(body, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
