@@ -36,7 +36,6 @@ from sampan.store.tracking import Tracking
 
 _DIGEST = re.compile(r"b3:[0-9a-f]{64}")
 _BATCH = 5000
-_FEW = 400  # nodes named in one statement
 _SHALLOW = 4  # edges
 _WIDE = 50_000  # edges above everything that an alias points at
 
@@ -214,15 +213,14 @@ class Catalog(Tracking):
             return dict(sorted(session.all(sql, node_id)))
 
     def tags_of(self, ids: Sequence[NodeId]) -> dict[NodeId, dict[str, str]]:
-        """Return the tags of many nodes, by node and key, in a few statements."""
+        """Return the tags of many nodes, by node and key, in one statement."""
         found: dict[NodeId, dict[str, str]] = {id: {} for id in ids}  # noqa: A001  # the field's word
         tables = "tag t join node n on n.pk = t.node join key k on k.pk = t.key"
         with self._database.read() as session:
-            for start in range(0, len(ids), _FEW):
-                some = ids[start : start + _FEW]
-                where = f"where n.id in ({', '.join('?' * len(some))}) order by k.name"
-                for node, key, value in session.all(f"select n.id, k.name, t.value from {tables} {where}", *some):  # noqa: S608  # literals
-                    found[node][key] = value
+            those = session.among("n.id", ids)
+            sql = f"select n.id, k.name, t.value from {tables} where {those.sql} order by k.name"  # noqa: S608  # literals
+            for node, key, value in session.all(sql, those.value):
+                found[node][key] = value
         return found
 
     def referenced_digests(self) -> Iterator[Digest]:

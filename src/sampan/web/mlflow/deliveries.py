@@ -1,4 +1,4 @@
-"""The thread that tells webhooks' receivers: woken by every change, it tries again later what could not be delivered."""
+"""The thread that tells webhooks' receivers: woken by changes to the registry, it tries again later what could not be delivered."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ class Registry:
         found = self._find(text(given, "name"))
         wanted = [_stage(stage) for stage in texts(given, "stages")] or list(_STAGES)
         newest: dict[str, dict[str, Any]] = {}
-        for node in reversed(self._versions(found)):
-            told = self._version_told(found, node)
+        for node, tags in reversed(self._tagged_versions(found)):
+            told = self._version_told(found, node, tags)
             newest[told["current_stage"]] = told
         return {"model_versions": [newest[stage] for stage in wanted if stage in newest]}
 
@@ -200,8 +200,9 @@ class Registry:
         """DELETE model-versions/delete."""
         found = self._find(text(given, "name"))
         node = self._version(found, text(given, "version"))
-        aliases = [alias for alias, at in self._ws.catalog.aliases(REGISTERED, found.asset).items() if at == node.id]
-        events: list[Event] = [AliasMoved(kind=REGISTERED, name=found.asset, alias=each, before=node.id, after=None) for each in aliases]
+        events: list[Event] = [
+            AliasMoved(kind=REGISTERED, name=found.asset, alias=each, before=node.id, after=None) for each in node.aliases
+        ]
         self._ws.ledger.append(*events, Tagged(node=node.id, key=LIFECYCLE, value=DELETED))
         return {}
 
@@ -209,7 +210,7 @@ class Registry:
         """GET model-versions/search."""
         wanted, offset = page(given, default=10_000, most=200_000)
         conditions = _VERSIONS.parse(text(given, "filter", required=False))
-        told = [self._version_told(each, node) for each in self._all() for node in self._versions(each)]
+        told = [self._version_told(each, node, tags) for each in self._all() for node, tags in self._tagged_versions(each)]
         told = [each for each in told if all(c.holds(_version_value(each, c.field)) for c in conditions)]
         told.sort(key=lambda each: (each["name"], -int(each["version"])))
         for field, down in reversed(_VERSIONS.parse_order(texts(given, "order_by"))):
@@ -237,8 +238,8 @@ class Registry:
         require_signed(self._ws, node, stage)
         events = [Tagged(node=node.id, key=STAGE, value=stage)]
         if given.get("archive_existing_versions") is True and stage in ("Staging", "Production"):
-            for other in self._versions(found):
-                if other.id != node.id and self._ws.catalog.tags(other.id).get(STAGE) == stage:
+            for other, tags in self._tagged_versions(found):
+                if other.id != node.id and tags.get(STAGE) == stage:
                     events.append(Tagged(node=other.id, key=STAGE, value="Archived"))
         self._ws.ledger.append(*events)
         return {"model_version": self._version_told(found, node)}
@@ -260,10 +261,15 @@ class Registry:
             raise missing(f"Registered Model with name={name} not found")
         return found
 
+    def _tagged_versions(self, found: Registered) -> list[tuple[Node, dict[str, str]]]:
+        """Return a model's versions with their tags, newest first."""
+        nodes = self._ws.catalog.nodes(kind=REGISTERED, name=found.asset, limit=_MANY)
+        tags = self._ws.catalog.tags_of([node.id for node in nodes])
+        return [(node, tags[node.id]) for node in nodes if tags[node.id].get(LIFECYCLE) != DELETED]
+
     def _versions(self, found: Registered) -> list[Node]:
         """Return a model's versions, newest first."""
-        nodes = self._ws.catalog.nodes(kind=REGISTERED, name=found.asset, limit=_MANY)
-        return [node for node in nodes if self._ws.catalog.tags(node.id).get(LIFECYCLE) != DELETED]
+        return [node for node, _ in self._tagged_versions(found)]
 
     def _version(self, found: Registered, version: str) -> Node:
         number = integer({"version": version}, "version")
@@ -288,14 +294,13 @@ class Registry:
             "tags": pairs(found.tags),
             "latest_versions": self.latest({"name": found.name})["model_versions"] if found.state != DELETED else [],
         }
-        versions = {node.id: node.version for node in self._versions(found)}
-        aliases = self._ws.catalog.aliases(REGISTERED, found.asset) if versions else {}
-        told["aliases"] = [{"alias": alias, "version": str(versions[node])} for alias, node in aliases.items() if node in versions]
+        aliases = {alias: str(node.version) for node in self._versions(found) for alias in node.aliases}
+        told["aliases"] = [{"alias": alias, "version": version} for alias, version in sorted(aliases.items())]
         return told
 
-    def _version_told(self, found: Registered, node: Node) -> dict[str, Any]:
-        tags = self._ws.catalog.tags(node.id)
-        aliases = self._ws.catalog.aliases(REGISTERED, found.asset)
+    def _version_told(self, found: Registered, node: Node, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return a version; its tags are read where they are not given."""
+        tags = self._ws.catalog.tags(node.id) if tags is None else tags
         told = {
             "name": found.name,
             "version": str(node.version),
@@ -309,7 +314,7 @@ class Registry:
             "run_link": node.facts.get("run_link", ""),
             "status": "READY",
             "tags": pairs({key: value for key, value in tags.items() if not key.startswith(OURS)}),
-            "aliases": [alias for alias, at in aliases.items() if at == node.id],
+            "aliases": list(node.aliases),
         }
         return told | ({"model_id": node.facts["model_id"]} if node.facts.get("model_id") else {})
 

@@ -42,9 +42,7 @@ _LISTS: Final = ("experiment_ids", "order_by", "stages", "trace_ids")
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-def _answers(
-    experiments: Experiments, runs: MlflowRuns, artifacts: Artifacts, models: LoggedModels, registry: Registry
-) -> dict[str, Answer]:
+def _answers(experiments: Experiments, runs: MlflowRuns, artifacts: Artifacts, models: LoggedModels) -> dict[str, Answer]:
     """Return what answers each method and path."""
     return {
         "POST experiments/create": experiments.create,
@@ -82,6 +80,11 @@ def _answers(
         "PATCH logged-models/{model_id}/tags": models.set_tags,
         "DELETE logged-models/{model_id}/tags/{tag_key}": models.delete_tag,
         "GET logged-models/{model_id}/artifacts/directories": models.directories,
+    }
+
+
+def _registry_answers(registry: Registry) -> dict[str, Answer]:
+    return {
         "POST registered-models/create": registry.create,
         "GET registered-models/get": registry.get,
         "GET registered-models/search": registry.search,
@@ -151,16 +154,16 @@ def _webhook_answers(webhooks: Webhooks) -> dict[str, Answer]:
 
 
 def routes(ws: Workspace, webhooks: Webhooks, *, changed: Callable[[], None]) -> list[BaseRoute]:
-    """Return the routes for an application; `changed` is called after each request that may have changed something."""
+    """Return the routes for an application; `changed` is called after each request that webhooks may have to tell of."""
     experiments = Experiments(ws)
     runs = MlflowRuns(ws, experiments)
     artifacts = Artifacts(ws, runs)
     traces, uploads = Traces(ws, experiments), Uploads(ws, artifacts)
-    table = _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts), Registry(ws)) | _old_trace_answers(traces)
-    table |= _webhook_answers(webhooks)
     return [
-        *_answering(API, table, changed),
-        *_answering(API_3, _trace_answers(traces), changed),
+        *_answering(API, _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts))),
+        *_answering(API, _registry_answers(Registry(ws)) | _webhook_answers(webhooks), changed),
+        *_answering(API, _old_trace_answers(traces)),
+        *_answering(API_3, _trace_answers(traces)),
         Route(SPANS, _exported(traces), methods=["POST"]),
         Route(API_3 + "/server-info", _server_info, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),
@@ -175,7 +178,7 @@ def routes(ws: Workspace, webhooks: Webhooks, *, changed: Callable[[], None]) ->
     ]
 
 
-def _answering(base: str, table: Mapping[str, Answer], changed: Callable[[], None]) -> Iterator[Route]:
+def _answering(base: str, table: Mapping[str, Answer], changed: Callable[[], None] | None = None) -> Iterator[Route]:
     for said, answer in table.items():
         method, _, path = said.partition(" ")
         yield Route(f"{base}/{path}", _endpoint(answer, None if method == "GET" else changed), methods=[method])

@@ -14,6 +14,7 @@ import msgspec
 
 from sampan.core.events import Event, Input, ParamsLogged, RunEnded, RunStarted, Tagged, VersionCommitted, new_id
 from sampan.core.graph import MetricSummary, NodeId
+from sampan.core.mlflow import STATES
 from sampan.errors import Immutable, NotFound
 from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow import model_metrics
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _OPEN_JOURNALS: Final = 128
 _LARGEST: Final = sys.float_info.max
-_STATES: Final = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
 _TOLD: Final = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 _LANGUAGE: Final = Language(
     frozenset({"start_time", "end_time"}),
@@ -107,10 +107,10 @@ class MlflowRuns:
         run = self._active(self.id_of(given))
         events: list[Event] = []
         status = given.get("status")
-        if status is not None and status not in _STATES:
-            raise invalid(f"Invalid value {status!r} for parameter 'status' supplied: one of {', '.join(_STATES)}")
+        if status is not None and status not in STATES:
+            raise invalid(f"Invalid value {status!r} for parameter 'status' supplied: one of {', '.join(STATES)}")
         if status is not None:
-            events += self._to_state(run, _STATES[status], given)
+            events += self._to_state(run, STATES[status], given)
         if name := text(given, "run_name", required=False):
             events.append(Tagged(node=run.id, key=NAME_TAG, value=name))
         if events:
