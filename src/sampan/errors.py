@@ -3,7 +3,7 @@
 SampanError(message, hint)                                                            exit  HTTP
 ├ UsageError ─ ProjectFileError · ParameterError · DataFormatError · NotFound · AmbiguousRef    2   400/404
 │              MethodRefused · TooLarge                                               2   405/413
-├ Rejected ── ContractViolated · GateRejected · PolicyRefused · StoryFailed          3   422
+├ Rejected ── ContractViolated · GateRejected · PolicyRefused · BudgetExceeded · StoryFailed    3   422
 ├ StepFailed                                 user code raised                         4   500
 ├ Conflict ── AlreadyExists · StaleState · Immutable · EditConflict                   5   409
 ├ AccessDenied ─ NotSignedIn                                                          6   403/401
@@ -143,6 +143,16 @@ class ContractViolated(Rejected):
     """Data broke a blocking rule of its contract."""
 
     code = "contract_violated"
+
+
+class BudgetExceeded(Rejected):
+    """What was built does not fit its budget; `measured` says what it takes."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, measured: dict[str, float], reasons: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, reasons=reasons, hint=hint)
+        self.measured = measured
 
 
 class GateRejected(Rejected):

@@ -33,6 +33,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     # A shortcut is a word at the top level that stands for a noun and a verb.
     "sampan.shortcuts": {
+        "pack": "model pack",
         "ship": "model ship",
         "tune": "model tune",
     },
@@ -88,6 +89,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pool": "sampan.engine.pool:Pool",
     },
     "sampan.sources": {},
+    # What a package is built for (ports.Target): called with its name.
+    "sampan.targets": {},
 }
 
 # What a person reads beside each noun and process in `sampan --help`; a plug-in's is its package's summary.
@@ -97,7 +100,7 @@ SUMMARIES: dict[str, str] = {
     "export": "Write what is here for other tools: MLflow's folders",
     "import": "Bring what other tools recorded: MLflow's stores and servers",
     "incident": "Incidents: what went wrong, and what was done about it",
-    "model": "Models: train, judge, promote, package, ship",
+    "model": "Models: train, judge, promote, pack, ship",
     "monitor": "Monitors: drift and live quality, window by window",
     "openlineage": "OpenLineage: tell others what ran on what, take up what they tell",
     "policy": "Policies: what data may be used for, who said so, how to ask",

@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import msgspec
+
+from sampan.core.digests import Digest
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
-
-    from sampan.core.digests import Digest
 
 
 @runtime_checkable
@@ -200,4 +202,49 @@ class Progress(Protocol):
 
     def stage(self, title: str, *, total: int | None = None, unit: str = "") -> AbstractContextManager[Stage]:
         """Open a stage; leaving it ends it."""
+        ...
+
+
+class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked of a target. A target refuses what it cannot heed: an option is never ignored."""
+
+    budget: dict[str, float] = {}  # by name, such as {"flash": 65536, "ms": 5}; see core/budgets.py
+    base: Path | None = None  # what to build on: an image's base as folder or tar
+    settings: dict[str, str] = {}  # of this target alone, such as {"replicas": "3"}
+
+
+class BuiltFile(msgspec.Struct, frozen=True):
+    """A file that a target made."""
+
+    path: str  # within the folder it was asked to fill
+    size_bytes: int
+    digest: Digest
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target made of a package, and what it measured."""
+
+    files: tuple[BuiltFile, ...]
+    facts: dict[str, str | int | float | bool | None] = {}  # flat: they become facts of the build in lineage
+    warnings: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()  # commands to go on with
+
+
+class Target(Protocol):
+    """A place a package is made ready for: an image, a manifest, a board, a browser.
+
+    It is made with the name it was asked by, so that one class may serve several: `find("sampan.targets", name)(name)`.
+    """
+
+    name: str
+
+    def build(self, package: Path, out: Path, options: TargetOptions, progress: Progress) -> Built:
+        """Fill the empty folder `out` from a package's folder, which is only read; the same package gives the same bytes.
+
+        Raises
+        ------
+        ParameterError : an option that this target does not know or cannot heed.
+        BudgetExceeded : what was built does not fit the budget; the error carries what was measured.
+        Unsupported : the package holds what this target cannot carry.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A small real package, made by hand: a feature view over orders, a logistic ONNX graph, reference rows. What `sampan model package` makes
+"""A small real package, made by hand: a feature view over orders, a logistic ONNX graph, reference rows. What `sampan model pack` makes
 of a trained model, without the training.
 """
 

@@ -73,14 +73,14 @@ def test_a_model_carries_the_terms_of_its_data_to_package_and_service(ws: Worksp
 
     with opened(ws, "binh") as allowed:
         allowed.model.train(file, trials=1)
-        allowed.model.package("orders-late")
+        allowed.model.pack("orders-late")
         shown = allowed.policy.show("orders-late")
     with opened(ws, "ana") as owner:
         owner.policy.declare("orders", purposes=["research"])
     with opened(ws, "binh") as refused:
         for refuses in (
-            lambda: refused.model.package("orders-late"),
-            lambda: refused.model.export("orders-late", ws.root / "out"),
+            lambda: refused.model.pack("orders-late"),
+            lambda: refused.model.pack("orders-late", out=ws.root / "out"),
             lambda: refused.service.deploy("orders-late"),
             lambda: refused.model.evaluate("orders-late", since="2013-02-01"),
         ):
@@ -105,7 +105,7 @@ def test_a_protected_column_reaches_slices_and_never_the_learner(ws: Workspace) 
     assert "take shop out of the features" in caught.value.hint
     assert ws.catalog.resolve(trained.model.ref, kind="model").facts["learns"]["orders"].count("shop") == 1
     with opened(ws, "ana", days_later=31) as later, pytest.raises(PolicyRefused, match="protects its column shop"):
-        later.model.package("orders-late")
+        later.model.pack("orders-late")
 
 
 def test_a_protected_column_that_is_only_a_slice_trains_and_its_groups_are_reported(ws: Workspace) -> None:

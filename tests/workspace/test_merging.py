@@ -418,7 +418,7 @@ def test_a_model_trained_elsewhere_is_looked_at_and_packed_here(opened: Open) ->
 
     assert there.model.show(trained.ref) == here.model.show(trained.ref)
     assert there.home.lineage(trained.ref) == here.home.lineage(trained.ref)
-    assert there.model.package(trained.ref).digest == here.model.package(trained.ref).digest
+    assert there.model.pack(trained.ref).digest == here.model.pack(trained.ref).digest
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_features_that_carry_the_truth_are_found_and_served_as_they_were_trained
         assert "made_x1_times_x2" in made.made_features
         node = ws.catalog.resolve(made.model.ref, kind="model")
         assert len(node.facts["generated"]["added"]) <= 4
-        ws.model.package(made.model.ref)
+        ws.model.pack(made.model.ref)
         assert ws.model.verify(made.model.ref).passed
         assert ws.model.train(file, trials=1, generate=4).cached
         with pytest.raises(ParameterError, match="-1 features"):

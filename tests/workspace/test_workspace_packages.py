@@ -42,7 +42,7 @@ def ws(tmp_path: Path) -> Iterator[Workspace]:
 
 def packed(ws: Workspace, text: str = FIT) -> Path:
     model = ws.model.train(write_training(ws.root, text), trials=1, until=CUT).model.ref
-    return ws.model.package_path(ws.model.package(model).package)
+    return ws.model.package_path(ws.model.pack(model).package)
 
 
 def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
@@ -77,7 +77,7 @@ def test_a_package_answers_its_probe_requests_with_the_scores_of_the_batch_path(
 def test_the_same_model_packed_twice_is_the_same_package(ws: Workspace) -> None:
     packed(ws)
 
-    first, second = ws.model.package("orders-late"), ws.model.package("orders-late")
+    first, second = ws.model.pack("orders-late"), ws.model.pack("orders-late")
 
     assert (first.digest, first.package) == (second.digest, second.package)
     assert not second.made
@@ -140,7 +140,7 @@ def test_a_scikit_learn_model_whose_graph_is_wrong_is_served_natively(ws: Worksp
     ws.data.add(ws.root / "holes.parquet", name="orders")
     model = ws.model.train(write_training(ws.root, text), trials=1, until=CUT)
 
-    ws.model.package(model.model.ref)
+    ws.model.pack(model.model.ref)
     folder = ws.model.package_path(model.model.ref)
 
     assert "rows differ by more than 0.001" in model.parity
@@ -185,11 +185,11 @@ def test_a_package_that_lacks_a_file_is_named(ws: Workspace, missing: str) -> No
         open_predictor(folder)
 
 
-def test_a_package_is_exported_to_a_new_folder_only(ws: Workspace, tmp_path: Path) -> None:
+def test_a_package_is_copied_to_a_new_folder_only(ws: Workspace, tmp_path: Path) -> None:
     packed(ws)
 
-    ws.model.export("orders-late", tmp_path / "out")
+    ws.model.pack("orders-late", out=tmp_path / "out")
 
     assert probe(tmp_path / "out").passed
     with pytest.raises(ParameterError, match="exists"):
-        ws.model.export("orders-late", tmp_path / "out")
+        ws.model.pack("orders-late", out=tmp_path / "out")

@@ -49,7 +49,7 @@ def test_a_model_is_trained_and_served_from_a_bucket(ws: Workspace) -> None:
     for name in ("objects", "packs", "cache"):
         shutil.rmtree(ws.store.root / name, ignore_errors=True)
 
-    ws.model.package("orders-late")
+    ws.model.pack("orders-late")
     done = ws.service.deploy("orders-late@v1")
     address = done.url.removeprefix("http://").rstrip("/")
     connection = http.client.HTTPConnection(address, timeout=30)

@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
         node = ws.catalog.resolve(model.ref, kind="model")
         kept = sorted(each.path for each in ws.catalog.artifacts(node.id) if each.path.startswith("native/"))
         found = ws.home.reproduce(model.ref)
-        ws.model.package(model.ref)
+        ws.model.pack(model.ref)
         told = {
             "flavor": node.facts["flavor"],
             "parity": node.facts["parity"],

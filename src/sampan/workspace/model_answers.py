@@ -152,6 +152,22 @@ class Promoted(Answer, frozen=True, kw_only=True):
         return f"{self.model} is {self.alias} now{was}" + (", against its gate" if self.forced else "")
 
 
+class TargetBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target made of a package."""
+
+    ref: str
+    target: str
+    files: dict[str, int]
+    facts: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def lines(self, folder: str) -> list[str]:
+        """Say where the files are, what was measured, and what to look out for."""
+        head = f"{self.ref} for {self.target} is in {folder}: {len(self.files)} files, {size_text(sum(self.files.values()))}"
+        measured = [f"  {name}: {_fact(value)}" for name, value in self.facts.items()]
+        return [head, *measured, *(f"  warning: {each}" for each in self.warnings)]
+
+
 class Packed(Answer, frozen=True, kw_only=True):
     """A package of a model."""
 
@@ -163,12 +179,14 @@ class Packed(Answer, frozen=True, kw_only=True):
     files: dict[str, int]
     made: bool
     folder: str = ""
+    build: TargetBuild | None = None
 
     def text(self) -> str:
-        """Say what was packed."""
-        how = f"is in {self.folder}" if self.folder else "packed" if self.made else "was packed before"
+        """Say what was packed, and what a target made of it."""
+        how = f"is in {self.folder}" if self.folder and self.build is None else "packed" if self.made else "was packed before"
         size = f"{len(self.files)} files, {size_text(self.size_bytes)}"
-        return f"{self.model} {how}: {size}, served by {self.served_by}, {self.digest[:15]}"
+        lines = [f"{self.model} {how}: {size}, served by {self.served_by}, {self.digest[:15]}"]
+        return "\n".join(lines if self.build is None else [*lines, *self.build.lines(self.folder)])
 
 
 class Verified(Answer, frozen=True, kw_only=True):
@@ -253,6 +271,10 @@ def _difference(difference: Difference, other: str) -> str:
     figures = f"{difference.candidate:.4f} against {difference.champion:.4f}"
     verdict = "not shown to differ from" if difference.verdict == "not shown" else f"{difference.verdict} than"
     return f"{difference.metric}: {verdict} {other}, {figures}, difference {difference.difference}{more}"
+
+
+def _fact(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
 
 
 def _figure(found: dict[str, Any] | None) -> str:

@@ -42,6 +42,12 @@ class PackageBuilt(FilesCommitted, frozen=True, kw_only=True):
     type: ClassVar[str] = "package_built"
 
 
+class TargetBuilt(VersionCommitted, frozen=True, kw_only=True):
+    """A package was made ready for a target, or did not fit its budget; the facts are what was measured."""
+
+    type: ClassVar[str] = "target_built"
+
+
 class ModelEvaluated(VersionCommitted, frozen=True, kw_only=True):
     """A model was judged on rows it had not learned from."""
 

@@ -19,7 +19,7 @@ from sampan.evaluation.paired import Paired
 from sampan.evaluation.report import Report
 from sampan.evaluation.slices import Gap
 from sampan.stats.estimates import Estimate
-from sampan.workspace import governance, judging, sign_offs
+from sampan.workspace import judging, sign_offs
 from sampan.workspace.bill_of_materials import Bills
 from sampan.workspace.feature_tables import FOREVER, read_moment
 from sampan.workspace.model_answers import (
@@ -28,14 +28,13 @@ from sampan.workspace.model_answers import (
     ModelList,
     ModelShown,
     ModelTrainedAnswer,
-    Packed,
     Promoted,
     Reported,
     Shipped,
-    Verified,
     model_line,
 )
-from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated, StoredFile
+from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated
+from sampan.workspace.model_packing import Packing
 from sampan.workspace.model_signing import Signing
 from sampan.workspace.model_tuning import Tuning
 from sampan.workspace.operation import Room, operation
@@ -183,77 +182,7 @@ class Lifecycle(Room):
         self.ws.ledger.append(*events, reason=why)
         was = self.ws.catalog.node(before).ref if before else ""
         forced = force and refusal is not None
-        return Promoted(model=node.ref, alias=alias, before=was, moved=True, forced=forced, next=(f"sampan model package {node.ref}",))
-
-    @operation()
-    def package(self, model: str) -> Packed:
-        """Pack a model with all it needs to answer. The same model gives the same package.
-
-        Parameters
-        ----------
-        model : such as flights-late@champion
-        """
-        from sampan.workspace.packages import build_package
-
-        node = self._model(model)
-        governance.require_allowed(self.ws, [node], purpose=str(node.facts.get("purpose", "")), act="package")
-        event = build_package(self.ws, node)
-        existing = self.ws.catalog.find_version("package", node.name, event.digest)
-        if existing is None:
-            decision = self._newest("decision", node)
-            if decision is not None and decision.facts["passed"]:
-                event = msgspec.structs.replace(event, inputs=(*event.inputs, Input(decision.id, "gated_by")))
-            self.ws.ledger.append(event)
-        packed = existing or self.ws.catalog.node(event.node)
-        return Packed(
-            package=f"package:{packed.ref}",
-            model=node.ref,
-            digest=packed.digest,
-            size_bytes=packed.size,
-            served_by=packed.facts["served_by"],
-            files=packed.facts["files"],
-            made=existing is None,
-            next=(f"sampan service deploy {node.ref}",),
-        )
-
-    @operation(local=True)
-    def verify(self, model: str) -> Verified:
-        """Ask a model's package its probe set: each answer must be the score that batch gave.
-
-        Parameters
-        ----------
-        model : a model or package, such as flights-late@champion
-        """
-        from sampan.workspace.packages import probe
-
-        package = self._package_node(model)
-        found = probe(self.package_path(package.id))
-        return Verified(
-            package=f"package:{package.ref}",
-            passed=found.passed,
-            n_rows=found.n_rows,
-            n_far=found.n_far,
-            max_difference=found.max_difference,
-            p95_ms=found.p95_ms,
-            environment=found.environment,
-        )
-
-    @operation(local=True)
-    def export(self, model: str, folder: Path) -> Packed:
-        """Copy a model's package to a folder, to be served elsewhere.
-
-        Parameters
-        ----------
-        model : such as flights-late@champion
-        folder : a folder that does not exist yet
-        """
-        from sampan.workspace.packages import copy_folder
-
-        node = self._model(model)
-        governance.require_allowed(self.ws, [node], purpose=str(node.facts.get("purpose", "")), act="export")
-        packed = self.package(model)
-        copy_folder(self.package_path(packed.package), folder)
-        return msgspec.structs.replace(packed, folder=str(folder), next=())
+        return Promoted(model=node.ref, alias=alias, before=was, moved=True, forced=forced, next=(f"sampan model pack {node.ref}",))
 
     @operation(local=True)
     def ship(self, model: str, *, name: str = "", since: str = "", until: str = "", port: int = 0) -> Shipped:
@@ -276,7 +205,7 @@ class Lifecycle(Room):
         if not gated.passed:
             raise GateRejected(f"{node.ref} may not go live", reasons=gated.reasons, hint=f"sampan model show {node.ref}")
         promoted = self.promote(node.ref)
-        packed = self.package(node.ref)
+        packed = self.ws.model.pack(node.ref)
         live = self.ws.service.deploy(node.ref, name or node.name, port=port)
         return Shipped(decision=gated, promoted=promoted, package=packed, service=live.service, url=live.url, next=live.next)
 
@@ -315,14 +244,6 @@ class Lifecycle(Room):
         """
         nodes = self.ws.catalog.nodes(kind="model", name=name, limit=limit)
         return ModelList(models=tuple(model_line(node) for node in nodes))
-
-    def package_path(self, ref: str) -> Path:
-        """Return a folder with a package's files, for a package or the newest package of a model."""
-        from sampan.workspace.packages import materialize
-
-        package = self._package_node(ref)
-        files = tuple(StoredFile(a.path, a.digest, a.size) for a in self.ws.catalog.artifacts(package.id))
-        return materialize(self.ws, files)
 
     # -- what decisions rest on -----------------------------------------------------------------------------------------------------
 
@@ -428,20 +349,6 @@ class Lifecycle(Room):
         own = [n for n in about if n.kind == kind and n.facts["model"] == model.id]
         return max(own, key=lambda n: n.version or 0, default=None)
 
-    def _package_node(self, ref: str) -> Node:
-        if ref.startswith("package:"):
-            return self.ws.catalog.resolve(ref, kind="package")
-        try:
-            found = self.ws.catalog.node(ref)
-        except NotFound:
-            found = self._model(ref)
-        if found.kind == "package":
-            return found
-        made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(found.id) if e.role == "packaged_as"]
-        if not made:
-            raise NotFound(f"{found.ref} has no package", hint=f"sampan model package {found.ref}")
-        return max(made, key=lambda n: n.version or 0)
-
     def _window(self, since: str, until: str) -> dict[str, int]:
         return {"since": read_moment(since, otherwise=-FOREVER), "until": read_moment(until, otherwise=FOREVER)}
 
@@ -496,7 +403,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Tuning, Signing, Bills):
+class Models(Lifecycle, Packing, Tuning, Signing, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 

@@ -123,7 +123,7 @@ def read_manifest(folder: Path) -> PackageManifest:
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
     except (OSError, msgspec.DecodeError) as cause:
-        raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model package MODEL") from cause
+        raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
 
 
 class _NativeScorer:

@@ -107,7 +107,7 @@ class Schedule(Room):
                 champion.ref,
                 ("same_model: nothing new was known, so the same model came out",),
             )
-        self.ws.model.package(candidate.ref)
+        self.ws.model.pack(candidate.ref)
         self.ws.service.shadow(candidate.ref, request.service)
         return Deed(request.service, "trained", candidate.ref, champion.ref, request.reasons)
 
@@ -116,7 +116,7 @@ class Schedule(Room):
         found = [edge.src for edge in self.ws.catalog.edges_to(package)]
         models = [node for node in map(self.ws.catalog.node, found) if node.kind == "model"]
         if not models:
-            raise NotFound(f"package {package[:12]} was made from no model of this store", hint="sampan model package MODEL")
+            raise NotFound(f"package {package[:12]} was made from no model of this store", hint="sampan model pack MODEL")
         return models[0]
 
     def _window_for(self, service: str, candidate: Node) -> Node | None:

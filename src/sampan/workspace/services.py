@@ -418,7 +418,7 @@ class Services(Room):
         made = [self.ws.catalog.node(edge.dst) for edge in self.ws.catalog.edges_from(found.id) if edge.role == "packaged_as"]
         packages = [node for node in made if node.kind == "package"]
         if not packages:
-            raise NotFound(f"{found.ref} has no package yet", hint=f"sampan model package {found.ref}")
+            raise NotFound(f"{found.ref} has no package yet", hint=f"sampan model pack {found.ref}")
         return max(packages, key=lambda node: node.created)
 
     def _require_allowed(self, package: Node) -> None:
