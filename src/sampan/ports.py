@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from sampan.core.digests import Digest
+from sampan.core.digests import Digest, digest_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -228,6 +228,23 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str | int | float | bool | None] = {}  # flat: they become facts of the build in lineage
     warnings: tuple[str, ...] = ()
     next: tuple[str, ...] = ()  # commands to go on with
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        *,
+        facts: dict[str, str | int | float | bool | None] | None = None,
+        warnings: tuple[str, ...] = (),
+        next: tuple[str, ...] = (),  # noqa: A002  # the name every answer gives it
+    ) -> Built:
+        """Say that a folder's files are what was made."""
+        found = []
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            with path.open("rb") as stream:
+                digest, size = digest_stream(stream)
+            found.append(BuiltFile(path.relative_to(folder).as_posix(), size, digest))
+        return cls(files=tuple(found), facts=facts or {}, warnings=warnings, next=next)
 
 
 class Target(Protocol):

@@ -16,9 +16,8 @@ from sampan.errors import BudgetExceeded, NotFound, ParameterError
 from sampan.workspace.workspace import Workspace
 
 TARGET = """
-from sampan.core.digests import digest_bytes
 from sampan.errors import BudgetExceeded, ParameterError
-from sampan.ports import Built, BuiltFile
+from sampan.ports import Built
 
 
 class Tape:
@@ -34,8 +33,7 @@ class Tape:
             raise BudgetExceeded("the tape is too short", measured=measured, reasons=(f"inches: {len(graph)}",))
         (out / "reel").mkdir()
         (out / "reel" / "tape.bin").write_bytes(graph)
-        file = BuiltFile("reel/tape.bin", len(graph), digest_bytes(graph))
-        return Built(files=(file,), facts=measured, warnings=("tapes tear",), next=("rewind",))
+        return Built.of(out, facts=measured, warnings=("tapes tear",), next=("rewind",))
 """
 
 
