@@ -112,6 +112,40 @@ class SignOffRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fresh_days: int | None = None  # how old the gate's decision may be
 
 
+class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[serving]`: how prediction servers of this project run: processes, address, TLS, and what one caller and one process may take."""
+
+    workers: int = 1  # processes; from 2 on they are watched, and replaced when they die or hang
+    host: str = "127.0.0.1"  # beyond loopback only with a key (sampan service key add)
+    tls_cert: str = ""
+    tls_key: str = ""
+    body_mb: int = 16
+    rate: float = 0.0  # requests a second for each caller whose key names no rate of its own; 0: no limit
+    memory_mb: int = 2048  # of loaded models in one process; the least recently used are unloaded
+    worker_memory_mb: int = 0  # a worker that takes more is replaced; 0: half of the machine's
+    hang_s: float = 10.0  # a worker that says nothing for so long is replaced
+    timeout_s: float = 30.0  # a request that names no deadline of its own
+    concurrency: int = 4  # requests of one model that run at the same time outside the event loop
+    queue: int = 64  # requests of one model that may wait; more are sent away with 503
+    alias: str = "champion"  # a model that has no service is answered by its version of this alias (sampan serve --models)
+
+
+class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[services.NAME]`: what a service follows, the steps a new version takes, the guards on each, and what a foreign environment means."""
+
+    follow: str = ""  # MODEL@ALIAS: a version that gets the alias is taken up by itself
+    shadow: str = "0s"  # how long it scores unseen first
+    steps: tuple[str, ...] = ("1%", "5%", "25%", "100%")
+    hold: str = "10min"  # the least time on each step
+    min_rows: int = 200  # the least answered rows on each step
+    errors: float = 0.01  # share of requests
+    latency: float = 2.0  # its p95 beside live's
+    drift: float = 0.25  # population stability index of its answers beside live's
+    rules: tuple[str, ...] = ()  # SQL conditions on its answers, such as "AVG(score) < 0.5"
+    kpi: float = 0.0  # the least value of its decisions, as a share of live's; 0: not judged
+    environment: str = "report"  # report | refuse
+
+
 class Project(msgspec.Struct, frozen=True):
     """A whole project file; all defaults where there is no file."""
 
@@ -123,6 +157,8 @@ class Project(msgspec.Struct, frozen=True):
     governance: Governance = Governance()
     sign_offs: dict[str, SignOffRule] = {}
     webhooks: Webhooks = Webhooks()
+    serving: Serving = Serving()
+    services: dict[str, ServiceRules] = {}
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -133,14 +169,27 @@ class Fault(msgspec.Struct, frozen=True):
     line: int | None = None
 
 
-_SINGLE: dict[str, type[msgspec.Struct]] = {"project": About, "store": StorePlace, "governance": Governance, "webhooks": Webhooks}
-_NAMED: dict[str, type[msgspec.Struct]] = {"datasets": DatasetSource, "policies": Policy, "purposes": Purpose, "sign_offs": SignOffRule}
+_SINGLE: dict[str, type[msgspec.Struct]] = {
+    "project": About,
+    "store": StorePlace,
+    "governance": Governance,
+    "webhooks": Webhooks,
+    "serving": Serving,
+}
+_NAMED: dict[str, type[msgspec.Struct]] = {
+    "datasets": DatasetSource,
+    "policies": Policy,
+    "purposes": Purpose,
+    "sign_offs": SignOffRule,
+    "services": ServiceRules,
+}
 _EXPECTED: dict[Any, str] = {
     str: "text in quotes",
     tuple[str, ...]: "a list of texts",
     dict[str, str]: "a table of texts",
     bool: "true or false",
     int: "a whole number",
+    float: "a number",
     int | None: "a whole number",
 }
 
