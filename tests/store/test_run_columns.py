@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sampan.core.events import ParamsLogged, RunEnded, RunStarted, Tagged, new_id
 from sampan.ledger import Ledger
 from sampan.store import Store
-from sampan.store.run_columns import Numbers, Order, RunColumns, View, best_of_each, ranked
+from sampan.store.run_columns import Numbers, Order, RunColumns, Texts, View, best_of_each, first, ranked
 from sampan.store.run_fields import Field
 
 FIELDS = [
@@ -111,3 +111,24 @@ def test_the_best_of_each_group_is_its_first_in_order(store: Store) -> None:
 
 def test_a_store_without_runs_has_empty_columns(store: Store) -> None:
     assert [] == store.run_columns.search(lambda view: np.ones(len(view), np.bool_), lambda view, places: ranked(view, places, [], 5))
+
+
+def test_the_first_positions_are_those_of_a_full_sort_with_ties_broken_last() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n, limit = rng.integers(1, 40), int(rng.integers(1, 45))
+        keys = [rng.integers(0, 4, n).astype(float), rng.integers(0, 3, n)]
+        names = rng.permutation(n)
+        expected = np.lexsort((names, keys[1], keys[0]))[:limit]
+        assert [*expected] == [*first(keys, limit, ties=lambda few, names=names: names[few])]  # type: ignore[misc]  # bound now
+
+
+def test_a_text_stands_in_for_a_missing_one_and_equal_words_rank_alike() -> None:
+    tags, titles = Texts.empty(4), Texts.empty(4)
+    tags.put(np.array([0, 2]), ["b", "a"])
+    titles.put(np.array([0, 1, 2]), ["x", "b", "y"])
+    found = tags.otherwise(titles)
+    assert ["b", "b", "a", ""] == found.of(np.arange(4))
+    ranks = found.ranks()
+    assert ranks[0] == ranks[1] > ranks[2]
+    assert ranks[3] > ranks[0]

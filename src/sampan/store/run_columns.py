@@ -60,6 +60,11 @@ class Numbers:
         """Take the numbers of some runs away."""
         self.values[places], self.present[places] = np.nan, False
 
+    def where(self, holds: Callable[[NDArray[np.float64]], Bools]) -> Bools:
+        """Return the runs whose number meets a condition. A run that has none meets nothing."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(holds(self.values) & self.present)
+
 
 @dataclass(slots=True)
 class Texts:
@@ -101,11 +106,22 @@ class Texts:
 
     def ranks(self) -> NDArray[np.int64]:
         """Return the runs' texts as numbers in the texts' order; runs without one come last."""
-        order = sorted(range(len(self.words)), key=self.words.__getitem__)
-        ranks = np.empty(len(self.words) + 1, np.int64)
-        ranks[order] = np.arange(len(order))
-        ranks[-1] = len(order)
-        return np.asarray(ranks[self.codes])
+        rank_of = {word: rank for rank, word in enumerate(sorted(set(self.words)))}
+        return np.array([*(rank_of[word] for word in self.words), len(self.words)], np.int64)[self.codes]
+
+    def worded(self, told: Callable[[str], str]) -> Texts:
+        """Return the same texts in other words."""
+        return Texts(self.codes, [told(word) for word in self.words])
+
+    def otherwise(self, other: Texts) -> Texts:
+        """Return these texts, and where a run has none that of another column."""
+        codes = np.where(self.codes >= 0, self.codes, np.where(other.codes >= 0, other.codes + len(self.words), -1))
+        return Texts(codes.astype(np.int32), [*self.words, *other.words])
+
+    def of(self, places: Places) -> list[str]:
+        """Return the texts of some runs, '' where one has none."""
+        words = [*self.words, ""]
+        return [words[code] for code in self.codes[places].tolist()]
 
 
 class RunColumns:
@@ -132,7 +148,7 @@ class RunColumns:
             self._refresh(session)
             view = View(self, session)
             places = np.flatnonzero(choose(view))
-            return [int(pk) for pk in self._pks[order(view, places)]]
+            return self.pks(order(view, places))
 
     def take(self, fields: Sequence[Field], pks: Sequence[int]) -> list[Numbers | Texts]:
         """Return columns of some runs, in their order."""
@@ -140,7 +156,7 @@ class RunColumns:
             self._refresh(session)
             places = np.searchsorted(self._pks, np.array(pks, np.int64))
             view = View(self, session)
-            return [_taken(view.numbers(*each) if each.is_number else view.texts(*each), places) for each in fields]
+            return [_taken(_column(view, each), places) for each in fields]
 
     def logged(self, pks: Sequence[int]) -> list[Logged]:
         """Return what a table shows of what was logged to some runs, in their order; what was shown lately is not read again."""
@@ -156,6 +172,11 @@ class RunColumns:
 
     def __len__(self) -> int:
         return len(self._pks)
+
+    def pks(self, places: Places) -> list[int]:
+        """Return the internal numbers of the runs at some places."""
+        found: list[int] = self._pks[places].tolist()
+        return found
 
     def column(self, session: Session, wanted: Field) -> Numbers | Texts:
         """Return a column of all runs, read if it is not here."""
@@ -215,6 +236,10 @@ class View:
     def __len__(self) -> int:
         return len(self.columns)
 
+    def pks(self, places: Places) -> list[int]:
+        """Return the internal numbers of the runs at some places."""
+        return self.columns.pks(places)
+
     def numbers(self, kind: Kind, name: str) -> Numbers:
         """Return a column of numbers: a metric, or an attribute that is one."""
         if (kind, name) == ("attribute", "seconds"):
@@ -240,8 +265,8 @@ class Order(NamedTuple):
 
 def ranked(view: View, places: Places, order: Sequence[Order], limit: int) -> Places:
     """Return the first `limit` of some places in order; numbers before NaN before what is missing, ties by age, the newest first."""
-    keys = [key for each in order for key in _keys(view, places, each)]
-    return places[_first([*keys, -places], limit)]
+    keys = [key for each in order for key in order_keys(_column(view, each.field), places, descending=each.descending)]
+    return places[first([*keys, -places], limit)]
 
 
 def best_of_each(view: View, places: Places, group: Field, order: Sequence[Order], limit: int) -> Places:
@@ -253,29 +278,47 @@ def best_of_each(view: View, places: Places, group: Field, order: Sequence[Order
     return sorted_places[np.sort(firsts)][:limit]
 
 
-def _keys(view: View, places: Places, order: Order) -> list[NDArray[Any]]:
-    sign = -1 if order.descending else 1
-    if not order.field.is_number:
-        texts = view.texts(*order.field)
-        ranks = texts.ranks()[places]
-        return [np.where(ranks == len(texts.words), len(texts.words) + 1, sign * ranks)]
-    numbers = view.numbers(*order.field)
-    values, present = numbers.values[places], numbers.present[places]
+def order_keys(column: Numbers | Texts, places: Places, *, descending: bool) -> list[NDArray[Any]]:
+    """Return what some places are ordered by, the weightiest first: ascending keys without NaN; what is missing comes last either way."""
+    sign = -1 if descending else 1
+    if isinstance(column, Texts):
+        ranks = column.ranks()[places]
+        return [np.where(ranks == len(column.words), len(column.words) + 1, sign * ranks)]
+    values, present = column.values[places], column.present[places]
     lacks = np.isnan(values)
     if not lacks.any():
         return [sign * values]
     return [np.where(lacks, np.inf, sign * values), lacks.astype(np.int8) + ~present]
 
 
-def _first(keys: Sequence[NDArray[Any]], limit: int) -> Places:
-    first = keys[0]
-    if limit >= len(first):
-        return np.lexsort(tuple(reversed(keys)))
-    # Only rows whose first key is among the smallest can be among the first; the rest is not sorted.
-    edge = np.partition(first, limit - 1)[limit - 1]
-    few = np.flatnonzero(first <= edge)
-    order = np.lexsort(tuple(key[few] for key in reversed(keys)))
+def first(keys: Sequence[NDArray[Any]], limit: int, *, ties: Callable[[Places], NDArray[Any]] | None = None) -> Places:
+    """Return the first `limit` positions in the order of the keys, the weightiest first.
+
+    `ties` gives a last key, asked only for the positions that may be among the first.
+    """
+    few = _few(keys, limit)
+    last = [] if ties is None else [ties(few)]
+    order = np.lexsort((*last, *(key[few] for key in reversed(keys))))
     return few[order[:limit]]
+
+
+def _few(keys: Sequence[NDArray[Any]], limit: int) -> Places:
+    """Return the positions that may be among the first, without sorting the rest."""
+    inside: list[Places] = []
+    tied, wanted = np.arange(len(keys[0])), limit
+    for key in keys:
+        if wanted >= len(tied):
+            break
+        values = key[tied]
+        edge = np.partition(values, wanted - 1)[wanted - 1]
+        inside.append(tied[values < edge])
+        wanted -= len(inside[-1])
+        tied = tied[values == edge]
+    return np.concatenate([*inside, tied])
+
+
+def _column(view: View, field: Field) -> Numbers | Texts:
+    return view.numbers(*field) if field.is_number else view.texts(*field)
 
 
 def _those_that_are_runs(session: Session, some: Sequence[int]) -> list[Row]:

@@ -60,21 +60,18 @@ class RunSearch:
 
     def candidates(self, experiments: Sequence[str]) -> list[Candidate]:
         """Return every run of some experiments."""
+        return self._candidates("r.experiment", experiments)
+
+    def shown(self, pks: Sequence[int]) -> list[Candidate]:
+        """Return some runs, in their order."""
+        found = {run.pk: run for run in self._candidates("r.node", pks)}
+        return [found[pk] for pk in pks if pk in found]
+
+    def _candidates(self, column: str, values: Sequence[Any]) -> list[Candidate]:
         sql = "select n.pk, n.id, r.experiment, r.title, n.state, r.started, r.ended, n.actor from run r join node n on n.pk = r.node"
         with self._database.read() as session:
-            those = session.among("r.experiment", experiments)
+            those = session.among(column, values)
             return [Candidate(*row) for row in session.all(f"{sql} where {those.sql}", those.value)]
-
-    def last_metrics(self, key: str) -> dict[int, float]:
-        """Return the last value of a metric by run."""
-        sql = "select m.run, m.last from run_metric m where m.key = (select pk from metric_key where name = ?)"
-        with self._database.read() as session:
-            return {run: listing.number(last) for run, last in session.all(sql, key)}
-
-    def params(self, key: str) -> dict[int, str]:
-        """Return a parameter by run."""
-        with self._database.read() as session:
-            return dict(session.all("select p.run, p.value from run_param p where p.key = (select pk from key where name = ?)", key))
 
     def tags(self, key: str) -> dict[int, str]:
         """Return a tag by node."""

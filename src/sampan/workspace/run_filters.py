@@ -135,16 +135,13 @@ def _number(asked: Field, text: str) -> float:
 
 def meets(view: View, comparison: Comparison) -> NDArray[np.bool_]:
     """Return which runs meet a comparison. A run that has no such value meets nothing but `is none`."""
-    import numpy as np
-
     (kind, name), operator, value = comparison
     if comparison.field.is_number:
         numbers = view.numbers(kind, name)
         if operator == "is":
             return numbers.present if value.lower() == "given" else ~numbers.present
-        with np.errstate(invalid="ignore"):
-            found: NDArray[np.bool_] = ORDERINGS[operator](numbers.values, _number(comparison.field, value)) & numbers.present
-        return found
+        compare, number = ORDERINGS[operator], _number(comparison.field, value)
+        return numbers.where(lambda values: compare(values, number))
     texts = view.texts(kind, name)
     if operator == "is":
         wanted = value.lower() == "given"

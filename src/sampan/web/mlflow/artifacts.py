@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sampan.core.graph import Artifact, Node, NodeId
 from sampan.errors import NotFound
 from sampan.web.mlflow.refusals import invalid, missing, text
-from sampan.web.mlflow.runs import MlflowRuns, artifact_uri
+from sampan.web.mlflow.run_queries import artifact_uri
+from sampan.web.mlflow.runs import MlflowRuns
 from sampan.workspace.mlflow_graph import AGAIN, GONE, present_files
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged

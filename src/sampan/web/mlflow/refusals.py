@@ -173,11 +173,15 @@ def page(given: Mapping[str, Any], *, default: int, most: int) -> tuple[int, int
 
 def paged(found: Sequence[Any], wanted: int, offset: int) -> tuple[list[Any], dict[str, str]]:
     """Return one page and, where there are more, the token of the next."""
+    return list(found[offset : offset + wanted]), next_page(len(found), wanted, offset)
+
+
+def next_page(n_found: int, wanted: int, offset: int) -> dict[str, str]:
+    """Return, where there are more than this page shows, the token of the next."""
     import base64
     import json
 
-    shown = list(found[offset : offset + wanted])
-    if offset + wanted >= len(found):
-        return shown, {}
+    if offset + wanted >= n_found:
+        return {}
     token = base64.urlsafe_b64encode(json.dumps({"offset": offset + wanted}).encode()).decode()
-    return shown, {"next_page_token": token}
+    return {"next_page_token": token}

@@ -19,7 +19,6 @@ from sampan.errors import Immutable, NotFound
 from sampan.store.run_search import Candidate, Details, Neighbor, RunSearch
 from sampan.web.mlflow import model_metrics
 from sampan.web.mlflow.experiments import Experiment, Experiments
-from sampan.web.mlflow.filters import Field, Language, Value, sort_key
 from sampan.web.mlflow.refusals import (
     MAX_PARAM,
     MAX_TAG,
@@ -30,6 +29,7 @@ from sampan.web.mlflow.refusals import (
     key_of,
     limited,
     missing,
+    next_page,
     number,
     page,
     paged,
@@ -37,6 +37,7 @@ from sampan.web.mlflow.refusals import (
     text,
     texts,
 )
+from sampan.web.mlflow.run_queries import LANGUAGE, TOLD, RunQuery, artifact_uri
 from sampan.workspace.mlflow_graph import ACTIVE, DATASET, DELETED, LIFECYCLE, LOGGED_MODEL, NAME_TAG, USER_TAG, asset_name
 from sampan.workspace.run_events import InputsRead, RunResumed
 
@@ -46,13 +47,6 @@ if TYPE_CHECKING:
 
 _OPEN_JOURNALS: Final = 128
 _LARGEST: Final = sys.float_info.max
-_TOLD: Final = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
-_LANGUAGE: Final = Language(
-    frozenset({"start_time", "end_time"}),
-    frozenset({"run_id", "run_name", "status", "artifact_uri", "user_id", "experiment_id"}),
-    frozenset({"metric", "parameter", "tag", "attribute", "dataset"}),
-    {"Run ID": "run_id", "run name": "run_name", "Run name": "run_name", "created": "start_time", "Created": "start_time"},
-)
 _ADJECTIVES = ("amber", "brisk", "calm", "deft", "eager", "fair", "gentle", "keen", "light", "merry", "quiet", "swift")
 _NOUNS = ("anchor", "breeze", "current", "harbor", "heron", "junk", "keel", "lantern", "mast", "pier", "sail", "tide")
 
@@ -282,26 +276,15 @@ class MlflowRuns:
     def search(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """POST runs/search."""
         wanted, offset = page(given, default=1000, most=50_000)
-        conditions = _LANGUAGE.parse(text(given, "filter", required=False))
-        order = _LANGUAGE.parse_order(texts(given, "order_by"))
-        experiments = {each.asset: each for each in self._experiments.all() if each.id in set(texts(given, "experiment_ids"))}
-        view = text(given, "run_view_type", required=False, default="ACTIVE_ONLY")
-        fields = _Fields(self._search, self._ws, experiments)
+        asked = RunQuery(
+            conditions=LANGUAGE.parse(text(given, "filter", required=False)),
+            order=LANGUAGE.parse_order(texts(given, "order_by")),
+            experiments={each.asset: each for each in self._experiments.all() if each.id in set(texts(given, "experiment_ids"))},
+            view=text(given, "run_view_type", required=False, default="ACTIVE_ONLY"),
+        )
         self._ws.store.folding.fold_all()
-        found = self._search.candidates(list(experiments))
-        if view != "ALL":
-            deleted = self._search.tags(LIFECYCLE)
-            found = [each for each in found if (deleted.get(each.pk) == DELETED) == (view == "DELETED_ONLY")]
-        for condition in conditions:
-            values = fields.of(condition.field)
-            found = [each for each in found if any(map(condition.holds, _many(values(each))))]
-        found.sort(key=lambda each: each.id)
-        found.sort(key=lambda each: each.started, reverse=True)
-        for field, descending in reversed(order):
-            values = fields.of(field)
-            found.sort(key=lambda each, v=values, d=descending: sort_key(next(iter(_many(v(each)))), descending=d))  # type: ignore[misc]  # bound now
-        shown, more = paged(found, wanted, offset)
-        return {"runs": self.told(shown), **more}
+        pks, n_found = asked.carry_out(self._ws.store, offset + wanted)
+        return {"runs": self.told(self._search.shown(pks[offset:])), **next_page(n_found, wanted, offset)}
 
     # -- in MLflow's words
 
@@ -322,7 +305,7 @@ class MlflowRuns:
             "run_name": name,
             "experiment_id": experiment.id,
             "user_id": tags.get(USER_TAG, run.actor),
-            "status": _TOLD.get(run.state, "RUNNING"),
+            "status": TOLD.get(run.state, "RUNNING"),
             "start_time": run.started,
             "artifact_uri": artifact_uri(experiment, run.id),
             "lifecycle_stage": lifecycle,
@@ -373,63 +356,6 @@ class MlflowRuns:
         if self._ws.catalog.tags(run).get(LIFECYCLE) == DELETED:
             raise invalid(f"The run {run} must be in the 'active' state. Current state is deleted.")
         return found
-
-
-class _Fields:
-    """Where the values of fields come from, each read once."""
-
-    def __init__(self, search: RunSearch, ws: Workspace, experiments: Mapping[str, Experiment]) -> None:
-        self._search = search
-        self._ws = ws
-        self._experiments = experiments
-
-    def of(self, field: Field) -> Any:
-        """Return a function of a run to the field's value, or to several where a run may have more than one."""
-        kind, name = field
-        if kind == "metric":
-            metrics = self._search.last_metrics(name)
-            return lambda run: metrics.get(run.pk)
-        if kind == "parameter":
-            params = self._search.params(name)
-            return lambda run: params.get(run.pk)
-        if kind == "tag":
-            tags = self._search.tags(name)
-            return (lambda run: tags.get(run.pk, run.title)) if name == NAME_TAG else lambda run: tags.get(run.pk)
-        if kind == "dataset":
-            return lambda run: self._datasets(run.id, name)
-        return self._attribute(name)
-
-    def _attribute(self, name: str) -> Any:
-        if name == "run_name":
-            names = self._search.tags(NAME_TAG)
-            return lambda run: names.get(run.pk, run.title)
-        if name == "user_id":
-            users = self._search.tags(USER_TAG)
-            return lambda run: users.get(run.pk, run.actor)
-        return {
-            "run_id": lambda run: run.id,
-            "start_time": lambda run: float(run.started),
-            "end_time": lambda run: None if run.ended is None else float(run.ended),
-            "status": lambda run: _TOLD.get(run.state, "RUNNING"),
-            "artifact_uri": lambda run: artifact_uri(self._experiments[run.experiment], run.id),
-            "experiment_id": lambda run: self._experiments[run.experiment].id,
-        }[name]
-
-    def _datasets(self, run: NodeId, name: str) -> list[Value]:
-        nodes = [self._ws.catalog.node(edge.src) for edge in self._ws.catalog.edges_to(run)]
-        found = [node.facts for node in nodes if node.kind == DATASET]
-        if name == "context":
-            return [facts.get("tags", {}).get("mlflow.data.context") for facts in found] or [None]
-        return [facts.get(name) for facts in found] or [None]
-
-
-def artifact_uri(experiment: Experiment, run: NodeId) -> str:
-    """Return where a run's files are, as clients write it."""
-    return f"{experiment.location.rstrip('/')}/{run}/artifacts"
-
-
-def _many(value: Any) -> Sequence[Value]:
-    return value if isinstance(value, list) else (value,)
 
 
 def _dataset(found: Neighbor) -> dict[str, Any]:
