@@ -8,6 +8,7 @@ SampanError(message, hint)                                                      
 ├ Conflict ── AlreadyExists · StaleState · Immutable · EditConflict                   5   409
 ├ AccessDenied ─ NotSignedIn                                                          6   403/401
 ├ Unavailable ─ StoreUnavailable · BlobUnavailable · ExecutorLost                     7   503
+│               TooManyRequests · DeadlineExceeded                                    7   429/504
 ├ IntegrityError                             bytes do not match their digest          8   500
 └ MissingDependency · Unsupported                                                     9   501
 
@@ -263,6 +264,24 @@ class Unavailable(SampanError):
     exit_code = 7
     http_status = 503
     retryable: ClassVar[bool] = True
+
+
+class TooManyRequests(Unavailable):
+    """A caller sends more than its rate allows."""
+
+    code = "too_many_requests"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(Unavailable):
+    """A request was not answered by the time it named, or the server's own."""
+
+    code = "deadline_exceeded"
+    http_status = 504
 
 
 class StoreUnavailable(Unavailable):

@@ -142,6 +142,8 @@ class Noun(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; a word that is none goes to the room's default verb, if it has one and the word is no slip of the pen."""
+        if (pair := "-".join(args[:2])) in self.verbs and args[0] not in self.verbs:  # `service key add`, as `service key-add`
+            return pair, self.get_command(ctx, pair), args[2:]
         if args[0] in self.verbs:
             return args[0], self.get_command(ctx, args[0]), args[1:]
         if self.default_verb and (not nearest(args[0], self.verbs) or not args[0].isidentifier()):

@@ -15,7 +15,8 @@ from sampan.core.times import iso
 from sampan.errors import Conflict, NotFound, ParameterError, SampanError, Unavailable
 from sampan.workspace import service_process as process
 from sampan.workspace.columns import align
-from sampan.workspace.operation import Room, operation
+from sampan.workspace.operation import operation
+from sampan.workspace.service_keys import ServiceKeys
 from sampan.workspace.service_routing import ALIASES, Deployed, planned_routing, routed
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class ServiceList(Answer, frozen=True, kw_only=True):
         return align(("service", "state", "live", "address"), [(s.service, s.state, live[s.service], s.url) for s in self.services])
 
 
-class Services(Room):
+class Services(ServiceKeys):
     """Deploy models, watch their traffic, swap and roll back.
 
     Parameters
