@@ -18,7 +18,7 @@ from sampan.core.refs import nearest
 from sampan.errors import NotFound, Unavailable
 from sampan.web.inference import InferenceApp
 from sampan.web.inference_log import ArrivalLog, PredictionLog
-from sampan.web.inference_models import RoutingWatch
+from sampan.web.inference_models import Follower, Watch
 from sampan.workspace.service_process import Liveness, ServiceFiles, announce, hold
 from sampan.workspace.workspace import Workspace
 
@@ -53,9 +53,11 @@ async def _run(workspace: Workspace, name: str, listener: socket.socket, files: 
     token = secrets.token_urlsafe(24)
     arrivals = ArrivalLog(workspace.store.segments, name)
     app = InferenceApp(name, log=PredictionLog(workspace.store.segments), arrivals=arrivals, token=token, clock=workspace.clock)
-    watch = RoutingWatch(app, workspace, arrivals)
+    follower = Follower(app, workspace, arrivals)
+    watch = Watch(workspace, lambda: (follower,), moved=lambda: None)
     try:
-        await watch.start()
+        await follower.begin()
+        watch.start()
         host, port = listener.getsockname()[:2]
         live = Liveness(service=name, pid=os.getpid(), host=host, port=port, token=token, started=workspace.clock())
         await serve_app(app, listener, ready=lambda: announce(files, live))
