@@ -15,7 +15,6 @@ from sampan.errors import ParameterError
 from sampan.serving.exposition import Counters, latency_quantile, parse, total
 from sampan.serving.inference_protocol import decode_infer
 from sampan.serving.outcomes import decode_feed, decode_outcomes, row_key
-from sampan.serving.records import Scored, record_batch, record_schema
 from sampan.serving.requests import decode_predict
 from sampan.serving.routing import position
 
@@ -112,28 +111,3 @@ def test_a_feed_has_a_moment() -> None:
     assert decode_feed(b'{"rows": [{"a": 1}], "at": 3}', now=7, max_rows=5).at == 3
     with pytest.raises(ParameterError, match="at is the string 'x', expected whole milliseconds"):
         decode_feed(b'{"rows": [{"a": 1}], "at": "x"}', now=7, max_rows=5)
-
-
-def test_log_rows_hold_features_kept_fields_and_keys() -> None:
-    schema = record_schema(["x", "y"], ["order", "shop"])
-    rows: list[dict[str, Any]] = [{"order": 1, "shop": "a", "x": 2}, {"order": 2.0, "shop": None, "x": 3}]
-    scored = Scored(
-        service="s",
-        version="m@v1",
-        role="live",
-        at=5,
-        latency_us=9,
-        ids=["i", "j"],
-        rows=rows,
-        moments=np.array([1, 2]),
-        features=np.array([[2, np.nan], [3, 4]], dtype=np.float32),
-        scores=np.array([0.1, 0.9]),
-    )
-
-    table = record_batch(schema, [scored, scored], keys=("order",)).to_pydict()
-
-    assert table["key"] == ["1", "2", "1", "2"]
-    assert table["field.shop"] == ["a", None, "a", None]
-    assert table["feature.x"] == [2, 3, 2, 3]
-    assert np.isnan(table["feature.y"][0])
-    assert (table["role"][0], table["at"][0], table["moment"][1], table["score"][3]) == ("live", 5, 2, 0.9)

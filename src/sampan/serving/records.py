@@ -1,19 +1,21 @@
-"""The prediction log's rows: one Arrow row per answered (or shadow-scored) request row, features included."""
+"""The prediction log's rows: one Arrow row per answered (or shadow-scored) request row, with its fields, features, answer and caller."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from sampan.core.times import Millis
-from sampan.serving.outcomes import Outcome, row_key
+from sampan.serving.keeping import EVERYTHING, Change, Keeping
+from sampan.serving.outcomes import Outcome, row_keys
 
 FEATURE = "feature."  # column prefix of a model feature
-FIELD = "field."  # column prefix of a kept request field
+FIELD = "field."  # column prefix of a request field
+KEY_CHANGED = b"sampan.key_changed"  # of a schema's metadata: the key is a pseudonym, labels by key have to be named the same way
 
 _FIXED: tuple[tuple[str, pa.DataType], ...] = (
     ("id", pa.string()),
@@ -23,16 +25,19 @@ _FIXED: tuple[tuple[str, pa.DataType], ...] = (
     ("service", pa.string()),
     ("version", pa.string()),
     ("role", pa.string()),
+    ("caller", pa.string()),
     ("score", pa.float64()),
     ("latency_us", pa.int64()),
 )
+_TYPES: dict[str, pa.DataType] = {"number": pa.float64(), "flag": pa.bool_()}  # others are text
 
 OUTCOMES = pa.schema([("id", pa.string()), ("key", pa.string()), ("label", pa.float64()), ("at", pa.int64()), ("received", pa.int64())])
 FEEDS = pa.schema([("table", pa.string()), ("at", pa.int64()), ("received", pa.int64()), ("rows", pa.binary())])
 
+Fields = Sequence[tuple[str, str]]  # request fields with their type words
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """What one variant did with rows of one request. Arrays have one entry a row."""
 
     service: str
@@ -42,41 +47,51 @@ class Scored:
     latency_us: int
     ids: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
-    moments: np.ndarray[Any, Any]  # int64 Millis
-    features: np.ndarray[Any, Any]  # float32 (n, k)
-    scores: np.ndarray[Any, Any]  # float64
+    moments: Any  # array of int64 Millis
+    features: Any  # array of float32 (n, k)
+    scores: Any  # array of float64
+    caller: str = ""
+    size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
 
 
-def record_schema(feature_names: Sequence[str], kept_fields: Sequence[str]) -> pa.Schema:
-    """Return the log's schema for a package: fixed columns, kept request fields as text, features as float32."""
-    fields = [pa.field(name, kind) for name, kind in _FIXED]
-    fields += [pa.field(FIELD + name, pa.string()) for name in kept_fields]
-    fields += [pa.field(FEATURE + name, pa.float32()) for name in feature_names]
-    return pa.schema(fields)
+def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING) -> pa.Schema:
+    """Return the log's schema for a package: fixed columns, the request fields and the features that are kept."""
+    columns = [pa.field(name, kind) for name, kind in _FIXED]
+    columns += [pa.field(FIELD + name, _TYPES.get(kind, pa.string())) for name, kind in keeping.fields(fields)]
+    columns += [pa.field(FEATURE + name, pa.float32()) for name in keeping.features(feature_names)]
+    return pa.schema(columns, metadata={KEY_CHANGED: b"1"} if keeping.name_key else None)
 
 
-def record_batch(schema: pa.Schema, scored: Sequence[Scored], *, keys: Sequence[str]) -> pa.RecordBatch:
-    """Lay scored rows of one package out as one Arrow batch."""
+def record_batch(
+    scored: Sequence[Scored], *, feature_names: Sequence[str], fields: Fields, keys: Sequence[str], keeping: Keeping = EVERYTHING
+) -> pa.RecordBatch:
+    """Lay scored rows of one package out as one Arrow batch, of what is kept of them."""
     rows = [row for one in scored for row in one.rows]
     counts = [len(one.rows) for one in scored]
-    features = np.concatenate([one.features for one in scored]).astype(np.float32, copy=False)
+    named = row_keys(rows, keys)
     columns: dict[str, pa.Array] = {
         "id": pa.array([name for one in scored for name in one.ids], pa.string()),
-        "key": pa.array([row_key(row, keys) for row in rows], pa.string()),
+        "key": pa.array([keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named, pa.string()),
         "at": pa.array(np.repeat([one.at for one in scored], counts), pa.int64()),
         "moment": pa.array(np.concatenate([one.moments for one in scored]), pa.int64()),
         "score": pa.array(np.concatenate([one.scores for one in scored]), pa.float64()),
         "latency_us": pa.array(np.repeat([one.latency_us for one in scored], counts), pa.int64()),
     }
-    for name in ("service", "version", "role"):
-        columns[name] = pa.array([getattr(one, name) for one in scored for _ in one.rows], pa.string())
-    for name in schema.names:
-        if name.startswith(FIELD):
-            columns[name] = pa.array([_text(row.get(name.removeprefix(FIELD))) for row in rows], pa.string())
-    first = len(schema.names) - features.shape[1]
-    for index, name in enumerate(schema.names[first:]):
-        columns[name] = pa.array(np.ascontiguousarray(features[:, index]), pa.float32())
-    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    for name in ("service", "version", "role", "caller"):
+        columns[name] = _repeated([getattr(one, name) for one in scored], counts)
+    for name, kind in keeping.fields(fields):
+        columns[FIELD + name] = _field([row.get(name) for row in rows], kind, keeping.changes.get(name))
+    matrix = np.concatenate([one.features for one in scored]).astype(np.float32, copy=False)
+    kept = set(keeping.features(feature_names))
+    for index, name in enumerate(feature_names):
+        if name in kept:
+            columns[FEATURE + name] = pa.array(np.ascontiguousarray(matrix[:, index]), pa.float32())
+    schema = record_schema(feature_names, fields, keeping)
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    if keeping.share >= 1:
+        return batch
+    names = [key or name for key, name in zip(named, columns["id"].to_pylist(), strict=True)]
+    return batch.filter(pa.array([keeping.keeps(name) for name in names], pa.bool_()))
 
 
 def outcome_batch(outcomes: Sequence[Outcome], *, received: Millis) -> pa.RecordBatch:
@@ -106,5 +121,21 @@ def feeds_stream(service: str) -> str:
     return f"feeds.{service}"
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:
+    """Repeat each text as often as its request has rows: mostly it is the same text all over."""
+    if len(set(texts)) == 1:
+        return pa.repeat(pa.scalar(texts[0], pa.string()), sum(counts))
+    return pa.array([text for text, n in zip(texts, counts, strict=True) for _ in range(n)], pa.string())
+
+
+def _field(values: list[Any], kind: str, change: Change | None) -> pa.Array:
+    if change is not None:
+        return pa.array([None if value is None else change(value) for value in values], pa.string())
+    try:
+        return pa.array(values, _TYPES.get(kind, pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # a number beyond what a float holds exactly, a moment in milliseconds
+        read = _READ.get(kind, str)
+        return pa.array([None if value is None else read(value) for value in values], _TYPES.get(kind, pa.string()))
+
+
+_READ: dict[str, Callable[[Any], Any]] = {"number": float, "flag": bool}

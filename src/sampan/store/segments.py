@@ -90,6 +90,12 @@ class SegmentWriter:
             self._append(b"".join(waiting))
             self._n_batches += len(waiting)
 
+    def sync(self) -> None:
+        """Flush to the disk: what was written so far survives a power failure. Raises StoreUnavailable."""
+        self.flush()
+        with store_errors(self._path):
+            os.fsync(self._file)
+
     def seal(self) -> None:
         """Flush to the disk and give the segment its lasting name; an empty one vanishes. Sealing again does nothing."""
         if self._file < 0:
@@ -174,7 +180,7 @@ class Segments:
             if piece.is_finished:
                 finished.add(found.number)
         if tables:
-            return pa.concat_tables(tables, promote_options="permissive"), str(cursor.advance(offsets, finished))
+            return _together(tables), str(cursor.advance(offsets, finished))
         return newest.empty_table() if newest else pa.table({}), str(cursor.advance(offsets, finished))
 
     def read_range(self, stream: str, column: str, low: int, high: int) -> pa.Table:
@@ -185,7 +191,7 @@ class Segments:
             if found.number in wanted:
                 batches = [part for batch in _read_segment(found, 0).batches if (part := within(batch, column, low, high)).num_rows]
                 tables += [pa.Table.from_batches(batches)] if batches else []
-        return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+        return _together(tables) if tables else pa.table({})
 
     def covering(self, stream: str, column: str, low: int, high: int) -> list[int]:
         """Return the numbers of the segments that can hold rows with `low` <= column < `high`: those being written always can."""
@@ -267,6 +273,20 @@ class _Cursor:
     def __str__(self) -> str:
         rest = [f"{number}:{offset}" for number, offset in self.offsets.items()]
         return " ".join([str(self.through), *rest]) if rest or self.through else ""
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """Lay tables under one another; a column that is text in some and a number in others is text in all."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        texts = {field.name for table in tables for field in table.schema if pa.types.is_string(field.type)}
+        return pa.concat_tables([_with_texts(table, texts) for table in tables], promote_options="permissive")
+
+
+def _with_texts(table: pa.Table, names: set[str]) -> pa.Table:
+    fields = [pa.field(field.name, pa.string() if field.name in names else field.type) for field in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def _found(folder: Path) -> list[_Found]:

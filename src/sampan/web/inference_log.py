@@ -1,19 +1,24 @@
-"""Where a server's prediction log, true labels and fed rows go: Arrow segments, written so that no answer ever waits for a disk."""
+"""Where a server's prediction log, true labels and fed rows go: Arrow segments, written so that no answer ever waits for a disk.
+
+What was answered reaches the operating system a fifth of a second later, and from then on survives kill -9; it is flushed to the disk once
+a minute, and when a segment is sealed. So a killed server loses at most what it answered since the last write, a power failure a minute.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 
-from sampan.core.times import Millis
+from sampan.core.times import Clock, Millis, system_clock
 from sampan.errors import SampanError
 from sampan.ports import Predictor
+from sampan.serving.keeping import EVERYTHING, Keeping
 from sampan.serving.outcomes import Feed, Outcome
 from sampan.serving.records import (
     FEEDS,
@@ -27,6 +32,7 @@ from sampan.serving.records import (
     record_schema,
 )
 from sampan.serving.routing import Variant
+from sampan.serving.volumes import VOLUMES, Volumes, volumes_stream
 
 if TYPE_CHECKING:
     from sampan.store.segments import Segments, SegmentWriter
@@ -34,24 +40,48 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CAPACITY_ROWS = 100_000
+CAPACITY_BYTES = 256 << 20
 FLUSH_S = 0.2
+SYNC_S = 60.0  # power failures
+SEAL_S = 3600.0
 SEAL_ROWS = 250_000
-SEAL_S = 60.0
+SEAL_BYTES = 256 << 20
+MOST_OPEN = 64  # segments: with thousands of models in one server, those that were not asked for longest are sealed
+_ROW_BYTES = 1000  # what a waiting row may hold beside its body: decoded fields, features, ids
+_PARSED = 4  # a decoded body takes about so many times its bytes
+
+# What is kept of the rows of a service's package. Asked whenever a segment is begun, so that a new rule holds within the hour.
+Rules = Callable[[str, str], Keeping]
 
 
 class PredictionLog:
     """A background writer with a bounded queue. `offer` never blocks; what does not fit, or meets a full disk, is dropped and counted."""
 
-    def __init__(self, segments: Segments, *, capacity_rows: int = CAPACITY_ROWS, flush_s: float = FLUSH_S) -> None:
+    def __init__(
+        self,
+        segments: Segments,
+        *,
+        rules: Rules = lambda service, package: EVERYTHING,  # noqa: ARG005  # the same for every package
+        capacity_rows: int = CAPACITY_ROWS,
+        capacity_bytes: int = CAPACITY_BYTES,
+        flush_s: float = FLUSH_S,
+        clock: Clock = system_clock,
+    ) -> None:
         self._segments = segments
-        self._capacity = capacity_rows
+        self._rules = rules
+        self._capacity_rows = capacity_rows
+        self._capacity_bytes = capacity_bytes
         self._flush_s = flush_s
+        self._clock = clock
         self._queue: list[tuple[Variant, Scored]] = []
         self._changed = threading.Condition()
         self._closing = False
-        self._writers: dict[str, _Stream] = {}
+        self._streams: dict[tuple[str, str], _Stream] = {}  # by service and package, the one written last at the end
+        self._volumes: dict[str, Volumes] = {}
+        self._synced = time.monotonic()
         self._ailing = False
         self.queued_rows = 0
+        self.queued_bytes = 0
         self.written_rows = 0
         self.dropped_rows = 0
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
@@ -59,14 +89,27 @@ class PredictionLog:
 
     def offer(self, variant: Variant, scored: Scored) -> None:
         """Queue scored rows for writing, or drop and count them when the queue is full."""
-        n_rows = len(scored.rows)
+        n_rows = len(scored.ids)
+        n_bytes = n_rows * _ROW_BYTES + scored.size_bytes * _PARSED
         with self._changed:
-            if self._closing or self.queued_rows + n_rows > self._capacity:
+            if (
+                self._closing
+                or self.queued_rows + n_rows > self._capacity_rows
+                or (self.queued_bytes + n_bytes > self._capacity_bytes and self._queue)
+            ):
                 self.dropped_rows += n_rows
+                self._volumes_of(scored.service).add([scored])
                 return
             self._queue.append((variant, scored))
             self.queued_rows += n_rows
-            self._changed.notify()
+            self.queued_bytes += n_bytes
+            if len(self._queue) == 1:
+                self._changed.notify()
+
+    def refused(self, service: str, caller: str) -> None:
+        """Count a request that no model answered."""
+        with self._changed:
+            self._volumes_of(service).refuse(caller, self._clock())
 
     def close(self) -> None:
         """Write what is queued, seal every stream and stop."""
@@ -78,44 +121,100 @@ class PredictionLog:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._queue and not self._closing:
-                    self._changed.wait()
+                if not self._queue and not self._closing:
+                    self._changed.wait(SYNC_S if self._streams or self._volumes else None)
                 taken, self._queue = self._queue, []
-            for variant, scored in _by_package(taken):
-                self._write(variant, scored)
+            self._write_all(taken)
             with self._changed:
-                self.queued_rows -= sum(len(scored.rows) for _, scored in taken)
+                self.queued_rows -= sum(len(scored.ids) for _, scored in taken)
+                self.queued_bytes -= sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
                 closing = self._closing and not self._queue
             if closing:
                 break
+            if time.monotonic() - self._synced > SYNC_S:
+                self._sync()
             # Gathering for a moment makes batches of many requests; an idle server is asleep in `wait` above instead.
-            if self.queued_rows < self._capacity / 4:
+            if taken and self.queued_rows < self._capacity_rows / 4:
                 time.sleep(self._flush_s)
-        for stream in self._writers.values():
+        self._write_volumes()
+        for stream in self._streams.values():
             self._seal(stream)
 
-    def _write(self, variant: Variant, scored: Sequence[Scored]) -> None:
-        n_rows = sum(len(one.rows) for one in scored)
-        try:
-            stream = self._stream(variant, scored[0].service)
-            stream.writer.write(record_batch(stream.schema, scored, keys=variant.keys))
-            stream.writer.flush()
-        except (pa.ArrowException, SampanError) as cause:
-            self._drop(n_rows, cause)
-            return
-        self.written_rows += n_rows
-        self._ailing = False
-        stream.n_rows += n_rows
-        if stream.n_rows >= SEAL_ROWS or time.monotonic() - stream.opened > SEAL_S:
-            del self._writers[variant.package]
-            self._seal(stream)
+    def _write_all(self, taken: Sequence[tuple[Variant, Scored]]) -> None:
+        for variant, service, scored in _by_package(taken):
+            with self._changed:
+                self._volumes_of(service).add(scored)
+            n_rows = sum(len(one.ids) for one in scored)
+            try:
+                self._write(variant, service, scored)
+            except (pa.ArrowException, SampanError, OSError) as cause:
+                self._drop(n_rows, cause)
+            except Exception as cause:  # a row of a shape nobody thought of must not end the log
+                logger.exception("rows of %s cannot be laid out for the prediction log", variant.version)
+                self._drop(n_rows, cause)
+            else:
+                self.written_rows += n_rows
+                self._ailing = False
+
+    def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
+        stream = self._stream(variant, service)
+        batch = record_batch(
+            scored, feature_names=variant.predictor.feature_names, fields=variant.fields, keys=variant.keys, keeping=stream.keeping
+        )
+        if batch.num_rows:
+            try:
+                stream.write(batch)
+            except SampanError:
+                # A disk that is full may have room again, a file that may not grow has not: begin another.
+                self._seal(self._streams.pop((service, variant.package)))
+                raise
+        if stream.is_full:
+            self._seal(self._streams.pop((service, variant.package)))
 
     def _stream(self, variant: Variant, service: str) -> _Stream:
-        if (stream := self._writers.get(variant.package)) is None:
-            schema = record_schema(variant.predictor.feature_names, variant.kept_fields)
-            stream = _Stream(self._segments.writer(predictions_stream(service, variant.package), schema), schema)
-            self._writers[variant.package] = stream
+        place = (service, variant.package)
+        if (stream := self._streams.pop(place, None)) is None:
+            keeping = self._rules(service, variant.package)
+            schema = record_schema(variant.predictor.feature_names, variant.fields, keeping)
+            stream = self._open(predictions_stream(service, variant.package), schema, keeping)
+        self._streams[place] = stream
         return stream
+
+    def _open(self, stream: str, schema: pa.Schema, keeping: Keeping = EVERYTHING) -> _Stream:
+        if len(self._streams) >= MOST_OPEN:
+            self._seal(self._streams.pop(next(iter(self._streams))))
+        return _Stream(self._segments.writer(stream, schema), keeping)
+
+    def _volumes_of(self, service: str) -> Volumes:
+        if (volumes := self._volumes.get(service)) is None:
+            volumes = self._volumes[service] = Volumes()
+        return volumes
+
+    def _sync(self) -> None:
+        """Flush to the disk, seal what has been open for long, write volumes. Once a minute, also where nobody asks."""
+        self._synced = time.monotonic()
+        self._write_volumes()
+        for place, stream in list(self._streams.items()):
+            if stream.is_old:
+                self._seal(self._streams.pop(place))
+            else:
+                try:
+                    stream.writer.sync()
+                except SampanError as cause:
+                    logger.warning("the prediction log cannot be flushed to the disk: %s", cause)
+
+    def _write_volumes(self) -> None:
+        now = self._clock()
+        with self._changed:
+            taken = {service: volumes.take(now) for service, volumes in self._volumes.items() if volumes}
+        for service, batch in taken.items():
+            place = (service, "")
+            try:
+                stream = self._streams.pop(place, None) or self._open(volumes_stream(service), VOLUMES)
+                self._streams[place] = stream
+                stream.write(batch)
+            except SampanError as cause:
+                logger.warning("the volumes of %s cannot be written and are lost: %s", service, cause)
 
     def _drop(self, n_rows: int, cause: Exception) -> None:
         with self._changed:
@@ -178,20 +277,39 @@ class ArrivalLog:
 
 
 class _Stream:
-    """An open segment and how full it is."""
+    """An open segment, by which rules it is written, and how full it is."""
 
-    def __init__(self, writer: SegmentWriter, schema: pa.Schema) -> None:
+    def __init__(self, writer: SegmentWriter, keeping: Keeping) -> None:
         self.writer = writer
-        self.schema = schema
-        self.n_rows = 0
-        self.opened = time.monotonic()
+        self.keeping = keeping
+        self._n_rows = 0
+        self._n_bytes = 0
+        self._opened = time.monotonic()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch and hand it to the operating system."""
+        self.writer.write(batch)
+        self.writer.flush()
+        self._n_rows += batch.num_rows
+        self._n_bytes += batch.nbytes
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether another segment should be begun."""
+        return self._n_rows >= SEAL_ROWS or self._n_bytes >= SEAL_BYTES or self.is_old
+
+    @property
+    def is_old(self) -> bool:
+        """Say whether it was begun long ago."""
+        return time.monotonic() - self._opened > SEAL_S
 
 
-def _by_package(taken: Sequence[tuple[Variant, Scored]]) -> Iterator[tuple[Variant, list[Scored]]]:
-    groups: dict[str, tuple[Variant, list[Scored]]] = {}
+def _by_package(taken: Sequence[tuple[Variant, Scored]]) -> Iterator[tuple[Variant, str, list[Scored]]]:
+    groups: dict[tuple[str, str], tuple[Variant, list[Scored]]] = {}
     for variant, scored in taken:
-        groups.setdefault(variant.package, (variant, []))[1].append(scored)
-    yield from groups.values()
+        groups.setdefault((scored.service, variant.package), (variant, []))[1].append(scored)
+    for (service, _), (variant, gathered) in groups.items():
+        yield variant, service, gathered
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

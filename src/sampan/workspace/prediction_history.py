@@ -104,12 +104,21 @@ def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
             "label",
             pl.col("score").alias("champion"),
             "candidate",
-            *(FIELD + name for name in slices),
+            *(group_text(answered, name) for name in slices),
         )
     )
     if not both.height:
         raise NotFound(f"no row of this window that {shadow.version} scored has a label yet", hint="labels arrive by POST /outcomes")
     return PairedRows(champion=champion, candidate=shadow.version, frame=both, slices=slices)
+
+
+def group_text(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return a request field as the name of a group: a whole number as one writes it, 3 and not 3.0."""
+    column = pl.col(FIELD + name)
+    if not frame.schema[FIELD + name].is_float():
+        return column.cast(pl.String)
+    whole = column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)
+    return pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(column.cast(pl.String)).alias(FIELD + name)
 
 
 def _packages(ws: Workspace, service: str) -> dict[NodeId, str]:

@@ -1,0 +1,147 @@
+"""The prediction log's rows: what is kept of a request, and what is left out or changed by a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sampan.serving.keeping import Keeping, Remembered
+from sampan.serving.records import KEY_CHANGED, Scored, record_batch, record_schema
+from sampan.serving.volumes import MOST_CALLERS, OTHERS, Volumes
+
+FIELDS = (("order", "number"), ("shop", "text"), ("gift", "flag"), ("day", "moment"))
+ROWS: list[dict[str, Any]] = [
+    {"order": 1, "shop": "a", "gift": True, "day": "2013-01-01"},
+    {"order": 2.0, "shop": None, "gift": None, "day": 1357084800000},
+]
+
+
+def scored(rows: list[dict[str, Any]], **more: Any) -> Scored:
+    n = len(rows)
+    given: dict[str, Any] = {
+        "service": "s",
+        "version": "m@v1",
+        "role": "live",
+        "at": 5,
+        "latency_us": 9,
+        "ids": [f"i{k}" for k in range(n)],
+        "rows": rows,
+        "moments": np.arange(n),
+        "features": np.array([[2, np.nan]] * n, dtype=np.float32),
+        "scores": np.full(n, 0.9),
+        "caller": "ana",
+    }
+    return Scored(**{**given, **more})
+
+
+def lay_out(rows: list[dict[str, Any]], keeping: Keeping | None = None) -> dict[str, list[Any]]:
+    batch = record_batch([scored(rows)], feature_names=["x", "y"], fields=FIELDS, keys=("order",), keeping=keeping or Keeping())
+    found: dict[str, list[Any]] = batch.to_pydict()
+    return found
+
+
+def test_a_log_row_has_the_whole_request_typed_with_key_features_answer_and_caller() -> None:
+    table = lay_out(ROWS)
+
+    assert table["key"] == ["1", "2"]
+    assert table["field.order"] == [1.0, 2.0]
+    assert table["field.shop"] == ["a", None]
+    assert table["field.gift"] == [True, None]
+    assert table["field.day"] == ["2013-01-01", "1357084800000"]
+    assert table["feature.x"] == [2.0, 2.0]
+    assert np.isnan(table["feature.y"]).all()
+    assert (table["role"][0], table["caller"][1], table["at"][0], table["moment"][1], table["score"][1]) == ("live", "ana", 5, 1, 0.9)
+
+
+def test_requests_of_several_callers_in_one_batch_keep_their_own() -> None:
+    both = [scored(ROWS, caller="ana", latency_us=1), scored(ROWS[:1], caller="bo", latency_us=2)]
+
+    table = record_batch(both, feature_names=["x", "y"], fields=FIELDS, keys=("order",)).to_pydict()
+
+    assert table["caller"] == ["ana", "ana", "bo"]
+    assert table["latency_us"] == [1, 1, 2]
+
+
+def test_a_number_no_float_holds_exactly_is_rounded_and_stops_nothing() -> None:
+    assert lay_out([{**ROWS[0], "order": 2**53 + 1}])["field.order"] == [float(2**53)]
+
+
+def test_what_a_rule_leaves_out_or_changes_is_not_in_the_row() -> None:
+    keeping = Keeping(
+        left_out=frozenset({"day"}),
+        changes={"shop": lambda value: f"p_{value}"},
+        features_left_out=frozenset({"y"}),
+        name_key=lambda key: f"k_{key}",
+    )
+
+    table = lay_out(ROWS, keeping)
+
+    assert "field.day" not in table
+    assert "feature.y" not in table
+    assert table["field.shop"] == ["p_a", None]
+    assert table["key"] == ["k_1", "k_2"]
+    assert record_schema(["x"], FIELDS, keeping).metadata == {KEY_CHANGED: b"1"}
+
+
+def test_a_changed_number_is_text_in_the_log() -> None:
+    schema = record_schema([], FIELDS, Keeping(changes={"order": str}))
+
+    assert schema.field("field.order").type == pa.string()
+
+
+def test_a_share_of_the_keys_is_kept_the_same_ones_each_time() -> None:
+    rows = [{**ROWS[0], "order": n} for n in range(2000)]
+
+    kept = lay_out(rows, Keeping(share=0.25))["key"]
+
+    assert kept == lay_out(rows, Keeping(share=0.25))["key"]
+    assert 400 < len(kept) < 600
+
+
+def test_a_remembered_change_is_computed_once_a_value_within_bounds() -> None:
+    asked: list[Any] = []
+
+    def change(value: Any) -> str:
+        asked.append(value)
+        return f"<{value}>"
+
+    remembered = Remembered(change)
+
+    assert [remembered(value) for value in ("a", "b", "a")] == ["<a>", "<b>", "<a>"]
+    assert asked == ["a", "b"]
+
+
+def test_volumes_count_requests_rows_and_refusals_by_caller_and_version() -> None:
+    volumes = Volumes()
+    volumes.add([scored(ROWS, caller="ana", latency_us=10), scored(ROWS[:1], caller="ana", latency_us=30), scored(ROWS, caller="bo")])
+    volumes.refuse("bo", 7)
+
+    rows = {(row["caller"], row["version"]): row for row in volumes.take(60_000).to_pylist()}
+
+    assert {key: (row["requests"], row["rows"], row["refused"]) for key, row in rows.items()} == {
+        ("ana", "m@v1"): (2, 3, 0),
+        ("bo", "m@v1"): (1, 2, 0),
+        ("bo", ""): (1, 0, 1),
+    }
+    assert (rows["ana", "m@v1"]["latency_us_sum"], rows["ana", "m@v1"]["latency_us_max"]) == (40, 30)
+    assert {(row["at"], row["until"]) for row in rows.values()} == {(5, 60_000)}
+    assert not volumes
+
+
+def test_endless_callers_are_counted_together() -> None:
+    volumes = Volumes()
+    for n in range(MOST_CALLERS + 50):
+        volumes.refuse(f"caller {n}", 0)
+
+    counted = volumes.take(1).to_pylist()
+
+    assert len(counted) == MOST_CALLERS + 1
+    assert [row["requests"] for row in counted if row["caller"] == OTHERS] == [50]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_ends_of_a_share_keep_nothing_and_everything(share: float) -> None:
+    assert len(lay_out(ROWS, Keeping(share=share))["id"]) == 2 * share
