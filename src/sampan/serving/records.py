@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
-from sampan.serving.outcomes import Outcome, row_keys
+from sampan.serving.outcomes import Outcome, column_of, row_keys
 
 FEATURE = "feature."  # column prefix of a model feature
 FIELD = "field."  # column prefix of a request field
@@ -80,7 +80,7 @@ def record_batch(
     for name in ("service", "version", "role", "caller"):
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     for name, kind in keeping.fields(fields):
-        columns[FIELD + name] = _field([row.get(name) for row in rows], kind, keeping.changes.get(name))
+        columns[FIELD + name] = _field(column_of(rows, name), kind, keeping.changes.get(name))
     matrix = np.concatenate([one.features for one in scored]).astype(np.float32, copy=False)
     kept = set(keeping.features(feature_names))
     for index, name in enumerate(feature_names):
