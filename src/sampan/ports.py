@@ -210,7 +210,8 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     budget: dict[str, float] = {}  # by name, such as {"flash": 65536, "ms": 5}; see core/budgets.py
     base: Path | None = None  # what to build on: an image's base as folder or tar
-    settings: dict[str, str] = {}  # of this target alone, such as {"replicas": "3"}
+    settings: dict[str, str] = {}  # of this target alone, such as {"replicas": "3"}; see core/settings.py
+    cache: Path | None = None  # a folder for what takes long to make again; all of it may be deleted at any time
 
 
 class BuiltFile(msgspec.Struct, frozen=True):
@@ -227,7 +228,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[BuiltFile, ...]
     facts: dict[str, str | int | float | bool | None] = {}  # flat: they become facts of the build in lineage
     warnings: tuple[str, ...] = ()
-    next: tuple[str, ...] = ()  # commands to go on with
+    next: tuple[str, ...] = ()  # commands to go on with; "{out}" in one stands for the folder, which gets its name only when it is full
 
     @classmethod
     def of(

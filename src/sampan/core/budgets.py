@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
-from sampan.errors import ParameterError
+from sampan.errors import BudgetExceeded, ParameterError
 
 _SIZES: Final = {"k": 1024.0, "m": 1024.0**2, "g": 1024.0**3}  # as datasheets and linkers count memory
 
@@ -34,6 +35,21 @@ def read_budget(text: str) -> dict[str, float]:
     if faults:
         raise ParameterError("; ".join(faults), parameter="budget", hint="write it as flash=64k,ram=8k,ms=5")
     return limits
+
+
+def hold_to(budget: Mapping[str, float], measured: Mapping[str, float], *, hint: str = "") -> None:
+    """Hold what was measured to a budget's limits.
+
+    Raises
+    ------
+    ParameterError : a limit is on what was not measured: it is never ignored.
+    BudgetExceeded : naming every limit that is exceeded.
+    """
+    if unknown := sorted(set(budget) - set(measured)):
+        raise ParameterError(f"a limit on {', '.join(unknown)} cannot be held", parameter="budget", hint=f"there are {', '.join(measured)}")
+    over = tuple(f"{name} is {measured[name]:,.6g}, at most {limit:,.6g}" for name, limit in budget.items() if measured[name] > limit)
+    if over:
+        raise BudgetExceeded("; ".join(over), measured=dict(measured), reasons=over, hint=hint or "a wider --budget, or a smaller model")
 
 
 def _number(written: str) -> float | None:

@@ -68,7 +68,8 @@ class Packing(Room):
             governance.require_allowed(self.ws, [node], purpose=purpose, act="export")
         packed = self._packed(node)
         if maker is not None:
-            options = TargetOptions(budget=read_budget(budget), base=base, settings=setting or {})
+            cache = self.ws.store_folder / "hints" / "targets"
+            options = TargetOptions(budget=read_budget(budget), base=base, settings=setting or {}, cache=cache)
             return self._built(packed, maker, Path(out or f"{node.name}-v{node.version}-{target}"), options)
         if out is not None:
             from sampan.workspace.packages import copy_folder
@@ -142,7 +143,8 @@ class Packing(Room):
         digest = digest_value(sorted((file.path, file.digest) for file in made.files))
         node = build.record(facts=made.facts, files=files, digest=digest, warnings=made.warnings)
         done = TargetBuild(ref=f"build:{node.ref}", target=target.name, files=files, facts=made.facts, warnings=made.warnings)
-        return msgspec.structs.replace(packed, folder=str(out), build=done, next=made.next or (f"sampan lineage build:{node.ref}",))
+        following = tuple(command.replace("{out}", str(out)) for command in made.next) or (f"sampan lineage build:{node.ref}",)
+        return msgspec.structs.replace(packed, folder=str(out), build=done, next=following)
 
     def _package_node(self, ref: str) -> Node:
         if ref.startswith("package:"):
