@@ -22,7 +22,7 @@ DAY = 24 * HOUR
 
 Floats = NDArray[np.float64]
 _UNITS = {"s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_FIRST, _LAST = -2_208_988_800_000.0, 7_258_118_400_000.0  # 1900-01-01, 2200-01-01
+FIRST, LAST = -2_208_988_800_000.0, 7_258_118_400_000.0  # 1900-01-01, 2200-01-01
 
 
 def duration(text: str | float) -> float:
@@ -79,7 +79,9 @@ def check_zone(name: str) -> str:
 
 def local(moments: Floats, zone: str) -> Floats:
     """Shift moments by the zone's offset then, so that calendar arithmetic on the result is local time. NaN stays NaN."""
-    inside = (moments >= _FIRST) & (moments < _LAST)
+    if hasattr(moments, "local"):  # an array that writes a graph (traced.py): it has no values to look at
+        return moments.local(zone)  # type: ignore[no-any-return]
+    inside = (moments >= FIRST) & (moments < LAST)
     if not inside.all():
         moments = np.where(inside, moments, np.nan)
         if not inside.any():
@@ -87,8 +89,8 @@ def local(moments: Floats, zone: str) -> Floats:
     if zone == "UTC":
         return moments
     lowest, highest = float(np.fmin.reduce(moments, axis=None)), float(np.fmax.reduce(moments, axis=None))
-    changes, offsets = _offsets(zone, _year(lowest), _year(highest))
-    return moments + offsets[np.searchsorted(changes, moments, side="right")]
+    changes, shifts = offsets(zone, _year(lowest), _year(highest))
+    return moments + shifts[np.searchsorted(changes, moments, side="right")]
 
 
 def _year(moment: float) -> int:
@@ -96,15 +98,15 @@ def _year(moment: float) -> int:
 
 
 @lru_cache(maxsize=256)
-def _offsets(zone: str, first: int, last: int) -> tuple[Floats, Floats]:
+def offsets(zone: str, first: int, last: int) -> tuple[Floats, Floats]:
     """Return moments of change and the offsets before, between and after them, for whole UTC years."""
     changes: list[float] = []
-    offsets = [_offset(zone, (datetime(first, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())]
+    shifts = [_offset(zone, (datetime(first, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())]
     for year in range(first, last + 1):
         for change, offset in _changes(zone, year):
             changes.append(change)
-            offsets.append(offset)
-    return np.array(changes), np.array(offsets)
+            shifts.append(offset)
+    return np.array(changes), np.array(shifts)
 
 
 @lru_cache(maxsize=4096)

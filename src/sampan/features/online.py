@@ -13,6 +13,7 @@ from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.fitted import FittedView, finite32
+from sampan.features.graph import Tensors, leaves
 from sampan.features.nodes import Column, Lookup, walk
 from sampan.features.program import Program
 from sampan.features.requests import Reader
@@ -33,6 +34,8 @@ class OnlineView:
         used = view.request_columns()
         self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
         self._moment = Program([view.moment], self._sources)
+        columns = leaves(fitted)
+        self._leaves, self._tensors = Program(list(columns), self._sources), Tensors(columns)
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Compute the model's input for raw request rows, shape (n, k).
@@ -49,6 +52,15 @@ class OnlineView:
                 value = values[i + 1]
                 found[:, i] = encoder.apply(value) if encoder is not None else value
         return finite32(found)
+
+    def tensors(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+        """Return what goes into the view's graph (graph.py) for raw request rows: their fields and what is fetched for them.
+
+        Raises
+        ------
+        ParameterError : as `check`.
+        """
+        return self._tensors.of(self._leaves.run(self._reader.read(rows), len(rows)), len(rows))
 
     def moments(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
         """Return each row's moment of prediction in milliseconds.
