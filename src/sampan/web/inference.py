@@ -1,10 +1,13 @@
-"""The prediction server's application: raw ASGI, no framework between socket and model.
+"""The prediction server's application: what a request to each path gets. Two transports carry it, both without a framework.
 
     POST /predict                    one object or {"rows": [...]}          GET /health    GET /metrics
     GET  /v2 …, POST /v2/models/{service}[/versions/{v}]/infer              Open Inference Protocol
     POST /outcomes                   true labels, when they become known
     POST /feed/{table}               rows for an online feature table
     POST /admin/reload               look at the routing now (loopback and token)
+
+`inference_http` is the connection that servers use; `InferenceApp` itself is an ASGI application for any other server. Both read the whole
+body, then call `answer`: it returns a reply at once where the model runs on the event loop, else something to wait for.
 
 Not here: scoring, logging and swapping (`inference_scoring`), loading models (`inference_models`), the process (`inference_server`).
 """
@@ -15,12 +18,12 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -31,7 +34,7 @@ from sampan.errors import AccessDenied, MethodRefused, NotFound, ParameterError,
 from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
-from sampan.serving.requests import Predictions, decode_predict, encode_predictions
+from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_scoring import Limits, Scorer
 
@@ -48,6 +51,24 @@ LINGER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. `path` is as it was sent, still percent-encoded and without the query; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    client: str = ""  # the address it came from
+
+    def header(self, name: bytes) -> bytes:
+        """Return a header's value, b"" where there is none."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer."""
 
@@ -57,11 +78,13 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-Handler = Callable[[Scope, Receive, str], Awaitable[Reply]]
+Answered = Reply | Awaitable[Reply]
+Handler = Callable[[Request, str], Answered]
+Admit = Callable[[Request], None]
 
 
 class InferenceApp:
-    """One service's ASGI application."""
+    """One service's application: transports hand it whole requests."""
 
     def __init__(
         self,
@@ -78,6 +101,7 @@ class InferenceApp:
         self.counters = Counters()
         self.scorer = Scorer(service, log=log, counters=self.counters, limits=self.limits, clock=clock)
         self.reload: Reload | None = None  # set by who watches the routing
+        self.admit: Admit | None = None  # set by who asks for keys and counts callers: raises where a request may not come in
         self.fault = ""  # why the newest routing could not be loaded
         self._arrivals = arrivals
         self._arrival_worker = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
@@ -98,29 +122,63 @@ class InferenceApp:
             "/v2/models/": ("", self._v2_model),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        self._in_flight += 1
+    # -- transports ---------------------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Answered:
+        """Answer a whole request: a reply, or what becomes one. Never raises."""
         route = "unknown"
         try:
-            route, handler, rest = self._find(scope["path"], scope["method"])
-            self._admit(scope["method"])
-            reply = await handler(scope, receive, rest)
+            route, handler, rest = self._find(request.path, request.method)
+            if self.admit is not None:
+                self.admit(request)
+            reply = handler(request, rest)
+        except Exception as cause:  # noqa: BLE001  # told and logged below
+            reply = self._failed(route, cause)
+        if isinstance(reply, Reply):
+            self._count(route, reply)
+            return reply
+        return self._wait_for(route, request, reply)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request of an ASGI server."""
+        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        client = scope.get("client")
+        reply: Answered
+        try:
+            body = await self._body(headers, receive)
+            reply = self.answer(Request(scope["method"], raw.decode("latin-1"), headers, body, client[0] if client else ""))
         except SampanError as refusal:
-            reply = self._refuse(refusal)
-        except Exception:  # the edge of the process: a bug answers 500 and the server lives on
-            logger.exception("a request to %s failed", route)
-            reply = self._refuse(SampanError("the server failed on this request; its log says why"))
-        finally:
-            self._in_flight -= 1
-        self.counters.add("sampan_requests_total", route=route, status=str(reply.status))
-        await _send(reply, receive, send)
+            reply = self.refuse(refusal)
+        await _send(reply if isinstance(reply, Reply) else await reply, receive, send)
+
+    def refuse(self, refusal: SampanError) -> Reply:
+        """Return what a client is told of a request that failed."""
+        self.counters.add("sampan_errors_total", code=refusal.code)
+        body = {"error": refusal.message, "code": refusal.code, "hint": refusal.hint, **refusal.details()}
+        headers = ((b"retry-after", b"1"),) if isinstance(refusal, Unavailable) else ()
+        return Reply(msgspec.json.encode(body), status=refusal.http_status, headers=headers)
 
     async def close(self) -> None:
         """Write every log to its end. Called once no request is in flight."""
         await self.scorer.close()
         await asyncio.get_running_loop().run_in_executor(self._arrival_worker, self._arrivals.close)
         self._arrival_worker.shutdown()
+
+    async def _wait_for(self, route: str, request: Request, coming: Awaitable[Reply]) -> Reply:
+        self._in_flight += 1
+        try:
+            if request.method == "POST" and self._in_flight > self.limits.in_flight:
+                raise Unavailable(f"{self.limits.in_flight} requests are being answered already", hint="try again in a second")
+            reply = await coming
+        except Exception as cause:  # noqa: BLE001  # told and logged below
+            if asyncio.iscoroutine(coming):
+                coming.close()
+            reply = self._failed(route, cause)
+        finally:
+            self._in_flight -= 1
+        self._count(route, reply)
+        return reply
 
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
         path = path.rstrip("/") or "/"
@@ -129,26 +187,26 @@ class InferenceApp:
             if path.startswith(prefix):
                 route, rest = prefix, path[len(prefix) :]
         if route not in self._routes:
-            raise NotFound(f"no page {path}", did_you_mean=nearest(path, self._routes))
+            raise NotFound(f"no page {unquote(path)}", did_you_mean=nearest(path, self._routes))
         expected, handler = self._routes[route]
-        if expected and method != expected:
+        if expected and method != expected and (method, expected) != ("HEAD", "GET"):
             raise MethodRefused(f"{path} takes {expected}, not {method}")
         return route, handler, rest
 
-    def _admit(self, method: str) -> None:
-        if method == "POST" and self._in_flight > self.limits.in_flight:
-            raise Unavailable(f"{self.limits.in_flight} requests are being answered already", hint="try again in a second")
+    def _failed(self, route: str, cause: Exception) -> Reply:
+        if isinstance(cause, SampanError):
+            return self.refuse(cause)
+        logger.error("a request to %s failed", route, exc_info=cause)  # the edge of the process: a bug answers 500, the server lives on
+        return self.refuse(SampanError("the server failed on this request; its log says why"))
 
-    def _refuse(self, refusal: SampanError) -> Reply:
-        self.counters.add("sampan_errors_total", code=refusal.code)
-        body = {"error": refusal.message, "code": refusal.code, "hint": refusal.hint, **refusal.details()}
-        headers = ((b"retry-after", b"1"),) if isinstance(refusal, Unavailable) else ()
-        return Reply(msgspec.json.encode(body), status=refusal.http_status, headers=headers)
+    def _count(self, route: str, reply: Reply) -> None:
+        self.counters.add("sampan_requests_total", route=route, status=str(reply.status))
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
         most = self.limits.body_bytes
-        if (declared := _header(scope, b"content-length")).isdigit() and int(declared) > most:
-            raise TooLarge(f"the body has {int(declared):,} bytes, at most {most:,} are read", hint="send several requests")
+        declared = next((value for name, value in headers if name == b"content-length"), b"")
+        if declared.isdigit() and int(declared) > most:
+            raise body_too_large(int(declared), most)
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -158,28 +216,35 @@ class InferenceApp:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > most:
-                raise TooLarge(f"the body has more than {most:,} bytes", hint="send several requests")
+                raise body_too_large(0, most)
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def _predict(self, scope: Scope, receive: Receive, _: str) -> Reply:
-        request = decode_predict(await self._body(scope, receive), max_rows=self.limits.rows)
-        ids = request.ids
-        if request.single and (name := _header(scope, b"x-request-id")):
-            ids = (name.decode("latin-1"),)
-        predictions = await self.scorer.answer(request.rows, ids=ids)
-        return Reply(encode_predictions(Predictions(model=self.service, predictions=predictions), single=request.single))
+    # -- plain requests -----------------------------------------------------------------------------------------------------------
 
-    async def _outcomes(self, scope: Scope, receive: Receive, _: str) -> Reply:
-        body, now = await self._body(scope, receive), self._clock()
-        outcomes = decode_outcomes(body, keys=self.scorer.live().keys, now=now, max_rows=self.limits.rows)
+    def _predict(self, request: Request, _: str) -> Answered:
+        asked = decode_predict(request.body, max_rows=self.limits.rows)
+        ids = asked.ids
+        if asked.single and (name := request.header(b"x-request-id")):
+            ids = (name.decode("latin-1"),)
+
+        def reply(predictions: list[Prediction]) -> Reply:
+            return Reply(encode_predictions(Predictions(model=self.service, predictions=predictions), single=asked.single))
+
+        if self.scorer.answers_now(len(asked.rows)):
+            return reply(self.scorer.answer_now(asked.rows, ids=ids))
+        return _then(self.scorer.answer(asked.rows, ids=ids), reply)
+
+    async def _outcomes(self, request: Request, _: str) -> Reply:
+        now = self._clock()
+        outcomes = decode_outcomes(request.body, keys=self.scorer.live().keys, now=now, max_rows=self.limits.rows)
         await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now))
         self.counters.add("sampan_outcomes_total", len(outcomes))
         return Reply(msgspec.json.encode({"received": len(outcomes)}))
 
-    async def _feed(self, scope: Scope, receive: Receive, table: str) -> Reply:
-        body, now = await self._body(scope, receive), self._clock()
-        feed = decode_feed(body, now=now, max_rows=self.limits.rows)
+    async def _feed(self, request: Request, table: str) -> Reply:
+        now = self._clock()
+        feed = decode_feed(request.body, now=now, max_rows=self.limits.rows)
         name = unquote(table)
         await self.scorer.feed(name, feed, keep=lambda: self._keep(lambda: self._arrivals.feed(name, feed, received=now)))
         return Reply(msgspec.json.encode({"table": name, "fed": len(feed.rows)}))
@@ -187,7 +252,7 @@ class InferenceApp:
     async def _keep(self, write: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._arrival_worker, write)
 
-    async def _health(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002  # the handlers' signature
+    def _health(self, request: Request, _: str) -> Reply:  # noqa: ARG002  # the handlers' signature
         routing = self.scorer.routing
         roles: dict[str, object] = {variant.role: variant.version for variant in routing.variants}
         body: dict[str, object] = {
@@ -200,30 +265,32 @@ class InferenceApp:
         }
         return Reply(msgspec.json.encode(body))
 
-    async def _metrics(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002
-        gauges: dict[tuple[str, Labels], float] = {**self.scorer.gauges(), ("sampan_requests_in_flight", ()): self._in_flight}
+    def _metrics(self, request: Request, _: str) -> Reply:  # noqa: ARG002
+        # The request that asks is in flight, too.
+        gauges: dict[tuple[str, Labels], float] = {**self.scorer.gauges(), ("sampan_requests_in_flight", ()): self._in_flight + 1}
         return Reply(self.counters.text(gauges).encode(), content_type=PROMETHEUS)
 
-    async def _admin_reload(self, scope: Scope, receive: Receive, _: str) -> Reply:
-        client = scope.get("client")
-        given = _header(scope, b"authorization").removeprefix(b"Bearer ")
-        if not client or not _is_loopback(client[0]) or not self._token or not hmac.compare_digest(given, self._token.encode()):
+    async def _admin_reload(self, request: Request, _: str) -> Reply:
+        given = request.header(b"authorization").removeprefix(b"Bearer ")
+        if not _is_loopback(request.client) or not self._token or not hmac.compare_digest(given, self._token.encode()):
             raise AccessDenied("reload is for this machine and with the server's token", hint="sampan service commands use it for you")
         if self.reload is None:
             raise Unavailable("this server watches no routing")
         await self.reload()
-        return await self._health(scope, receive, "")
+        return self._health(request, "")
 
-    async def _v2_server(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002
+    # -- Open Inference Protocol --------------------------------------------------------------------------------------------------
+
+    def _v2_server(self, request: Request, _: str) -> Reply:  # noqa: ARG002
         return Reply(v2.server_metadata(__version__))
 
-    async def _v2_live(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002
+    def _v2_live(self, request: Request, _: str) -> Reply:  # noqa: ARG002
         return Reply(b'{"live":true}')
 
-    async def _v2_ready(self, scope: Scope, receive: Receive, _: str) -> Reply:  # noqa: ARG002
+    def _v2_ready(self, request: Request, _: str) -> Reply:  # noqa: ARG002
         return self._ready(self.scorer.routing.live is not None)
 
-    async def _v2_model(self, scope: Scope, receive: Receive, rest: str) -> Reply:
+    def _v2_model(self, request: Request, rest: str) -> Answered:
         """Answer /v2/models/{name}[/versions/{v}][/ready | /infer]."""
         parts = [unquote(part) for part in rest.split("/")]
         name, verb, version = parts.pop(0), "", ""
@@ -232,41 +299,49 @@ class InferenceApp:
         if len(parts) == 2 and parts[0] == "versions":
             version = parts[1]
         elif parts:
-            raise NotFound(f"no page {scope['path']}", hint=f"/v2/models/{self.service}[/versions/VERSION][/ready | /infer]")
+            raise NotFound(f"no page {unquote(request.path)}", hint=f"/v2/models/{self.service}[/versions/VERSION][/ready | /infer]")
         if name != self.service:
             raise NotFound(
                 f"no model called {name!r} here", did_you_mean=nearest(name, [self.service]), hint=f"this server has {self.service!r}"
             )
         expected = "POST" if verb == "infer" else "GET"
-        if scope["method"] != expected:
-            raise MethodRefused(f"{scope['path']} takes {expected}, not {scope['method']}")
+        if request.method != expected:
+            raise MethodRefused(f"{request.path} takes {expected}, not {request.method}")
         if verb == "infer":
-            return await self._v2_infer(scope, receive, version)
+            return self._v2_infer(request, version)
         if verb == "ready":
             return self._ready(bool(self.scorer.variant(version)) if version else self.scorer.routing.live is not None)
         variant = self.scorer.variant(version) if version else self.scorer.live()
         versions = [loaded.version for loaded in self.scorer.routing.variants]
         return Reply(v2.model_metadata(self.service, versions, dict(variant.fields)))
 
-    async def _v2_infer(self, scope: Scope, receive: Receive, version: str) -> Reply:
-        if _header(scope, v2.BINARY_HEADER):
+    def _v2_infer(self, request: Request, version: str) -> Answered:
+        if request.header(v2.BINARY_HEADER):
             raise v2.refuse_binary_header()
-        request = v2.decode_infer(await self._body(scope, receive), max_rows=self.limits.rows)
-        n_rows = len(request.rows)
-        ids = [request.id] if request.id and n_rows == 1 else [f"{request.id}.{i}" for i in range(n_rows)] if request.id else ()
-        predictions = await self.scorer.answer(request.rows, ids=ids, version=version, whole=True)
-        scores = [p.score for p in predictions]
-        return Reply(v2.encode_infer(self.service, predictions[0].version, scores, request_id=request.id))
+        asked = v2.decode_infer(request.body, max_rows=self.limits.rows)
+        n_rows = len(asked.rows)
+        ids = [asked.id] if asked.id and n_rows == 1 else [f"{asked.id}.{i}" for i in range(n_rows)] if asked.id else ()
+
+        def reply(predictions: list[Prediction]) -> Reply:
+            scores = [p.score for p in predictions]
+            return Reply(v2.encode_infer(self.service, predictions[0].version, scores, request_id=asked.id))
+
+        if self.scorer.answers_now(n_rows):
+            return reply(self.scorer.answer_now(asked.rows, ids=ids, version=version, whole=True))
+        return _then(self.scorer.answer(asked.rows, ids=ids, version=version, whole=True), reply)
 
     def _ready(self, ready: bool) -> Reply:
         return Reply(msgspec.json.encode({"ready": ready}), status=200 if ready else 503)
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    for known, value in scope["headers"]:
-        if known == name:
-            return bytes(value)
-    return b""
+def body_too_large(declared: int, most: int) -> TooLarge:
+    """Return the answer to a body over the limit; `declared` is 0 where its size is not known."""
+    size = f"{declared:,} bytes, at most {most:,} are read" if declared else f"more than {most:,} bytes"
+    return TooLarge(f"the body has {size}", hint="send several requests")
+
+
+async def _then(coming: Awaitable[list[Prediction]], reply: Callable[[list[Prediction]], Reply]) -> Reply:
+    return reply(await coming)
 
 
 def _is_loopback(host: str) -> bool:

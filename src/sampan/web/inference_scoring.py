@@ -55,7 +55,11 @@ class Scorer:
         self._prefix = secrets.token_hex(6)
         self._serial = count(1)
 
-    async def answer(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False) -> list[Prediction]:
+    def answers_now(self, n_rows: int) -> bool:
+        """Say whether a request of so many rows is scored on the event loop: a hop to a thread costs more than the model."""
+        return n_rows <= self._inline_rows
+
+    def answer_now(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False) -> list[Prediction]:
         """Score rows: each by the variant its key is routed to, or all by one (`version`, or `whole`: the first row's).
 
         Raises
@@ -68,12 +72,22 @@ class Scorer:
         at = self._clock()
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
-        if len(rows) <= self._inline_rows:
-            scored = self._measure(parts, rows, ids, at, started)
-        else:
-            async with self._turn:
-                loop = asyncio.get_running_loop()
-                scored = await loop.run_in_executor(self._worker, self._measure, parts, rows, ids, at, started)
+        return self._answered(parts, self._measure(parts, rows, ids, at, started), rows, ids, at, started)
+
+    async def answer(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False) -> list[Prediction]:
+        """Score many rows in a thread, one such request at a time. Raises as `answer_now`."""
+        started = time.perf_counter_ns()
+        at = self._clock()
+        ids = ids or self._new_ids(len(rows))
+        parts = self._parts(rows, version=version, whole=whole)
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            scored = await loop.run_in_executor(self._worker, self._measure, parts, rows, ids, at, started)
+        return self._answered(parts, scored, rows, ids, at, started)
+
+    def _answered(
+        self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], at: Millis, started: int
+    ) -> list[Prediction]:
         for (variant, indices), one in zip(parts, scored, strict=True):
             self._log.offer(variant, one)
             self._counters.add("sampan_predictions_total", len(indices), version=variant.version, role=variant.role)
