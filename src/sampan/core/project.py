@@ -142,8 +142,27 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency: float = 2.0  # its p95 beside live's
     drift: float = 0.25  # population stability index of its answers beside live's
     rules: tuple[str, ...] = ()  # SQL conditions on its answers, such as "AVG(score) < 0.5"
-    kpi: float = 0.0  # the least value of its decisions, as a share of live's; 0: not judged
+    kpi_loss: float | None = None  # the value a row that its decisions may lose beside live's; none: not judged
     environment: str = "report"  # report | refuse
+
+
+class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[logs.SERVICE]`: what a service's prediction log keeps. What the terms of the data forbid or change holds beside it."""
+
+    sample: float = 1.0  # share of the keys whose predictions are kept
+    only: tuple[str, ...] = ()  # the request fields that are kept; none: every field
+    left_out: tuple[str, ...] = ()  # request fields
+    hashed: tuple[str, ...] = ()  # request fields of which a keyed hash is kept: rows of one value can be linked, the value not read
+    features: bool = True  # whether what the model saw is kept; drift of features is not watched without
+    keep_days: int | None = None  # sampan gc removes segments that are older
+
+
+class Traces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[traces]`: where prediction servers send OpenTelemetry spans (OTLP over HTTP); nowhere by default."""
+
+    endpoint: str = ""  # http://127.0.0.1:4318; headers come from $OTEL_EXPORTER_OTLP_HEADERS
+    sample: float = 1.0  # share of the requests whose caller did not decide it in traceparent
+    name: str = ""  # what the spans call this project; by default its name
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -159,6 +178,8 @@ class Project(msgspec.Struct, frozen=True):
     webhooks: Webhooks = Webhooks()
     serving: Serving = Serving()
     services: dict[str, ServiceRules] = {}
+    logs: dict[str, LogRules] = {}
+    traces: Traces = Traces()
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -175,6 +196,7 @@ _SINGLE: dict[str, type[msgspec.Struct]] = {
     "governance": Governance,
     "webhooks": Webhooks,
     "serving": Serving,
+    "traces": Traces,
 }
 _NAMED: dict[str, type[msgspec.Struct]] = {
     "datasets": DatasetSource,
@@ -182,6 +204,7 @@ _NAMED: dict[str, type[msgspec.Struct]] = {
     "purposes": Purpose,
     "sign_offs": SignOffRule,
     "services": ServiceRules,
+    "logs": LogRules,
 }
 _EXPECTED: dict[Any, str] = {
     str: "text in quotes",
@@ -190,6 +213,7 @@ _EXPECTED: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    float | None: "a number",
     int | None: "a whole number",
 }
 

@@ -38,7 +38,7 @@ def apply(frame: pl.DataFrame, protection: Protection, *, key: bytes = b"") -> p
             of_action.setdefault(action, []).append(name)
     frame = frame.drop(of_action.get("drop", []))
     changed = [
-        _map_values(frame[name], _change(action, name, protection.classes.get(name, ""), key))
+        _map_values(frame[name], change_of(action, name, protection.classes.get(name, ""), key))
         for action in ("mask", "pseudonym", "encrypt")
         for name in of_action.get(action, [])
     ]
@@ -47,7 +47,8 @@ def apply(frame: pl.DataFrame, protection: Protection, *, key: bytes = b"") -> p
     return generalize(frame, coarse, k=protection.k or DEFAULT_K) if coarse else frame
 
 
-def _change(action: str, column: str, pii: str, key: bytes) -> Callable[[Any], str]:
+def change_of(action: str, column: str, pii: str, key: bytes) -> Callable[[Any], str]:
+    """Return what an action (mask, pseudonym or encrypt) makes of one value of a column; a value that it made already stays."""
     if action == "pseudonym":
         return _unless_begun(PSEUDONYM, pseudonyms_of(key, pii))
     if action == "encrypt":

@@ -50,8 +50,13 @@ MOST_OPEN = 64  # segments: with thousands of models in one server, those that w
 _ROW_BYTES = 1000  # what a waiting row may hold beside its body: decoded fields, features, ids
 _PARSED = 4  # a decoded body takes about so many times its bytes
 
-# What is kept of the rows of a service's package. Asked whenever a segment is begun, so that a new rule holds within the hour.
+# What is kept of the rows of a service's package.
 Rules = Callable[[str, str], Keeping]
+
+
+def everything(service: str, package: str) -> Keeping:  # noqa: ARG001  # the same for all
+    """Keep all of every row."""
+    return EVERYTHING
 
 
 class PredictionLog:
@@ -61,7 +66,7 @@ class PredictionLog:
         self,
         segments: Segments,
         *,
-        rules: Rules = lambda service, package: EVERYTHING,  # noqa: ARG005  # the same for every package
+        rules: Rules = everything,
         capacity_rows: int = CAPACITY_ROWS,
         capacity_bytes: int = CAPACITY_BYTES,
         flush_s: float = FLUSH_S,
@@ -236,13 +241,16 @@ class ArrivalLog:
     Not for several threads at once. Raises StoreUnavailable where the disk refuses; nothing of that call is kept then.
     """
 
-    def __init__(self, segments: Segments, service: str) -> None:
+    def __init__(self, segments: Segments, service: str, *, rules: Rules = everything) -> None:
         self._segments = segments
         self._service = service
+        self._rules = rules
         self._writers: dict[str, SegmentWriter] = {}
 
-    def outcomes(self, outcomes: Sequence[Outcome], *, received: Millis) -> None:
-        """Append true labels."""
+    def outcomes(self, outcomes: Sequence[Outcome], *, received: Millis, package: str = "") -> None:
+        """Append true labels; by key, under the name that the log of `package`, the live one, gives the key."""
+        if package and (name := self._rules(self._service, package).name_key) is not None:
+            outcomes = [msgspec.structs.replace(one, key=name(one.key)) if one.key else one for one in outcomes]
         self._append(outcomes_stream(self._service), OUTCOMES, outcome_batch(outcomes, received=received))
 
     def feed(self, table: str, feed: Feed, *, received: Millis) -> None:

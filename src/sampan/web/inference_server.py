@@ -19,6 +19,7 @@ from sampan.errors import NotFound, Unavailable
 from sampan.web.inference import InferenceApp
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_models import Follower, Watch
+from sampan.workspace.log_rules import log_rules
 from sampan.workspace.service_process import Liveness, ServiceFiles, announce, hold
 from sampan.workspace.workspace import Workspace
 
@@ -51,8 +52,10 @@ async def _run(workspace: Workspace, name: str, listener: socket.socket, files: 
     # The shadow and the log writer are threads; the loop must not wait 5 ms, the default, for each to let go.
     sys.setswitchinterval(_SWITCH_S)
     token = secrets.token_urlsafe(24)
-    arrivals = ArrivalLog(workspace.store.segments, name)
-    app = InferenceApp(name, log=PredictionLog(workspace.store.segments), arrivals=arrivals, token=token, clock=workspace.clock)
+    segments, rules = workspace.store.segments, log_rules(workspace)
+    arrivals = ArrivalLog(segments, name, rules=rules)
+    log = PredictionLog(segments, rules=rules, clock=workspace.clock)
+    app = InferenceApp(name, log=log, arrivals=arrivals, token=token, clock=workspace.clock)
     follower = Follower(app, workspace, arrivals)
     watch = Watch(workspace, lambda: (follower,), moved=lambda: None)
     try:

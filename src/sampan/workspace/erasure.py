@@ -125,7 +125,7 @@ class Erasure:
             after = self.ws.ledger.last
             plan, removed = self._erase_tables()
             subject = self._named(removed)
-            n_log_rows += sum(erase_from_logs(self.store.segments, subject).values())
+            n_log_rows += sum(erase_from_logs(self.store.segments, self._in_logs(subject)).values())
             n_files += erase_from_leftovers(self.store.root, subject)
             plan.forgotten.update(self._files_of(removed, plan))
             self._erase_others(subject, plan)
@@ -136,6 +136,12 @@ class Erasure:
                 continue
             return Done(event.node, record, finish_erasures(self.ws))
         raise StaleState("others keep on writing to this store", hint="try again when no run is under way")
+
+    def _in_logs(self, subject: Subject) -> Subject:
+        """Return the subject with the names that rules for prediction logs gave it."""
+        from sampan.workspace.log_rules import pseudonyms_in_logs
+
+        return Subject.named(subject.keys, (*subject.texts, *pseudonyms_in_logs(self.ws, self._keys)))
 
     # -- preparing
 

@@ -79,6 +79,11 @@ class PrivacyKeys:
             )
         return found
 
+    def knows(self, purpose: str) -> bool:
+        """Say whether a purpose has a key that is on this machine; none is made."""
+        known = self._known(purpose)
+        return known is not None and self._find(purpose, known) is not None
+
     def _known(self, purpose: str) -> Node | None:
         found = self.ws.catalog.nodes(kind=KEY, name=f"{purpose}.key", limit=1)
         return found[0] if found else None

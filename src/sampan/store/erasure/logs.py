@@ -7,7 +7,7 @@ noted beside the segments first, and readers leave them out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,19 +22,29 @@ from sampan.store.segment_erasing import note_erased, noted_erased
 from sampan.store.segments import Segments
 
 _FIELD = "field."
+_PREDICTIONS, _OUTCOMES = "predictions.", "outcomes."
 _TORN = (EOFError, OSError, pa.ArrowInvalid)
 
 
 def erase_from_logs(segments: Segments, subject: Subject) -> dict[str, int]:
-    """Overwrite a subject's rows in every log; return how many by stream. Done again, it finds none."""
+    """Overwrite a subject's rows in every log; return how many by stream. Done again, it finds none.
+
+    What names a prediction of the subject's (its id, its key) names the subject too: labels sent for it go as well.
+    """
     counts: dict[str, int] = {}
-    for stream in segments.streams():
+    named: dict[str, dict[str, set[str]]] = {}  # service -> id | key -> those of the subject's predictions
+    # Predictions first: their ids and keys are what labels are told by.
+    for stream in sorted(segments.streams(), key=lambda name: not name.startswith(_PREDICTIONS)):
+        service = stream.removeprefix(_PREDICTIONS).rpartition(".")[0] if stream.startswith(_PREDICTIONS) else stream.partition(".")[2]
+        names = named.setdefault(service, {"id": set(), "key": set()})
         for number, path in segments.files(stream):
             with store_errors(path), _opened(path) as file:
                 known = noted_erased(path.parent).get(number, {})
                 n_rows = 0
                 for stored in _batches(file):
-                    rows, cells = _look(stored.batch, subject, known.get(stored.at, []))
+                    rows, cells = _look(stored.batch, subject, known.get(stored.at, []), names if stream.startswith(_OUTCOMES) else {})
+                    if rows and stream.startswith(_PREDICTIONS):
+                        _note_names(stored.batch, rows, names)
                     if rows:
                         # Before its bytes go: no reader ever takes a blank row for one.
                         note_erased(path.parent, number, stored.at, rows)
@@ -88,10 +98,17 @@ def _batches(file: int) -> Iterator[_Stored]:
         return
 
 
-def _look(batch: pa.RecordBatch, subject: Subject, known: Sequence[int]) -> tuple[list[int], list[_Cell]]:
+def _note_names(batch: pa.RecordBatch, rows: Sequence[int], named: dict[str, set[str]]) -> None:
+    for column, names in named.items():
+        if column in batch.schema.names:
+            names.update(text for row in rows if (text := (batch.column(column)[row].as_py() or "").strip()))
+
+
+def _look(batch: pa.RecordBatch, subject: Subject, known: Sequence[int], named: Mapping[str, set[str]]) -> tuple[list[int], list[_Cell]]:
     """Return a batch's rows that are the subject's, without those that are known and blank, and cells that hold rows of others too."""
     blank = {row for row in known if _is_blank(batch, row)}
-    return [row for row in _rows(batch, subject) if row not in blank], list(_json_cells(batch, subject))
+    rows = sorted({*_rows(batch, subject), *_labels(batch, named)})
+    return [row for row in rows if row not in blank], list(_json_cells(batch, subject))
 
 
 def _overwrite(file: int, stored: _Stored, rows: Sequence[int], cells: Sequence[_Cell]) -> int:
@@ -112,7 +129,24 @@ def _rows(batch: pa.RecordBatch, subject: Subject) -> list[int]:
         if pa.types.is_string(field.type):
             name = field.name.removeprefix(_FIELD)
             rows.update(row for row in _candidates(column, subject) if _names(name, column[row].as_py(), subject))
+        elif field.name.startswith(_FIELD) and (value := _as_number(subject.keys.get(field.name.removeprefix(_FIELD)))) is not None:
+            rows.update(pc.indices_nonzero(pc.fill_null(pc.equal(column.cast(pa.float64()), value), fill_value=False)).to_pylist())
     return sorted(rows)
+
+
+def _as_number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _labels(batch: pa.RecordBatch, named: Mapping[str, set[str]]) -> Iterator[int]:
+    """Yield the rows that speak of predictions of the subject's."""
+    for column, names in named.items():
+        if names and column in batch.schema.names:
+            found = pc.is_in(batch.column(column), value_set=pa.array(sorted(names), pa.string()))
+            yield from pc.indices_nonzero(pc.fill_null(found, fill_value=False)).to_pylist()
 
 
 def _candidates(column: pa.Array, subject: Subject) -> list[int]:
