@@ -17,6 +17,7 @@ import uvloop
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, Unavailable
 from sampan.web.inference import InferenceApp
+from sampan.web.inference_http import HttpEdge
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_models import Follower, Watch
 from sampan.workspace.log_rules import log_rules
@@ -73,7 +74,7 @@ async def serve_app(app: InferenceApp, listener: socket.socket, *, ready: Callab
     """Answer requests on a bound socket until SIGTERM or SIGINT; `ready` is called once it accepts them."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=HttpEdge(app),  # type: ignore[arg-type]  # any callable that makes a protocol
         ws="none",
         lifespan="off",
         access_log=False,
