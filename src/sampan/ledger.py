@@ -171,7 +171,7 @@ def _link(event: Event, *, seq: int, at: Millis, actor: str, reason: str, prev: 
 def _check_texts(link: Link) -> None:
     """PostgreSQL has no NUL in a text, so no store takes one."""
     plain = (link.actor, link.subject, link.reason)
-    if any("\x00" in text for text in plain) or _NUL.search(link.body) or _NUL.search(link.changes):
+    if any("\x00" in text for text in plain) or any("\\u0000" in text and _NUL.search(text) for text in (link.body, link.changes)):
         raise ParameterError(f"a text of the event {link.type} holds a NUL character", hint="remove it, or store the bytes as an artifact")
 
 

@@ -55,6 +55,39 @@ def test_a_point_is_in_the_file_when_the_call_returns(journals: Journals) -> Non
     assert found == {"loss": [(3, 9, 0.5)]}
 
 
+def test_several_metrics_are_logged_by_one_write_all_or_none(journals: Journals) -> None:
+    with journals.open(RUN) as journal:
+        journal.log("loss", 0.5, step=0, at=9)
+        journal.log_all({"auc": 0.7, "loss": 0.25}, steps={"auc": 0, "loss": 1}, at=9)
+        before = journal.path.stat().st_size
+        with pytest.raises(ParameterError, match="depth"):
+            journal.log_all({"new": 1.0, "depth": "deep"}, steps={"new": 0, "depth": 0}, at=9)  # type: ignore[dict-item]  # the case
+        assert before == journal.path.stat().st_size
+        journal.log_all({"new": 2.0}, steps={"new": 0}, at=10)
+
+        found, _ = parse(journal.path.read_bytes()[BLOCK:], {})
+    assert found == {"loss": [(0, 9, 0.5), (1, 9, 0.25)], "auc": [(0, 9, 0.7)], "new": [(0, 10, 2.0)]}
+
+
+def test_points_reach_the_disk_within_moments_also_of_journals_opened_later(journals: Journals, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = set()
+    forced = os.fdatasync
+
+    def watch(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        forced(fd)
+
+    monkeypatch.setattr(os, "fdatasync", watch)
+    for _ in range(2):
+        with journals.open(new_id()) as journal:
+            journal.log("loss", 0.5, step=0, at=9)
+            mine = journal.path.stat().st_ino
+            waited_until = time.monotonic() + 10
+            while mine not in synced and time.monotonic() < waited_until:
+                time.sleep(0.02)
+            assert mine in synced
+
+
 def test_a_torn_end_is_left_out_wherever_it_was_torn(tmp_path: Path) -> None:
     whole = journal_bytes(tmp_path)
     everything, n_bytes = parse(whole, {})
@@ -233,7 +266,12 @@ def test_a_disk_that_cannot_be_synced_is_said_by_the_next_call(journals: Journal
 
     monkeypatch.setattr(os, "fdatasync", fail)
     journal = journals.open(RUN)
-    journal._syncing.join(timeout=10)
+    for step in range(200):
+        time.sleep(0.05)  # the syncing thread looks every 100 ms
+        try:
+            journal.log("loss", 0.5, step=step, at=1)
+        except StoreUnavailable:
+            break
 
     with pytest.raises(StoreUnavailable, match="Input/output error"):
         journal.log("loss", 0.5, step=1, at=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import polars as pl
 import pytest
 
 import sampan as sp
-from sampan.errors import Immutable, NotFound, ParameterError, UsageError
+from sampan.core.events import RunEnded
+from sampan.errors import Immutable, NotFound, ParameterError, StaleState, UsageError
 from sampan.workspace.workspace import Workspace
 
 
@@ -118,3 +120,16 @@ def test_data_is_a_version_to_read(tmp_path: Path) -> None:
     assert loans.frame()["amount"].sum() == 6.0
     assert list(loans.to_pandas()["id"]) == [1, 2]
     assert sp.data("loans@v1", project=tmp_path).node.id == loans.node.id
+
+
+def test_points_are_forced_to_the_disk_where_their_run_could_not_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = sp.run("churn", project=tmp_path)
+    live.log("loss", 0.5)
+    with Workspace.open(tmp_path) as other:
+        other.ledger.append(RunEnded(node=live.id, state="killed", ended=1))
+        before = other.store.journals.of(live.id)
+        synced = []
+        monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
+        with pytest.raises(StaleState):
+            live.end()
+        assert [path.stat().st_ino for path in before] == synced[-1:]

@@ -72,8 +72,11 @@ class Folding:
     def _fold_whole(self, session: Session, run: NodeId, path: Path, fd: int) -> None:
         if not _has_header(path, run, fd):
             return
-        folded = 0
-        while (now := self._fold_piece(session, run, path.name, fd)[1]) != folded:
+        folded = BLOCK
+        while os.fstat(fd).st_size >= folded + BLOCK:
+            now = self._fold_piece(session, run, path.name, fd)[1]
+            if now == folded:
+                break  # a torn end
             folded = now
 
     def _fold_journal(self, run: NodeId, path: Path) -> int:
@@ -215,12 +218,18 @@ def _add_chunks(session: Session, run: int, key: int, new: list[Point]) -> None:
 
 
 def _chunk_rows(run: int, key: int, first: int, new: list[Point]) -> list[tuple[Any, ...]]:
+    if len(new) <= CHUNK_POINTS:
+        return [(run, key, first, len(new), CODEC, points.pack(new))]
     chunks = [new[i : i + CHUNK_POINTS] for i in range(0, len(new), CHUNK_POINTS)]
     return [(run, key, first + i, len(chunk), CODEC, points.pack(chunk)) for i, chunk in enumerate(chunks)]
 
 
 def _summary_row(run: int, key: int, new: list[Point], old: Row | None) -> tuple[Any, ...]:
     """Return what a metric came to, with what it had come to before."""
+    if old is None and len(new) == 1:
+        step, at, value = new[0]
+        there = _number(value)
+        return key, run, there, step, at, there, there, 1
     last_step, last_at, last = max(reversed(new), key=lambda point: point[:2])  # of equals, the one logged last
     values = [value for _, _, value in new if value == value]  # NaN alone differs from itself
     low, high, n = min(values, default=None), max(values, default=None), len(new)

@@ -1,7 +1,8 @@
 """Metric points as they arrive: one append-only file a writer, one `write` a call.
 
-A call that returned survives the death of the process, since the kernel has the bytes; a thread forces them to the disk every 100 ms, which
-bounds what a power cut takes. The writer holds a lock on its file as long as it lives, so that anyone can tell a dead writer's file.
+A call that returned survives the death of the process, since the kernel has the bytes; one thread of the process forces them to the disk
+every 100 ms, which bounds what a power cut takes. The writer holds a lock on its file as long as it lives, so that anyone can tell a dead
+writer's file.
 A file is a sequence of 32-byte blocks, so a torn end is seen and ignored: a header, points, and names of keys before their first point.
 Bringing points into the tables is `folding.py`.
 """
@@ -14,8 +15,10 @@ import os
 import re
 import struct
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -48,10 +51,8 @@ class MetricJournal:
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
         self._fault: OSError | None = None  # what the syncing thread met
-        self._closing = threading.Event()
-        self._syncing = threading.Thread(target=self._sync_regularly, name=f"sync {path.name}", daemon=True)
-        self._syncing.start()
-        _OPEN.add(self)
+        self._synced = 0  # bytes
+        _SYNCING.watch(self)
 
     def __enter__(self) -> MetricJournal:
         return self
@@ -71,38 +72,62 @@ class MetricJournal:
         with self._lock:
             number = self._numbers.get(key)
             if number is None:
-                number = self._define(key)
-            try:
-                record = _pack(_POINT, 0, number, step, at, value)
-            except (struct.error, TypeError) as cause:
-                raise ParameterError(f"metric {key!r}: value {value!r}, step {step!r}, time {at!r}: {cause}") from cause
-            self._append(record)
+                number = len(self._numbers)
+                self._append(_definition(key, number))
+                self._numbers[key] = number
+            self._append(_point(key, number, step, at, value))
 
-    def close(self) -> None:
-        """Force everything to the disk and give the file free for folding. Closing again does nothing."""
-        if self._fd < 0:
-            return
-        self._closing.set()
-        self._syncing.join()
+    def log_all(self, points: Mapping[str, float], *, steps: Mapping[str, int], at: Millis) -> None:
+        """Append a point of each of several metrics by one write: all of them, or none.
+
+        Raises
+        ------
+        ParameterError, StoreUnavailable, UsageError : as `log`.
+        """
+        with self._lock:
+            fresh: dict[str, int] = {}
+            records = []
+            for key in points:
+                if key not in self._numbers:
+                    fresh[key] = len(self._numbers) + len(fresh)
+                    records.append(_definition(key, fresh[key]))
+            numbers = {**self._numbers, **fresh} if fresh else self._numbers
+            records += [_point(key, numbers[key], steps[key], at, value) for key, value in points.items()]
+            self._append(b"".join(records))
+            self._numbers.update(fresh)
+
+    def close(self, *, sync: bool = True) -> None:
+        """Force everything to the disk and give the file free for folding. Closing again does nothing.
+
+        `sync=False` leaves the forcing to who folds the journal at once, or calls `Journals.sync` where that fails.
+        """
+        _SYNCING.leave(self)
         with self._lock:
             fd, self._fd = self._fd, -1
-            try:
+        if fd < 0:
+            return
+        try:
+            if sync:
                 with store_errors(self.path):
                     os.fdatasync(fd)
-            finally:
-                os.close(fd)
+        finally:
+            os.close(fd)
 
-    def _define(self, key: str) -> int:
+    def sync(self) -> None:
+        """Force what was logged so far to the disk; a fault is raised by the next call, where someone sees it."""
+        with self._lock:
+            if self._fd < 0 or self._fault:
+                return
+            fd = os.dup(self._fd)  # so that nobody who logs waits for the disk
         try:
-            name = key.encode()
-        except (UnicodeEncodeError, AttributeError) as cause:
-            raise ParameterError(f"{key!r} cannot be a metric's name: {cause}") from cause
-        if not name or len(name) > MAX_KEY_BYTES or b"\x00" in name:
-            raise ParameterError(f"{key!r} cannot be a metric's name", hint=f"1 to {MAX_KEY_BYTES} bytes, no NUL")
-        number = len(self._numbers)
-        self._append(_pack(_KEY, len(name), number, 0, 0, 0.0) + name.ljust(_n_blocks(len(name)) * BLOCK, b"\x00"))
-        self._numbers[key] = number
-        return number
+            size = os.fstat(fd).st_size
+            if size != self._synced:
+                os.fdatasync(fd)
+                self._synced = size
+        except OSError as cause:
+            self._fault = cause
+        finally:
+            os.close(fd)
 
     def _append(self, record: bytes) -> None:
         try:
@@ -119,17 +144,6 @@ class MetricJournal:
             with store_errors(self.path):
                 raise
 
-    def _sync_regularly(self) -> None:
-        synced = 0
-        try:
-            while not self._closing.wait(SYNC_S):
-                size = os.fstat(self._fd).st_size
-                if size != synced:
-                    os.fdatasync(self._fd)
-                    synced = size
-        except OSError as cause:  # the next call raises it, where someone sees it
-            self._fault = cause
-
     def _forget_in_child(self) -> None:
         # The child's copy of the descriptor would keep the lock, and so the writer, alive after the parent's death.
         self._lock = threading.Lock()
@@ -138,15 +152,66 @@ class MetricJournal:
             self._fd = -1
 
 
-_OPEN: weakref.WeakSet[MetricJournal] = weakref.WeakSet()
+def _definition(key: str, number: int) -> bytes:
+    """Return the record that gives a metric's name its number."""
+    try:
+        name = key.encode()
+    except (UnicodeEncodeError, AttributeError) as cause:
+        raise ParameterError(f"{key!r} cannot be a metric's name: {cause}") from cause
+    if not name or len(name) > MAX_KEY_BYTES or b"\x00" in name:
+        raise ParameterError(f"{key!r} cannot be a metric's name", hint=f"1 to {MAX_KEY_BYTES} bytes, no NUL")
+    return _pack(_KEY, len(name), number, 0, 0, 0.0) + name.ljust(_n_blocks(len(name)) * BLOCK, b"\x00")
 
 
-def _forget_all_in_child() -> None:
-    for journal in list(_OPEN):
-        journal._forget_in_child()
+def _point(key: str, number: int, step: int, at: Millis, value: float) -> bytes:
+    try:
+        return _pack(_POINT, 0, number, step, at, value)
+    except (struct.error, TypeError) as cause:
+        raise ParameterError(f"metric {key!r}: value {value!r}, step {step!r}, time {at!r}: {cause}") from cause
 
 
-os.register_at_fork(after_in_child=_forget_all_in_child)
+class _Syncing:
+    """The thread that forces this process's journals to the disk; it sleeps while none is open."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakSet[MetricJournal] = weakref.WeakSet()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, journal: MetricJournal) -> None:
+        """Sync a journal from now on."""
+        with self._changed:
+            self._open.add(journal)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._sync_regularly, name="sync journals", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def leave(self, journal: MetricJournal) -> None:
+        """Leave a journal alone from now on."""
+        with self._changed:
+            self._open.discard(journal)
+
+    def forget_in_child(self) -> None:
+        """Begin anew in a fork: the thread is not in it, and the journals are the parent's."""
+        journals = list(self._open)
+        self.__init__()  # type: ignore[misc]  # locks may have been held at the fork
+        for journal in journals:
+            journal._forget_in_child()
+
+    def _sync_regularly(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._open) > 0)
+            time.sleep(SYNC_S)
+            with self._changed:
+                journals = list(self._open)
+            for journal in journals:
+                journal.sync()
+
+
+_SYNCING: Final = _Syncing()
+os.register_at_fork(after_in_child=_SYNCING.forget_in_child)
 
 
 class Journals:
@@ -176,15 +241,27 @@ class Journals:
 
     def of(self, run_id: NodeId) -> list[Path]:
         """Return the journals of a run that are not folded away yet."""
-        return sorted(self._folder.glob(f"{run_id}.*.journal"))
+        return sorted(self._folder / name for name in self._names() if name.startswith(f"{run_id}."))
+
+    def sync(self, run_id: NodeId) -> None:
+        """Force the journals of a run to the disk, those of other writers too."""
+        for path in self.of(run_id):
+            with store_errors(path), path.open("rb") as file:
+                os.fdatasync(file.fileno())
 
     def runs(self) -> set[NodeId]:
         """Return the runs that have a journal."""
-        return {path.name.partition(".")[0] for path in self._folder.glob("*.journal")}
+        return {name.partition(".")[0] for name in self._names()}
 
     def is_alive(self, run_id: NodeId) -> bool:
         """Say whether a process of this machine holds a journal of the run open."""
         return any(writer_lives(path) for path in self.of(run_id))
+
+    def _names(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self._folder) if name.endswith(".journal")]  # noqa: PTH208  # a hundred times a second
+        except FileNotFoundError:
+            return []
 
 
 def writer_lives(path: Path) -> bool:
@@ -213,14 +290,13 @@ def parse(data: bytes, keys: dict[int, str]) -> tuple[dict[str, list[Point]], in
 
     Ends before a record that is not whole, and at blocks that are no record: what a power cut left of unsynced pages.
     """
-    found: dict[str, list[Point]] = {}
+    by_number: defaultdict[int, list[Point]] = defaultdict(list)
     n_read = 0
     for start, stop, read in _stretches(data, keys):
         n_read = read
-        appenders = {number: found.setdefault(name, []).append for number, name in keys.items()}
         for _mark, _zero, number, step, at, value in _RECORD.iter_unpack(data[start:stop]):
-            appenders[number]((step, at, value))
-    return {key: points for key, points in found.items() if points}, n_read
+            by_number[number].append((step, at, value))
+    return {keys[number]: points for number, points in by_number.items()}, n_read
 
 
 def parse_keys(data: bytes, keys: dict[int, str]) -> int:

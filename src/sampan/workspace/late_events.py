@@ -64,16 +64,23 @@ class LateEvents:
                 self._not_before = time.monotonic() + _AGAIN_S
 
     def append_folding(self, run: NodeId, *events: Event) -> None:
-        """Write events and fold the run's points with them; while the database does not answer, keep the events."""
+        """Write events and fold the run's points with them; else keep the events, and the points on the disk."""
+        if not self._append_folding(run, *events):
+            self._ws.store.journals.sync(run)
+            self.append(*events)
+
+    def _append_folding(self, run: NodeId, *events: Event) -> bool:
         with self._lock:
-            if not self._kept:
-                try:
-                    self._ws.ledger.append_folding(run, *events)
-                except StoreUnreachable:
-                    pass
-                else:
-                    return
-        self.append(*events)
+            if self._kept:
+                return False
+            try:
+                self._ws.ledger.append_folding(run, *events)
+            except StoreUnreachable:
+                return False
+            except BaseException:
+                self._ws.store.journals.sync(run)
+                raise
+            return True
 
     def settle(self) -> bool:
         """Write all that is kept, and say whether anything was; wait for the database as long as that.

@@ -52,13 +52,15 @@ def close_kept() -> None:
 def _mark(ws: Workspace) -> _Mark:
     """Tell the very files a workspace stands on: another process id, store or project file makes another mark."""
     found = [os.getpid()]
-    for file in (ws.root / FILE_NAME, ws.store_folder / "store.json", ws.store_folder / "sampan.db"):
+    store = str(ws.store_folder)
+    # As texts: making paths would take longer than the looking.
+    for file in (f"{ws.root}/{FILE_NAME}", f"{store}/store.json", f"{store}/sampan.db"):
         try:
-            state = file.stat()
+            state = os.stat(file)  # noqa: PTH116  # see above
         except OSError:
             found.append(0)
         else:
-            found += [state.st_ino, state.st_mtime_ns if file.suffix != ".db" else 0]
+            found += [state.st_ino, 0 if file.endswith(".db") else state.st_mtime_ns]
     return tuple(found)
 
 

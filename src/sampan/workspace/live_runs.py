@@ -81,12 +81,16 @@ class LiveRun:
         self._require_open()
         if self._journal is None:
             self._journal = self._ws.store.journals.open(self.id)
-        points = {key: value} if isinstance(key, str) else key
         at = self._ws.clock()
-        for name, each in points.items():
-            number = self._steps.get(name, 0) if step is None else step
-            self._journal.log(name, _number(name, each), step=number, at=at)
-            self._steps[name] = number + 1
+        if isinstance(key, str):
+            number = self._steps.get(key, 0) if step is None else step
+            self._journal.log(key, _number(key, value), step=number, at=at)
+            self._steps[key] = number + 1
+            return
+        points = {name: _number(name, each) for name, each in key.items()}
+        steps = {name: self._steps.get(name, 0) if step is None else step for name in points}
+        self._journal.log_all(points, steps=steps, at=at)
+        self._steps.update({name: number + 1 for name, number in steps.items()})
 
     def params(self, given: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Record parameters. One that is recorded never changes.
@@ -176,7 +180,7 @@ class LiveRun:
         atexit.unregister(self._end_at_exit)
         try:
             if self._journal is not None:
-                self._journal.close()
+                self._journal.close(sync=not self._owns_run)  # the transaction that ends the run holds its points
             if self._owns_run:
                 ended = RunEnded(node=self.id, state=state, ended=self._ws.clock(), reason=reason[:_MAX_REASON])
                 self._events.append_folding(self.id, ended)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 _FRESH_S: Final = 3.0  # nobody edits code, starts a run, and edits and starts again within this
-_LATEST: dict[tuple[int, str], tuple[float, bytes]] = {}
+_LATEST: dict[tuple[int, str, str], tuple[float, Digest]] = {}
 
 
 def record_environment(ws: Workspace, folder: Path) -> Digest:
@@ -23,15 +23,15 @@ def record_environment(ws: Workspace, folder: Path) -> Digest:
 
     Runs that begin within a few seconds of each other in one process share what was found for the first.
     """
-    return ws.store.blobs.put(_captured(folder if folder.is_dir() else None))
+    key, now = (os.getpid(), str(ws.store.root), str(folder)), time.monotonic()
+    found = _LATEST.get(key)
+    if found is None or now - found[0] > _FRESH_S:
+        _LATEST.clear()
+        found = _LATEST[key] = (now, ws.store.blobs.put(_captured(folder if folder.is_dir() else None)))
+    return found[1]
 
 
 def _captured(folder: Path | None) -> bytes:
     from sampan.engine.environment import capture
 
-    key, now = (os.getpid(), str(folder)), time.monotonic()
-    found = _LATEST.get(key)
-    if found is None or now - found[0] > _FRESH_S:
-        _LATEST.clear()
-        found = _LATEST[key] = (now, msgspec.json.format(msgspec.json.encode(capture(folder))))
-    return found[1]
+    return msgspec.json.format(msgspec.json.encode(capture(folder)))
