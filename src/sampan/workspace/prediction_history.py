@@ -121,6 +121,11 @@ def group_text(frame: pl.DataFrame, name: str) -> pl.Expr:
     return pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(column.cast(pl.String)).alias(FIELD + name)
 
 
+def joined_labels(ws: Workspace, service: str, answers: pl.DataFrame) -> pl.DataFrame:
+    """Return answers with `label`: what came true, as far as it is known by now."""
+    return _labelled(answers, _outcomes(ws, service))
+
+
 def _packages(ws: Workspace, service: str) -> dict[NodeId, str]:
     deployments = ws.catalog.nodes(kind="deployment", name=service, limit=10_000)
     return {str(node.facts["package"]): str(node.facts["version"]) for node in deployments}

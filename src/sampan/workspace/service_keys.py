@@ -14,7 +14,8 @@ from sampan.core.refs import check_name, nearest
 from sampan.core.times import Millis, iso
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import align
-from sampan.workspace.operation import Room, operation
+from sampan.workspace.operation import operation
+from sampan.workspace.service_room import ServiceRoom
 
 if TYPE_CHECKING:
     from sampan.serving.callers import KeyRing
@@ -105,7 +106,7 @@ class KeyList(Answer, frozen=True, kw_only=True):
         return align(("caller", "key", "state", "since", "services", "rate", "expires"), rows)
 
 
-class ServiceKeys(Room):
+class ServiceKeys(ServiceRoom):
     """The verbs for keys."""
 
     @operation(local=True)

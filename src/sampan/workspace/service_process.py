@@ -6,6 +6,7 @@ The lock, held by the server for life, says whether it is alive: a pid in a file
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import secrets
 import signal
@@ -24,6 +25,7 @@ from sampan.errors import AlreadyExists, Unavailable
 
 READY_S = 60.0
 STOP_S = 30.0
+EVERY = "*"  # the server that answers for every service
 _POLL_S = 0.05
 _TRIES = 5
 _LOG_TAIL = 2000
@@ -39,11 +41,13 @@ class Liveness(msgspec.Struct, frozen=True):
     port: int
     token: str
     started: Millis
+    tls: bool = False
+    worker: int | None = None  # its number, where a server has several processes; its address is then for this machine's commands
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
 
 class ServiceFiles:
@@ -55,6 +59,15 @@ class ServiceFiles:
         self.liveness = self.folder / f"{stem}.json"
         self.lock = self.folder / f"{stem}.lock"
         self.log = self.folder / f"{stem}.log"
+        self._stem = stem
+
+    def worker(self, number: int) -> Path:
+        """Return where a worker says that it lives."""
+        return self.folder / f"{self._stem}.worker-{number}"
+
+    def workers(self) -> list[Path]:
+        """Return what workers said."""
+        return sorted(self.folder.glob(f"{glob.escape(self._stem)}.worker-*"))
 
 
 @contextmanager
@@ -81,12 +94,13 @@ def _take(lock: IO[str], service: str) -> None:
 
 
 def announce(files: ServiceFiles, live: Liveness) -> None:
-    """Write the liveness file; a reader sees the old one or the new one, whole."""
-    part = files.liveness.with_suffix(f".{secrets.token_hex(4)}")
+    """Write the liveness file of a server or of one of its workers; a reader sees the old one or the new one, whole."""
+    place = files.liveness if live.worker is None else files.worker(live.worker)
+    part = files.folder / f".{place.name}.{secrets.token_hex(4)}"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(live))
-    part.replace(files.liveness)
+    part.replace(place)
 
 
 def find(files: ServiceFiles) -> Liveness | None:
@@ -100,6 +114,17 @@ def find(files: ServiceFiles) -> Liveness | None:
     except (OSError, msgspec.DecodeError):
         return None
     return None
+
+
+def processes(files: ServiceFiles, live: Liveness) -> list[Liveness]:
+    """Return whom to ask about a running server: its workers if it has any, else itself."""
+    found = []
+    for path in files.workers():
+        with suppress(OSError, msgspec.DecodeError):
+            one = msgspec.json.decode(path.read_bytes(), type=Liveness)
+            if one.token == live.token:  # else of a server before this one
+                found.append(one)
+    return found or [live]
 
 
 def start(files: ServiceFiles, command: Sequence[str]) -> Liveness:
@@ -142,8 +167,13 @@ def stop(files: ServiceFiles, live: Liveness) -> None:
 def ask(live: Liveness, method: str, path: str, *, body: bytes = b"", timeout_s: float = 30.0) -> tuple[int, bytes]:
     """Send one request to a server, with its token; return status and body. Raises Unavailable."""
     import http.client
+    import ssl
 
     connection = http.client.HTTPConnection(live.host, live.port, timeout=timeout_s)
+    if live.tls:
+        # The address is this machine's own, from a file that only its owner can write; the name in the certificate is another one.
+        unverified = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection(live.host, live.port, timeout=timeout_s, context=unverified)
     try:
         connection.request(method, path, body=body or None, headers={"Authorization": f"Bearer {live.token}"})
         answer = connection.getresponse()
@@ -162,9 +192,10 @@ def is_ready(live: Liveness) -> bool:
         return False
 
 
-def server_command(project: Path, service: str, *, host: str, port: int) -> list[str]:
-    """Return the command that runs a service's server in the foreground."""
-    return [sys.executable, "-m", "sampan", "serve", service, "--project", str(project), "--host", host, "--port", str(port)]
+def server_command(project: Path, service: str, *, host: str = "", port: int = 0) -> list[str]:
+    """Return the command that runs a service's server in the foreground; without a host, at the address sampan.toml names."""
+    address = ["--host", host] if host else []
+    return [sys.executable, "-m", "sampan", "serve", service, "--project", str(project), *address, "--port", str(port)]
 
 
 def _spawn(command: Sequence[str], log: Path) -> int:

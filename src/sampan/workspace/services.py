@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from sampan.core.answers import Answer
-from sampan.core.events import new_id
-from sampan.core.graph import Node, NodeId
-from sampan.core.refs import check_name, nearest
+from sampan.core.graph import NodeId
+from sampan.core.refs import check_name
 from sampan.core.times import iso
-from sampan.errors import Conflict, NotFound, ParameterError, SampanError, Unavailable
+from sampan.errors import Conflict, NotFound, ParameterError, Unavailable
 from sampan.workspace import service_process as process
 from sampan.workspace.columns import align
 from sampan.workspace.operation import operation
 from sampan.workspace.service_keys import ServiceKeys
-from sampan.workspace.service_routing import ALIASES, Deployed, planned_routing, routed
+from sampan.workspace.service_rollouts import Rollouts
+from sampan.workspace.service_routing import ALIASES, planned_routing, routed
 
 if TYPE_CHECKING:
     from sampan.serving.exposition import Samples
-    from sampan.workspace.service_process import Liveness, ServiceFiles
+    from sampan.workspace.service_process import Liveness
 
 Candidate = Literal["canary", "shadow"]
 SETTLE_S = 0.05
@@ -122,7 +122,7 @@ class ServiceList(Answer, frozen=True, kw_only=True):
         return align(("service", "state", "live", "address"), [(s.service, s.state, live[s.service], s.url) for s in self.services])
 
 
-class Services(ServiceKeys):
+class Services(Rollouts, ServiceKeys):
     """Deploy models, watch their traffic, swap and roll back.
 
     Parameters
@@ -133,8 +133,6 @@ class Services(ServiceKeys):
     share : of the keys, above 0 and below 1
     reason : why, for the ledger
     """
-
-    noun = "service"
 
     @operation(local=True)
     def deploy(self, model: str, name: str = "", *, port: int = 0) -> ServiceState:
@@ -246,8 +244,8 @@ class Services(ServiceKeys):
     def show(self, name: str) -> ServiceShown:
         """Show a service: deployments, process, traffic and latency."""
         aliases = self._known(name)
-        live = process.find(self._files(name))
-        samples = _samples(live) if live is not None else None
+        live = self.running(name)
+        samples = self._counted(name)
         deployments = tuple(self._deployment(alias, aliases[alias], samples) for alias in ALIASES if alias in aliases)
         return ServiceShown(
             service=name,
@@ -257,7 +255,7 @@ class Services(ServiceKeys):
             started=iso(live.started) if live else "",
             deployments=deployments,
             traffic=_traffic(samples) if samples is not None else None,
-            fault=_fault(live) if live is not None else "",
+            fault=self._fault(name),
             next=(f"sampan monitor show {name}",)
             if live
             else (f"sampan service deploy {deployments[0].model} {name}",)
@@ -276,13 +274,13 @@ class Services(ServiceKeys):
             if alias != "previous":
                 self._require_allowed(self.ws.catalog.node(str(self.ws.catalog.node(node).facts["package"])))
 
-    def serve_command(self, name: str, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
+    def serve_command(self, name: str, *, host: str = "", port: int = 0) -> list[str]:
         """Return the command that runs a service's server in the foreground."""
         return process.server_command(self.ws.root, name, host=host, port=port)
 
     def running(self, name: str) -> Liveness | None:
         """Return the service's running server, or None. For clients on this machine: where it is, and its token."""
-        return process.find(self._files(name))
+        return process.find(self._files(name)) or process.find(self._files(process.EVERY))
 
     def settle(self, name: str, *, timeout_s: float = 10.0) -> None:
         """Wait until the running server has scored for its shadow, and logged, all that it has answered.
@@ -292,7 +290,7 @@ class Services(ServiceKeys):
         Unavailable : the server still has rows in hand after `timeout_s`.
         """
         waited_until = time.monotonic() + timeout_s
-        while (live := process.find(self._files(name))) is not None and (samples := _samples(live)) is not None:
+        while (samples := self._counted(name)) is not None:
             in_hand = sum(samples.get((key, ()), 0.0) for key in ("sampan_shadow_queue_rows", "sampan_log_queue_rows"))
             if not in_hand:
                 return
@@ -315,74 +313,9 @@ class Services(ServiceKeys):
         self._follow(name, aliases)
         return self._state(name, f"{version} is the {role} of {name}", changed=True)
 
-    def _move(
-        self,
-        service: str,
-        package: Node,
-        role: str,
-        held: NodeId | None,
-        before: dict[str, NodeId],
-        *,
-        share: float | None = None,
-        reason: str,
-    ) -> None:
-        """Put a package into a role: by the deployment it has already (`held`), or a new one."""
-        node = held or new_id()
-        after = {alias: target for alias, target in before.items() if target != node}
-        if role == "live" and "live" in before:
-            after["previous"] = before["live"]
-        after[role] = node
-        if held is not None:
-            self._route(service, before, after, share=share, reason=reason)
-            return
-        version = self._version(package)
-        facts = {"package": package.id, "version": version, "environment": package.facts.get("environment", "")}
-        deployed = Deployed(node=node, service=service, package=package.id, model=version, role=role, facts=facts)
-        self.ws.ledger.append(
-            deployed, routed(service, before, after, states=self._states(before), share=share, reason=reason), reason=reason
-        )
-
-    def _route(self, service: str, before: dict[str, NodeId], after: dict[str, NodeId], *, share: float | None = None, reason: str) -> None:
-        states = self._states({**before, **after})
-        self.ws.ledger.append(routed(service, before, after, states=states, share=share, reason=reason), reason=reason)
-
-    def _states(self, aliases: dict[str, NodeId]) -> dict[NodeId, str]:
-        return {node: self.ws.catalog.node(node).state for node in set(aliases.values())}
-
-    def _follow(self, service: str, before: dict[str, NodeId], *, port: int = 0) -> None:
-        """Make the running server look at the routing now, or start one. If it cannot load what it should, route as `before`.
-
-        Raises
-        ------
-        Unavailable : the server could not load a package, or not start; it goes on with what it had.
-        """
-        try:
-            live = process.find(self._files(service))
-            if live is None:
-                self._ensure_running(service, port)
-                return
-            status, body = process.ask(live, "POST", "/admin/reload", timeout_s=process.READY_S)
-            if status != 200:
-                raise Unavailable(f"the server of {service} refused to reload: {body.decode(errors='replace')}")
-            if fault := msgspec.json.decode(body)["fault"]:
-                raise Unavailable(f"the server of {service} could not load it and goes on with what it had: {fault}")
-        except Unavailable:
-            if "live" in before:
-                self._route(service, self._aliases(service), before, reason="the server could not follow")
-            raise
-
-    def _ensure_running(self, service: str, port: int) -> bool:
-        """Start the server unless it runs; say whether that was needed."""
-        files = self._files(service)
-        if process.find(files) is not None:
-            return False
-        with self.ws.progress.stage(f"starting the server of {service}"):
-            process.start(files, self.serve_command(service, port=port))
-        return True
-
     def _state(self, service: str, did: str, *, changed: bool) -> ServiceState:
         plan = planned_routing(self.ws.catalog, service)
-        live = process.find(self._files(service))
+        live = self.running(service)
         return ServiceState(
             service=service,
             did=did,
@@ -406,59 +339,12 @@ class Services(ServiceKeys):
             return ()
         return tuple(differences(msgspec.json.decode(file.read_bytes(), type=Environment), capture(self.ws.root)))
 
-    def _package(self, ref: str) -> Node:
-        """Return the package a reference means: itself, or the newest one made of that model."""
+    def _fault(self, service: str) -> str:
         try:
-            found = self.ws.catalog.resolve(ref)
-        except SampanError:
-            found = self.ws.catalog.resolve(ref, kind="model")
-        if found.kind == "package":
-            return found
-        if found.kind != "model":
-            raise ParameterError(f"{ref} is a {found.kind}, a service needs a model or a package", hint="sampan model list")
-        made = [self.ws.catalog.node(edge.dst) for edge in self.ws.catalog.edges_from(found.id) if edge.role == "packaged_as"]
-        packages = [node for node in made if node.kind == "package"]
-        if not packages:
-            raise NotFound(f"{found.ref} has no package yet", hint=f"sampan model pack {found.ref}")
-        return max(packages, key=lambda node: node.created)
-
-    def _require_allowed(self, package: Node) -> None:
-        """Refuse to serve a model for a purpose, in a region or on a day that the terms of its data forbid."""
-        from sampan.workspace.governance import require_allowed
-
-        models = [self.ws.catalog.node(edge.src) for edge in self.ws.catalog.edges_to(package.id) if edge.role == "packaged_as"]
-        purpose = next((str(model.facts.get("purpose", "")) for model in models), "")
-        require_allowed(self.ws, [package], purpose=purpose, act="serve")
-
-    def _version(self, package: Node) -> str:
-        """Return what answers call a package: the reference of its model."""
-        if model := package.facts.get("model"):
-            return str(model)
-        return package.ref
-
-    def _aliases(self, service: str) -> dict[str, NodeId]:
-        return {alias: node for alias, node in self.ws.catalog.aliases("deployment", service).items() if alias in ALIASES}
-
-    def _known(self, service: str) -> dict[str, NodeId]:
-        """Return the aliases of a service that exists, or raise NotFound with the nearest names."""
-        if aliases := self._aliases(service):
-            return aliases
-        known = [asset.name for asset in self.ws.catalog.assets("service")]
-        raise NotFound(
-            f"no service called {service!r}", did_you_mean=nearest(service, known), hint="" if known else "sampan ship MODEL makes one"
-        )
-
-    def _need(self, aliases: dict[str, NodeId], alias: str, service: str) -> Node:
-        if alias not in aliases:
-            raise NotFound(f"{service} has no {alias} model", hint=f"sampan service show {service}")
-        return self.ws.catalog.node(aliases[alias])
-
-    def _node_of(self, aliases: dict[str, NodeId], alias: str) -> Node | None:
-        return self.ws.catalog.node(aliases[alias]) if alias in aliases else None
-
-    def _deploys(self, aliases: dict[str, NodeId], role: str, package: Node) -> bool:
-        node = self._node_of(aliases, role)
-        return node is not None and node.facts["package"] == package.id
+            told = [msgspec.json.decode(one.ask("GET", "/health", timeout_s=5.0)[1]) for one in self._served(service) or ()]
+        except Unavailable as cause:
+            return cause.message
+        return next((str(one["fault"]) for one in told if one.get("fault")), "")
 
     def _deployment(self, alias: str, node_id: NodeId, samples: Samples | None) -> Deployment:
         node = self.ws.catalog.node(node_id)
@@ -469,24 +355,11 @@ class Services(ServiceKeys):
             role=alias, model=version, package=f"package:{package.ref}", id=node.id, since=iso(node.created), predictions=counted
         )
 
-    def _files(self, service: str) -> ServiceFiles:
-        return process.ServiceFiles(self.ws.store_folder, service)
-
 
 def _check_share(share: float) -> float:
     if not 0 < share < 1:
         raise ParameterError(f"share is {share}, expected a number above 0 and below 1", hint="0.05 is 5 % of the keys")
     return share
-
-
-def _samples(live: Liveness) -> Samples | None:
-    """Read a server's metrics; None where it does not answer."""
-    from sampan.serving.exposition import parse
-
-    try:
-        return parse(process.ask(live, "GET", "/metrics", timeout_s=5.0)[1].decode())
-    except Unavailable:
-        return None
 
 
 def _scored_rows(samples: Samples, version: str, role: str) -> float:
@@ -514,10 +387,3 @@ def _traffic(samples: Samples) -> Traffic:
         log_dropped_rows=int(total(samples, "sampan_log_dropped_rows_total")),
         shadow_dropped_rows=int(total(samples, "sampan_shadow_dropped_rows_total")),
     )
-
-
-def _fault(live: Liveness) -> str:
-    try:
-        return str(msgspec.json.decode(process.ask(live, "GET", "/health", timeout_s=5.0)[1]).get("fault", ""))
-    except Unavailable as cause:
-        return cause.message
