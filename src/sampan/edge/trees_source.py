@@ -1,0 +1,130 @@
+"""Trees as C: tables in the chosen layout and one loop over them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sampan.edge.keys import LOWEST
+from sampan.edge.layouts import Layout
+from sampan.edge.text import floats, integers, number, table
+
+_TYPES: Final = {
+    4: ("uint8_t", "uint16_t", "uint8_t key, jump; uint16_t threshold;"),
+    6: ("uint16_t", "uint16_t", "uint16_t key, jump, threshold;"),
+    8: ("uint16_t", "int32_t", "uint16_t key, jump; int32_t threshold;"),
+}
+
+KEY_FUNCTION: Final = """/* The bits of a float as an integer that compares as the float does; a missing value lies beyond all others. */
+static int32_t @key(float x, int goes_left)
+{
+    union { float f; int32_t i; } bits;
+    bits.f = x;
+    if ((bits.i & 0x7fffffff) > 0x7f800000) return goes_left ? INT32_MIN : INT32_MAX;
+    return bits.i < 0 ? (int32_t)(0x80000000u - (uint32_t)bits.i) : bits.i;
+}
+"""
+
+
+def write_trees(layout: Layout, number_of: int) -> str:
+    """Return the tables and the function `@trees<number>(x, y)`."""
+    if not layout.sizes:
+        return _constant(layout, number_of)
+    parts = [_about(layout), *_tables(layout, number_of), _function(layout, number_of)]
+    return "".join(parts)
+
+
+def _constant(layout: Layout, n: int) -> str:
+    lines = "".join(f"    y[{i}] = {number(value)};\n" for i, value in enumerate(layout.base.tolist()))
+    return f"static void @trees{n}(const float *x, float *y)\n{{\n    (void)x;\n{lines}}}\n"
+
+
+def _about(layout: Layout) -> str:
+    leaves = f"leaves are off by at most {layout.error:.2g} in sum" if layout.vectors is None else "leaves in a table"
+    return (
+        f"/* {len(layout.sizes)} trees, {len(layout.entries)} entries of {layout.width} bytes, {len(layout.thresholds)} shared thresholds, "
+        f"{len(layout.keys)} keys; {leaves}. */\n"
+    )
+
+
+def _tables(layout: Layout, n: int) -> list[str]:
+    parts = []
+    if layout.width == 3:
+        cells = (str(byte) for key, jump, value in layout.entries for byte in _bytes(layout, key, jump, value))
+        parts.append(table("uint8_t", f"@entries{n}", cells))
+        parts.append(integers(f"@starts{n}", layout.starts.tolist()))
+    else:
+        parts.append(f"typedef struct {{ {_TYPES[layout.width][2]} }} @entry{n};\n")
+        cells = (f"{{{','.join(map(str, _fields(layout, *entry)))}}}" for entry in layout.entries)
+        parts.append(table(f"@entry{n}", f"@entries{n}", cells))
+    if layout.width != 8:
+        parts.append(table("int32_t", f"@thresholds{n}", map(str, layout.thresholds.tolist())))
+    parts.append(integers(f"@sizes{n}", layout.sizes))
+    parts.append(integers(f"@given{n}", [2 * feature + (missing == LOWEST) for feature, missing in layout.keys]))
+    if layout.vectors is not None:
+        parts.append(floats(f"@leaves{n}", layout.vectors))
+    return parts
+
+
+def _fields(layout: Layout, key: int, jump: int, value: int) -> tuple[int, int, int]:
+    """Return the fields of an entry; a leaf's value fills those a split has for its jump and threshold."""
+    if key != layout.leaf_mark or layout.width == 8:
+        return key, jump, value
+    if layout.width == 4:
+        return key, value & 0xFF, value >> 8 & 0xFFFF
+    return key, value >> 16 & 0xFFFF, value & 0xFFFF
+
+
+def _bytes(layout: Layout, key: int, jump: int, value: int) -> tuple[int, int, int]:
+    return (key, value & 0xFF, value >> 8 & 0xFF) if key == layout.leaf_mark else (key, jump, value)
+
+
+_LEAF: Final = {
+    3: "(int16_t)(e[1] | e[2] << 8)",
+    4: "(int32_t)(int16_t)e->threshold * 256 + e->jump",
+    6: "(int32_t)((uint32_t)e->jump << 16 | e->threshold)",
+    8: "e->threshold",
+}
+_WALK: Final = {
+    3: "while (e[0] != {mark}) e += keys[e[0]] > @thresholds{n}[@starts{n}[e[0]] + e[2]] ? 3 * e[1] : 3;",
+    4: "while (e->key != {mark}) e += keys[e->key] > @thresholds{n}[e->threshold] ? e->jump : 1;",
+    6: "while (e->key != {mark}) e += keys[e->key] > @thresholds{n}[e->threshold] ? e->jump : 1;",
+    8: "while (e->key != {mark}) e += keys[e->key] > e->threshold ? e->jump : 1;",
+}
+
+
+def _function(layout: Layout, n: int) -> str:
+    kind = "uint8_t" if layout.width == 3 else f"@entry{n}"
+    step = "3 * " if layout.width == 3 else ""
+    walk = _WALK[layout.width].format(mark=layout.leaf_mark, n=n)
+    several = layout.vectors is not None
+    outs = layout.base.size
+    begin = [f"    y[{i}] = {number(value)};" for i, value in enumerate(layout.base.tolist())] if several else []
+    leaf = _LEAF[layout.width]
+    if several and outs == 1:
+        add = [f"        y[0] += @leaves{n}[{leaf}];"]
+    elif several:
+        add = [f"        leaf = @leaves{n} + {outs} * ({leaf});", f"        for (j = 0; j < {outs}; ++j) y[j] += leaf[j];"]
+    else:
+        add = [f"        sum += {leaf};"]
+    end = [] if several else [f"    y[0] = (float)sum * {number(layout.unit)} + {number(float(layout.base[0]))};"]
+    declared = [f"    const {kind} *root = @entries{n}, *e;", f"    int32_t keys[{len(layout.keys)}]{'' if several else ', sum = 0'};"]
+    declared += ["    const float *leaf;", "    int j;"] if several and outs > 1 else []
+    return "\n".join(
+        [
+            f"static void @trees{n}(const float *x, float *y)",
+            "{",
+            *declared,
+            "    int i;",
+            *begin,
+            f"    for (i = 0; i < {len(layout.keys)}; ++i) keys[i] = @key(x[@given{n}[i] >> 1], @given{n}[i] & 1);",
+            f"    for (i = 0; i < {len(layout.sizes)}; ++i) {{",
+            "        e = root;",
+            f"        {walk}",
+            *add,
+            f"        root += {step}@sizes{n}[i];",
+            "    }",
+            *end,
+            "}",
+            "",
+        ]
+    )
