@@ -1,0 +1,174 @@
+"""What graphs cost in use: time of one row and of a hundred, processor time, instructions, size. All are measured in turns.
+
+Turns matter: on a machine with other work the same graph may take twice as long a minute later, so graphs that are to be compared take
+short turns for as long as it takes. Calls from which the system took the processor away measure the machine's load, not the graph; they are left
+out unless they are the most.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from sampan.compression.instructions import Counter, open_counter
+from sampan.errors import IntegrityError
+from sampan.plugins import require
+
+MANY: Final = 100
+TURNS: Final = 12
+_ONES, _MANIES = 40, 6  # calls in a turn
+_MOST_SECONDS: Final = 0.25  # of a turn: slow graphs get fewer calls
+_WARM: Final = 3
+
+Feeds = Mapping[str, "np.ndarray[Any, Any]"]
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a graph costs. Times are in milliseconds, for one row and for a hundred at once; work is per row, asked one at a time."""
+
+    size_bytes: int
+    p50_ms: float
+    p99_ms: float
+    p50_100_ms: float
+    p99_100_ms: float
+    cpu_us: float  # processor time of all threads
+    instructions: float | None = None  # None where the system does not show them, or several threads share the work
+    threads: int = 1
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The figures by the names of a budget."""
+        return {
+            "p50": self.p50_ms,
+            "p99": self.p99_ms,
+            "p50_100": self.p50_100_ms,
+            "p99_100": self.p99_100_ms,
+            "size": float(self.size_bytes),
+        }
+
+
+@dataclass(slots=True)
+class Contender:
+    """A graph in the measurement: how it is asked, and what was seen."""
+
+    graph: bytes
+    threads: int = 1
+    ones: list[float] = field(default_factory=list)
+    manies: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    instructions: int = 0
+    n_calls: int = 0
+
+
+def open_session(graph: bytes, *, threads: int = 1) -> Any:
+    """Open a graph with so many threads.
+
+    Raises
+    ------
+    IntegrityError : the runtime refuses it.
+    """
+    ort = require("onnxruntime", extra="train")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # the runtime's own error classes are not public
+        raise IntegrityError(f"the graph cannot be loaded: {str(cause).splitlines()[0][:200]}") from cause
+
+
+def measure(
+    contenders: Mapping[str, Contender], rows: Feeds, *, turns: int = TURNS, advance: Callable[[], None] = lambda: None
+) -> dict[str, Cost]:
+    """Measure graphs in turns on the same rows; `advance` is called after each turn of all.
+
+    Parameters
+    ----------
+    rows : the graphs' inputs by name, at least one row; a hundred are taken, again from the first where there are fewer
+    """
+    ones, many = _ones(rows), _many(rows)
+    names = list(contenders)
+    sessions = {name: open_session(each.graph, threads=each.threads) for name, each in contenders.items()}
+    for name in names:
+        _known_inputs(sessions[name], ones[0])
+        for given in (*ones[:_WARM], *[many] * _WARM):
+            sessions[name].run(None, given)
+    with open_counter() as counter:
+        for turn in range(turns):
+            for place in range(len(names)):
+                name = names[(place + turn) % len(names)]
+                _take_turn(contenders[name], sessions[name], ones, many, counter)
+            advance()
+        return {name: _cost(each, has_counter=counter is not None) for name, each in contenders.items()}
+
+
+def _take_turn(one: Contender, session: Any, ones: Sequence[Feeds], many: Feeds, counter: Counter | None) -> None:
+    began, cpu = time.perf_counter(), time.process_time()
+    counted = counter.read() if counter else 0
+    calls = 0
+    for call in range(_ONES):
+        one.ones.extend(_timed(session, ones[(one.n_calls + call) % len(ones)]))
+        calls += 1
+        if time.perf_counter() - began > _MOST_SECONDS:
+            break
+    one.cpu_s += time.process_time() - cpu
+    one.instructions += counter.read() - counted if counter else 0
+    one.n_calls += calls
+    began = time.perf_counter()
+    for _ in range(_MANIES):
+        one.manies.extend(_timed(session, many))
+        if time.perf_counter() - began > _MOST_SECONDS:
+            break
+
+
+def _timed(session: Any, given: Feeds) -> list[float]:
+    """Return the seconds of a call, negative where the system took the processor away meanwhile."""
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+    began = time.perf_counter()
+    session.run(None, given)
+    seconds = time.perf_counter() - began
+    return [-seconds if resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw > before else seconds]
+
+
+def _cost(one: Contender, *, has_counter: bool) -> Cost:
+    ones, manies = _undisturbed(one.ones), _undisturbed(one.manies)
+    return Cost(
+        size_bytes=len(one.graph),
+        p50_ms=float(np.median(ones)) * 1e3,
+        p99_ms=float(np.quantile(ones, 0.99)) * 1e3,
+        p50_100_ms=float(np.median(manies)) * 1e3,
+        p99_100_ms=float(np.quantile(manies, 0.99)) * 1e3,
+        cpu_us=one.cpu_s / one.n_calls * 1e6,
+        instructions=one.instructions / one.n_calls if has_counter and one.threads == 1 else None,
+        threads=one.threads,
+    )
+
+
+def _undisturbed(seconds: list[float]) -> np.ndarray[Any, Any]:
+    kept = [each for each in seconds if each >= 0]
+    return np.asarray(kept if 2 * len(kept) >= len(seconds) else [abs(each) for each in seconds])
+
+
+def _ones(rows: Feeds) -> list[Feeds]:
+    n = min(len(next(iter(rows.values()))), MANY)
+    return [{name: np.ascontiguousarray(each[i : i + 1]) for name, each in rows.items()} for i in range(n)]
+
+
+def _many(rows: Feeds) -> Feeds:
+    n = len(next(iter(rows.values())))
+    chosen = np.arange(MANY) % n
+    return {name: np.ascontiguousarray(each[chosen]) for name, each in rows.items()}
+
+
+def _known_inputs(session: Any, given: Feeds) -> None:
+    """Raise IntegrityError where a graph wants inputs that the rows do not have."""
+    wanted = {each.name for each in session.get_inputs()}
+    if lacking := sorted(wanted - set(given)):
+        raise IntegrityError(f"the graph wants inputs {', '.join(lacking)}; the rows have {', '.join(given)}")
