@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 from small_training import CUT, FIT, add_orders, write_training
 
 from sampan.errors import IntegrityError, ParameterError, Unsupported
+from sampan.flavors.whole_graph import WholeScorer
 from sampan.ports import Predictor
 from sampan.workspace.packages import probe
 from sampan.workspace.predictors import EXPECTED, open_predictor
@@ -53,6 +54,7 @@ def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
         "package.json",
         "features.json",
         "model.onnx",
+        "whole.onnx",
         "native/model.txt",
         "probe.parquet",
         "reference.parquet",
@@ -193,3 +195,20 @@ def test_a_package_is_copied_to_a_new_folder_only(ws: Workspace, tmp_path: Path)
     assert probe(tmp_path / "out").passed
     with pytest.raises(ParameterError, match="exists"):
         ws.model.pack("orders-late", out=tmp_path / "out")
+
+
+def test_a_package_holds_one_graph_from_the_request_to_the_score(ws: Workspace) -> None:
+    folder = packed(ws)
+    predictor = open_predictor(folder)
+    manifest = predictor.manifest
+    rows = pl.read_parquet(folder / "probe.parquet").drop(EXPECTED).to_dicts()
+
+    features, scores = WholeScorer((folder / "whole.onnx").read_bytes())(predictor.tensors(rows))
+
+    assert manifest.inputs is not None
+    assert manifest.whole is not None
+    assert [("x1", "request"), ("x2", "request"), ("past.rate", "store")] == [(each.name, each.source) for each in manifest.inputs.num]
+    assert (True, 2 * len(rows)) == (manifest.whole.passed, manifest.whole.n_rows)
+    np.testing.assert_array_equal(predictor.features(rows), features)
+    np.testing.assert_allclose(predictor.predict(rows), scores, atol=1e-7)
+    assert manifest.whole.n_rows == ws.catalog.resolve("orders-late", kind="package").facts["whole"]["n_rows"]

@@ -46,7 +46,7 @@ def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
     graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])])
     _drop_unused(graph)
     _forget_origin(model)
-    return _checked(model)
+    return checked_graph(model)
 
 
 def after(front: bytes, trees: bytes) -> bytes:
@@ -72,7 +72,7 @@ def after(front: bytes, trees: bytes) -> bytes:
         raise Unsupported(f"the pipeline's graphs do not fit together: {cause}", hint="the model is served natively, slower") from cause
     merged.graph.node.insert(0, onnx.helper.make_node("Identity", [INPUT], [given]))
     merged.graph.input[0].name = INPUT
-    return _checked(merged)
+    return checked_graph(merged)
 
 
 def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: float | None, base: float = 0.0) -> bytes:
@@ -99,22 +99,14 @@ def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: 
     graph = helper.make_graph(nodes, "trees", [given], [score], constants)
     opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sampan")
-    return _checked(model)
+    return checked_graph(model)
 
 
 class OnnxScorer:
     """Runs a graph of the common shape with one thread: answers do not depend on the machine's load or thread count."""
 
     def __init__(self, graph: bytes) -> None:
-        ort = require("onnxruntime", extra="train")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:  # the runtime's own error classes are not public
-            raise IntegrityError(f"the ONNX graph cannot be loaded: {cause}", hint="pack the model again") from cause
+        self._session = open_session(graph)
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one score per row, shape (n,)."""
@@ -124,7 +116,25 @@ class OnnxScorer:
         return np.asarray(scores, dtype=np.float64)
 
 
-def _checked(model: Any) -> bytes:
+def open_session(graph: bytes) -> Any:
+    """Open a graph to be run with one thread.
+
+    Raises
+    ------
+    IntegrityError : the runtime does not take it.
+    """
+    ort = require("onnxruntime", extra="train")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # the runtime's own error classes are not public
+        raise IntegrityError(f"the ONNX graph cannot be loaded: {cause}", hint="pack the model again") from cause
+
+
+def checked_graph(model: Any) -> bytes:
     """Return a graph's bytes, the same for the same graph. Raises Unsupported where it breaks a rule of ONNX."""
     onnx = require("onnx", extra="train")
     try:

@@ -29,6 +29,7 @@ from sampan.features.view import MOMENT
 from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.feature_tables import open_tables
 from sampan.workspace.model_events import PackageBuilt, StoredFile
+from sampan.workspace.package_graphs import add_whole_graph
 from sampan.workspace.predictors import (
     CARD,
     ENVIRONMENT,
@@ -46,6 +47,7 @@ from sampan.workspace.predictors import (
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
+LAYOUT: Final = 2  # another number when what a package holds changes
 PROBE_ROWS: Final = 256
 PROBE_TOLERANCE: Final = 1e-4
 LATENCY_CALLS: Final = 300
@@ -78,14 +80,16 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
 
             return [msgspec.to_builtins(f) for f in store_folder(ws, folder)]
 
-    stored, _ = ws.engine.once("package", {"model": model.id}, make)
+    stored, _ = ws.engine.once("package", {"model": model.id, "layout": LAYOUT}, make)
     files = tuple(msgspec.convert(f, StoredFile) for f in stored)
+    manifest = msgspec.json.decode(ws.store.blobs.read(next(f.digest for f in files if f.path == MANIFEST)), type=PackageManifest)
     facts = {
         "model": model.ref,
         "served_by": "onnx" if model.facts["parity"]["passed"] else model.facts["flavor"],
         "threshold": model.facts["threshold"],
         "features": model.facts["features"],
         "until": model.facts["until"],
+        "whole": msgspec.to_builtins(manifest.whole),
         "files": {f.path: f.size for f in files},
     }
     return PackageBuilt(
@@ -165,13 +169,18 @@ def _write(ws: Workspace, model: Node, folder: Path) -> None:
         path.write_bytes(ws.store.blobs.read(artifact.digest))
     fitted = FittedView.from_json((folder / FEATURES).read_bytes())
     manifest = _manifest(model, fitted, ws.store.blobs.read(_environment(ws, model)))
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     datasets = {name: ws.catalog.node(node) for name, node in model.facts["datasets"].items()}
     tables = open_tables(ws, datasets)
     (folder / ONLINE).mkdir()
     for name, frame in fitted.view.online_tables(tables, manifest.until).items():
         frame.write_parquet(folder / ONLINE / f"{name}.parquet")
-    _probe_set(ws, model, fitted, tables[fitted.view.on], load_scorer(folder, manifest)).write_parquet(folder / PROBE)
+    asked = _probe_set(ws, model, fitted, tables[fitted.view.on], load_scorer(folder, manifest))
+    asked.write_parquet(folder / PROBE)
+    held = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
+    online = fitted.online(held, known_until=manifest.until)
+    found = add_whole_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
+    manifest = msgspec.structs.replace(manifest, inputs=found.inputs, whole=found.parity)
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     (folder / CARD).write_text(card(model, manifest, datasets), encoding="utf-8")
 
 

@@ -16,10 +16,13 @@ from sampan.core.times import Millis
 from sampan.engine.environment import Environment, capture, differences
 from sampan.errors import IntegrityError, ParameterError
 from sampan.features.fitted import FittedView
+from sampan.features.graph import GraphInputs
 from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
 
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
+WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
 ENVIRONMENT, ONLINE, CARD, REFERENCE = "environment.json", "online", "card.md", "reference.parquet"
 EXPECTED = "__score"  # column of the probe set and of the reference rows
 
@@ -46,6 +49,10 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     why_slow: str = ""
     takes_missing: bool = True  # whether it answers where a feature is missing
     environment: str
+    inputs: GraphInputs | None = None  # of the whole graph; its fetched columns come from the online store
+    whole: Parity | None = None  # of the whole graph against the native answers; where it did not pass, there is none
+    purpose: str = ""
+    owner: str = ""
 
 
 class PackagePredictor:
@@ -84,6 +91,10 @@ class PackagePredictor:
                 hint="send a value for the fields that the feature is made from",
             )
         return self._score(features)
+
+    def tensors(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+        """Return what goes into the package's whole graph for these rows."""
+        return self._online.tensors(rows)
 
     def moments(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
         """Return the moment each row speaks of, shape (n,)."""
@@ -126,7 +137,7 @@ def read_manifest(folder: Path) -> PackageManifest:
         raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
 
 
-class _NativeScorer:
+class NativeScorer:
     """Scores with the model's own library: slower, and only where the exported graph was refused."""
 
     def __init__(self, flavor: Flavor, folder: Path) -> None:
@@ -134,14 +145,15 @@ class _NativeScorer:
         self._model = flavor.load(folder)
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one score per row, shape (n,)."""
         return self._flavor.predict(self._model, features)
 
 
-def load_scorer(folder: Path, manifest: PackageManifest) -> OnnxScorer | _NativeScorer:
+def load_scorer(folder: Path, manifest: PackageManifest) -> OnnxScorer | NativeScorer:
     """Load what scores: the graph where it passed the parity gate, else the native model."""
     if manifest.served_by == "onnx":
         try:
             return OnnxScorer((folder / GRAPH).read_bytes())
         except OSError as cause:
             raise IntegrityError(f"package {manifest.name} has no {GRAPH}", hint="pack the model again") from cause
-    return _NativeScorer(plugins.find("sampan.flavors", manifest.flavor)(), folder / NATIVE)
+    return NativeScorer(plugins.find("sampan.flavors", manifest.flavor)(), folder / NATIVE)
