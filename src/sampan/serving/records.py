@@ -26,6 +26,7 @@ _FIXED: tuple[tuple[str, pa.DataType], ...] = (
     ("version", pa.string()),
     ("role", pa.string()),
     ("caller", pa.string()),
+    ("trace", pa.string()),
     ("score", pa.float64()),
     ("latency_us", pa.int64()),
 )
@@ -51,6 +52,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     features: Any  # array of float32 (n, k)
     scores: Any  # array of float64
     caller: str = ""
+    trace: str = ""  # of the caller's trace, where the request was traced
     size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
 
 
@@ -77,7 +79,7 @@ def record_batch(
         "score": pa.array(np.concatenate([one.scores for one in scored]), pa.float64()),
         "latency_us": pa.array(np.repeat([one.latency_us for one in scored], counts), pa.int64()),
     }
-    for name in ("service", "version", "role", "caller"):
+    for name in ("service", "version", "role", "caller", "trace"):
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     for name, kind in keeping.fields(fields):
         columns[FIELD + name] = _field(column_of(rows, name), kind, keeping.changes.get(name))

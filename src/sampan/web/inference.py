@@ -20,9 +20,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -35,6 +35,7 @@ from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions
+from sampan.serving.spans import Origin, Span
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_scoring import Limits, Scorer
 
@@ -48,9 +49,11 @@ Reload = Callable[[], Awaitable[None]]
 JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 LINGER_S = 2.0
+_REFUSED = 400  # a status from here on
+_PREDICTING = ("/predict", "/v2/models/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A whole request. `path` is as it was sent, still percent-encoded and without the query; header names are in lower case."""
 
@@ -59,6 +62,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     client: str = ""  # the address it came from
+    origin: Origin = field(default_factory=Origin)
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, b"" where there is none."""
@@ -80,7 +84,19 @@ class Reply:
 
 Answered = Reply | Awaitable[Reply]
 Handler = Callable[[Request, str], Answered]
-Admit = Callable[[Request], None]
+Admit = Callable[[Request], str]
+
+
+class Tracer(Protocol):
+    """Begins the spans of requests and takes them back when they are answered; see `inference_traces`."""
+
+    def begin(self, *, parent: bytes, state: bytes) -> Span | None:
+        """Return the span of a request that came now, None where it is not traced."""
+        ...
+
+    def end(self, span: Span, *, route: str, method: str, status: int, service: str, caller: str) -> None:
+        """Take the span of a request that is answered now. Never blocks."""
+        ...
 
 
 class InferenceApp:
@@ -101,7 +117,8 @@ class InferenceApp:
         self.counters = Counters()
         self.scorer = Scorer(service, log=log, counters=self.counters, limits=self.limits, clock=clock)
         self.reload: Reload | None = None  # set by who watches the routing
-        self.admit: Admit | None = None  # set by who asks for keys and counts callers: raises where a request may not come in
+        self.admit: Admit | None = None  # set by who asks for keys: returns the caller's name, raises where a request may not come in
+        self.tracer: Tracer | None = None  # set where spans are wanted
         self.fault = ""  # why the newest routing could not be loaded
         self._arrivals = arrivals
         self._arrival_worker = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
@@ -129,13 +146,12 @@ class InferenceApp:
         route = "unknown"
         try:
             route, handler, rest = self._find(request.path, request.method)
-            if self.admit is not None:
-                self.admit(request)
+            request.origin = self._origin(request)
             reply = handler(request, rest)
         except Exception as cause:  # noqa: BLE001  # told and logged below
             reply = self._failed(route, cause)
         if isinstance(reply, Reply):
-            self._count(route, reply)
+            self._count(route, request, reply)
             return reply
         return self._wait_for(route, request, reply)
 
@@ -177,7 +193,7 @@ class InferenceApp:
             reply = self._failed(route, cause)
         finally:
             self._in_flight -= 1
-        self._count(route, reply)
+        self._count(route, request, reply)
         return reply
 
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
@@ -199,8 +215,22 @@ class InferenceApp:
         logger.error("a request to %s failed", route, exc_info=cause)  # the edge of the process: a bug answers 500, the server lives on
         return self.refuse(SampanError("the server failed on this request; its log says why"))
 
-    def _count(self, route: str, reply: Reply) -> None:
+    def _origin(self, request: Request) -> Origin:
+        origin = request.origin = Origin(caller=request.client, size_bytes=len(request.body))
+        if self.tracer is not None and request.method == "POST":
+            origin.span = self.tracer.begin(parent=request.header(b"traceparent"), state=request.header(b"tracestate"))
+        if self.admit is not None:
+            origin.caller = self.admit(request) or request.client
+        return origin
+
+    def _count(self, route: str, request: Request, reply: Reply) -> None:
         self.counters.add("sampan_requests_total", route=route, status=str(reply.status))
+        if reply.status >= _REFUSED and route in _PREDICTING:
+            self.scorer.refused(request.origin.caller)
+        if self.tracer is not None and (span := request.origin.span) is not None:
+            self.tracer.end(
+                span, route=route, method=request.method, status=reply.status, service=self.service, caller=request.origin.caller
+            )
 
     async def _body(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
         most = self.limits.body_bytes
@@ -232,13 +262,14 @@ class InferenceApp:
             return Reply(encode_predictions(Predictions(model=self.service, predictions=predictions), single=asked.single))
 
         if self.scorer.answers_now(len(asked.rows)):
-            return reply(self.scorer.answer_now(asked.rows, ids=ids))
-        return _then(self.scorer.answer(asked.rows, ids=ids), reply)
+            return reply(self.scorer.answer_now(asked.rows, ids=ids, origin=request.origin))
+        return _then(self.scorer.answer(asked.rows, ids=ids, origin=request.origin), reply)
 
     async def _outcomes(self, request: Request, _: str) -> Reply:
         now = self._clock()
-        outcomes = decode_outcomes(request.body, keys=self.scorer.live().keys, now=now, max_rows=self.limits.rows)
-        await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now))
+        live = self.scorer.live()
+        outcomes = decode_outcomes(request.body, keys=live.keys, now=now, max_rows=self.limits.rows)
+        await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now, package=live.package))
         self.counters.add("sampan_outcomes_total", len(outcomes))
         return Reply(msgspec.json.encode({"received": len(outcomes)}))
 
@@ -327,8 +358,8 @@ class InferenceApp:
             return Reply(v2.encode_infer(self.service, predictions[0].version, scores, request_id=asked.id))
 
         if self.scorer.answers_now(n_rows):
-            return reply(self.scorer.answer_now(asked.rows, ids=ids, version=version, whole=True))
-        return _then(self.scorer.answer(asked.rows, ids=ids, version=version, whole=True), reply)
+            return reply(self.scorer.answer_now(asked.rows, ids=ids, version=version, whole=True, origin=request.origin))
+        return _then(self.scorer.answer(asked.rows, ids=ids, version=version, whole=True, origin=request.origin), reply)
 
     def _ready(self, ready: bool) -> Reply:
         return Reply(msgspec.json.encode({"ready": ready}), status=200 if ready else 503)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from sampan.core.times import Clock, Millis
+from sampan.core.times import Clock
 from sampan.errors import IntegrityError, NotFound, Unavailable
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
 from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
+from sampan.serving.spans import Origin
 from sampan.web.inference_log import PredictionLog
 from sampan.web.inference_shadow import Shadow, measure
 
@@ -59,7 +60,9 @@ class Scorer:
         """Say whether a request of so many rows is scored on the event loop: a hop to a thread costs more than the model."""
         return n_rows <= self._inline_rows
 
-    def answer_now(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False) -> list[Prediction]:
+    def answer_now(
+        self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
+    ) -> list[Prediction]:
         """Score rows: each by the variant its key is routed to, or all by one (`version`, or `whole`: the first row's).
 
         Raises
@@ -68,31 +71,38 @@ class Scorer:
         NotFound : no loaded variant has that `version`.
         ParameterError : a row does not fit the model; nothing of the request is logged then.
         """
-        started = time.perf_counter_ns()
-        at = self._clock()
+        origin = self._begun(origin)
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
-        return self._answered(parts, self._measure(parts, rows, ids, at, started), rows, ids, at, started)
+        return self._answered(parts, self._measure(parts, rows, ids, origin), rows, ids, origin)
 
-    async def answer(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False) -> list[Prediction]:
+    async def answer(
+        self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
+    ) -> list[Prediction]:
         """Score many rows in a thread, one such request at a time. Raises as `answer_now`."""
-        started = time.perf_counter_ns()
-        at = self._clock()
+        origin = self._begun(origin)
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
         async with self._turn:
             loop = asyncio.get_running_loop()
-            scored = await loop.run_in_executor(self._worker, self._measure, parts, rows, ids, at, started)
-        return self._answered(parts, scored, rows, ids, at, started)
+            scored = await loop.run_in_executor(self._worker, self._measure, parts, rows, ids, origin)
+        return self._answered(parts, scored, rows, ids, origin)
+
+    def _begun(self, origin: Origin | None) -> Origin:
+        origin = origin or Origin()
+        origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
+        return origin
 
     def _answered(
-        self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], at: Millis, started: int
+        self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], origin: Origin
     ) -> list[Prediction]:
         for (variant, indices), one in zip(parts, scored, strict=True):
             self._log.offer(variant, one)
             self._counters.add("sampan_predictions_total", len(indices), version=variant.version, role=variant.role)
-        self._shadow.offer(rows, ids, at=at)
-        self._counters.observe((time.perf_counter_ns() - started) / 1e9)
+            if origin.span is not None:
+                origin.span.note(one.version, one.role, len(indices), started_ns=origin.started_ns)
+        self._shadow.offer(rows, ids, origin)
+        self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
         return _predictions(parts, scored, len(rows))
 
     async def swap(self, routing: Routing, *, catch_up: Callable[[], Awaitable[None]]) -> None:
@@ -115,6 +125,10 @@ class Scorer:
                     variant.predictor.feed(table, feed.rows)
             self._shadow.feed(table, feed.rows)
         self._counters.add("sampan_fed_rows_total", len(feed.rows))
+
+    def refused(self, caller: str) -> None:
+        """Count a request that no model answered, for its caller's volumes."""
+        self._log.refused(self._service, caller)
 
     def variant(self, version: str) -> Variant:
         """Return the loaded variant of that version, written `name@v3`, `v3` or `3`."""
@@ -171,12 +185,12 @@ class Scorer:
             return [(live if to_live else routing.canary, everything)]
         return [(variant, part) for variant, part in ((live, to_live), (routing.canary, to_canary)) if part]
 
-    def _measure(self, parts: Sequence[_Part], rows: Sequence[Row], ids: Sequence[str], at: Millis, started: int) -> list[Scored]:
+    def _measure(self, parts: Sequence[_Part], rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> list[Scored]:
         found = []
         for variant, indices in parts:
             its_rows = rows if len(indices) == len(rows) else [rows[i] for i in indices]
             its_ids = ids if len(indices) == len(rows) else [ids[i] for i in indices]
-            scored = measure(self._service, variant, its_rows, its_ids, at=at, started_ns=started)
+            scored = measure(self._service, variant, its_rows, its_ids, origin, started_ns=origin.started_ns)
             if not np.isfinite(scored.scores).all():
                 worst = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
                 raise IntegrityError(f"{variant.version} answered {scored.scores[worst]} for row {indices[worst]}, which is no probability")

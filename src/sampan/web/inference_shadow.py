@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sampan.core.times import Millis
 from sampan.serving.records import Scored
 from sampan.serving.routing import Variant
+from sampan.serving.spans import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Shadow:
         self._thread = Thread(target=self._work, name="shadow", daemon=True)
         self._thread.start()
 
-    def offer(self, rows: Sequence[Row], ids: Sequence[str], *, at: Millis) -> None:
+    def offer(self, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> None:
         """Queue answered rows, or drop and count them when the queue is full."""
         variant = self.variant
         if variant is None:
@@ -51,7 +51,7 @@ class Shadow:
                 self.dropped_rows += len(rows)
                 return
             self.queued_rows += len(rows)
-        self._jobs.put(lambda: self._score(variant, rows, ids, at))
+        self._jobs.put(lambda: self._score(variant, rows, ids, origin))
 
     def feed(self, table: str, rows: Sequence[Row]) -> None:
         """Queue rows for the shadow's online table. These are never dropped: every later score would be wrong."""
@@ -83,10 +83,10 @@ class Shadow:
                     logger.warning("the shadow failed; its rows are dropped and counted", exc_info=True)
                 self._ailing = True
 
-    def _score(self, variant: Variant, rows: Sequence[Row], ids: Sequence[str], at: Millis) -> None:
+    def _score(self, variant: Variant, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> None:
         scored: Scored | None = None
         try:
-            scored = measure(self._service, variant, rows, ids, at=at, started_ns=time.perf_counter_ns())
+            scored = measure(self._service, variant, rows, ids, origin, started_ns=time.perf_counter_ns())
             self._record(variant, scored)
         finally:
             with self._counting:
@@ -98,7 +98,7 @@ class Shadow:
                     self.scored_rows = {**self.scored_rows, variant.version: self.scored_rows.get(variant.version, 0) + len(rows)}
 
 
-def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[str], *, at: Millis, started_ns: int) -> Scored:
+def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[str], origin: Origin, *, started_ns: int) -> Scored:
     """Let one variant score rows; return everything the log wants to know of it."""
     predictor = variant.predictor
     features = predictor.features(rows)
@@ -108,11 +108,14 @@ def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[s
         service=service,
         version=variant.version,
         role=variant.role,
-        at=at,
+        at=origin.at,
         latency_us=(time.perf_counter_ns() - started_ns) // 1000,
         ids=ids,
         rows=rows,
-        moments=np.full(len(rows), at, dtype=np.int64) if moments is None else moments,
+        moments=np.full(len(rows), origin.at, dtype=np.int64) if moments is None else moments,
         features=features,
         scores=scores,
+        caller=origin.caller,
+        trace=origin.trace,
+        size_bytes=origin.size_bytes,
     )

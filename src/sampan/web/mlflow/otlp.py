@@ -86,7 +86,7 @@ def read(body: bytes, *, media: str, encoding: str = "") -> list[Span]:
     from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
     from google.protobuf.message import DecodeError
 
-    request = _classes()["Request"]()
+    request = messages()["Request"]()
     try:
         if media == JSON:
             ParseDict(_ids_in_base64(json.loads(_unpacked(body, encoding))), request, ignore_unknown_fields=True)
@@ -153,7 +153,8 @@ def _spans(told: Any) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _classes() -> Mapping[str, Any]:
+def messages() -> Mapping[str, Any]:
+    """Return the classes of OTLP's messages by name; an export is a Request."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="sampan/otlp.proto", package="sampan.otlp", syntax="proto3")
