@@ -90,7 +90,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "sampan.sources": {},
     # What a package is built for (ports.Target): called with its name.
-    "sampan.targets": {},
+    "sampan.targets": {
+        "oci": "sampan.packaging.images:Image",
+    },
 }
 
 # What a person reads beside each noun and process in `sampan --help`; a plug-in's is its package's summary.
@@ -145,10 +147,16 @@ def summary(word: str) -> str:
     return SUMMARIES.get(word) or _SUMMARIES_INSTALLED.get(word, "")
 
 
+# What keeps a library from telling its makers about us. It has to stand in the environment before the library is imported.
+_SILENCE: dict[str, tuple[str, str]] = {"onnxruntime": ("ORT_DISABLE_TELEMETRY", "1")}
+
+
 def require(module: str, *, extra: str) -> Any:
     """Import an optional dependency, or say which extra brings it."""
     from importlib import import_module
 
+    if silence := _SILENCE.get(module):
+        os.environ.setdefault(*silence)
     try:
         return import_module(module)
     except ImportError as cause:

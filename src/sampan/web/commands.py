@@ -56,17 +56,30 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
     """Answer prediction requests with a service's deployed model."""
     del as_json  # it prints nothing
 
-    @click.command("serve", help="Answer prediction requests for a service in the foreground, with the model deployed to it.")
-    @click.argument("service")
+    @click.command("serve", help="Answer prediction requests in the foreground: for a service, or with a package's folder alone.")
+    @click.argument("service", required=False)
+    @click.option("--package", type=click.Path(path_type=Path), help="a package's folder, to be served without a project")
+    @click.option("--log", type=click.Path(path_type=Path), help="with --package: a folder to keep predictions and true labels in")
     @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on (default: a free one)")
-    def command(service: str, host: str, port: int) -> None:
+    def command(service: str | None, package: Path | None, log: Path | None, host: str, port: int) -> None:
+        if (service is None) == (package is None):
+            raise ParameterError(
+                "serve a SERVICE of this project, or a folder: --package FOLDER", hint="sampan service list shows services"
+            )
+        if package is not None:
+            from sampan.web.inference_package import serve_package
+
+            return serve_package(package, host=host, port=port, log=log)
+        if log is not None:
+            raise ParameterError("a service's log is in its store", parameter="log", hint="--log goes with --package")
         from sampan.web.inference_server import serve as serve_service
         from sampan.workspace.workspace import Workspace
 
+        assert service is not None
         with Workspace.open(project, create=False) as workspace:
             workspace.service.require_allowed(service)
-        serve_service(Path(project), service, host=host, port=port)
+        return serve_service(Path(project), service, host=host, port=port)
 
     return _run(command, arguments, "sampan serve")
 

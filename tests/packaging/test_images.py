@@ -1,0 +1,144 @@
+"""Images of packages: read by the tools that registries' users have, and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sampan.errors import BudgetExceeded, ParameterError
+from sampan.packaging.images import Image
+from sampan.ports import Built, TargetOptions
+from sampan.workspace.workspace import SilentProgress
+
+pytestmark = pytest.mark.slow
+
+ORDER = {"order": 5, "at": 1_356_998_400_000, "shop": "north", "x1": 0.1, "x2": 1.0}
+
+
+class Made(NamedTuple):
+    built: Built
+    folder: Path
+    options: TargetOptions
+
+
+def build(package: Path, out: Path, options: TargetOptions) -> Built:
+    out.mkdir()
+    return Image("oci").build(package, out, options, SilentProgress())
+
+
+@pytest.fixture(scope="module")
+def image(package: Path, debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("image")
+    options = TargetOptions(base=debian, cache=folder / "cache", settings={"compression": "1"})
+    return Made(build(package, folder / "out", options), folder / "out", options)
+
+
+def tool(*words: str | Path) -> str:
+    assert shutil.which(str(words[0])), f"there is no {words[0]}: run tools/containers.sh"
+    ran = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+    assert 0 == ran.returncode, ran.stderr
+    return ran.stdout
+
+
+def manifest_of(layout: Path) -> dict[str, Any]:
+    index = json.loads((layout / "index.json").read_bytes())
+    return dict(json.loads((layout / "blobs" / "sha256" / index["manifests"][0]["digest"].removeprefix("sha256:")).read_bytes()))
+
+
+def test_skopeo_reads_an_image_and_finds_what_it_is(image: Made) -> None:
+    told = json.loads(tool("skopeo", "inspect", f"oci:{image.folder}:v1"))
+    config = json.loads(tool("skopeo", "inspect", "--config", f"oci:{image.folder}:v1"))["config"]
+
+    assert image.built.facts["image"] == told["Digest"]
+    assert ("amd64" if os.uname().machine == "x86_64" else "arm64", "linux", 4) == (told["Architecture"], told["Os"], len(told["Layers"]))
+    assert ("orders-late", "orders-late@v1") == (told["Labels"]["org.opencontainers.image.title"], told["Labels"]["dev.sampan.model"])
+    assert ("65532:65532", ["8080/tcp"]) == (config["User"], list(config["ExposedPorts"]))
+
+
+def test_the_image_answers_a_request_where_nothing_but_it_is(image: Made, tmp_path: Path) -> None:
+    tool("umoci", "unpack", "--rootless", "--image", f"{image.folder}:v1", tmp_path / "bundle")
+
+    with running(tmp_path / "bundle") as address:
+        request = urllib.request.Request(f"{address}/predict", data=json.dumps(ORDER).encode())
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            answer = json.load(reply)
+
+    assert ("orders-late@v1", True) == (answer["version"], answer["decision"])
+    assert 0.2535060048 == pytest.approx(answer["score"], abs=1e-6)
+
+
+@contextmanager
+def running(bundle: Path) -> Iterator[str]:
+    """Run a bundle's process in its root filesystem, as its user, with its variables; on a free port instead of the container's own."""
+    process = json.loads((bundle / "config.json").read_bytes())["process"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = process["args"][: process["args"].index("--host")]
+    user = ["--userspec", f"{process['user']['uid']}:{process['user']['gid']}"]
+    command = ["chroot", *user, str(bundle / "rootfs"), *words, "--port", str(port)]
+    variables = {**dict(line.split("=", 1) for line in process["env"]), "PATH": os.environ["PATH"]}
+    server = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        assert f"answers at http://127.0.0.1:{port}" in said, said
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        assert 0 == server.wait(30)
+        server.stdout.close()
+
+
+def test_a_change_of_the_package_makes_one_layer_anew_and_no_change_makes_the_same_image(
+    image: Made, package: Path, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(package, tmp_path / "changed")
+    (changed / "card.md").write_text("# orders-late@v1\n")
+
+    again = build(package, tmp_path / "again", image.options)
+    other = build(changed, tmp_path / "other", image.options)
+
+    assert image.built.files == again.files
+    before, after = manifest_of(image.folder)["layers"], manifest_of(tmp_path / "other")["layers"]
+    assert [True, True, True, False] == [a == b for a, b in zip(before, after, strict=True)]
+    assert image.built.facts["image"] != other.facts["image"]
+
+
+def test_an_image_can_be_built_on_an_image(image: Made, package: Path, tmp_path: Path) -> None:
+    options = TargetOptions(base=image.folder, cache=image.options.cache, settings={"compression": "1"})
+
+    built = build(package, tmp_path / "out", options)
+
+    below, above = manifest_of(image.folder)["layers"], manifest_of(tmp_path / "out")["layers"]
+    assert below == above[: len(below)]
+    assert built.facts["image"] == json.loads(tool("skopeo", "inspect", f"oci:{tmp_path / 'out'}"))["Digest"]
+
+
+def test_an_image_over_its_budget_is_refused_with_its_size(image: Made, package: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetExceeded, match=r"mb is .*, at most 50") as refused:
+        build(
+            package,
+            tmp_path / "out",
+            TargetOptions(base=image.options.base, cache=image.options.cache, budget={"mb": 50.0}, settings={"compression": "1"}),
+        )
+
+    assert image.built.facts["mb"] == refused.value.measured["mb"]
+
+
+def test_what_cannot_be_heeded_is_refused(package: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="needs a base"):
+        build(package, tmp_path / "a", TargetOptions())
+    with pytest.raises(ParameterError, match="there is no"):
+        build(package, tmp_path / "b", TargetOptions(base=tmp_path / "none"))
+    with pytest.raises(ParameterError, match="no setting 'wheel', perhaps wheels; compression=best"):
+        build(package, tmp_path / "c", TargetOptions(base=tmp_path, settings={"wheel": "x", "compression": "best"}))
