@@ -370,7 +370,7 @@ class LocalBlobs:
         if not is_digest(digest):
             raise ParameterError(f"{digest!r} is not a digest", hint="a digest is b3: and 64 hex digits")
         name = digest[len(PREFIX) :]
-        return self._objects / name[:2] / name[2:]
+        return self._objects / f"{name[:2]}/{name[2:]}"
 
     def _is_object(self, digest: Digest) -> bool:
         return self.object_path(digest).exists()

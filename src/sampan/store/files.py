@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +24,7 @@ from sampan.store import copying
 
 READ_ONLY = 0o444
 _FLUSHERS = 8
+_FEW, _QUICK_FLUSH_S = 4, 0.0004
 PIPELINED_BYTES = 64 << 20  # a larger file is digested and flushed while it is being copied
 _HINTS = {
     errno.ENOSPC: "free some space, or let `sampan gc` remove what nothing needs",
@@ -155,7 +158,8 @@ class Batch:
         self._staged.append((temporary, target))
 
     def _new_name(self) -> Path:
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        if not self._made:
+            self._temporary.mkdir(parents=True, exist_ok=True)
         path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
         self._made.append(path)
         return path
@@ -175,8 +179,11 @@ _FICLONE = 0x40049409
 
 
 def _sync_all(paths: Sequence[Path]) -> None:
-    """Flush several files or folders at once: the file system then writes its journal once for all, not once for each."""
-    if len(paths) < 2:
+    """Flush several files or folders at once: the file system then writes its journal once for all, not once for each.
+
+    A few of them, on a disk that flushed in less time than a thread takes to start, are flushed one after the other.
+    """
+    if len(paths) < 2 or (len(paths) <= _FEW and _latest_flush_s < _QUICK_FLUSH_S):
         for path in paths:
             _fsync(path)
         return
@@ -226,6 +233,8 @@ def is_regular(path: Path) -> bool:
 
 
 def _make_folder(folder: Path) -> list[Path]:
+    if folder.is_dir():
+        return []
     made: list[Path] = []
     missing = folder
     while not missing.is_dir():
@@ -235,9 +244,15 @@ def _make_folder(folder: Path) -> list[Path]:
     return made
 
 
+_latest_flush_s = math.inf  # how long the latest flush of this process took
+
+
 def _fsync(path: Path) -> None:
+    global _latest_flush_s  # noqa: PLW0603  # a measurement: whichever thread wrote it last is right
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        begun = time.perf_counter()
         os.fsync(handle)
+        _latest_flush_s = time.perf_counter() - begun
     finally:
         os.close(handle)

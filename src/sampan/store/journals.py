@@ -50,6 +50,7 @@ class MetricJournal:
         self._fd = fd
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         self._fault: OSError | None = None  # what the syncing thread met
         self._synced = 0  # bytes
         _SYNCING.watch(self)
@@ -102,7 +103,7 @@ class MetricJournal:
         `sync=False` leaves the forcing to who folds the journal at once, or calls `Journals.sync` where that fails.
         """
         _SYNCING.leave(self)
-        with self._lock:
+        with self._lock, self._syncing:
             fd, self._fd = self._fd, -1
         if fd < 0:
             return
@@ -115,19 +116,16 @@ class MetricJournal:
 
     def sync(self) -> None:
         """Force what was logged so far to the disk; a fault is raised by the next call, where someone sees it."""
-        with self._lock:
+        with self._syncing:  # not the lock of those who log: they do not wait for the disk
             if self._fd < 0 or self._fault:
                 return
-            fd = os.dup(self._fd)  # so that nobody who logs waits for the disk
-        try:
-            size = os.fstat(fd).st_size
-            if size != self._synced:
-                os.fdatasync(fd)
-                self._synced = size
-        except OSError as cause:
-            self._fault = cause
-        finally:
-            os.close(fd)
+            try:
+                size = os.fstat(self._fd).st_size
+                if size != self._synced:
+                    os.fdatasync(self._fd)
+                    self._synced = size
+            except OSError as cause:
+                self._fault = cause
 
     def _append(self, record: bytes) -> None:
         try:
@@ -146,7 +144,7 @@ class MetricJournal:
 
     def _forget_in_child(self) -> None:
         # The child's copy of the descriptor would keep the lock, and so the writer, alive after the parent's death.
-        self._lock = threading.Lock()
+        self._lock, self._syncing = threading.Lock(), threading.Lock()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

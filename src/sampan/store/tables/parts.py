@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -122,8 +123,12 @@ def encode_schema(schema: pl.Schema) -> bytes:
     return encode(pl.DataFrame(schema=schema))
 
 
+@lru_cache(maxsize=256)
 def decode_schema(data: bytes) -> pl.Schema:
-    """Read the columns of a Parquet file without rows. Raises DataFormatError if Polars has no type for one of them."""
+    """Read the columns of a Parquet file without rows. Raises DataFormatError if Polars has no type for one of them.
+
+    The same columns give the same object, which is not to be changed: version after version has them.
+    """
     try:
         return pl.Schema(pl.read_parquet_schema(io.BytesIO(data)))
     except pl.exceptions.PolarsError as cause:
