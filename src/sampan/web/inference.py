@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,17 @@ import msgspec
 from sampan import __version__
 from sampan.core.refs import nearest
 from sampan.core.times import Clock, system_clock
-from sampan.errors import AccessDenied, MethodRefused, NotFound, ParameterError, SampanError, TooLarge, Unavailable
+from sampan.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    MethodRefused,
+    NotFound,
+    ParameterError,
+    SampanError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
 from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
@@ -49,6 +60,8 @@ Reload = Callable[[], Awaitable[None]]
 JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 LINGER_S = 2.0
+DEADLINE = b"x-request-timeout-ms"
+_WITH_DEADLINE = ("/predict", "/v2/models/", "/invocations")
 _REFUSED = 400  # a status from here on
 _PREDICTING = ("/predict", "/v2/models/")
 
@@ -172,7 +185,10 @@ class InferenceApp:
         """Return what a client is told of a request that failed."""
         self.counters.add("sampan_errors_total", code=refusal.code)
         body = {"error": refusal.message, "code": refusal.code, "hint": refusal.hint, **refusal.details()}
-        headers = ((b"retry-after", b"1"),) if isinstance(refusal, Unavailable) else ()
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if isinstance(refusal, Unavailable):
+            wait_s = math.ceil(refusal.retry_after_s) if isinstance(refusal, TooManyRequests) else 1
+            headers = ((b"retry-after", str(wait_s).encode()),)
         return Reply(msgspec.json.encode(body), status=refusal.http_status, headers=headers)
 
     async def close(self) -> None:
@@ -186,7 +202,7 @@ class InferenceApp:
         try:
             if request.method == "POST" and self._in_flight > self.limits.in_flight:
                 raise Unavailable(f"{self.limits.in_flight} requests are being answered already", hint="try again in a second")
-            reply = await coming
+            reply = await self._in_time(route, request, coming)
         except Exception as cause:  # noqa: BLE001  # told and logged below
             if asyncio.iscoroutine(coming):
                 coming.close()
@@ -195,6 +211,15 @@ class InferenceApp:
             self._in_flight -= 1
         self._count(route, request, reply)
         return reply
+
+    async def _in_time(self, route: str, request: Request, coming: Awaitable[Reply]) -> Reply:
+        """Wait for an answer until the request's deadline, or the server's own; what reloads or stores takes its time."""
+        timeout_s = deadline_s(request, self.limits.timeout_s) if route in _WITH_DEADLINE else None
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await coming
+        except TimeoutError as cause:
+            raise DeadlineExceeded(f"no answer after {timeout_s:g} s", hint=f"give it longer by the header {DEADLINE.decode()}") from cause
 
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
         path = path.rstrip("/") or "/"
@@ -268,7 +293,7 @@ class InferenceApp:
     async def _outcomes(self, request: Request, _: str) -> Reply:
         now = self._clock()
         live = self.scorer.live()
-        outcomes = decode_outcomes(request.body, keys=live.keys, now=now, max_rows=self.limits.rows)
+        outcomes = decode_outcomes(request.body, keys=live.keys, now=now, max_rows=self.limits.rows, expected=live.labels)
         await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now, package=live.package))
         self.counters.add("sampan_outcomes_total", len(outcomes))
         return Reply(msgspec.json.encode({"received": len(outcomes)}))
@@ -293,6 +318,7 @@ class InferenceApp:
             "canary_share": routing.share if routing.canary else 0.0,
             "up_s": (self._clock() - self._started) / 1000,
             "fault": self.fault,
+            "pace": self.scorer.paces(),
         }
         return Reply(msgspec.json.encode(body))
 
@@ -404,3 +430,13 @@ async def _linger(receive: Receive) -> None:
             return
         if message["type"] == "http.disconnect" or not message.get("more_body"):
             return
+
+
+def deadline_s(request: Request, default: float) -> float:
+    """Return how long a request may take: what it says itself, at most what the server allows."""
+    said = request.header(DEADLINE)
+    if not said:
+        return default
+    if not said.isdigit() or not int(said):
+        raise ParameterError(f"{DEADLINE.decode()} is {said.decode('latin-1')!r}, expected whole milliseconds", hint="such as 250")
+    return min(int(said) / 1000, default)

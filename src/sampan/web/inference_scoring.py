@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -14,18 +15,24 @@ from typing import Any
 import numpy as np
 
 from sampan.core.times import Clock
-from sampan.errors import IntegrityError, NotFound, Unavailable
+from sampan.errors import IntegrityError, NotFound, SampanError, Unavailable
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
 from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
+from sampan.web.inference_lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference_log import PredictionLog
-from sampan.web.inference_shadow import Shadow, measure
+from sampan.web.inference_shadow import Shadow, measure, measure_together
+from sampan.web.inference_together import Together
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 _Part = tuple[Variant, Sequence[int]]
+_Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
+_SLOW_NS = int(SLOW_S * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,9 @@ class Limits:
     inline_rows: int = 256  # up to here a request is scored on the event loop: a hop to a thread costs more than the model
     in_flight: int = 256
     shadow_rows: int = 20_000
+    concurrency: int = 4  # requests of one model that run at the same time in threads
+    queue: int = 64  # requests of one model that may wait for a thread
+    timeout_s: float = 30.0  # for a request that names no deadline of its own
 
 
 class Scorer:
@@ -50,15 +60,18 @@ class Scorer:
         self._inline_rows = limits.inline_rows
         self._clock = clock
         self._shadow = Shadow(service, log.offer, capacity_rows=limits.shadow_rows)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
-        # Held by what must not overlap: a large request in its thread, rows being fed, a swap. Small requests run between, on the loop.
-        self._turn = asyncio.Lock()
+        self._limits = limits
+        self._lanes: dict[str, Lane] = {}  # by package
+        self._together: dict[str, Together[_Item, Scored]] = {}
+        self._timing: set[asyncio.Task[None]] = set()
+        self._inline = False  # every loaded model runs on the event loop
+        self._turn = asyncio.Lock()  # held by what must not overlap: rows being fed, a swap
         self._prefix = secrets.token_hex(6)
         self._serial = count(1)
 
     def answers_now(self, n_rows: int) -> bool:
         """Say whether a request of so many rows is scored on the event loop: a hop to a thread costs more than the model."""
-        return n_rows <= self._inline_rows
+        return self._inline and n_rows <= self._inline_rows
 
     def answer_now(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
@@ -74,18 +87,22 @@ class Scorer:
         origin = self._begun(origin)
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
-        return self._answered(parts, self._measure(parts, rows, ids, origin), rows, ids, origin)
+        scored = [self._measured(part, rows, ids, origin) for part in parts]
+        if (took_ns := time.perf_counter_ns() - origin.started_ns) > _SLOW_NS:
+            for variant, _ in parts:
+                self._lanes[variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
+        return self._answered(parts, scored, rows, ids, origin)
 
     async def answer(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
     ) -> list[Prediction]:
-        """Score many rows in a thread, one such request at a time. Raises as `answer_now`."""
+        """Score rows in threads of their models' lanes. Raises as `answer_now`, and Unavailable where too many wait for a model."""
         origin = self._begun(origin)
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
-        async with self._turn:
-            loop = asyncio.get_running_loop()
-            scored = await loop.run_in_executor(self._worker, self._measure, parts, rows, ids, origin)
+        # The lanes are taken now: a swap may come before the work begins, and what was begun is finished.
+        lanes = [self._lanes[variant.package] for variant, _ in parts]
+        scored = await asyncio.gather(*(self._in_lane(lane, part, rows, ids, origin) for lane, part in zip(lanes, parts, strict=True)))
         return self._answered(parts, scored, rows, ids, origin)
 
     def _begun(self, origin: Origin | None) -> Origin:
@@ -113,7 +130,14 @@ class Scorer:
         async with self._turn:
             await catch_up()
             await self._shadow.become(routing.shadow)
+            gone = {v.package for v in self.routing.variants} - {v.package for v in routing.variants}
+            self._open_lanes(routing)
             self.routing = routing
+            self._look_at_lanes()
+            for package in gone:  # what it began it finishes
+                if (lane := self._lanes.pop(package, None)) is not None:
+                    lane.close()
+                self._together.pop(package, None)
         self._counters.add("sampan_swaps_total")
 
     async def feed(self, table: str, feed: Feed, *, keep: Callable[[], Awaitable[None]]) -> None:
@@ -122,7 +146,8 @@ class Scorer:
             await keep()
             for variant in self.routing.variants:
                 if variant.role != "shadow":
-                    variant.predictor.feed(table, feed.rows)
+                    async with self._lanes[variant.package].alone():
+                        variant.predictor.feed(table, feed.rows)
             self._shadow.feed(table, feed.rows)
         self._counters.add("sampan_fed_rows_total", len(feed.rows))
 
@@ -155,6 +180,8 @@ class Scorer:
             ("sampan_log_dropped_rows_total", ()): self._log.dropped_rows,
             ("sampan_canary_share", ()): routing.share if routing.canary else 0.0,
         }
+        for version, n_rows in self._shadow.failed_rows.items():
+            now[("sampan_shadow_failed_rows_total", (("version", version),))] = n_rows
         for version, n_rows in self._shadow.scored_rows.items():
             now[("sampan_shadow_scored_rows_total", (("version", version),))] = n_rows
         for variant in routing.variants:
@@ -164,9 +191,14 @@ class Scorer:
     async def close(self) -> None:
         """Score what the shadow still has, then write the prediction log to its end."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._shadow.close)
+        await self.retire()
         await loop.run_in_executor(None, self._log.close)
-        self._worker.shutdown()
+
+    async def retire(self) -> None:
+        """Score what the shadow still has, and let the models' threads end. The prediction log, which services may share, goes on."""
+        await asyncio.get_running_loop().run_in_executor(None, self._shadow.close)
+        for lane in self._lanes.values():
+            lane.close()
 
     def _new_ids(self, n: int) -> list[str]:
         head = f"{self._prefix}-{next(self._serial)}"
@@ -185,17 +217,102 @@ class Scorer:
             return [(live if to_live else routing.canary, everything)]
         return [(variant, part) for variant, part in ((live, to_live), (routing.canary, to_canary)) if part]
 
-    def _measure(self, parts: Sequence[_Part], rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> list[Scored]:
-        found = []
-        for variant, indices in parts:
-            its_rows = rows if len(indices) == len(rows) else [rows[i] for i in indices]
-            its_ids = ids if len(indices) == len(rows) else [ids[i] for i in indices]
-            scored = measure(self._service, variant, its_rows, its_ids, origin, started_ns=origin.started_ns)
-            if not np.isfinite(scored.scores).all():
-                worst = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
-                raise IntegrityError(f"{variant.version} answered {scored.scores[worst]} for row {indices[worst]}, which is no probability")
-            found.append(scored)
-        return found
+    def _measured(self, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
+        """Score a part here and now."""
+        variant, indices = part
+        try:
+            return _finite(variant, measure(self._service, variant, *_its(indices, rows, ids), origin, started_ns=origin.started_ns))
+        except Exception:
+            self._count_failed(variant, len(indices))
+            raise
+
+    async def _in_lane(self, lane: Lane, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
+        """Score a part in its model's lane, alone or in company."""
+        variant, indices = part
+        item = (variant, *_its(indices, rows, ids), origin)
+        try:
+            if lane.goes_together and len(indices) <= self._inline_rows:
+                return await self._company(variant, lane).run(item, len(indices))
+            scored = await lane.run(lambda: _alone(self._service, item))
+        except BaseException:  # also who stops waiting: its deadline passed, or its caller left
+            self._count_failed(variant, len(indices))
+            raise
+        if lane.wants_pace:
+            self._time(lane, variant, item[1])
+        return scored
+
+    def _company(self, variant: Variant, lane: Lane) -> Together[_Item, Scored]:
+        if variant.package not in self._together:
+            self._together[variant.package] = Together(
+                lane, lambda items: _in_company(self._service, items), most_waiting=self._limits.queue
+            )
+        return self._together[variant.package]
+
+    def _time(self, lane: Lane, variant: Variant, rows: Sequence[Row]) -> None:
+        """Time a model alone and in company, in its lane, on rows it was just asked."""
+
+        async def timing() -> None:
+            with suppress(SampanError):
+                lane.timed(await lane.run(lambda: measure_pace(variant.predictor.predict, rows)))
+
+        if not self._timing:
+            task = asyncio.create_task(timing())
+            self._timing.add(task)
+            task.add_done_callback(self._timing.discard)
+
+    def _count_failed(self, variant: Variant, n_rows: int) -> None:
+        self._counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
+
+    def _open_lanes(self, routing: Routing) -> None:
+        limits = self._limits
+        for variant in routing.variants:
+            if variant.package not in self._lanes:
+                lane = Lane(variant.version, concurrency=limits.concurrency, queue=limits.queue, changed=self._look_at_lanes)
+                self._lanes[variant.package] = lane
+
+    def _look_at_lanes(self) -> None:
+        answering = [v for v in (self.routing.live, self.routing.canary) if v is not None]
+        self._inline = all(lane.inline for v in answering if (lane := self._lanes.get(v.package)) is not None)
+
+    def paces(self) -> dict[str, str]:
+        """Return, by version, what was measured of models that take long enough for company to matter."""
+        lanes = {variant.version: self._lanes[variant.package] for variant in self.routing.variants}
+        return {version: str(lane.pace) for version, lane in lanes.items() if lane.pace is not None}
+
+
+def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
+    """Return the rows and ids of a part."""
+    if len(indices) == len(rows):
+        return rows, ids
+    return [rows[i] for i in indices], [ids[i] for i in indices]
+
+
+def _alone(service: str, item: _Item) -> Scored:
+    variant, rows, ids, origin = item
+    return _finite(variant, measure(service, variant, rows, ids, origin, started_ns=origin.started_ns))
+
+
+def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:
+    """Score several requests of one model at once; where that fails, one by one, so that a bad row fails its own request alone."""
+    if len(items) > 1:
+        try:
+            return [_finite(items[0][0], one) for one in measure_together(service, items)]
+        except Exception:  # noqa: BLE001  # told below, to whom it concerns
+            logger.debug("%d requests failed together; trying them one by one", len(items))
+    results: list[Scored | Exception] = []
+    for item in items:
+        try:
+            results.append(_alone(service, item))
+        except Exception as cause:  # noqa: BLE001  # handed to who asked
+            results.append(cause)
+    return results
+
+
+def _finite(variant: Variant, scored: Scored) -> Scored:
+    if not np.isfinite(scored.scores).all():
+        worst = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
+        raise IntegrityError(f"{variant.version} answered {scored.scores[worst]} for row {worst}, which is no probability")
+    return scored
 
 
 def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) -> list[Prediction]:
