@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.rows import Row, row_type
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.fitted import FittedView, finite32
 from sampan.features.graph import Tensors, leaves
 from sampan.features.nodes import Column, Lookup, walk
+from sampan.features.plain import plain_rows
 from sampan.features.program import Program
 from sampan.features.requests import Reader
 from sampan.features.sources import OnlineSources
@@ -34,6 +36,8 @@ class OnlineView:
         used = view.request_columns()
         self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
         self._moment = Program([view.moment], self._sources)
+        self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
+        self._plain = plain_rows(fitted, self.row_type)
         columns = leaves(fitted)
         self._leaves, self._tensors = Program(list(columns), self._sources), Tensors(columns)
 
@@ -45,6 +49,9 @@ class OnlineView:
         ParameterError : as `check`.
         """
         n = len(rows)
+        kind: object = type(rows[0]) if n else None
+        if self._plain is not None and kind is self.row_type:
+            return self._plain.matrix(cast(Sequence[Row], rows))  # who decodes rows into the type decodes all of them
         found = np.empty((n, len(self._encoders)), np.float32)
         values = self._program.run(self._reader.read(rows), n)
         with np.errstate(all="ignore"):

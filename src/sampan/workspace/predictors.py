@@ -70,6 +70,7 @@ class PackagePredictor:
             raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
         tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
         self._online = fitted.online(tables, known_until=self.manifest.until)
+        self.row_type = self._online.row_type  # rows decoded into it need no other check
         self._score = load_scorer(folder, self.manifest)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:

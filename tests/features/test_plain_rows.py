@@ -1,0 +1,79 @@
+"""Typed rows of a view of plain columns give the same matrix as the view's program gives for rows as they came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.core.rows import ColumnRows, row_type
+from sampan.features import Columns, Label, flag, moment, number, text, view
+from sampan.features.encoding import Means, fit
+from sampan.features.expressions import col
+from sampan.features.fitted import FittedView
+from sampan.features.view import feature
+
+ORDERS = Columns(at=moment(), get=text(), size=number(), new=flag(), late=flag(later=True), done=moment(later=True))
+VIEW = view(
+    "plain",
+    on="orders",
+    columns=ORDERS,
+    key=["at"],
+    moment=ORDERS.at,
+    label=Label(ORDERS.late, known_at=ORDERS.done),
+    features={
+        "shop": feature(col("get", "text"), encode=Means()),
+        "amount": ORDERS.size,
+        "is_new": ORDERS.new,
+        "shop_code": col("get", "text"),
+    },
+)
+SHOPS = pl.Series(["a", "b", "a", None])
+FITTED = FittedView(
+    VIEW, {item.name: fit(item.encoding, SHOPS, pl.Series([1.0, 0.0, 0.0, 1.0])) for item in VIEW.features if item.encoding is not None}
+)
+ONLINE = FITTED.online({})
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
+ROWS = st.fixed_dictionaries(
+    {"at": st.just(5), "get": st.none() | st.sampled_from(["a", "b", "c", "é"]), "size": NUMBERS, "new": st.none() | st.booleans()}
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=20))
+def test_typed_rows_give_the_same_matrix_bit_for_bit(rows: list[dict[str, Any]]) -> None:
+    typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
+
+    np.testing.assert_array_equal(ONLINE.matrix(rows), ONLINE.matrix(typed))
+    assert [dict(row) for row in typed] == rows
+
+
+def test_a_typed_row_reads_like_the_mapping_it_stands_for() -> None:
+    kind = row_type({"get": ("text", True), "a b": ("number", False)})
+    row = msgspec.json.decode(b'{"a b": 1, "get": null}', type=kind)
+
+    assert dict(row) == {"get": None, "a b": 1}
+    assert (row["a b"], row.get("get", 7), row.get("no", 7), "get" in row, len(row)) == (1, None, 7, True, 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"get": "x"}', '{"get": "x", "a b": null}', '{"get": "x", "a b": true}', '{"get": 1, "a b": 2}', '{"get": "x", "a b": 1, "c": 2}'],
+)
+def test_a_row_that_is_not_of_the_type_is_refused_by_decoding_it(body: str) -> None:
+    kind = row_type({"get": ("text", True), "a b": ("number", False)})
+
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=kind)
+
+
+def test_rows_held_as_columns_read_like_rows() -> None:
+    rows = ColumnRows({"x": np.array([1.5, np.nan]), "n": np.array([1, 2]), "t": ["a", None]}, 2)
+
+    assert list(rows) == [rows[0], rows[1]] == [{"x": 1.5, "n": 1, "t": "a"}, {"x": None, "n": 2, "t": None}]
+    assert list(rows[1:]) == [rows[-1]]
+    assert (rows.column("x"), rows.column("y")) == ([1.5, None], [None, None])
