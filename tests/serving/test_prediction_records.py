@@ -145,3 +145,13 @@ def test_endless_callers_are_counted_together() -> None:
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_ends_of_a_share_keep_nothing_and_everything(share: float) -> None:
     assert len(lay_out(ROWS, Keeping(share=share))["id"]) == 2 * share
+
+
+def test_of_several_classes_the_row_has_each_chance_the_answer_and_its_chance() -> None:
+    one = scored(ROWS, scores=np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]]))
+
+    table = record_batch([one], feature_names=["x", "y"], fields=FIELDS, keys=("order",), classes=("a", "b", "c")).to_pydict()
+
+    assert table["answer"] == ["b", "a"]
+    assert table["score"] == [0.7, 0.5]
+    assert (table["score.a"], table["score.c"]) == ([0.1, 0.5], [0.2, 0.3])

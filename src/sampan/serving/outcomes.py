@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from operator import itemgetter
 from typing import Any
 
@@ -12,7 +13,34 @@ from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.serving.requests import check_rows, decode_json, json_kind
 
+MOST_FAULTS = 10  # as many are told at once
 _FORM = '[{"id": "…", "label": 1, "at": 1380585600000}], or key fields in place of id'
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What labels of a model are: 0 or 1, the name of a class (kept as its place among the classes), or any number."""
+
+    kind: str = "binary"  # binary | multiclass | regression
+    classes: tuple[str, ...] = ()
+
+    def read(self, label: object) -> float | None:
+        """Return a label as the log keeps it; None where it is none."""
+        if self.kind == "multiclass":
+            name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+            return float(self.classes.index(name)) if name in self.classes else None
+        if not isinstance(label, int | float) or not isfinite(label):
+            return None
+        return float(label) if self.kind == "regression" or label in (0, 1) else None
+
+    @property
+    def words(self) -> str:
+        """What is expected, in words."""
+        if self.kind == "multiclass":
+            return f"one of {', '.join(self.classes[:10])}{' …' if len(self.classes) > 10 else ''}"
+        return "a number" if self.kind == "regression" else "0 or 1"
+
+
+ZERO_OR_ONE = Expected()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -31,7 +59,7 @@ class Feed(msgspec.Struct, frozen=True):
     at: Millis
 
 
-def decode_outcomes(body: bytes, *, keys: Sequence[str], now: Millis, max_rows: int) -> list[Outcome]:
+def decode_outcomes(body: bytes, *, keys: Sequence[str], now: Millis, max_rows: int, expected: Expected = ZERO_OR_ONE) -> list[Outcome]:
     """Decode true labels: a list, or {"outcomes": [...]}.
 
     Raises
@@ -43,7 +71,30 @@ def decode_outcomes(body: bytes, *, keys: Sequence[str], now: Millis, max_rows: 
     if not isinstance(rows, list):
         raise ParameterError(f"the body is {json_kind(value)}, expected an array of outcomes", hint=_FORM)
     check_rows(rows, max_rows=max_rows)
-    return [_outcome(row, index, keys, now) for index, row in enumerate(rows)]
+    return outcomes_from(rows, keys=keys, now=now, expected=expected)
+
+
+def outcomes_from(
+    rows: Sequence[Mapping[str, Any]], *, keys: Sequence[str], now: Millis, expected: Expected = ZERO_OR_ONE
+) -> list[Outcome]:
+    """Return the labels that rows speak of, each by its `id` or by the key fields.
+
+    Raises
+    ------
+    ParameterError : naming row, field and value of every faulty row, up to ten.
+    """
+    found: list[Outcome] = []
+    faults: list[str] = []
+    for index, row in enumerate(rows):
+        try:
+            found.append(_outcome(row, index, keys, now, expected))
+        except ParameterError as fault:
+            faults.append(fault.message)
+            if len(faults) >= MOST_FAULTS:
+                break
+    if faults:
+        raise ParameterError("; ".join(faults), hint=_FORM)
+    return found
 
 
 def decode_feed(body: bytes, *, now: Millis, max_rows: int) -> Feed:
@@ -105,24 +156,22 @@ def _key_text(value: Any) -> str | None:
     return text.replace("\\", "\\\\").replace("|", "\\|") if "|" in text or "\\" in text else text
 
 
-def _outcome(row: Mapping[str, Any], index: int, keys: Sequence[str], now: Millis) -> Outcome:
-    label = row.get("label")
-    if isinstance(label, bool):
-        label = int(label)
-    if label not in (0, 1):
-        raise ParameterError(f"outcome {index}: label is {json_kind(row.get('label'))}, expected 0 or 1", hint=_FORM)
+def _outcome(row: Mapping[str, Any], index: int, keys: Sequence[str], now: Millis, expected: Expected) -> Outcome:
+    label = expected.read(row.get("label"))
+    if label is None:
+        raise ParameterError(f"outcome {index}: label is {json_kind(row.get('label'))}, expected {expected.words}", hint=_FORM)
     at = _moment(row.get("at", now), f"outcome {index}: at")
     name = row.get("id")
     if name is not None:
         if not isinstance(name, str) or not name:
             raise ParameterError(f"outcome {index}: id is {json_kind(name)}, expected a non-empty string", hint=_FORM)
-        return Outcome(label=float(label), at=at, id=name)
+        return Outcome(label=label, at=at, id=name)
     key = row_key(row, keys)
     if not key:
         missing = [k for k in keys if row.get(k) is None]
         wanted = f"id, or {', '.join(missing)}" if missing else "id"
         raise ParameterError(f"outcome {index} does not say of which prediction: it lacks {wanted}", hint=_FORM)
-    return Outcome(label=float(label), at=at, key=key)
+    return Outcome(label=label, at=at, key=key)
 
 
 def _moment(value: object, name: str) -> Millis:

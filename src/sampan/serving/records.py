@@ -15,6 +15,8 @@ from sampan.serving.outcomes import Outcome, column_of, row_keys
 
 FEATURE = "feature."  # column prefix of a model feature
 FIELD = "field."  # column prefix of a request field
+SCORE = "score."  # column prefix of a class's chance
+MOST_CLASSES = 100  # whose chances are kept
 KEY_CHANGED = b"sampan.key_changed"  # of a schema's metadata: the key is a pseudonym, labels by key have to be named the same way
 
 _FIXED: tuple[tuple[str, pa.DataType], ...] = (
@@ -56,18 +58,29 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
 
 
-def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING) -> pa.Schema:
+def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING, *, classes: Sequence[str] = ()) -> pa.Schema:
     """Return the log's schema for a package: fixed columns, the request fields and the features that are kept."""
     columns = [pa.field(name, kind) for name, kind in _FIXED]
+    columns += [pa.field("answer", pa.string())] if classes else []
+    columns += [pa.field(SCORE + name, pa.float64()) for name in classes[:MOST_CLASSES]]
     columns += [pa.field(FIELD + name, _TYPES.get(kind, pa.string())) for name, kind in keeping.fields(fields)]
     columns += [pa.field(FEATURE + name, pa.float32()) for name in keeping.features(feature_names)]
     return pa.schema(columns, metadata={KEY_CHANGED: b"1"} if keeping.name_key else None)
 
 
 def record_batch(
-    scored: Sequence[Scored], *, feature_names: Sequence[str], fields: Fields, keys: Sequence[str], keeping: Keeping = EVERYTHING
+    scored: Sequence[Scored],
+    *,
+    feature_names: Sequence[str],
+    fields: Fields,
+    keys: Sequence[str],
+    keeping: Keeping = EVERYTHING,
+    classes: Sequence[str] = (),
 ) -> pa.RecordBatch:
-    """Lay scored rows of one package out as one Arrow batch, of what is kept of them."""
+    """Lay scored rows of one package out as one Arrow batch, of what is kept of them.
+
+    Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
+    """
     rows = [row for one in scored for row in one.rows]
     counts = [len(one.rows) for one in scored]
     named = row_keys(rows, keys)
@@ -76,7 +89,7 @@ def record_batch(
         "key": pa.array([keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named, pa.string()),
         "at": pa.array(np.repeat([one.at for one in scored], counts), pa.int64()),
         "moment": pa.array(np.concatenate([one.moments for one in scored]), pa.int64()),
-        "score": pa.array(np.concatenate([one.scores for one in scored]), pa.float64()),
+        **_answers(np.concatenate([one.scores for one in scored]), classes),
         "latency_us": pa.array(np.repeat([one.latency_us for one in scored], counts), pa.int64()),
     }
     for name in ("service", "version", "role", "caller", "trace"):
@@ -88,7 +101,7 @@ def record_batch(
     for index, name in enumerate(feature_names):
         if name in kept:
             columns[FEATURE + name] = pa.array(np.ascontiguousarray(matrix[:, index]), pa.float32())
-    schema = record_schema(feature_names, fields, keeping)
+    schema = record_schema(feature_names, fields, keeping, classes=classes)
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     if keeping.share >= 1:
         return batch
@@ -121,6 +134,15 @@ def outcomes_stream(service: str) -> str:
 def feeds_stream(service: str) -> str:
     """Name a service's log of rows fed to online feature tables; a newly loaded package is brought up to date from it."""
     return f"feeds.{service}"
+
+
+def _answers(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> dict[str, pa.Array]:
+    if not classes:
+        return {"score": pa.array(scores, pa.float64())}
+    chosen = scores.argmax(axis=1)
+    each = {SCORE + name: pa.array(np.ascontiguousarray(scores[:, at]), pa.float64()) for at, name in enumerate(classes[:MOST_CLASSES])}
+    answers = pa.array([classes[at] for at in chosen.tolist()], pa.string())
+    return {"score": pa.array(scores.max(axis=1), pa.float64()), "answer": answers, **each}
 
 
 def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:

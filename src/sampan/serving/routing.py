@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from sampan.ports import Predictor
+from sampan.serving.outcomes import ZERO_OR_ONE, Expected
 
 Role = Literal["live", "canary", "shadow"]
 
@@ -26,11 +27,7 @@ class Variant:
     fields: tuple[tuple[str, str], ...] = ()  # request fields and their type words
     keys: tuple[str, ...] = ()  # the fields that name a row
     slices: tuple[str, ...] = ()  # the fields quality is compared by
-
-    @property
-    def kept_fields(self) -> tuple[str, ...]:
-        """Request fields the prediction log keeps, each once."""
-        return tuple(dict.fromkeys((*self.keys, *self.slices)))
+    labels: Expected = ZERO_OR_ONE  # what comes true later
 
 
 @dataclass(frozen=True, slots=True)

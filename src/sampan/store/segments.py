@@ -26,7 +26,8 @@ from sampan.errors import ParameterError, UsageError
 from sampan.store.files import locked, store_errors, sync_folder
 from sampan.store.journals import writer_lives
 from sampan.store.segment_erasing import ErasedRows, noted_erased, without_erased
-from sampan.store.segment_ranges import Ranges, note, noted, widen, within
+from sampan.store.segment_ranges import Ranges, note, widen, within
+from sampan.store.segment_ranges import noted as noted_ranges
 
 _OPEN = ".open"
 _SEALED = ".arrows"
@@ -193,10 +194,29 @@ class Segments:
                 tables += [pa.Table.from_batches(batches)] if batches else []
         return _together(tables) if tables else pa.table({})
 
+    def read_newest(self, stream: str, n_rows: int) -> pa.Table:
+        """Return at least the newest rows, as many as asked for if there are so many, whole segments of them, in the order written."""
+        tables: list[pa.Table] = []
+        for found in reversed(_found(self._of(stream))):
+            batches = [batch for batch in _read_segment(found, 0).batches if batch.num_rows]
+            tables[:0] = [pa.Table.from_batches(batches)] if batches else []
+            if sum(table.num_rows for table in tables) >= n_rows:
+                break
+        return _together(tables) if tables else pa.table({})
+
+    def expired(self, stream: str, column: str, before: int) -> list[tuple[int, Path]]:
+        """Return the sealed segments, by number, of which every row has a column < `before`."""
+        ranges = noted_ranges(self._of(stream), column)
+        return [
+            (number, path)
+            for number, path in self.files(stream)
+            if path.suffix == _SEALED and number in ranges and ranges[number][1] < before
+        ]
+
     def covering(self, stream: str, column: str, low: int, high: int) -> list[int]:
         """Return the numbers of the segments that can hold rows with `low` <= column < `high`: those being written always can."""
         folder = self._of(stream)
-        ranges = noted(folder, column)
+        ranges = noted_ranges(folder, column)
         found = []
         for segment in _found(folder):
             known = ranges.get(segment.number) if segment.path.suffix == _SEALED else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sampan.core.times import Millis
 from sampan.errors import PolicyRefused, SampanError
 from sampan.ports import Predictor
+from sampan.serving.outcomes import Expected
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.web.inference import InferenceApp
 from sampan.web.inference_log import ArrivalLog
@@ -120,6 +121,7 @@ class Follower:
             fields=tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items()),
             keys=manifest.keys,
             slices=manifest.slices,
+            labels=Expected(manifest.task.kind, manifest.task.classes),
         )
         self._cursors[planned.package] = ""
         self._known_until[planned.package] = manifest.until

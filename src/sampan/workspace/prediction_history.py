@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sampan.core.graph import NodeId
 from sampan.core.times import Millis
 from sampan.errors import NotFound
-from sampan.serving.records import FEATURE, FIELD, outcomes_stream, predictions_stream
+from sampan.serving.records import FEATURE, FIELD, predictions_stream
+from sampan.workspace.prediction_frames import labelled, outcomes
 from sampan.workspace.predictors import read_manifest
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_window(ws: Workspace, service: str, since: Millis, until: Millis) -> li
 
     A key predicted several times in one role counts once, with its last prediction.
     """
-    outcomes = _outcomes(ws, service)
+    labels = outcomes(ws, service)
     found = []
     for package, version in _packages(ws, service).items():
         table = ws.store.segments.read_range(predictions_stream(service, package), "moment", since, until)
@@ -67,7 +68,7 @@ def read_window(ws: Workspace, service: str, since: Millis, until: Millis) -> li
             continue
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        found.append(PackageRows(package, version, _labelled(_last_of_each(frame), outcomes)))
+        found.append(PackageRows(package, version, labelled(_last_of_each(frame), labels)))
     return sorted(found, key=lambda rows: -rows.frame.filter(pl.col("role").is_in(ANSWERED)).height)
 
 
@@ -123,21 +124,12 @@ def group_text(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 def joined_labels(ws: Workspace, service: str, answers: pl.DataFrame) -> pl.DataFrame:
     """Return answers with `label`: what came true, as far as it is known by now."""
-    return _labelled(answers, _outcomes(ws, service))
+    return labelled(answers, outcomes(ws, service))
 
 
 def _packages(ws: Workspace, service: str) -> dict[NodeId, str]:
     deployments = ws.catalog.nodes(kind="deployment", name=service, limit=10_000)
     return {str(node.facts["package"]): str(node.facts["version"]) for node in deployments}
-
-
-def _outcomes(ws: Workspace, service: str) -> pl.DataFrame:
-    table, _ = ws.store.segments.read(outcomes_stream(service))
-    if not table.num_rows:
-        return pl.DataFrame(schema={"id": pl.String, "key": pl.String, "label": pl.Float64, "labelled_at": pl.Int64})
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame.sort("at", "received", maintain_order=True).select("id", "key", "label", pl.col("at").alias("labelled_at"))
 
 
 def _last_of_each(frame: pl.DataFrame) -> pl.DataFrame:
@@ -149,11 +141,3 @@ def _last_of_each(frame: pl.DataFrame) -> pl.DataFrame:
         .unique(["_name", "_answered"], keep="last", maintain_order=True)
         .drop("_name", "_answered")
     )
-
-
-def _labelled(frame: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
-    """Join true labels by prediction id, else by key; the newest label counts."""
-    by_id = outcomes.filter(pl.col("id") != "").unique("id", keep="last").select("id", _by_id="label")
-    by_key = outcomes.filter(pl.col("key") != "").unique("key", keep="last").select("key", _by_key="label")
-    joined = frame.join(by_id, on="id", how="left").join(by_key, on="key", how="left")
-    return joined.with_columns(label=pl.coalesce("_by_id", "_by_key")).drop("_by_id", "_by_key")

@@ -15,6 +15,7 @@ from sampan.errors import Conflict, NotFound, ParameterError, Unavailable
 from sampan.workspace import service_process as process
 from sampan.workspace.columns import align
 from sampan.workspace.operation import operation
+from sampan.workspace.prediction_log import PredictionLogs
 from sampan.workspace.service_keys import ServiceKeys
 from sampan.workspace.service_rollouts import Rollouts
 from sampan.workspace.service_routing import ALIASES, planned_routing, routed
@@ -122,7 +123,7 @@ class ServiceList(Answer, frozen=True, kw_only=True):
         return align(("service", "state", "live", "address"), [(s.service, s.state, live[s.service], s.url) for s in self.services])
 
 
-class Services(Rollouts, ServiceKeys):
+class Services(Rollouts, ServiceKeys, PredictionLogs):
     """Deploy models, watch their traffic, swap and roll back.
 
     Parameters
