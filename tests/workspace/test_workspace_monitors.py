@@ -19,6 +19,7 @@ from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError, StaleState
 from sampan.serving.outcomes import Outcome
 from sampan.serving.routing import Role, Variant
+from sampan.serving.spans import Origin
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_shadow import measure
 from sampan.workspace.predictors import open_predictor
@@ -58,11 +59,13 @@ def answer(ws: Workspace, package: Node, frame: pl.DataFrame, *, role: Role = "l
     predictor = open_predictor(ws.model.package_path(package.id))
     predictor.feed("orders", frame.select(orders_view.event_columns()).to_dicts())  # each is seen from when it was known
     manifest = predictor.manifest
-    variant = Variant(role, package.id, str(package.facts["model"]), predictor, 0.2, keys=manifest.keys, slices=manifest.slices)
+    fields = tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items())
+    version = str(package.facts["model"])
+    variant = Variant(role, package.id, version, predictor, 0.2, fields=fields, keys=manifest.keys, slices=manifest.slices)
     rows = requests_of(frame)
     ids = [f"{prefix}{row['order']}" for row in rows]
     log = PredictionLog(ws.store.segments)
-    log.offer(variant, measure(NAME, variant, rows, ids, at=ws.clock(), started_ns=0))
+    log.offer(variant, measure(NAME, variant, rows, ids, Origin(at=ws.clock()), started_ns=0))
     log.close()
     return ids
 
