@@ -29,6 +29,10 @@ settings.register_profile("explore", derandomize=False, deadline=None, max_examp
 settings.load_profile("same")
 
 
+# Keys are made in a folder of the test session, never in the home of whoever runs the tests.
+os.environ.setdefault("SAMPAN_KEYS", tempfile.mkdtemp(prefix="sampan-keys-"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take minutes: other workers do everything else meanwhile."""
     items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from small_training import CUT, FIT, add_orders, write_training
 
-from sampan.errors import IntegrityError, ParameterError, Unsupported
+from sampan.errors import IntegrityError, NotFound, ParameterError, Unsupported
 from sampan.flavors.whole_graph import WholeScorer
 from sampan.ports import Predictor
 from sampan.workspace.packages import probe
@@ -60,6 +61,12 @@ def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
         "reference.parquet",
         "environment.json",
         "card.md",
+        "data.md",
+        "examples.json",
+        "request.schema.json",
+        "requirements.txt",
+        "bom.cdx.json",
+        "signature.json",
     }
     assert expected | {"online/orders.parquet"} == files
     assert "orders-late@v1" in (folder / "card.md").read_text()
@@ -86,14 +93,55 @@ def test_the_same_model_packed_twice_is_the_same_package(ws: Workspace) -> None:
     assert 1 == len(ws.catalog.nodes(kind="package"))
 
 
-def test_a_package_that_answers_otherwise_fails_its_verification(ws: Workspace) -> None:
+def test_a_package_that_was_changed_after_it_was_signed_is_not_run(ws: Workspace) -> None:
     folder = packed(ws)
     frame = pl.read_parquet(folder / "probe.parquet")
     frame.with_columns(pl.col(EXPECTED) + 0.01).write_parquet(folder / "probe.parquet")
+    (folder / "card.md").unlink()
+    (folder / "evil.pkl").write_bytes(b"")
 
     found = ws.model.verify("orders-late")
 
-    assert (False, 256, 8) == (found.passed, found.n_far, found.exit_code())
+    assert ("probe.parquet was changed", "card.md is missing", "evil.pkl was added") == found.faults
+    assert (False, 0, 8) == (found.passed, found.n_rows, found.exit_code())
+    assert (256, 256) == (probe(folder).n_rows, probe(folder).n_far)
+
+
+def test_a_copy_is_verified_elsewhere_by_the_public_key(ws: Workspace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    packed(ws)
+    ws.model.pack("orders-late", out=tmp_path / "out")
+    key = ws.model.signing_key(out=tmp_path / "sampan.pub")
+
+    with Workspace.open(tmp_path_factory.mktemp("elsewhere")) as other:
+        trusted = other.model.verify(str(tmp_path / "out"), key=tmp_path / "sampan.pub")
+        stranger = other.model.verify(str(tmp_path / "out"))
+        (tmp_path / "out" / "signature.json").unlink()
+        unsigned = other.model.verify(str(tmp_path / "out"), key=tmp_path / "sampan.pub")
+        with pytest.raises(NotFound, match="cannot be read"):
+            other.model.verify(str(tmp_path / "out"), key=tmp_path / "lost.pub")
+
+    assert (True, key.key_id, 15, 256) == (trusted.passed, trusted.signed_by, trusted.n_files, trusted.n_rows)
+    assert not stranger.passed
+    assert "no such key is trusted here" in stranger.text()
+    assert ("it is not signed",) == unsigned.faults
+
+
+def test_a_package_says_how_it_is_asked_and_what_it_was_made_of(ws: Workspace) -> None:
+    (ws.root / "sampan.toml").write_text('[project]\nowner = "ana"\npurpose = "lateness"\n')
+    with Workspace.open(ws.root) as owned:
+        folder = packed(owned)
+    examples = json.loads((folder / "examples.json").read_text())
+    schema = json.loads((folder / "request.schema.json").read_text())
+    predictor = open_predictor(folder)
+
+    assert [list(schema["properties"])] * 3 == [list(row) for row in examples["/predict"]["rows"]]
+    assert ({"type": "string"}, {"anyOf": [{"type": "number"}, {"type": "null"}]}) == tuple(schema["properties"][n] for n in ("shop", "x1"))
+    np.testing.assert_allclose(predictor.predict(examples["rows"]), examples["answers"], atol=1e-6)
+    assert ("ana", "lateness") == (predictor.manifest.owner, predictor.manifest.purpose)
+    assert "- Owner: ana" in (folder / "card.md").read_text()
+    assert "| x1 | number | 0.0% |" in (folder / "data.md").read_text()
+    assert "numpy==" + np.__version__ in (folder / "requirements.txt").read_text().splitlines()
+    assert "CycloneDX" == json.loads((folder / "bom.cdx.json").read_text())["bomFormat"]
 
 
 def test_a_predictor_scores_what_its_features_say_and_keeps_the_port(ws: Workspace) -> None:

@@ -190,27 +190,45 @@ class Packed(Answer, frozen=True, kw_only=True):
 
 
 class Verified(Answer, frozen=True, kw_only=True):
-    """What a package's probe set found."""
+    """What was found in a package: its signature, its files, its answers."""
 
     package: str
     passed: bool
-    n_rows: int
-    n_far: int
-    max_difference: float
-    p95_ms: float
-    environment: tuple[str, ...]
+    signed_by: str = ""  # the key's id
+    faults: tuple[str, ...] = ()
+    n_files: int = 0
+    n_rows: int = 0
+    n_far: int = 0
+    max_difference: float = 0.0
+    p95_ms: float = 0.0
+    environment: tuple[str, ...] = ()
 
     def exit_code(self) -> int:
-        """Return 8 where the package does not answer as it must."""
+        """Return 8 where the package is not what was signed, or does not answer as it must."""
         return 0 if self.passed else IntegrityError.exit_code
 
     def text(self) -> str:
-        """Say how the package answered."""
-        verdict = "answers as it must" if self.passed else f"answers {self.n_far} of {self.n_rows} probe requests differently"
-        lines = [
-            f"{self.package} {verdict}: {self.n_rows} requests, largest difference {self.max_difference:.2g}, p95 {self.p95_ms:.2f} ms"
-        ]
+        """Say who signed it, whether its files are those, and how it answered."""
+        signature = f"signed by {self.signed_by[:16]}, {self.n_files} files as signed" if self.signed_by else "not signed by a known key"
+        lines = [f"{self.package} {'is what it must be' if self.passed else 'is not what it must be'}: {signature}"]
+        lines += [f"  {fault}" for fault in self.faults]
+        if self.n_rows:
+            verdict = "all as they must be" if not self.n_far else f"{self.n_far} answered differently"
+            figures = f"largest difference {self.max_difference:.2g}, p95 {self.p95_ms:.2f} ms"
+            lines.append(f"  {self.n_rows} probe requests: {verdict}, {figures}")
         return "\n".join([*lines, *(f"  environment: {line}" for line in self.environment)])
+
+
+class KeyShown(Answer, frozen=True, kw_only=True):
+    """The public half of a signing key."""
+
+    key_id: str
+    pem: str
+    file: str = ""
+
+    def text(self) -> str:
+        """Show the key, or say where it is."""
+        return f"{self.key_id[:16]} is in {self.file}" if self.file else self.pem.rstrip()
 
 
 class Shipped(Answer, frozen=True, kw_only=True):

@@ -17,14 +17,14 @@ from sampan.core.graph import Node
 from sampan.errors import BudgetExceeded, NotFound, ParameterError
 from sampan.ports import Built, Target, TargetOptions
 from sampan.workspace import governance, sign_offs
-from sampan.workspace.model_answers import Packed, TargetBuild, Verified
+from sampan.workspace.model_answers import KeyShown, Packed, TargetBuild, Verified
 from sampan.workspace.model_events import StoredFile, TargetBuilt
 from sampan.workspace.operation import Room, operation
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-TARGETS = "sampan.targets"
+TARGETS, MANIFEST = "sampan.targets", "package.json"
 
 
 class Packing(Room):
@@ -79,26 +79,53 @@ class Packing(Room):
         return packed
 
     @operation(local=True)
-    def verify(self, model: str) -> Verified:
-        """Ask a model's package its probe set: each answer must be the score that batch gave.
+    def verify(self, model: str, *, key: Path | None = None) -> Verified:
+        """Check a package: who signed it, every file's digest, and that it answers its probe set as batch did.
 
         Parameters
         ----------
-        model : a model or package, such as flights-late@champion
+        model : a model or package, such as flights-late@champion; or a package's folder
+        key : the public key that its signature must be of, as PEM; by default those this store knows
         """
-        from sampan.workspace.packages import probe
+        from sampan.workspace.package_checks import check_package
 
+        folder = Path(model)
+        if (folder / MANIFEST).is_file():
+            return check_package(folder, str(folder), self._trusted(key))
         package = self._package_node(model)
-        found = probe(self.package_path(package.id))
-        return Verified(
-            package=f"package:{package.ref}",
-            passed=found.passed,
-            n_rows=found.n_rows,
-            n_far=found.n_far,
-            max_difference=found.max_difference,
-            p95_ms=found.p95_ms,
-            environment=found.environment,
+        return check_package(self.package_path(package.id), f"package:{package.ref}", self._trusted(key))
+
+    @operation(local=True)
+    def signing_key(self, *, out: Path | None = None) -> KeyShown:
+        """Show the public key that this machine's packages are signed with, for those who verify them elsewhere.
+
+        Parameters
+        ----------
+        out : the file to write, such as sampan.pub
+        """
+        from sampan.packaging.signing import key_id, public_key, to_pem
+        from sampan.workspace.signing_keys import SigningKeys
+
+        found = public_key(SigningKeys(self.ws).seed())
+        if out is not None:
+            out.write_text(to_pem(found), encoding="ascii")
+        return KeyShown(
+            key_id=key_id(found), pem=to_pem(found), file=str(out or ""), next=(f"sampan model verify FOLDER --key {out or 'FILE'}",)
         )
+
+    def _trusted(self, key: Path | None) -> dict[str, Any]:
+        from sampan.packaging.signing import from_pem, key_id
+        from sampan.workspace.signing_keys import SigningKeys
+
+        if key is None:
+            return dict(SigningKeys(self.ws).trusted())
+        try:
+            found = from_pem(key.read_bytes(), str(key))
+        except OSError as cause:
+            raise NotFound(
+                f"{key} cannot be read: {cause.strerror}", hint="sampan model signing-key --out FILE, where it was packed"
+            ) from cause
+        return {key_id(found): found}
 
     def package_path(self, ref: str) -> Path:
         """Return a folder with a package's files, for a package or the newest package of a model."""
@@ -109,6 +136,7 @@ class Packing(Room):
         return materialize(self.ws, files)
 
     def _packed(self, node: Node) -> Packed:
+        from sampan.workspace.package_checks import signed
         from sampan.workspace.packages import build_package
 
         event = build_package(self.ws, node)
@@ -117,7 +145,7 @@ class Packing(Room):
             decision = sign_offs.newest_decision(self.ws, node)
             if decision is not None and decision.facts["passed"]:
                 event = msgspec.structs.replace(event, inputs=(*event.inputs, Input(decision.id, "gated_by")))
-            self.ws.ledger.append(event)
+            self.ws.ledger.append(signed(self.ws, event))
         packed = existing or self.ws.catalog.node(event.node)
         return Packed(
             package=f"package:{packed.ref}",

@@ -2,7 +2,9 @@
 
 `package.json` what it is and how it is asked · `features.json` the fitted feature view · `model.onnx` the graph, where it passed the parity
 gate · `native/` the model in its own format · `online/*.parquet` what features look up · `probe.parquet` requests with the scores they must
-get · `reference.parquet` the rows it was tested on · `environment.json` where it was trained · `card.md` all this for people.
+get · `reference.parquet` the rows it was tested on · `environment.json` where it was trained · `whole.onnx` one graph from the request to
+the score · `request.schema.json`, `examples.json` how to ask · `requirements.txt`, `bom.cdx.json` what it needs and was made of ·
+`card.md`, `data.md` all this for people · `signature.json` who vouches for these files.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,16 +23,16 @@ from numpy.typing import NDArray
 from sampan.core.digests import digest_value
 from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
-from sampan.core.times import iso
 from sampan.errors import IntegrityError, ParameterError
 from sampan.features.fitted import FittedView
 from sampan.features.view import MOMENT
+from sampan.packaging.signing import SIGNATURE
 from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.feature_tables import open_tables
 from sampan.workspace.model_events import PackageBuilt, StoredFile
+from sampan.workspace.package_documents import owner_of, write_documents
 from sampan.workspace.package_graphs import add_whole_graph
 from sampan.workspace.predictors import (
-    CARD,
     ENVIRONMENT,
     EXPECTED,
     FEATURES,
@@ -105,14 +106,15 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
 
 
 def package_digest(files: tuple[StoredFile, ...]) -> str:
-    """Digest a package by its files' paths and contents."""
-    return digest_value(sorted((f.path, f.digest) for f in files))
+    """Digest a package by its files' paths and contents; who signed it does not make it another."""
+    return digest_value(sorted((f.path, f.digest) for f in files if f.path != SIGNATURE))
 
 
 def materialize(ws: Workspace, files: tuple[StoredFile, ...]) -> Path:
     """Return a folder with these files, made on first use and then left alone."""
     target = ws.store.root / "packages" / package_digest(files).removeprefix("b3:")[:32]
     if target.is_dir():
+        _add_signature(ws, files, target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent))
@@ -128,6 +130,15 @@ def materialize(ws: Workspace, files: tuple[StoredFile, ...]) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _add_signature(ws: Workspace, files: tuple[StoredFile, ...], folder: Path) -> None:
+    """Put the signature into a folder that was made before the package was signed."""
+    found = next((file for file in files if file.path == SIGNATURE), None)
+    if found is not None and not (folder / SIGNATURE).exists():
+        temporary = folder.with_name(f"{folder.name}.{new_id()}")
+        temporary.write_bytes(ws.store.blobs.read(found.digest))
+        temporary.rename(folder / SIGNATURE)
 
 
 def probe(folder: Path) -> Probed:
@@ -179,9 +190,9 @@ def _write(ws: Workspace, model: Node, folder: Path) -> None:
     held = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
     online = fitted.online(held, known_until=manifest.until)
     found = add_whole_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
-    manifest = msgspec.structs.replace(manifest, inputs=found.inputs, whole=found.parity)
+    manifest = msgspec.structs.replace(manifest, inputs=found.inputs, whole=found.parity, owner=owner_of(ws, model))
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    (folder / CARD).write_text(card(model, manifest, datasets), encoding="utf-8")
+    write_documents(ws, model, manifest, folder, asked.drop(EXPECTED).to_dicts(), asked[EXPECTED].to_list())
 
 
 def _environment(ws: Workspace, model: Node) -> str:
@@ -208,6 +219,7 @@ def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageMan
         why_slow=parity["reason"],
         takes_missing=model.facts.get("takes_missing", True),
         environment=msgspec.json.decode(environment)["digest"],
+        purpose=str(model.facts.get("purpose", "")),
     )
 
 
@@ -232,37 +244,6 @@ def _probe_set(ws: Workspace, model: Node, fitted: FittedView, base: pl.LazyFram
     rows = newest.filter(pl.col(_ROW).is_in(chosen.implode())).sort(_ROW)
     scores: NDArray[np.float64] = score(fitted.matrix(rows))
     return asked.drop(_ROW).with_columns(pl.Series(EXPECTED, scores))
-
-
-def card(model: Node, manifest: PackageManifest, datasets: dict[str, Node]) -> str:
-    """Write a model's card: what it is for, made of, and how well it does, from what was recorded."""
-    return "\n".join(_card_lines(model, manifest, datasets)) + "\n"
-
-
-def _card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]) -> Iterator[str]:
-    facts = model.facts
-    yield f"# {model.ref}"
-    yield f"\nTrained on {facts['n_rows']:,} rows from {iso(facts['since'])} to {iso(facts['until'])}; digest {model.digest}."
-    yield "\n## Data\n"
-    yield from (f"- {name}: {node.ref} {node.digest}" for name, node in datasets.items())
-    yield f"\nRows without a label: {manifest.label or 'not recorded'}."
-    yield "\n## Quality on the newest rows before the cut, not seen by the search\n"
-    yield "| metric | value | 95 % interval |\n|---|---|---|"
-    for name, figure in facts["metrics"].items():
-        yield f"| {name} | {_number(figure['value'])} | {_number(figure['low'])} to {_number(figure['high'])} |"
-    yield "\n## Parameters\n"
-    yield from (f"- {name}: {value}" for name, value in facts["params"].items())
-    yield f"\n## Features\n\n{', '.join(f'{n} ({f})' for n, f in manifest.families.items())}"
-    yield "\n## Serving\n"
-    yield (
-        f"Served by {manifest.served_by}"
-        + (f", slower: {manifest.why_slow}" if manifest.why_slow else "")
-        + f"; threshold {manifest.threshold}."
-    )
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
 
 
 def copy_folder(source: Path, target: Path) -> None:
