@@ -50,7 +50,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     latency_us: int
     ids: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
-    moments: Any  # array of int64 Millis
+    moments: Any  # array of int64 Millis; None where who lays the rows out says them
     features: Any  # array of float32 (n, k)
     scores: Any  # array of float64
     caller: str = ""
@@ -74,6 +74,7 @@ def record_batch(
     feature_names: Sequence[str],
     fields: Fields,
     keys: Sequence[str],
+    moments: Any = None,
     keeping: Keeping = EVERYTHING,
     classes: Sequence[str] = (),
 ) -> pa.RecordBatch:
@@ -88,7 +89,7 @@ def record_batch(
         "id": pa.array([name for one in scored for name in one.ids], pa.string()),
         "key": pa.array([keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named, pa.string()),
         "at": pa.array(np.repeat([one.at for one in scored], counts), pa.int64()),
-        "moment": pa.array(np.concatenate([one.moments for one in scored]), pa.int64()),
+        "moment": pa.array(np.concatenate([one.moments for one in scored]) if moments is None else moments, pa.int64()),
         **_answers(np.concatenate([one.scores for one in scored]), classes),
         "latency_us": pa.array(np.repeat([one.latency_us for one in scored], counts), pa.int64()),
     }

@@ -51,6 +51,7 @@ from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_scoring import Limits, Scorer
 
 logger = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -278,6 +279,10 @@ class InferenceApp:
     # -- plain requests -----------------------------------------------------------------------------------------------------------
 
     def _predict(self, request: Request, _: str) -> Answered:
+        if (row := self.scorer.read_row(request.body)) is not None:
+            given = request.header(b"x-request-id").decode("latin-1")
+            if (prediction := self.scorer.answer_row(row, name=given, origin=request.origin)) is not None:
+                return Reply(_encode(prediction))
         asked = decode_predict(request.body, max_rows=self.limits.rows)
         ids = asked.ids
         if asked.single and (name := request.header(b"x-request-id")):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from sampan.core.times import Clock, Millis, system_clock
@@ -168,6 +169,7 @@ class PredictionLog:
             feature_names=variant.predictor.feature_names,
             fields=variant.fields,
             keys=variant.keys,
+            moments=_moments(variant, scored),
             keeping=stream.keeping,
             classes=variant.labels.classes,
         )
@@ -238,6 +240,18 @@ class PredictionLog:
             stream.writer.seal()
         except SampanError as cause:
             logger.warning("a prediction log segment could not be sealed: %s", cause)
+
+
+def _moments(variant: Variant, scored: Sequence[Scored]) -> Any:
+    """Return the moments of all rows, read at once where that was left to the log; a row that has none speaks of when it came."""
+    if any(one.moments is not None for one in scored):
+        return np.concatenate([_moments(variant, [one]) if one.moments is None else one.moments for one in scored])
+    rows = [row for one in scored for row in one.rows]
+    try:
+        found = variant.predictor.moments(rows)
+    except SampanError:
+        found = None
+    return np.repeat([one.at for one in scored], [len(one.rows) for one in scored]) if found is None else found
 
 
 class ArrivalLog:

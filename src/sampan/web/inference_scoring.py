@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sampan.core.rows import Row as BareRow
 from sampan.core.times import Clock
 from sampan.errors import IntegrityError, NotFound, SampanError, Unavailable
 from sampan.serving.exposition import Counters, Labels
@@ -22,6 +23,7 @@ from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
+from sampan.web.inference_direct import DirectAnswers, direct_answers
 from sampan.web.inference_lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference_log import PredictionLog
 from sampan.web.inference_shadow import Shadow, measure, measure_together
@@ -65,6 +67,7 @@ class Scorer:
         self._together: dict[str, Together[_Item, Scored]] = {}
         self._timing: set[asyncio.Task[None]] = set()
         self._inline = False  # every loaded model runs on the event loop
+        self._direct: DirectAnswers | None = None
         self._turn = asyncio.Lock()  # held by what must not overlap: rows being fed, a swap
         self._prefix = secrets.token_hex(6)
         self._serial = count(1)
@@ -72,6 +75,34 @@ class Scorer:
     def answers_now(self, n_rows: int) -> bool:
         """Say whether a request of so many rows is scored on the event loop: a hop to a thread costs more than the model."""
         return self._inline and n_rows <= self._inline_rows
+
+    def read_row(self, body: bytes) -> BareRow | None:
+        """Read a body that is one bare object of the live model's fields; None where it goes the long way, by `answer_now` or `answer`."""
+        return self._direct.read(body) if self._direct is not None else None
+
+    def answer_row(self, row: BareRow, *, name: str = "", origin: Origin) -> Prediction | None:
+        """Score what `read_row` read just now; None where the long way has to. Raises as `answer_now`."""
+        direct = self._direct
+        assert direct is not None
+        origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
+        try:
+            answered = direct.measure(row, name or f"{self._prefix}-{next(self._serial)}", origin)
+        except Exception:
+            self._count_failed(direct.variant, 1)
+            raise
+        took_ns = time.perf_counter_ns() - origin.started_ns
+        if took_ns > _SLOW_NS:
+            self._lanes[direct.variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
+        if answered is None:
+            return None
+        scored, prediction = answered
+        self._log.offer(direct.variant, scored)
+        self._counters.count(direct.counted)
+        if origin.span is not None:
+            origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
+        self._shadow.offer(scored.rows, scored.ids, origin)  # type: ignore[arg-type]  # a mapping, as rows are
+        self._counters.observe(took_ns / 1e9)
+        return prediction
 
     def answer_now(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
@@ -273,6 +304,9 @@ class Scorer:
     def _look_at_lanes(self) -> None:
         answering = [v for v in (self.routing.live, self.routing.canary) if v is not None]
         self._inline = all(lane.inline for v in answering if (lane := self._lanes.get(v.package)) is not None)
+        live = self.routing.live
+        alone = self._inline and live is not None and self.routing.canary is None
+        self._direct = direct_answers(self._service, live) if alone and live is not None else None
 
     def paces(self) -> dict[str, str]:
         """Return, by version, what was measured of models that take long enough for company to matter."""
