@@ -32,7 +32,7 @@ def against(candidate_noise: float, champion_noise: float) -> Evidence:
     labels = (rng.random(N) < probabilities(z)).astype(float)
     moments = np.sort(rng.integers(0, 40 * DAY_MS, N))
     ours, theirs = (Scored(probabilities(z + n * rng.normal(size=N)), 0.25) for n in (candidate_noise, champion_noise))
-    found = compare(labels, ours, theirs, moments, rng, worth=GOAL.kpi, draws=300)
+    found = compare(labels, ours, theirs, moments, rng, objective=GOAL, draws=300)
     return msgspec.structs.replace(evidence(), champion="late@v1", paired=found)
 
 

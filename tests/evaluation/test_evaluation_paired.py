@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sampan.evaluation.losses import log_losses, probabilities
-from sampan.evaluation.objective import value
+from sampan.evaluation.objective import objective, value
 from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.stats.bootstrap import DAY_MS
 
@@ -19,7 +19,7 @@ def pair(seed: int = 0, *, noise: float = 0.0, day_noise: float = 0.0) -> Paired
     labels = (rng.random(N) < probabilities(z)).astype(float)
     disturbed = z + noise * rng.normal(size=N) + day_noise * rng.normal(size=DAYS)[moments // DAY_MS]
     worse = Scored(probabilities(disturbed), 0.25)
-    return compare(labels, Scored(probabilities(z), 0.25), worse, moments, rng, worth=value(fp=-5, fn=-15), draws=500)
+    return compare(labels, Scored(probabilities(z), 0.25), worse, moments, rng, objective=objective(kpi=value(fp=-5, fn=-15)), draws=500)
 
 
 def test_a_better_model_is_shown_better_in_every_metric() -> None:

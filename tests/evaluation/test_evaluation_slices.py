@@ -5,6 +5,7 @@ import pytest
 
 from sampan.errors import ParameterError
 from sampan.evaluation.losses import probabilities
+from sampan.evaluation.metrics import Answered
 from sampan.evaluation.objective import objective, value
 from sampan.evaluation.report import evaluate
 from sampan.evaluation.slices import slices, widest_gap
@@ -27,12 +28,12 @@ def rows(seed: int, *, weak_group: str = "", strength: float = 1.5) -> tuple[np.
 def gap(seed: int, *, limit: float, weak_group: str = "", metric: str = "auc"):
     labels, scores, moments, groups = rows(seed, weak_group=weak_group)
     resampling = Resampling.by_time(moments, np.random.default_rng(seed))
-    return widest_gap("group", groups, labels, scores, resampling, metric=metric, limit=limit)
+    return widest_gap("group", groups, Answered(labels, scores), resampling, metric=metric, limit=limit)
 
 
 def test_each_group_has_its_own_figures() -> None:
     labels, scores, moments, groups = rows(0)
-    found = {s.group: s for s in slices(groups, labels, scores, Resampling.by_time(moments, np.random.default_rng(0)))}
+    found = {s.group: s for s in slices(groups, Answered(labels, scores), Resampling.by_time(moments, np.random.default_rng(0)))}
 
     assert auc(labels[groups == "C"], scores[groups == "C"]) == pytest.approx(found["C"].metrics["auc"].value)
     assert N == sum(s.n_rows for s in found.values())
@@ -42,7 +43,7 @@ def test_a_group_of_few_rows_keeps_its_counts_and_is_not_judged() -> None:
     labels, scores, moments, groups = rows(0)
     groups[:50] = "tiny"
 
-    tiny = slices(groups, labels, scores, Resampling.by_time(moments, np.random.default_rng(0)))[-1]
+    tiny = slices(groups, Answered(labels, scores), Resampling.by_time(moments, np.random.default_rng(0)))[-1]
 
     assert ("tiny", 50, False, {}) == (tiny.group, tiny.n_rows, tiny.enough, tiny.metrics)
 
@@ -72,7 +73,7 @@ def test_a_gap_that_may_or_may_not_be_too_wide_is_unclear() -> None:
 def test_with_one_group_there_is_no_gap_to_judge() -> None:
     labels, scores, moments, _ = rows(0)
     resampling = Resampling.by_time(moments, np.random.default_rng(0))
-    found = widest_gap("group", np.full(N, "A", dtype=object), labels, scores, resampling, metric="auc", limit=0.1)
+    found = widest_gap("group", np.full(N, "A", dtype=object), Answered(labels, scores), resampling, metric="auc", limit=0.1)
 
     assert ("unclear", None) == (found.verdict, found.gap.value)
 

@@ -281,7 +281,7 @@ def test_a_missing_file_unknown_parameters_and_odd_dates_are_refused(ws: Workspa
 def test_too_few_rows_and_labels_of_one_class_are_refused(ws: Workspace, file: Path) -> None:
     add_orders(ws, name="never-late", late=0.0)
     with pytest.raises(ParameterError, match="too few to train"):
-        ws.model.train(file, until="2013-01-02")
+        ws.model.train(file, until="2013-01-01T12:00Z")
     with pytest.raises(ParameterError, match="rows have the label 0; there is nothing to learn"):
         ws.model.train(file, data={"orders": "never-late"})
     assert "model" not in kinds(ws)

@@ -88,7 +88,7 @@ def test_several_objectives_pruning_a_time_limit_and_later_spans(ws: Workspace) 
     assert weighed.best in weighed.front
     assert min(each.values["size"] for each in weighed.front) > 0
     assert pruned.n_pruned > 0
-    assert [True, True] == [0.5 < span.auc < 1 and span.n_rows > 0 for span in pruned.nested]
+    assert [True, True] == [0.5 < span.others["auc"] < 1 and span.n_rows > 0 for span in pruned.nested]
     assert pruned.nested[0].begins < pruned.nested[1].begins
     assert 0 < hasty.n_trials < 500
     for found in (weighed, pruned, hasty):

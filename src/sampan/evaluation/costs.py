@@ -1,4 +1,4 @@
-"""What decisions cost: confusion counts, expected cost at a threshold, the curve over thresholds and the best one.
+"""What decisions cost: confusion counts, cost at a threshold, of classes, of a number's units off; the curve and the best threshold.
 
 A threshold is chosen on validation rows and then kept: choosing it on the rows that are reported would flatter the report.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.evaluation.objective import Value
+from sampan.evaluation.task import Task
 
 Floats = NDArray[np.float64]
 
@@ -83,3 +84,36 @@ def cost_curve(labels: Floats, scores: Floats, worth: Value, *, n_points: int = 
     hits, alarms = n_positive - misses, n - n_positive - right_silences
     costs = -(hits * worth.tp + alarms * worth.fp + misses * worth.fn + right_silences * worth.tn) / n
     return tuple(CostPoint(round(float(t), 4), float(c), float(1 - s / n)) for t, c, s in zip(thresholds, costs, silent, strict=True))
+
+
+def worth_table(task: Task, worth: Value) -> Floats:
+    """Return what each decision is worth, shape (k actual classes, k decided ones); about a class nobody valued, the worst."""
+    worst = min(each for row in worth.by_class.values() for each in row.values())
+    return np.array([[worth.by_class.get(actual, {}).get(decided, worst) for decided in task.classes] for actual in task.classes])
+
+
+def decided_classes(scores: Floats, task: Task, worth: Value | None) -> NDArray[np.intp]:
+    """Return the class to decide for: the likeliest, or the one expected to be worth most where decisions have a worth; shape (n,)."""
+    return np.asarray((scores if worth is None else scores @ worth_table(task, worth)).argmax(axis=1), dtype=np.intp)
+
+
+def class_costs(labels: Floats, decided: NDArray[np.intp], task: Task, worth: Value) -> Floats:
+    """Return each row's cost (minus its value); a class that training never saw costs what the worst mistake does, shape (n,)."""
+    table, codes = worth_table(task, worth), labels.astype(np.intp)
+    costs: Floats = -np.where(codes >= 0, table[np.maximum(codes, 0), decided], table.min())
+    return costs
+
+
+def class_confusion(labels: Floats, decided: NDArray[np.intp], n_classes: int) -> tuple[tuple[int, ...], ...]:
+    """Count rows by actual class (outer) and decided class (inner); classes that training never saw are left out."""
+    known = labels >= 0
+    pairs = labels[known].astype(np.intp) * n_classes + decided[known]
+    counts = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    return tuple(tuple(int(n) for n in row) for row in counts)
+
+
+def unit_costs(labels: Floats, scores: Floats, worth: Value) -> Floats:
+    """Return what each row's distance from the truth costs, above it or below it, shape (n,)."""
+    off = scores - labels
+    costs: Floats = -np.where(off >= 0, worth.over * off, -worth.under * off)
+    return costs

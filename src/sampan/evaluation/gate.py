@@ -6,12 +6,15 @@ Every check is shown, passed or not. A failed one gives a reason that begins wit
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from math import inf
 from typing import Final
 
 import msgspec
 
+from sampan.evaluation.metrics import NAIVE, is_higher_better
 from sampan.evaluation.noise import LabelHealth
-from sampan.evaluation.objective import HIGHER_IS_BETTER, Objective
+from sampan.evaluation.objective import HIGHER_IS_BETTER, METRICS, Objective
 from sampan.evaluation.paired import Difference, Paired
 from sampan.evaluation.report import Report
 
@@ -23,15 +26,21 @@ REASONS: Final[dict[str, str]] = {
     "latency_unknown": "the objective limits the answer time and none was measured",
     "online_differs": "the package answers single requests otherwise than the batch path",
     "label_noise": "the newest training batch has more wrong labels than usual",
-    "log_loss_not_better": "the paired test does not show a lower log loss than the champion's",
-    "auc_worse": "the paired test shows a lower AUC than the champion's",
-    "cost_worse": "the paired test shows a higher cost than the champion's",
+    **{
+        f"{loss}_not_better": f"the paired test does not show a lower {METRICS[loss].words} than the champion's"
+        for loss in ("log_loss", "rmse", "mae", "mape", "pinball")
+    },
+    **{
+        f"{name}_worse": f"the paired test shows a {'lower' if spec.better == 'higher' else 'higher'} {spec.words} than the champion's"
+        for name, spec in METRICS.items()
+    },
+    "loss_over_budget": "a smaller form of the champion may be worse than it by more than its budget allows",
     "not_compared": "there is a champion and no rows on which both could be tested",
-    "no_value": "deciding by the model costs more than deciding always alike",
+    "no_value": "deciding by the model costs more than deciding always alike, or answering always the same is as good",
 }
 
 
-_BLIND: Final = {"cost_if_silent": "never warning", "cost_if_always": "always warning"}
+_BLIND: Final = {"cost_if_silent": "never warning", "cost_if_always": "always warning", "cost_if_naive": "always the same answer"}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -62,15 +71,18 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
     probe_rows: int | None = None
     probe_far: int = 0
+    allowed_loss: float | None = None  # of a smaller form of the champion itself: how much worse the objective's metric may be
 
 
 def decide(objective: Objective, evidence: Evidence) -> Decision:
     """Weigh the evidence against the objective.
 
-    Absolute conditions hold for every model. Where there is a champion, the candidate must also be shown better in log loss and not be
-    shown worse in AUC and cost: a draw keeps what is live.
+    Absolute conditions hold for every model. Where there is a champion, the candidate must also be shown better in the loss (log loss, or
+    of numbers the squared error) and not be shown worse in what else is compared, such as AUC and cost: a draw keeps what is live.
+    A smaller form of the champion is not made to be better: it must be shown to lose no more than its budget allows.
     """
-    checks = (*_absolute(objective, evidence), *_against_champion(evidence))
+    against = _against_champion if evidence.allowed_loss is None else partial(_against_parent, objective)
+    checks = (*_absolute(objective, evidence), *against(evidence))
     reasons = tuple(f"{c.code}: {c.found}; asked: {c.asked}" for c in checks if not c.passed)
     return Decision(not reasons, reasons, checks)
 
@@ -124,10 +136,16 @@ def _value(report: Report) -> Iterator[Check]:
     cost = report.metrics.get("cost")
     blind = {words: report.metrics[name].value for name, words in _BLIND.items() if name in report.metrics}
     known = {words: value for words, value in blind.items() if value is not None}
-    if cost is None or cost.value is None or not known:
+    if cost is not None and cost.value is not None and known:
+        words, least = min(known.items(), key=lambda pair: pair[1])
+        yield Check("no_value", f"cost per row below {least:.4g}, that of {words}", f"cost {cost}", cost.value < least)
         return
-    words, least = min(known.items(), key=lambda pair: pair[1])
-    yield Check("no_value", f"cost per row below {least:.4g}, that of {words}", f"cost {cost}", cost.value < least)
+    for name, alike in report.metrics.items():
+        own = report.metrics.get(name.removesuffix(NAIVE))
+        if name.endswith(NAIVE) and own is not None and own.value is not None and alike.value is not None:
+            words = METRICS[name.removesuffix(NAIVE)].words
+            asked = f"{words} below {alike.value:.4g}, that of always the same answer"
+            yield Check("no_value", asked, f"{words} {own}", own.value < alike.value)
 
 
 def _labels(health: LabelHealth) -> Check:
@@ -146,15 +164,40 @@ def _against_champion(evidence: Evidence) -> Iterator[Check]:
     if evidence.paired is None:
         yield Check("not_compared", f"better than {evidence.champion}", "no labeled rows that neither model was trained on", passed=False)
         return
-    for difference in evidence.paired.differences:
-        words = _words(difference, evidence)
-        if difference.metric == "log_loss":
-            asked = f"log loss lower than that of {evidence.champion}, beyond chance"
-            yield Check("log_loss_not_better", asked, words, difference.verdict == "better")
+    for number, difference in enumerate(evidence.paired.differences):
+        words, name = _words(difference, evidence), METRICS[difference.metric].words
+        if not number:
+            asked = f"{name} lower than that of {evidence.champion}, beyond chance"
+            yield Check(f"{difference.metric}_not_better", asked, words, difference.verdict == "better")
         else:
             asked = f"{difference.metric} not worse than that of {evidence.champion}"
             note = "" if difference.verdict == "better" else "no difference shown"
             yield Check(f"{difference.metric}_worse", asked, words, difference.verdict != "worse", note)
+
+
+def _against_parent(objective: Objective, evidence: Evidence) -> Iterator[Check]:
+    if not evidence.champion or evidence.paired is None or evidence.allowed_loss is None:
+        yield from _against_champion(evidence)
+        return
+    judged = evidence.paired.of(objective.metric) or evidence.paired.differences[0]
+    for difference in evidence.paired.differences:
+        if difference is judged:
+            asked = f"{difference.metric} at most {evidence.allowed_loss:g} worse than that of {evidence.champion}, beyond doubt"
+            yield Check("loss_over_budget", asked, _words(difference, evidence), _largest_loss(difference) <= evidence.allowed_loss)
+        else:
+            # What decisions cost must not be shown worse, whatever the budget says of another metric; the rest is told.
+            note = f"shown worse; the budget is of {judged.metric}" if difference.verdict == "worse" and difference.metric != "cost" else ""
+            asked = f"{difference.metric} " + ("not worse than" if difference.metric == "cost" else "beside") + f" that of {evidence.champion}"
+            passed = difference.metric != "cost" or difference.verdict != "worse"
+            yield Check(f"{difference.metric}_worse", asked, _words(difference, evidence), passed, note)
+
+
+def _largest_loss(difference: Difference) -> float:
+    """Return how much worse a candidate may be: the far end of the interval."""
+    found, sign = difference.difference, 1 if is_higher_better(difference.metric) else -1
+    far = found.low if sign > 0 else found.high
+    end = far if far is not None else found.value
+    return -sign * end if end is not None else inf
 
 
 def _words(difference: Difference, evidence: Evidence) -> str:

@@ -58,19 +58,25 @@ def label_health(
 
     Parameters
     ----------
-    labels, out_of_fold, batches : shape (n,); batch names sort in time order, such as 2013-04
+    labels, out_of_fold, batches : shape (n,); batch names sort in time order, such as 2013-04; of k classes `out_of_fold` is (n, k)
     """
     found = []
     names = np.unique(batches.astype(str))
     for name in names:
         rows = batches == name
-        if rows.sum() >= min_rows and 0 < labels[rows].mean() < 1:
-            found.append(BatchNoise(str(name), int(rows.sum()), wrong_label_share(labels[rows], out_of_fold[rows])))
+        if rows.sum() >= min_rows and len(np.unique(labels[rows])) > 1:
+            found.append(BatchNoise(str(name), int(rows.sum()), _wrong_share(labels[rows], out_of_fold[rows])))
     if not found or found[-1].batch != names[-1]:
         return None
     *earlier, newest = found
     usual = sum((b.share.value or 0.0) * b.n_rows for b in earlier) / max(sum(b.n_rows for b in earlier), 1)
     return LabelHealth(newest, tuple(earlier), usual, limit, ok=(newest.share.low or 0.0) - usual <= limit)
+
+
+def _wrong_share(labels: Floats, out_of_fold: Floats) -> Estimate:
+    if out_of_fold.ndim == 1:
+        return wrong_label_share(labels, out_of_fold)
+    return wrong_class_share(labels.astype(np.intp), out_of_fold)
 
 
 def wrong_class_share(codes: NDArray[np.intp], out_of_fold: Floats) -> Estimate:

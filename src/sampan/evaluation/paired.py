@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.costs import DecisionRule, row_costs
-from sampan.evaluation.losses import log_losses
-from sampan.evaluation.objective import HIGHER_IS_BETTER, Value
+from sampan.evaluation.metrics import Answered, is_higher_better, measure, paired_names, row_losses
+from sampan.evaluation.objective import Objective
+from sampan.evaluation.task import BINARY, Task
 from sampan.stats.bootstrap import Estimate, Resampling
 
 Floats = NDArray[np.float64]
@@ -60,45 +60,41 @@ def compare(
     moments: NDArray[np.int64],
     rng: np.random.Generator,
     *,
-    worth: Value | None = None,
+    objective: Objective | None = None,
+    task: Task = BINARY,
     draws: int = 2000,
 ) -> Paired:
-    """Test candidate against champion on the same rows: log loss, AUC and, where decisions have a worth, cost.
+    """Test candidate against champion on the same rows: the loss first, then what else matters of the task, such as AUC and cost.
 
     Parameters
     ----------
-    labels : shape (n,), 0 or 1
+    labels : shape (n,), as the task has them
     moments : shape (n,), milliseconds; rows of one day are resampled together
     """
+    objective = objective or Objective()
     resampling = Resampling.by_time(moments, rng, draws=draws)
-    found = [
-        _mean_difference("log_loss", log_losses(labels, candidate.scores), log_losses(labels, champion.scores), resampling),
-        _auc_difference(labels, candidate.scores, champion.scores, resampling),
-    ]
-    if worth is not None and candidate.threshold is not None and champion.threshold is not None:
-        ours = row_costs(labels, candidate.scores, DecisionRule(candidate.threshold, worth))
-        theirs = row_costs(labels, champion.scores, DecisionRule(champion.threshold, worth))
-        found.append(_mean_difference("cost", ours, theirs, resampling))
-    return Paired(len(labels), resampling.n_blocks, tuple(found))
+    ours, theirs = (Answered.under(objective, labels, each.scores, task, threshold=each.threshold) for each in (candidate, champion))
+    both = [name for name in paired_names(ours, objective.loss(task)) if name in paired_names(theirs, objective.loss(task))]
+    return Paired(len(labels), resampling.n_blocks, tuple(_difference(name, ours, theirs, resampling) for name in both))
 
 
-def _mean_difference(metric: str, candidate: Floats, champion: Floats, resampling: Resampling) -> Difference:
-    change = candidate - champion
-    drawn = resampling.drawn_mean(change)
-    return _judge(metric, float(candidate.mean()), float(champion.mean()), float(change.mean()), drawn, resampling, len(change))
-
-
-def _auc_difference(labels: Floats, candidate: Floats, champion: Floats, resampling: Resampling) -> Difference:
-    ours, theirs = resampling.auc(labels, candidate).value, resampling.auc(labels, champion).value
-    if ours is None or theirs is None:
-        return Difference("auc", float("nan"), float("nan"), Estimate(None), "not shown")
-    drawn = resampling.drawn_auc(labels, candidate) - resampling.drawn_auc(labels, champion)
-    return _judge("auc", ours, theirs, ours - theirs, drawn, resampling, len(labels))
+def _difference(metric: str, ours: Answered, theirs: Answered, resampling: Resampling) -> Difference:
+    our_rows, their_rows = row_losses(metric, ours), row_losses(metric, theirs)
+    if our_rows is not None and their_rows is not None:
+        # Of a mean the difference is taken row by row: what the two have in common is gone before it can round.
+        change = our_rows - their_rows
+        drawn = resampling.drawn_mean(change)
+        return _judge(metric, float(our_rows.mean()), float(their_rows.mean()), float(change.mean()), drawn, resampling, len(change))
+    (our_value, our_drawn), (their_value, their_drawn) = measure(metric, ours, resampling), measure(metric, theirs, resampling)
+    if not np.isfinite(our_value) or not np.isfinite(their_value):
+        return Difference(metric, float("nan"), float("nan"), Estimate(None), "not shown")
+    drawn = our_drawn - their_drawn
+    return _judge(metric, our_value, their_value, our_value - their_value, drawn, resampling, len(ours.labels))
 
 
 def _judge(metric: str, candidate: float, champion: float, change: float, drawn: Floats, resampling: Resampling, n_rows: int) -> Difference:
     difference = resampling.estimate(change, drawn)
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    sign = 1 if is_higher_better(metric) else -1
     verdict: Verdict = "not shown"
     if difference.low is not None and difference.high is not None and not difference.low <= 0 <= difference.high:
         verdict = "better" if sign * change > 0 else "worse"

@@ -13,11 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.errors import ParameterError
-from sampan.evaluation.costs import DecisionRule, row_costs
-from sampan.evaluation.losses import log_losses, squared_errors
+from sampan.evaluation.metrics import Answered, figures, is_higher_better, measure
 from sampan.stats.bootstrap import Estimate, Resampling, expanded_tail
-from sampan.stats.ranking import auc
 
 Floats = NDArray[np.float64]
 Verdict = Literal["fine", "unclear", "broken"]
@@ -33,7 +30,7 @@ class Slice(msgspec.Struct, frozen=True):
 
     group: str
     n_rows: int
-    n_positive: int
+    n_positive: int | None  # None where the label is not one of two outcomes
     metrics: dict[str, Estimate]
     enough: bool
 
@@ -52,48 +49,28 @@ class Gap(msgspec.Struct, frozen=True):
     n_too_small: int
 
 
-def slices(
-    groups: Sequence[str] | NDArray[np.object_],
-    labels: Floats,
-    scores: Floats,
-    resampling: Resampling,
-    *,
-    rule: DecisionRule | None = None,
-) -> tuple[Slice, ...]:
+def slices(groups: Sequence[str] | NDArray[np.object_], answered: Answered, resampling: Resampling) -> tuple[Slice, ...]:
     """Return the figures of every group, largest first."""
     names, codes, counts = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
     resampling = resampling.fewer(_DRAWS)
     found = []
     for code in np.argsort(-counts, kind="stable"):
         rows = codes == code
-        part = resampling.among(rows)
-        y, s = labels[rows], scores[rows]
-        enough = _enough(y, part)
-        metrics: dict[str, Estimate] = {}
-        if enough:
-            metrics = {
-                "auc": part.auc(y, s),
-                "log_loss": part.mean(log_losses(y, s)),
-                "brier": part.mean(squared_errors(y, s)),
-                "positive_rate": part.mean(y),
-                "mean_score": part.mean(s),
-            }
-            if rule is not None:
-                metrics["cost"] = part.mean(row_costs(y, s, rule))
-        found.append(Slice(str(names[code]), int(rows.sum()), int(y.sum()), metrics, enough))
+        part, own = resampling.among(rows), answered.among(rows)
+        enough = _enough(own, part)
+        n_positive = int(own.labels.sum()) if answered.task.kind == "binary" else None
+        found.append(Slice(str(names[code]), int(rows.sum()), n_positive, figures(own, part) if enough else {}, enough))
     return tuple(found)
 
 
 def widest_gap(
     column: str,
     groups: Sequence[str] | NDArray[np.object_],
-    labels: Floats,
-    scores: Floats,
+    answered: Answered,
     resampling: Resampling,
     *,
     metric: str,
     limit: float,
-    rule: DecisionRule | None = None,
 ) -> Gap:
     """Judge the largest gap of a metric between two groups of a column.
 
@@ -107,9 +84,9 @@ def widest_gap(
     kept, values, drawn = [], [], []
     for code, name in enumerate(names):
         rows = codes == code
-        part = resampling.among(rows)
-        if _enough(labels[rows], part):
-            value, draws = _figure(metric, labels[rows], scores[rows], part, rule)
+        part, own = resampling.among(rows), answered.among(rows)
+        if _enough(own, part):
+            value, draws = measure(metric, own, part)
             kept.append(str(name))
             values.append(value)
             drawn.append(draws)
@@ -117,7 +94,7 @@ def widest_gap(
     if len(kept) < 2:
         return Gap(column, metric, "", "", Estimate(None), limit, "unclear", len(names), too_small)
     first, second, interval = _widest_pair(np.array(values), np.array(drawn), resampling.n_blocks)
-    better_first = (values[first] > values[second]) == (metric == "auc")
+    better_first = (values[first] > values[second]) == is_higher_better(metric)
     better, worse = (first, second) if better_first else (second, first)
     return Gap(column, metric, kept[better], kept[worse], interval, limit, _verdict(interval, limit), len(names), too_small)
 
@@ -147,22 +124,11 @@ def _verdict(gap: Estimate, limit: float) -> Verdict:
     return "fine" if gap.high <= limit else "unclear"
 
 
-def _figure(metric: str, labels: Floats, scores: Floats, part: Resampling, rule: DecisionRule | None) -> tuple[float, Floats]:
-    if metric == "auc":
-        return auc(labels, scores), part.drawn_auc(labels, scores)
-    if metric == "cost":
-        if rule is None:
-            raise ParameterError("a gap in cost needs a threshold and what decisions are worth")
-        rows = row_costs(labels, scores, rule)
-    else:
-        rows = log_losses(labels, scores) if metric == "log_loss" else squared_errors(labels, scores)
-    return float(rows.mean()), part.drawn_mean(rows)
-
-
-def _enough(labels: Floats, part: Resampling) -> bool:
-    n_positive = int(labels.sum())
-    return (
-        len(labels) >= MIN_ROWS
-        and min(n_positive, len(labels) - n_positive) >= MIN_OF_EACH_CLASS
-        and len(np.unique(part.blocks)) >= MIN_BLOCKS
-    )
+def _enough(own: Answered, part: Resampling) -> bool:
+    """Say whether a group can be judged: rows, days, and of outcomes or classes at least two with enough rows each."""
+    if len(own.labels) < MIN_ROWS or len(np.unique(part.blocks)) < MIN_BLOCKS:
+        return False
+    if own.task.kind == "regression":
+        return bool(np.ptp(own.labels) > 0)
+    counts = np.sort(np.unique(own.labels, return_counts=True)[1])
+    return len(counts) > 1 and bool(counts[-2] >= MIN_OF_EACH_CLASS)

@@ -29,15 +29,19 @@ _ZONE: Final = "UTC"
 PREFIX: Final = "made_"
 
 
-def candidates(view: View) -> tuple[Feature, ...]:
+def candidates(view: View, *, by_label: bool = True) -> tuple[Feature, ...]:
     """Return features that could be added to a view, at most 300, the plainest first.
 
     Keys are left out: a number that names a row says nothing of the next. Moments are cut in UTC.
+
+    Parameters
+    ----------
+    by_label : also means of the label, which classes do not have
     """
     taken = {item.name for item in view.features} | {*view.key, *view.slices}
     made = {msgspec.json.encode([item.value, item.encoding]) for item in view.features}
     found: list[Feature] = []
-    for name, options in _made(view):
+    for name, options in _made(view, by_label=by_label):
         built = make_feature(_free(name, taken), options, view.moment)
         content = msgspec.json.encode([built.value, built.encoding])
         if content not in made:
@@ -56,23 +60,25 @@ def with_features(view: View, added: tuple[Feature, ...]) -> View:
     return longer
 
 
-def _made(view: View) -> Iterator[tuple[str, FeatureOptions]]:
+def _made(view: View, *, by_label: bool) -> Iterator[tuple[str, FeatureOptions]]:
     known = {name: spec for name, spec in view.columns.items() if not spec.later and name not in view.key}
     numbers, texts, moments, flags = ([name for name, spec in known.items() if spec.type == kind] for kind in _KINDS)
     for name in (*numbers, *flags):
         yield name, feature(col(name, known[name].type))
     for name in texts:
-        yield f"{name}_by_label", feature(col(name, "text"), encode=Means())
+        if by_label:
+            yield f"{name}_by_label", feature(col(name, "text"), encode=Means())
         yield f"{name}_number", feature(col(name, "text"))
     for name in moments:
         yield from _parts(name, view)
-    yield from _history(view, texts)
+    if by_label:
+        yield from _history(view, texts)
     for a, b in islice(combinations(numbers[:_PAIRED], 2), MOST):
         x, y = col(a), col(b)
         yield f"{a}_less_{b}", feature(x - y)
         yield f"{a}_per_{b}", feature(x / y)
         yield f"{a}_times_{b}", feature(x * y)
-    for a, b in combinations(texts[:_PAIRED], 2):
+    for a, b in combinations(texts[:_PAIRED], 2) if by_label else ():
         yield f"{a}_and_{b}_by_label", feature(concat(col(a, "text"), col(b, "text")), encode=Means())
 
 

@@ -23,7 +23,7 @@ from sampan.core.refs import nearest
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.batch import Batch
-from sampan.features.encoding import Codes, Encoding
+from sampan.features.encoding import Codes, Encoding, Means
 from sampan.features.encoding import fit as fit_encoder
 from sampan.features.expressions import Columns, Expr, FieldSpec, constant
 from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Node, Past, Planned, children, request_children, walk, with_moment
@@ -58,7 +58,7 @@ class Feature(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Declare a label: a flag or number, the moment it becomes known, and why a row may have none."""
+    """Declare a label: a flag, a number or the name of a class, the moment it becomes known, and why a row may have none."""
 
     value: Expr
     known_at: Expr
@@ -125,8 +125,8 @@ class View(msgspec.Struct, frozen=True):
     def batch(self, tables: Tables) -> pl.DataFrame:
         """Compute raw features for every row of the view's table, each as of its own moment of prediction.
 
-        Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, null for none), and
-        a column for each feature: Float64, or String before its encoding.
+        Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, or String of text;
+        null for none), and a column for each feature: Float64, or String before its encoding.
         """
         used = {c.name for n in self._roots() for c in walk(n) if isinstance(c, Column)}
         work = Batch(tables, self.on, {name: spec.type for name, spec in self.columns.items() if name in used})
@@ -345,7 +345,7 @@ def _identity_faults(built: View) -> Iterator[str]:
 def _kind_faults(built: View) -> Iterator[str]:
     wanted: list[tuple[str, Node, tuple[Kind, ...]]] = [("the moment of prediction", built.moment, ("moment",))]
     if built.label is not None:
-        wanted += [("the label", built.label.value, ("flag", "number")), ("known_at", built.label.known_at, ("moment",))]
+        wanted += [("the label", built.label.value, ("flag", "number", "text")), ("known_at", built.label.known_at, ("moment",))]
     for what, node, kinds in wanted:
         if kind_of(node) not in kinds:
             yield f"{what} is a {kind_of(node)}, not a {' or '.join(kinds)}"
@@ -354,6 +354,8 @@ def _kind_faults(built: View) -> Iterator[str]:
             yield f"feature {item.name!r} is {kind_of(item.value)}, which does not fit its encoding"
         if kind_of(item.value) == "moment":
             yield f"feature {item.name!r} is a moment, which no model can learn from; take a part of it or a difference"
+        if built.label is not None and isinstance(item.encoding, Means) and kind_of(built.label.value) == "text":
+            yield f"feature {item.name!r} is encoded by the mean label, and the label is text; encode it by Codes()"
 
 
 def _future_faults(built: View, root: Node) -> Iterator[str]:

@@ -20,5 +20,5 @@ def find_flavor(model: object) -> Flavor:
             return flavor
     raise Unsupported(
         f"no flavor knows a {type(model).__module__}.{type(model).__qualname__}",
-        hint="return a classifier of scikit-learn's protocol, LightGBM or XGBoost, a torch module, or add a flavor plug-in",
+        hint="return an estimator of scikit-learn's protocol (a classifier has predict_proba), LightGBM, XGBoost or torch, or a plug-in",
     )

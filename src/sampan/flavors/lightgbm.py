@@ -1,4 +1,4 @@
-"""LightGBM boosters and its scikit-learn estimators for two classes, kept as LightGBM's own text.
+"""LightGBM boosters and its scikit-learn estimators, for outcomes, classes and numbers, kept as LightGBM's own text.
 
 The graph is built here, node by node. The public converter rounds thresholds to the nearest float32, which may step over a value of the
 data, and sends NaN the wrong way at splits that saw none in training; 0.15 % of real rows then got another answer.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import ParameterError, Unsupported
-from sampan.flavors.onnx_graph import tree_graph
+from sampan.flavors.onnx_graph import Link, tree_graph
 from sampan.flavors.trees import Ensemble
 from sampan.plugins import require
 
@@ -21,7 +21,7 @@ FILE = "model.txt"
 
 
 class LightGBM:
-    """`Booster` and `LGBMClassifier`."""
+    """`Booster`, `LGBMClassifier` and `LGBMRegressor`."""
 
     name = "lightgbm"
 
@@ -39,7 +39,7 @@ class LightGBM:
         return lightgbm.Booster(model_str=(folder / FILE).read_text(encoding="utf-8"))
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of the positive class, with one thread."""
+        """Return the probability of the positive class, of each class, or the number, with one thread."""
         return np.asarray(_booster(model).predict(features, num_threads=1), dtype=np.float64)
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
@@ -51,9 +51,11 @@ class LightGBM:
         if dump["average_output"]:
             raise Unsupported("LightGBM random forests are not exported", hint="they are served natively, slower")
         ensemble = Ensemble()
-        for tree in dump["tree_info"]:
-            ensemble.add(**_nodes(tree["tree_structure"]))
-        return tree_graph(ensemble.columns, n_features, scale=_sigmoid(str(dump.get("objective", ""))))
+        n_outputs = int(booster.num_model_per_iteration())
+        for number, tree in enumerate(dump["tree_info"]):
+            ensemble.add(**_nodes(tree["tree_structure"]), output=number % n_outputs)
+        link, scale = _link(str(dump.get("objective", "")))
+        return tree_graph(ensemble.columns, n_features, link=link, scale=scale, base=[0.0] * n_outputs)
 
 
 def _nodes(root: dict[str, Any]) -> dict[str, Any]:
@@ -81,15 +83,21 @@ def _nodes(root: dict[str, Any]) -> dict[str, Any]:
 
 
 def _booster(model: object) -> Any:
-    found: Any = getattr(model, "booster_", model)
-    if found.num_model_per_iteration() != 1:
-        raise Unsupported("a LightGBM model of more than two classes", hint="train with objective='binary'")
-    return found
+    return getattr(model, "booster_", model)
 
 
-def _sigmoid(objective: str) -> float | None:
-    """Return the factor within the sigmoid; None where the raw sum is the answer."""
-    words = objective.split()
-    if not words or words[0] not in ("binary", "cross_entropy"):
-        return None
-    return next((float(w.partition(":")[2]) for w in words[1:] if w.startswith("sigmoid:")), 1.0)
+def _link(objective: str) -> tuple[Link, float]:
+    """Return what turns the sum of leaves into the answer, and a factor before it."""
+    name, *settings = objective.split() or [""]
+    factor = next((float(word.partition(":")[2]) for word in settings if word.startswith("sigmoid:")), 1.0)
+    if name in ("binary", "cross_entropy"):
+        return "sigmoid", factor
+    if name == "multiclass":
+        return "softmax", 1.0
+    if name in ("poisson", "gamma", "tweedie"):
+        return "exp", 1.0
+    if name == "regression" and "sqrt" in settings:
+        return "signed_square", 1.0
+    if name in ("multiclassova", "cross_entropy_lambda"):
+        raise Unsupported(f"LightGBM's objective {name} is not exported", hint="train with objective='multiclass' or 'binary'")
+    return "none", 1.0

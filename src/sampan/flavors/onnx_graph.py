@@ -1,4 +1,6 @@
-"""The one shape every exported graph has: float32 (n, k) `features` in, float32 (n,) `score` out; and how it is run.
+"""The one shape every exported graph has: float32 (n, k) `features` in, float32 `score` out; and how it is run.
+
+The score has shape (n,): a probability or a number. Of m classes it has shape (n, m): the probability of each.
 
 Converters name and shape their inputs and outputs each in their own way. `with_one_score` puts the same front on all of them.
 """
@@ -6,7 +8,7 @@ Converters name and shape their inputs and outputs each in their own way. `with_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,15 @@ from sampan.plugins import require
 INPUT, OUTPUT = "features", "score"
 
 
-def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
+ALL: Final = "all"
+
+
+def with_one_score(graph_bytes: bytes, *, column: int | Literal["all"]) -> bytes:
     """Rewrite a converted graph to the common shape.
 
     Parameters
     ----------
-    column : which column of the two-dimensional output holds the score; None where it has only one
+    column : which column of the two-dimensional output holds the score; "all" where each is the probability of a class
 
     Raises
     ------
@@ -35,15 +40,19 @@ def with_one_score(graph_bytes: bytes, *, column: int | None) -> bytes:
     if len(graph.input) != 1 or not floats:
         raise Unsupported("the converted graph has no single input and float output", hint="serve the native model instead")
     given, found = graph.input[0].name, floats[-1].name
+    n_outputs = floats[-1].type.tensor_type.shape.dim[-1].dim_value or None
     width = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
     helper = onnx.helper
-    graph.initializer.extend([helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [column or 0])])
     graph.node.insert(0, helper.make_node("Identity", [INPUT], [given]))
-    graph.node.append(helper.make_node("Gather", [found, "score_column"], [OUTPUT], axis=1))
+    if column == ALL:
+        graph.node.append(helper.make_node("Identity", [found], [OUTPUT]))
+    else:
+        graph.initializer.extend([helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [column])])
+        graph.node.append(helper.make_node("Gather", [found, "score_column"], [OUTPUT], axis=1))
     del graph.input[:]
     del graph.output[:]
     graph.input.extend([helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, width])])
-    graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])])
+    graph.output.extend([helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None, n_outputs] if column == ALL else [None])])
     _drop_unused(graph)
     _forget_origin(model)
     return checked_graph(model)
@@ -75,31 +84,59 @@ def after(front: bytes, trees: bytes) -> bytes:
     return checked_graph(merged)
 
 
-def tree_graph(columns: Mapping[str, Sequence[Any]], n_features: int, *, scale: float | None, base: float = 0.0) -> bytes:
+Link = Literal["none", "sigmoid", "softmax", "exp", "signed_square"]
+_OPERATORS: Final[dict[str, tuple[str, dict[str, int]]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "softmax": ("Softmax", {"axis": 1}),
+    "exp": ("Exp", {}),
+}
+
+
+def tree_graph(
+    columns: Mapping[str, Sequence[Any]],
+    n_features: int,
+    *,
+    link: Link = "none",
+    scale: float = 1.0,
+    base: Sequence[float] = (0.0,),
+) -> bytes:
     """Build a graph of the common shape from the attributes of one TreeEnsembleRegressor.
 
     Parameters
     ----------
-    base : added to the sum of leaves
-    scale : the score is sigmoid(scale * sum); None = the sum itself
+    base : added to the sum of leaves of each output; as many as there are outputs
+    link, scale : the score is link(scale * sum)
     """
     onnx = require("onnx", extra="train")
     helper = onnx.helper
-    trees = {**columns, "n_targets": 1, **({"base_values": [base]} if base else {})}
+    n_outputs = len(base)
+    trees = {**columns, "n_targets": n_outputs, **({"base_values": list(base)} if any(base) else {})}
     nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], ["sums"], domain="ai.onnx.ml", **trees)]
-    constants = [helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [0])]
+    constants = []
     last = "sums"
-    if scale is not None:
+    if link != "none":
         constants.append(helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [scale]))
-        nodes += [helper.make_node("Mul", ["sums", "scale"], ["scaled"]), helper.make_node("Sigmoid", ["scaled"], ["shares"])]
-        last = "shares"
-    nodes.append(helper.make_node("Gather", [last, "score_column"], [OUTPUT], axis=1))
+        nodes.append(helper.make_node("Mul", ["sums", "scale"], ["scaled"]))
+        nodes += _linked(helper, link)
+        last = "linked"
+    if n_outputs == 1:
+        constants.append(helper.make_tensor("score_column", onnx.TensorProto.INT64, [], [0]))
+        nodes.append(helper.make_node("Gather", [last, "score_column"], [OUTPUT], axis=1))
+    else:
+        nodes.append(helper.make_node("Identity", [last], [OUTPUT]))
     given = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, n_features])
-    score = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None])
+    score = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None] if n_outputs == 1 else [None, n_outputs])
     graph = helper.make_graph(nodes, "trees", [given], [score], constants)
     opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sampan")
     return checked_graph(model)
+
+
+def _linked(helper: Any, link: Link) -> list[Any]:
+    if link == "signed_square":  # sign(x) * x * x, as LightGBM's reg_sqrt
+        return [helper.make_node("Abs", ["scaled"], ["size"]), helper.make_node("Mul", ["scaled", "size"], ["linked"])]
+    operator, attributes = _OPERATORS[link]
+    return [helper.make_node(operator, ["scaled"], ["linked"], **attributes)]
 
 
 class OnnxScorer:
@@ -107,11 +144,12 @@ class OnnxScorer:
 
     def __init__(self, graph: bytes) -> None:
         self._session = open_session(graph)
+        self._width = [each if isinstance(each, int) else 0 for each in self._session.get_outputs()[0].shape[1:]]
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return one score per row, shape (n,)."""
+        """Return the scores, shape (n,), or (n, m) of m classes."""
         if not len(features):
-            return np.empty(0)
+            return np.empty((0, *self._width))
         (scores,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(features, dtype=np.float32)})
         return np.asarray(scores, dtype=np.float64)
 

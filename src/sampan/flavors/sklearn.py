@@ -1,20 +1,20 @@
-"""scikit-learn estimators and pipelines of two classes, kept as JSON and arrays: a pickle would run code when read.
+"""scikit-learn classifiers, regressors and pipelines, kept as JSON and arrays: a pickle would run code when read.
 
-Any estimator that has `predict_proba` and is made of scikit-learn's own parts answers, read back, bit for bit as before. One with parts of
-another package is kept as its ONNX graph, where that answers the same.
+Any regressor, and any classifier with `predict_proba`, that is made of scikit-learn's own parts answers, read back, bit for bit as before.
+One with parts of another package is kept as its ONNX graph, where that answers the same.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
-from sampan.flavors.onnx_graph import OnnxScorer, after, with_one_score
+from sampan.flavors.onnx_graph import ALL, OnnxScorer, after, with_one_score
 from sampan.flavors.sklearn_state import STATE, read_state, write_state
 from sampan.flavors.sklearn_trees import graph_of_trees, is_trees
 from sampan.plugins import require
@@ -24,13 +24,15 @@ OPSETS = {"": 15, "ai.onnx.ml": 3}
 
 
 class ScikitLearn:
-    """Whatever has `predict_proba` and follows scikit-learn's protocol."""
+    """Classifiers with `predict_proba` and regressors that follow scikit-learn's protocol."""
 
     name = "sklearn"
 
     def matches(self, model: object) -> bool:
         """Say whether the model is a scikit-learn estimator, or was loaded from one that this flavor saved."""
-        return isinstance(model, OnnxScorer) or (hasattr(model, "predict_proba") and hasattr(model, "get_params"))
+        if isinstance(model, OnnxScorer):
+            return True
+        return hasattr(model, "get_params") and (hasattr(model, "predict_proba") or is_regressor(model))
 
     def save(self, model: object, folder: Path) -> None:
         """Write the estimator's state and parameters, or its graph where the state cannot be told without pickle.
@@ -61,13 +63,16 @@ class ScikitLearn:
         return read_state(folder)
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of the positive class."""
+        """Return the probability of the positive class, of each class, or the number."""
         if isinstance(model, OnnxScorer):
             return model(features)
         estimator: Any = model
-        if len(getattr(estimator, "classes_", ())) != 2:
-            raise Unsupported(f"{type(model).__name__} does not tell two classes apart", hint="fit a classifier on labels 0 and 1")
-        return np.asarray(estimator.predict_proba(features)[:, 1], dtype=np.float64)
+        if is_regressor(model):
+            numbers = np.asarray(estimator.predict(features), dtype=np.float64)
+            return numbers[:, 0] if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
+        _check_classes(estimator)
+        chances = np.asarray(estimator.predict_proba(features), dtype=np.float64)
+        return chances[:, 1] if chances.shape[1] == 2 else chances
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
         """Build the graph of tree ensembles here; convert all else with skl2onnx.
@@ -75,15 +80,34 @@ class ScikitLearn:
         The converter is silently wrong for some estimators: the parity gate decides whether a graph is used.
         """
         estimator: Any = model
-        if len(getattr(estimator, "classes_", ())) != 2:
-            raise Unsupported(f"{type(model).__name__} does not tell two classes apart", hint="fit a classifier on labels 0 and 1")
+        if not is_regressor(model):
+            _check_classes(estimator)
         if is_trees(estimator):
             return graph_of_trees(estimator, n_features)
         steps = list(getattr(estimator, "steps", ()))
         if len(steps) > 1 and is_trees(steps[-1][1]):
             width = int(steps[-1][1].n_features_in_)
             return after(_convert(estimator[:-1], n_features), graph_of_trees(steps[-1][1], width))
-        return with_one_score(_convert(estimator, n_features), column=1)
+        column: int | Literal["all"] = 0 if is_regressor(model) else 1 if len(estimator.classes_) == 2 else ALL
+        return with_one_score(_convert(estimator, n_features), column=column)
+
+
+def is_regressor(model: object) -> bool:
+    """Say whether an estimator answers with a number, by the tags of scikit-learn's protocol."""
+    tags = getattr(model, "__sklearn_tags__", None)
+    try:
+        return tags is not None and tags().estimator_type == "regressor"
+    except (AttributeError, TypeError):  # a class, or an estimator of an older protocol
+        return getattr(model, "_estimator_type", "") == "regressor"
+
+
+def _check_classes(estimator: Any) -> None:
+    """Raise Unsupported unless the estimator tells the classes apart 0 to k - 1 that it was given."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is None or len(classes) < 2 or not np.array_equal(classes, np.arange(len(classes))):
+        raise Unsupported(
+            f"{type(estimator).__name__} does not tell classes 0, 1 … apart", hint="fit a classifier on the labels that it is given"
+        )
 
 
 def _convert(estimator: Any, n_features: int) -> bytes:

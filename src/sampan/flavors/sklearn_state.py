@@ -28,7 +28,12 @@ _SPLINE: Final = "scipy.interpolate._bsplines.BSpline"
 # Functions that fitted estimators keep; they look at rows and change nothing.
 _FUNCTIONS: Final = ("sklearn.utils.validation:check_array",)
 # Compiled classes without attributes of their own: made by calling them, with arguments that are plain values or arrays.
-_CONSTRUCTED: Final = {"sklearn.tree._tree": ("Tree",), "sklearn._loss._loss": ("CyHalfBinomialLoss", "CyHalfMultinomialLoss")}
+_LOSSES: Final = (
+    *("CyHalfBinomialLoss", "CyHalfMultinomialLoss", "CyExponentialLoss", "CyHalfSquaredError", "CyAbsoluteError", "CyPinballLoss"),
+    *("CyHuberLoss", "CyHalfPoissonLoss", "CyHalfGammaLoss", "CyHalfTweedieLoss", "CyHalfTweedieLossIdentity"),
+)
+_CONSTRUCTED: Final = {"sklearn.tree._tree": ("Tree",), "sklearn._loss._loss": _LOSSES}
+_WITHOUT_ARGUMENTS: Final = ("CyHalfMultinomialLoss",)  # whose way to be pickled names no constructor
 _DROPPED: Final = (np.random.RandomState, np.random.Generator)
 _PLAIN: Final = (bool, str, type(None))
 
@@ -114,6 +119,8 @@ class _Writer:
     def _object(self, value: Any, where: str) -> list[Any]:
         made, arguments, *rest = value.__reduce_ex__(2)
         state = rest[0] if rest else None
+        if type(value).__name__ in _WITHOUT_ARGUMENTS and type(value).__name__ in _CONSTRUCTED.get(type(value).__module__, ()):
+            return ["made", _name_of(type(value)), ["list", []], None]
         if isinstance(made, type) and made.__name__ in _CONSTRUCTED.get(made.__module__, ()):
             return ["made", _name_of(made), self.encode(list(arguments), where), self.encode(state, where)]
         if getattr(made, "__name__", "") != "__newobj__" or len(arguments) != 1 or not isinstance(state, dict | type(None)):

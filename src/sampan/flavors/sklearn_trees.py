@@ -1,27 +1,30 @@
-"""scikit-learn's tree ensembles of two classes as one ONNX tree ensemble: trees, forests, gradient boosting, histogram boosting.
+"""scikit-learn's tree ensembles as one ONNX tree ensemble: trees, forests, gradient boosting, histogram boosting; classes and numbers.
 
 The public converter sends missing values the wrong way in forests that saw them in training: 63 % of rows then got another answer.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
-from sampan.flavors.onnx_graph import tree_graph
+from sampan.flavors.onnx_graph import Link, tree_graph
 from sampan.flavors.trees import Ensemble
 
-_FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier")
-_TREES = ("DecisionTreeClassifier", "ExtraTreeClassifier")
-_BOOSTED = ("GradientBoostingClassifier", "HistGradientBoostingClassifier")
+_FORESTS: Final = ("RandomForestClassifier", "ExtraTreesClassifier", "RandomForestRegressor", "ExtraTreesRegressor")
+_TREES: Final = ("DecisionTreeClassifier", "ExtraTreeClassifier", "DecisionTreeRegressor", "ExtraTreeRegressor")
+_BOOSTED: Final = ("GradientBoostingClassifier", "GradientBoostingRegressor")
+_HISTOGRAM: Final = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+_LOGARITHMIC: Final = ("poisson", "gamma")  # losses of histogram boosting whose sums are logarithms
 
 
 def is_trees(estimator: object) -> bool:
     """Say whether `graph_of_trees` knows the estimator."""
     kind = type(estimator)
-    return kind.__module__.startswith("sklearn.") and kind.__name__ in (*_FORESTS, *_TREES, *_BOOSTED)
+    return kind.__module__.startswith("sklearn.") and kind.__name__ in (*_FORESTS, *_TREES, *_BOOSTED, *_HISTOGRAM)
 
 
 def graph_of_trees(estimator: Any, n_features: int) -> bytes:
@@ -32,24 +35,49 @@ def graph_of_trees(estimator: Any, n_features: int) -> bytes:
     Unsupported : it has categorical splits, several outputs, or begins from another model's answer.
     """
     ensemble, name = Ensemble(), type(estimator).__name__
-    if name == "HistGradientBoostingClassifier":
-        for (tree,) in estimator._predictors:
-            _add_histogram_tree(ensemble, tree.nodes)
-        base = float(np.ravel(estimator._baseline_prediction)[0])
-        return tree_graph(ensemble.columns, n_features, scale=1.0, base=base)
-    if name == "GradientBoostingClassifier":
-        for (regressor,) in estimator.estimators_:
-            _add_tree(ensemble, regressor.tree_, regressor.tree_.value[:, 0, 0] * estimator.learning_rate)
-        return tree_graph(ensemble.columns, n_features, scale=1.0, base=_prior(estimator, n_features))
+    if name in _HISTOGRAM:
+        for round_ in estimator._predictors:
+            for output, tree in enumerate(round_):
+                _add_histogram_tree(ensemble, tree.nodes, output)
+        base = np.ravel(estimator._baseline_prediction).tolist()
+        return tree_graph(ensemble.columns, n_features, link=_histogram_link(estimator, len(base)), base=base)
+    if name in _BOOSTED:
+        for round_ in estimator.estimators_:
+            for output, regressor in enumerate(round_):
+                _add_tree(ensemble, regressor.tree_, regressor.tree_.value[:, 0, 0] * estimator.learning_rate, output)
+        base = _prior(estimator, n_features)
+        return tree_graph(ensemble.columns, n_features, link=_link(estimator, len(base)), base=base)
     trees = estimator.estimators_ if name in _FORESTS else [estimator]
-    for each in trees:
-        if each.tree_.n_outputs != 1:
-            raise Unsupported(f"a {name} of several outputs is not exported", hint="fit one model for each")
-        _add_tree(ensemble, each.tree_, each.tree_.value[:, 0, 1] / len(trees))
-    return tree_graph(ensemble.columns, n_features, scale=None)
+    values = [_leaf_values(each, name) / len(trees) for each in trees]
+    for each, value in zip(trees, values, strict=True):
+        _add_tree(ensemble, each.tree_, value, 0)
+    return tree_graph(ensemble.columns, n_features, base=[0.0] * (values[0].shape[1] if values[0].ndim == 2 else 1))
 
 
-def _add_tree(ensemble: Ensemble, tree: Any, value: Any) -> None:
+def _leaf_values(each: Any, name: str) -> NDArray[np.float64]:
+    """Return what each node of a tree says: a number, the share of the second of two classes, or the share of each class."""
+    if each.tree_.n_outputs != 1:
+        raise Unsupported(f"a {name} of several outputs is not exported", hint="fit one model for each")
+    values: NDArray[np.float64] = each.tree_.value[:, 0, :]
+    width = values.shape[1]
+    return values[:, min(width - 1, 1)] if width <= 2 else values
+
+
+def _link(estimator: Any, n_outputs: int) -> Link:
+    if type(estimator).__name__.endswith("Regressor"):
+        return "none"
+    if estimator.loss == "exponential":
+        raise Unsupported("boosting with an exponential loss is not exported", hint="leave loss out")
+    return "softmax" if n_outputs > 1 else "sigmoid"
+
+
+def _histogram_link(estimator: Any, n_outputs: int) -> Link:
+    if type(estimator).__name__.endswith("Regressor"):
+        return "exp" if estimator.loss in _LOGARITHMIC else "none"
+    return "softmax" if n_outputs > 1 else "sigmoid"
+
+
+def _add_tree(ensemble: Ensemble, tree: Any, value: Any, output: int) -> None:
     ensemble.add(
         left=tree.children_left,
         right=tree.children_right,
@@ -57,10 +85,11 @@ def _add_tree(ensemble: Ensemble, tree: Any, value: Any) -> None:
         threshold=tree.threshold,
         missing_left=tree.missing_go_to_left,
         value=value,
+        output=output,
     )
 
 
-def _add_histogram_tree(ensemble: Ensemble, nodes: Any) -> None:
+def _add_histogram_tree(ensemble: Ensemble, nodes: Any, output: int) -> None:
     is_leaf = nodes["is_leaf"].astype(bool)
     if nodes["is_categorical"][~is_leaf].any():
         raise Unsupported("categorical splits are not exported", hint="encode categories in the feature view")
@@ -71,11 +100,13 @@ def _add_histogram_tree(ensemble: Ensemble, nodes: Any) -> None:
         threshold=nodes["num_threshold"],
         missing_left=nodes["missing_go_to_left"],
         value=nodes["value"],
+        output=output,
     )
 
 
-def _prior(estimator: Any, n_features: int) -> float:
-    """Return the raw score that boosting begins with, where it is the same for every row."""
-    if estimator.init_ != "zero" and type(estimator.init_).__name__ != "DummyClassifier":
+def _prior(estimator: Any, n_features: int) -> list[float]:
+    """Return the raw scores that boosting begins with, where they are the same for every row."""
+    if estimator.init_ != "zero" and type(estimator.init_).__name__ not in ("DummyClassifier", "DummyRegressor"):
         raise Unsupported("boosting that begins from another model is not exported", hint="leave init out")
-    return float(np.ravel(estimator._raw_predict_init(np.zeros((1, n_features), np.float32)))[0])
+    found: list[float] = np.ravel(estimator._raw_predict_init(np.zeros((1, n_features), np.float32))).tolist()
+    return found

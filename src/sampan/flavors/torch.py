@@ -1,4 +1,4 @@
-"""torch modules that answer with a probability, kept as weights in safetensors' format and the ONNX graph that answers as they do.
+"""torch modules that answer with probabilities or a number, kept as weights in safetensors' format and the ONNX graph that answers alike.
 
 A module's code is no part of a model here, so the graph is what is loaded again; the weights are for people who go on training.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
-from sampan.flavors.onnx_graph import INPUT, OnnxScorer, with_one_score
+from sampan.flavors.onnx_graph import ALL, INPUT, OnnxScorer, with_one_score
 from sampan.plugins import require
 
 GRAPH, WEIGHTS = "model.onnx", "weights.safetensors"
@@ -38,7 +38,7 @@ _TYPES: Final = {
 
 
 class Torch:
-    """A `torch.nn.Module` whose answer to (n, k) float32 has shape (n,), (n, 1), or (n, 2) with the positive class last."""
+    """A `torch.nn.Module` whose answer to (n, k) float32 has shape (n,), (n, 1), (n, 2) with the positive class last, or (n, m)."""
 
     name = "torch"
 
@@ -59,7 +59,7 @@ class Torch:
         return OnnxScorer((folder / GRAPH).read_bytes())
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of the positive class, in evaluation mode, on the module's own device."""
+        """Return the probability of the positive class, of each of m classes, or the number; in evaluation mode, on the module's device."""
         if isinstance(model, OnnxScorer):
             return model(features)
         torch = require("torch", extra="torch")
@@ -101,7 +101,7 @@ class Torch:
             raise Unsupported(f"{type(module).__name__} cannot be exported to ONNX: {reason}", hint="use torch.nn's own parts") from cause
         finally:
             module.train(was_training)
-        return with_one_score(buffer.getvalue(), column=width - 1)
+        return with_one_score(buffer.getvalue(), column=width - 1 if width <= 2 else ALL)
 
 
 @contextmanager
@@ -178,6 +178,6 @@ def _width(module: Any) -> int:
 def _answer_width(module: Any, given: Any) -> int:
     answer = module(given)
     width = 1 if answer.ndim == 1 else int(answer.shape[1]) if answer.ndim == 2 else 0
-    if width not in (1, 2):
-        raise ValueError(f"it answers with shape {tuple(answer.shape)}, not one probability for each row")
+    if not width:
+        raise ValueError(f"it answers with shape {tuple(answer.shape)}, neither one number for each row nor one for each class")
     return width

@@ -42,6 +42,7 @@ class Ensemble:
         missing_left: NDArray[Any],
         value: NDArray[Any],
         mode: str = "BRANCH_LEQ",
+        output: int = 0,
     ) -> None:
         """Add a tree whose node 0 is the root.
 
@@ -49,8 +50,9 @@ class Ensemble:
         ----------
         left, right : shape (n,); where a row goes next, negative at leaves
         feature, threshold, missing_left : shape (n,); `row[feature] <= threshold` goes left, a missing value where the flag says
-        value : shape (n,); what a leaf adds
+        value : shape (n,); what a leaf adds to the output, or (n, k) for what it adds to each of k outputs
         mode : BRANCH_LEQ, or BRANCH_LT where a value at the threshold goes right
+        output : which of the answer's numbers the leaves add to
         """
         is_leaf = np.asarray(left) < 0
         bounds = np.asarray(threshold, dtype=np.float64) if mode == "BRANCH_LT" else floor32(threshold)
@@ -66,8 +68,11 @@ class Ensemble:
             np.where(is_leaf, 0, right).tolist(),
             np.where(is_leaf, 0, np.asarray(missing_left, dtype=np.int64)).tolist(),
         )
-        leaves = np.flatnonzero(is_leaf).tolist()
-        ends = ([number] * len(leaves), leaves, [0] * len(leaves), np.asarray(value, dtype=np.float64)[is_leaf].tolist())
+        leaves = np.flatnonzero(is_leaf)
+        weights = np.asarray(value, dtype=np.float64)[is_leaf]
+        width = weights.shape[1] if weights.ndim == 2 else 1
+        targets = np.tile(np.arange(width), len(leaves)) if width > 1 else np.full(len(leaves), output)
+        ends = ([number] * len(targets), np.repeat(leaves, width).tolist(), targets.tolist(), weights.ravel().tolist())
         for name, values in zip((*_SPLITS, *_LEAVES), (*nodes, *ends), strict=True):
             self.columns[name].extend(values)
 

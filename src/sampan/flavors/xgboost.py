@@ -1,4 +1,4 @@
-"""XGBoost boosters and its scikit-learn estimators for two classes, kept as XGBoost's own binary JSON."""
+"""XGBoost boosters and its scikit-learn estimators, for outcomes, classes and numbers, kept as XGBoost's own binary JSON."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import IntegrityError, ParameterError, Unsupported
-from sampan.flavors.onnx_graph import tree_graph
+from sampan.flavors.onnx_graph import Link, tree_graph
 from sampan.flavors.trees import Ensemble
 from sampan.plugins import require
 
 FILE = "model.ubj"
 _LOGISTIC: Final = ("binary:logistic", "reg:logistic")
+_LOGARITHMIC: Final = ("count:poisson", "reg:gamma", "reg:tweedie")
+_CLASSES: Final = "multi:softprob"
 _PLAIN: Final = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror", "reg:quantileerror")
 
 
 class XGBoost:
-    """`Booster` and `XGBClassifier`, `XGBRFClassifier`; of an early-stopped one the best rounds."""
+    """`Booster`, `XGBClassifier`, `XGBRegressor` and their forests; of an early-stopped one the best rounds."""
 
     name = "xgboost"
 
@@ -44,7 +46,7 @@ class XGBoost:
         return booster
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability of the positive class, with one thread."""
+        """Return the probability of the positive class, of each class, or the number, with one thread."""
         xgboost = require("xgboost", extra="xgboost")
         scores = _booster(model).predict(xgboost.DMatrix(np.ascontiguousarray(features), nthread=1), validate_features=False)
         return np.asarray(scores, dtype=np.float64)
@@ -56,15 +58,13 @@ class XGBoost:
             raise ParameterError(f"the model was fitted on {booster.num_features()} features, not {n_features}")
         learner = msgspec.json.decode(bytes(booster.save_raw("json")))["learner"]
         objective = str(learner["objective"]["name"])
-        if objective not in (*_LOGISTIC, *_PLAIN):
+        if objective not in (*_LOGISTIC, *_PLAIN, *_LOGARITHMIC, _CLASSES):
             raise Unsupported(f"XGBoost's objective {objective} is not exported", hint="it is served natively, slower")
-        is_logistic = objective in _LOGISTIC
         ensemble = Ensemble()
-        for tree, weight in _trees(learner["gradient_booster"]):
-            ensemble.add(**_nodes(tree, weight), mode="BRANCH_LT")
-        base = float(str(learner["learner_model_param"]["base_score"]).strip("[]"))
-        start = math.log(base / (1 - base)) if is_logistic else base
-        return tree_graph(ensemble.columns, n_features, scale=1.0 if is_logistic else None, base=start)
+        for tree, weight, output in _trees(learner["gradient_booster"]):
+            ensemble.add(**_nodes(tree, weight), mode="BRANCH_LT", output=output)
+        link, base = _start(objective, learner["learner_model_param"])
+        return tree_graph(ensemble.columns, n_features, link=link, base=base)
 
 
 def _booster(model: object) -> Any:
@@ -74,20 +74,35 @@ def _booster(model: object) -> Any:
         return estimator
     if not math.isnan(float(estimator.missing)):
         raise Unsupported(f"XGBoost with missing={estimator.missing:g}", hint="mark missing cells with NaN, as feature views do")
-    if getattr(estimator, "n_classes_", 2) > 2:
-        raise Unsupported("an XGBoost model of more than two classes", hint="fit it on labels 0 and 1")
     booster = estimator.get_booster()
     best = getattr(estimator, "best_iteration", None) if estimator.early_stopping_rounds else None
     return booster if best is None else booster[: best + 1]
 
 
-def _trees(booster: dict[str, Any]) -> list[tuple[dict[str, Any], float]]:
-    """Return the trees with the weight of each, which only DART gives."""
+def _start(objective: str, param: dict[str, Any]) -> tuple[Link, list[float]]:
+    """Return what turns the sum of leaves into the answer, and what the sums begin with: kept as answers, not as sums."""
+    given = [float(each) for each in str(param["base_score"]).strip("[]").split(",")]
+    if objective == _CLASSES:
+        n_classes = int(param["num_class"])
+        return "softmax", given * (n_classes if len(given) == 1 else 1)
+    if len(given) != 1 or int(param.get("num_target", 1)) != 1:
+        raise Unsupported("an XGBoost model of several outputs", hint="fit one model for each")
+    if objective in _LOGISTIC:
+        return "sigmoid", [math.log(given[0] / (1 - given[0]))]
+    if objective in _LOGARITHMIC:
+        return "exp", [math.log(given[0])]
+    return "none", given
+
+
+def _trees(booster: dict[str, Any]) -> list[tuple[dict[str, Any], float, int]]:
+    """Return the trees, each with its weight, which only DART gives, and the class it speaks of."""
     if booster["name"] == "dart":
-        return list(zip(booster["gbtree"]["model"]["trees"], map(float, booster["weight_drop"]), strict=True))
+        model = booster["gbtree"]["model"]
+        return list(zip(model["trees"], map(float, booster["weight_drop"]), model["tree_info"], strict=True))
     if booster["name"] != "gbtree":
         raise Unsupported(f"XGBoost's booster {booster['name']} is not exported", hint="it is served natively, slower")
-    return [(tree, 1.0) for tree in booster["model"]["trees"]]
+    model = booster["model"]
+    return [(tree, 1.0, output) for tree, output in zip(model["trees"], model["tree_info"], strict=True)]
 
 
 def _nodes(tree: dict[str, Any], weight: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ each block's sums, so thousands of draws are one matrix product. Not here: inter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -34,6 +35,7 @@ Codes = NDArray[np.intp]
 
 DAY_MS = 86_400_000
 MOST_BLOCKS = 400
+_QUANTILE_DRAWS, _MOST_ROWS = 300, 200_000
 
 
 def time_blocks(moments: NDArray[np.int64], *, length_ms: int = DAY_MS, at_most: int = MOST_BLOCKS) -> Codes:
@@ -84,6 +86,21 @@ class Resampling:
         """Return the AUC over the rows of each draw, shape (draws,)."""
         counts = pair_counts(labels, scores, self.blocks, self.n_blocks)
         return reweighted_auc(counts, self.sums(labels), self.sums(1 - labels), self.weights)
+
+    def drawn_quantiles(self, values: Floats, shares: Sequence[float]) -> Floats:
+        """Return quantiles of values over the rows of the first draws, shape (len(shares), up to 300): each draw walks all rows.
+
+        Of more than 200,000 rows evenly spaced ones are read.
+        """
+        rows = np.linspace(0, len(values) - 1, min(len(values), _MOST_ROWS)).astype(np.intp)
+        order = rows[np.argsort(values[rows], kind="stable")]
+        blocks, ordered = self.blocks[order], values[order]
+        found = np.full((len(shares), min(len(self.weights), _QUANTILE_DRAWS)), np.nan)
+        for draw in range(found.shape[1]):
+            reached = np.cumsum(self.weights[draw][blocks])
+            if reached[-1] > 0:
+                found[:, draw] = ordered[np.searchsorted(reached, np.asarray(shares) * reached[-1])]
+        return found
 
     def mean(self, values: Floats) -> Estimate:
         """Estimate a mean."""

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from sampan.engine.environment import differences
 from sampan.errors import ParameterError, Unsupported
+from sampan.evaluation.task import Task
 from sampan.features.view import LABEL, MOMENT, Feature, View
 from sampan.workspace.environments import environment_of
-from sampan.workspace.feature_tables import feature_table, find_datasets, labeled_rows
+from sampan.workspace.feature_tables import coded, feature_table, find_datasets, labeled_rows
+from sampan.workspace.fitting import present_codes
+from sampan.workspace.judging import common_task
 from sampan.workspace.replaying import Fit, Recipe
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Comparison:
     judged_old: pl.DataFrame  # the rows that every mix is judged on, features by the view before
     judged_new: pl.DataFrame
     notes: tuple[str, ...]
+    task: Task  # of classes, those of both sides
 
     @property
     def labels(self) -> NDArray[np.float64]:
@@ -76,7 +80,7 @@ class Comparison:
         return msgspec.structs.replace(self.after.view, features=tuple(each for each in chosen if each is not None))
 
     def fit(self, mix: Coalition) -> Fit:
-        """Lay a mix out: its rows, labels, values and features, its parameters."""
+        """Lay a mix out: its rows, labels, values and features, its parameters. Classes are numbered anew: see `Fit.codes`."""
         rows = (
             (self.in_before & self.in_after) | (self.in_after & (ADDED in mix)) | (self.in_before & ~self.in_after & (REMOVED not in mix))
         )
@@ -92,7 +96,8 @@ class Comparison:
         judged = self._judged(is_new)
         fitted = view.fit(frame)
         recipe = self.after if (PARAMS if PARAMS in self.axes else CODE) in mix else self.before
-        return Fit(fitted.matrix(frame), frame[LABEL].to_numpy(), recipe.params, fitted.matrix(judged))
+        learned, codes = present_codes(frame[LABEL].to_numpy(), self.task)
+        return Fit(fitted.matrix(frame), learned, recipe.params, fitted.matrix(judged), codes)
 
     def _frame(self, is_new: Mapping[str, bool], *, values_after: bool) -> pl.DataFrame:
         columns = []
@@ -131,13 +136,14 @@ def lay_side_by_side(ws: Workspace, before: Recipe, after: Recipe, *, data: Mapp
             f" and {after.view.on} by {', '.join(after.view.key)}; no mix of the two can be built",
             hint="sampan model compare tests them beside each other",
         )
-    first, second = _learned(ws, before), _learned(ws, after)
+    task = common_task([before.model, after.model])
+    first, second = _learned(ws, before, task), _learned(ws, after, task)
     key = [*after.view.key, _NTH]
     union = pl.concat([first.select(key), second.select(key)]).unique(maintain_order=True).with_row_index(_ROW)
-    old, new = (Sides(*(_aligned(ws, union, recipe.view, side, key) for side in (before, after))) for recipe in (before, after))
+    old, new = (Sides(*(_aligned(ws, union, recipe.view, side, key, task) for side in (before, after))) for recipe in (before, after))
     in_before, in_after = (_present(union, frame, key) for frame in (first, second))
-    judged_old, judged_new = _judged_rows(ws, before, after, data or {})
-    found = Comparison(before, after, {}, old, new, in_before, in_after, judged_old, judged_new, _notes(ws, before, after))
+    judged_old, judged_new = _judged_rows(ws, before, after, task, data or {})
+    found = Comparison(before, after, {}, old, new, in_before, in_after, judged_old, judged_new, _notes(ws, before, after), task)
     return replace(found, axes=_axes(found))
 
 
@@ -146,13 +152,13 @@ def _numbered(frame: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:
     return frame.with_columns(pl.int_range(pl.len()).over(list(key)).alias(_NTH))
 
 
-def _learned(ws: Workspace, recipe: Recipe) -> pl.DataFrame:
+def _learned(ws: Workspace, recipe: Recipe, task: Task) -> pl.DataFrame:
     table, _ = feature_table(ws, recipe.view, recipe.datasets)
-    rows = labeled_rows(ws, recipe.view, table, since=recipe.since, until=recipe.until, known_by=recipe.until)
+    rows = labeled_rows(ws, recipe.view, table, task=task, since=recipe.since, until=recipe.until, known_by=recipe.until)
     return _numbered(rows.frame, recipe.view.key)
 
 
-def _aligned(ws: Workspace, union: pl.DataFrame, view: View, side: Recipe, key: list[str]) -> pl.DataFrame:
+def _aligned(ws: Workspace, union: pl.DataFrame, view: View, side: Recipe, key: list[str], task: Task) -> pl.DataFrame:
     """Return a view's features over one side's data, in the order of the union; null for rows this side does not have."""
     wanted = {name: side.datasets[name] for name in (view.on, *view.tables) if name in side.datasets}
     if lost := [name for name in (view.on, *view.tables) if name not in wanted]:
@@ -160,7 +166,7 @@ def _aligned(ws: Workspace, union: pl.DataFrame, view: View, side: Recipe, key: 
     table, _ = feature_table(ws, view, wanted)
     frame = ws.store.tables.scan(table).sort(MOMENT, maintain_order=True).collect()
     rows = union.join(_numbered(frame, view.key), on=key, how="left", nulls_equal=True, maintain_order="left")
-    return rows.drop(_ROW, *key, strict=False)
+    return coded(rows.drop(_ROW, *key, strict=False), task)
 
 
 def _present(union: pl.DataFrame, frame: pl.DataFrame, key: list[str]) -> NDArray[np.bool_]:
@@ -170,12 +176,13 @@ def _present(union: pl.DataFrame, frame: pl.DataFrame, key: list[str]) -> NDArra
     return marked["__in"].fill_null(value=False).to_numpy()
 
 
-def _judged_rows(ws: Workspace, before: Recipe, after: Recipe, data: Mapping[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _judged_rows(ws: Workspace, before: Recipe, after: Recipe, task: Task, data: Mapping[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     since, found = max(before.until, after.until), []
     for recipe in (before, after):
         wanted = {name: ref for name, ref in data.items() if name in (recipe.view.on, *recipe.view.tables)}
         table, _ = feature_table(ws, recipe.view, find_datasets(ws, recipe.view, wanted))
-        found.append(_numbered(labeled_rows(ws, recipe.view, table, since=since, until=FOREVER).frame, recipe.view.key))
+        rows = labeled_rows(ws, recipe.view, table, task=task, since=since, until=FOREVER)
+        found.append(_numbered(rows.frame, recipe.view.key))
     old, new = found
     key = [*after.view.key, _NTH]
     both = new.select(key).join(old.select(key), on=key, how="semi", nulls_equal=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from shlex import quote
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from sampan.core.digests import digest_bytes, digest_value
 from sampan.core.events import Input, VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.errors import ParameterError
+from sampan.evaluation.objective import HIGHER_IS_BETTER, METRICS, Objective
 from sampan.workspace.columns import align
 from sampan.workspace.operation import Room, operation
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sampan.evaluation.task import Task
     from sampan.stats.shapley import Coalition
     from sampan.workspace.axes import Comparison
     from sampan.workspace.replaying import Fit, Recipe, Refitted, Replay
@@ -106,7 +108,7 @@ class Explaining(Room):
         before: str,
         after: str,
         *,
-        metric: Literal["log_loss", "auc"] = "log_loss",
+        metric: str = "",
         budget: float = 0.0,
         data: dict[str, str] | None = None,
         seed: int = 0,
@@ -120,12 +122,13 @@ class Explaining(Room):
         ----------
         before : such as flights-late@v1
         after : such as flights-late@v2
-        metric : the figure to explain
+        metric : the figure to explain, such as auc or mae; by default the loss that the search made small
         budget : at most about so many seconds of fitting; above 6 changes, or where the budget is short, orders are drawn
         data : another version of a dataset to judge on, such as flights=flights@v3
         seed : of the drawn orders and the intervals
         """
         from sampan.workspace.axes import lay_side_by_side
+        from sampan.workspace.judging import objective_of
         from sampan.workspace.replaying import Recipe, model_node
 
         if budget < 0:
@@ -133,7 +136,10 @@ class Explaining(Room):
         old, new = model_node(self.ws, before), model_node(self.ws, after)
         with self.ws.progress.stage("Lay the two trainings side by side"):
             comparison = lay_side_by_side(self.ws, Recipe.of(self.ws, old), Recipe.of(self.ws, new), data=data)
-        found = Mixes(self.ws, comparison, metric=metric, seed=seed).explain(budget)
+        stated = objective_of(new)
+        name = metric or stated.loss(comparison.task)
+        _check_metric(name, stated, comparison.task)
+        found = Mixes(self.ws, comparison, metric=name, objective=stated, seed=seed).explain(budget)
         return self._keep_explanation(found, old, new)
 
     def _keep_explanation(self, found: Why, old: Node, new: Node) -> Why:
@@ -154,7 +160,8 @@ class Mixes:
 
     ws: Workspace
     comparison: Comparison
-    metric: Literal["log_loss", "auc"]
+    metric: str
+    objective: Objective
     seed: int
     _scores: dict[Coalition, NDArray[np.float64]] = field(default_factory=dict)
     _seconds: list[float] = field(default_factory=list)
@@ -182,11 +189,11 @@ class Mixes:
             Axis(axis, self.comparison.axes[axis], self._figure(shares[axis]), alone.get(axis), last.get(axis))
             for axis in sorted(axes, key=lambda each: -abs(float(shares[each][0])))
         ]
-        sign = -1 if self.metric == "log_loss" else 1
+        sign = 1 if HIGHER_IS_BETTER[self.metric] else -1
         return Why(
             before=self.comparison.before.model.ref,
             after=self.comparison.after.model.ref,
-            metric=self.metric.replace("_", " "),
+            metric=METRICS[self.metric].words,
             value_before=sign * float(values[ends[0]]),
             value_after=sign * float(values[ends[1]]),
             gain=self._figure(gain),
@@ -228,6 +235,8 @@ class Mixes:
 
         import numpy as np
 
+        from sampan.workspace.fitting import over_classes
+
         wanted = self.comparison.fit(mix)
         code = pools.code(mix)
         key = {
@@ -245,25 +254,22 @@ class Mixes:
         outcome, _ = self.ws.engine.once("mix", key, make)
         self._seconds.append(float(outcome["seconds"]))
         scores: NDArray[np.float64] = np.load(io.BytesIO(self.ws.store.blobs.read(outcome["scores"])))
-        return scores
+        return over_classes(scores, self.comparison.task, wanted.codes)
 
     def _values(self) -> dict[Coalition, NDArray[np.float64]]:
         """Return each mix's figure, higher is better: on all rows first, then on each draw of days."""
         import numpy as np
 
-        from sampan.evaluation.losses import log_losses
+        from sampan.evaluation.metrics import Answered, measure
         from sampan.stats.bootstrap import Resampling
-        from sampan.stats.ranking import auc
 
-        labels = self.comparison.labels
+        labels, task = self.comparison.labels, self.comparison.task
+        sign = 1 if HIGHER_IS_BETTER[self.metric] else -1
         resampling = Resampling.by_time(self.comparison.moments, np.random.default_rng(self.seed), draws=1000)
         found = {}
         for mix, scores in self._scores.items():
-            if self.metric == "auc":
-                found[mix] = np.concatenate([[auc(labels, scores)], resampling.drawn_auc(labels, scores)])
-            else:
-                losses = log_losses(labels, scores)
-                found[mix] = -np.concatenate([[losses.mean()], resampling.drawn_mean(losses)])
+            value, drawn = measure(self.metric, Answered.under(self.objective, labels, scores, task), resampling)
+            found[mix] = sign * np.concatenate([[value], drawn])
         self._n_blocks = resampling.n_blocks
         return found
 
@@ -315,6 +321,15 @@ class _Pools:
             return replay.fit(wanted)
         finally:
             free.put(replay)
+
+
+def _check_metric(name: str, stated: Objective, task: Task) -> None:
+    """Raise ParameterError unless a metric can be measured on any mix: a cost by a threshold cannot, each mix would need its own."""
+    left_out = {"cost"} if stated.kpi is None or task.kind == "binary" else set()
+    left_out |= {"pinball"} if stated.quantile is None else set()
+    known = [each for each, spec in METRICS.items() if task.kind in spec.kinds and each not in left_out]
+    if name not in known:
+        raise ParameterError(f"{name} cannot be explained of a {task.kind} model", hint=f"one of {', '.join(known)}")
 
 
 def _wanted(axes: list[str], orders: list[tuple[str, ...]] | None) -> list[Coalition]:

@@ -14,14 +14,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.losses import log_losses
+from sampan.evaluation.metrics import Answered, point
+from sampan.evaluation.task import Kind
 from sampan.features.generation import candidates, with_features
 from sampan.features.view import View
 from sampan.plugins import require
 from sampan.tuning.folds import rolling_origin
 from sampan.tuning.spaces import first_values
 from sampan.workspace.feature_tables import LabeledRows, feature_table
-from sampan.workspace.fitting import Prepared, check_rows, fold_scores, prepare
+from sampan.workspace.fitting import Prepared, check_rows, fold_scores, over_classes, prepare
+from sampan.workspace.trials import fold_figure
 
 if TYPE_CHECKING:
     from sampan.workspace.orders import Order
@@ -31,7 +33,6 @@ _MOST_ROWS: Final = 50_000  # of each side of a span: enough to tell help from n
 _N_NOISE: Final = 5
 _N_SHUFFLES: Final = 3
 _SETTINGS: Final = {
-    "objective": "binary",
     "num_leaves": 15,
     "learning_rate": 0.1,
     "min_data_in_leaf": 20,
@@ -41,6 +42,7 @@ _SETTINGS: Final = {
     "num_threads": 1,
     "verbose": -1,
 }
+_OBJECTIVES: Final[dict[Kind, str]] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 _ROUNDS: Final = 60
 
 
@@ -67,7 +69,7 @@ def generate(ws: Workspace, order: Order, most: int) -> Generated:
 
 
 def _choose(ws: Workspace, order: Order, most: int) -> Generated:
-    view, made = order.trainer.view, candidates(order.trainer.view)
+    view, made = order.trainer.view, candidates(order.trainer.view, by_label=order.task.kind != "multiclass")
     wide = with_features(view, made)
     rows = _rows(ws, order, wide)
     check_rows(order, rows)
@@ -75,7 +77,7 @@ def _choose(ws: Workspace, order: Order, most: int) -> Generated:
     with ws.progress.stage(f"Choose among {len(made)} features made from the declared columns", total=len(search) + 1) as stage:
         gains = np.empty((len(search), len(made)))
         for number, fold in enumerate(search):
-            gains[number] = _gains(prepare(order.viewing(wide), fold, rows), len(view.features), seed=order.seed)
+            gains[number] = _gains(order, prepare(order.viewing(wide), fold, rows), len(view.features))
             stage.advance()
         ranked = [int(at) for at in np.argsort(-gains.mean(axis=0), kind="stable") if (gains[:, at] > 0).all()]
         chosen = with_features(view, tuple(made[at] for at in sorted(ranked[:most]))) if ranked else view
@@ -97,15 +99,17 @@ def _rows(ws: Workspace, order: Order, view: View) -> LabeledRows:
     return rows_of(ws, order.viewing(view, table=table))
 
 
-def _gains(fold: Prepared, n_own: int, *, seed: int) -> NDArray[np.float64]:
+def _gains(order: Order, fold: Prepared, n_own: int) -> NDArray[np.float64]:
     """Return how much worse a model is without each candidate's values, less the most that a column of noise seems to help."""
     lightgbm = require("lightgbm", extra="train")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(order.seed)
     train, labels = fold.train[-_MOST_ROWS:], fold.train_labels[-_MOST_ROWS:]
     judged, truth = fold.matrix[:_MOST_ROWS], fold.judged.labels[:_MOST_ROWS]
     train, judged = (np.hstack([each, rng.normal(size=(len(each), _N_NOISE)).astype(np.float32)]) for each in (train, judged))
-    booster = lightgbm.train({**_SETTINGS, "seed": seed}, lightgbm.Dataset(train, labels), _ROUNDS)
-    before = _mean_loss(truth, booster.predict(judged, num_threads=1))
+    n_classes = {"num_class": len(np.unique(labels))} if order.task.kind == "multiclass" else {}
+    settings = {**_SETTINGS, **n_classes, "objective": _OBJECTIVES[order.task.kind], "seed": order.seed}
+    booster = lightgbm.train(settings, lightgbm.Dataset(train, labels), _ROUNDS)
+    before = _mean_loss(order, fold, truth, booster.predict(judged, num_threads=1))
     gains = np.zeros(judged.shape[1])
     used = np.flatnonzero(booster.feature_importance("split"))
     for at in used[used >= n_own]:
@@ -113,7 +117,7 @@ def _gains(fold: Prepared, n_own: int, *, seed: int) -> NDArray[np.float64]:
         worse = []
         for _ in range(_N_SHUFFLES):
             judged[:, at] = rng.permutation(kept)
-            worse.append(_mean_loss(truth, booster.predict(judged, num_threads=1)) - before)
+            worse.append(_mean_loss(order, fold, truth, booster.predict(judged, num_threads=1)) - before)
         judged[:, at] = kept
         gains[at] = float(np.mean(worse))
     noise = max(float(gains[-_N_NOISE:].max()), 0.0)
@@ -123,8 +127,9 @@ def _gains(fold: Prepared, n_own: int, *, seed: int) -> NDArray[np.float64]:
 def _loss(order: Order, folds: list[Prepared]) -> float:
     """Return the training function's mean loss, with the parameters that a search tries first."""
     scores = fold_scores(order, folds, first_values(order.searched))
-    return float(np.mean([_mean_loss(fold.judged.labels, each) for fold, each in zip(folds, scores, strict=True)]))
+    return float(np.mean([fold_figure(order, fold, each, order.loss) for fold, each in zip(folds, scores, strict=True)]))
 
 
-def _mean_loss(labels: NDArray[np.float64], scores: Any) -> float:
-    return float(log_losses(labels, np.asarray(scores, dtype=np.float64)).mean())
+def _mean_loss(order: Order, fold: Prepared, labels: NDArray[np.float64], answers: Any) -> float:
+    scores = over_classes(np.asarray(answers, dtype=np.float64), order.task, fold.codes)
+    return point(order.loss, Answered.under(order.trainer.objective, labels, scores, order.task))

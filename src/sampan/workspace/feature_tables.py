@@ -15,6 +15,8 @@ from sampan.core.digests import Digest
 from sampan.core.graph import Node
 from sampan.core.times import Millis, to_millis
 from sampan.errors import ParameterError
+from sampan.evaluation.objective import Objective
+from sampan.evaluation.task import Task, read_task
 from sampan.features.view import KNOWN_AT, LABEL, MOMENT, View
 
 if TYPE_CHECKING:
@@ -25,17 +27,18 @@ FOREVER: Millis = 2**62
 
 @dataclass(frozen=True, slots=True)
 class LabeledRows:
-    """Rows of a view with labels, in time order."""
+    """Rows of a view with labels, in time order. The frame's label is a number: 0 or 1, the code of a class, or what is to be told."""
 
     view: View
     frame: pl.DataFrame
+    task: Task
 
     def __len__(self) -> int:
         return self.frame.height
 
     @property
     def labels(self) -> NDArray[np.float64]:
-        """0 or 1, shape (n,)."""
+        """The labels as the task has them, shape (n,)."""
         return self.frame[LABEL].to_numpy()
 
     @property
@@ -59,11 +62,11 @@ class LabeledRows:
 
     def take(self, rows: NDArray[np.intp]) -> LabeledRows:
         """Return some of the rows."""
-        return LabeledRows(self.view, self.frame[rows])
+        return LabeledRows(self.view, self.frame[rows], self.task)
 
     def newest(self, n_rows: int) -> LabeledRows:
         """Return the last rows."""
-        return LabeledRows(self.view, self.frame.tail(n_rows))
+        return LabeledRows(self.view, self.frame.tail(n_rows), self.task)
 
 
 def find_datasets(ws: Workspace, view: View, chosen: Mapping[str, str] | None = None) -> dict[str, Node]:
@@ -103,24 +106,47 @@ def feature_table(ws: Workspace, view: View, datasets: Mapping[str, Node]) -> tu
     return str(digest), cached
 
 
-def labeled_rows(ws: Workspace, view: View, table: Digest, *, since: Millis, until: Millis, known_by: Millis | None = None) -> LabeledRows:
+def task_of(
+    ws: Workspace, view: View, table: Digest, objective: Objective, *, since: Millis, until: Millis, known_by: Millis | None = None
+) -> Task:
+    """Tell what is asked from the objective and the labels of the rows that `labeled_rows` would return.
+
+    Raises
+    ------
+    ParameterError : the labels do not fit the objective.
+    """
+    rows = _with_label(ws, table, since=since, until=until, known_by=known_by)
+    return read_task(objective.task, rows.select(pl.col(LABEL).unique()).collect()[LABEL].to_list(), where=f"view {view.name!r}")
+
+
+def labeled_rows(
+    ws: Workspace, view: View, table: Digest, *, task: Task, since: Millis, until: Millis, known_by: Millis | None = None
+) -> LabeledRows:
     """Read the rows with a label and a moment in [since, until) whose label was known at `known_by` (None = whenever).
 
     Raises
     ------
-    ParameterError : a label is neither 0 nor 1.
+    ParameterError : a label is none of this task.
     """
-    rows = ws.store.tables.scan(table).filter(pl.col(LABEL).is_not_null() & (pl.col(MOMENT) >= since) & (pl.col(MOMENT) < until))
-    if known_by is not None:
-        rows = rows.filter(pl.col(KNOWN_AT) <= known_by)
+    rows = _with_label(ws, table, since=since, until=until, known_by=known_by)
     frame = rows.sort(MOMENT, maintain_order=True).collect()
-    wrong = frame.filter(~pl.col(LABEL).is_in([0.0, 1.0]))[LABEL]
-    if len(wrong):
-        raise ParameterError(
-            f"{len(wrong):,} of {frame.height:,} labels of view {view.name!r} are neither 0 nor 1, first: {wrong[0]:g}",
-            hint="state the label as a comparison, such as arr_delay >= 15",
-        )
-    return LabeledRows(view, frame)
+    if task.kind != "multiclass":
+        read_task(task.kind, frame[LABEL].unique().to_list(), where=f"view {view.name!r}")
+    return LabeledRows(view, coded(frame, task), task)
+
+
+def coded(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Return a batch with its labels as the task has them; null stays null."""
+    if task.kind != "multiclass":
+        return frame.with_columns(pl.col(LABEL).cast(pl.Float64))
+    labels = frame[LABEL].drop_nulls().unique().to_list()
+    codes = frame[LABEL].replace_strict(labels, [task.code(label) for label in labels], default=None, return_dtype=pl.Float64)
+    return frame.with_columns(codes.alias(LABEL))
+
+
+def _with_label(ws: Workspace, table: Digest, *, since: Millis, until: Millis, known_by: Millis | None) -> pl.LazyFrame:
+    rows = ws.store.tables.scan(table).filter(pl.col(LABEL).is_not_null() & (pl.col(MOMENT) >= since) & (pl.col(MOMENT) < until))
+    return rows if known_by is None else rows.filter(pl.col(KNOWN_AT) <= known_by)
 
 
 def read_moment(text: str, *, otherwise: Millis) -> Millis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,10 @@ from sampan.core.graph import Node
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.evaluation.noise import LabelHealth
-from sampan.evaluation.objective import Objective
+from sampan.evaluation.objective import METRICS, Objective
 from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.evaluation.report import Report, evaluate
+from sampan.evaluation.task import BINARY, Task
 from sampan.features.reading import columns_read
 from sampan.features.view import View
 from sampan.serving.records import FIELD
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Labeled rows of a window and where they come from. `scores` are by model node id."""
+    """Labeled rows of a window and where they come from. `scores` are by model node id, of classes over those of all models."""
 
+    task: Task
     labels: NDArray[np.float64]
     moments: NDArray[np.int64]
     groups: dict[str, NDArray[np.object_]]
@@ -92,21 +94,60 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
     scorers = {model.id: Scorer(ws, model) for model in models}
     purpose = str(models[0].facts.get("purpose", ""))
     views = {scorer.fitted.view.digest: scorer.fitted.view for scorer in scorers.values()}
-    sets = {digest: _window_rows(ws, view, since=since, until=until, data=data or {}, purpose=purpose) for digest, view in views.items()}
+    task = common_task(models)
+    sets = {
+        digest: _window_rows(ws, view, task, since=since, until=until, data=data or {}, purpose=purpose) for digest, view in views.items()
+    }
     rows = _in_common(sets)
     first = next(iter(rows.values()))
     if not len(first):
         raise ParameterError("the window holds no labeled rows later than the training", hint="wait for labels, or add newer data")
-    scores = {model: scorer(rows[scorer.fitted.view.digest]) for model, scorer in scorers.items()}
+    scores = {
+        model.id: in_classes(scorers[model.id](rows[scorers[model.id].fitted.view.digest]), task_of_model(model), task) for model in models
+    }
     groups = {column: first.group(column) for column in first.view.slices}
-    return Judged(first.labels, first.moments, groups, scores, find_datasets(ws, first.view, data)[first.view.on].id)
+    return Judged(task, first.labels, first.moments, groups, scores, find_datasets(ws, first.view, data)[first.view.on].id)
 
 
-def _window_rows(ws: Workspace, view: View, *, since: Millis, until: Millis, data: Mapping[str, str], purpose: str = "") -> LabeledRows:
+def task_of_model(model: Node) -> Task:
+    """Return what a model is asked; of models of earlier releases, one of two outcomes."""
+    found = model.facts.get("task")
+    return msgspec.convert(found, Task) if found else BINARY
+
+
+def common_task(models: Sequence[Node]) -> Task:
+    """Return what all of some models are asked; of classes, those that any of them knows.
+
+    Raises
+    ------
+    ParameterError : they are asked different things.
+    """
+    first, *others = [task_of_model(model) for model in models]
+    if differing := [model for model, task in zip(models[1:], others, strict=True) if task.kind != first.kind]:
+        raise ParameterError(
+            f"{models[0].ref} is a {first.kind} model and {differing[0].ref} a {task_of_model(differing[0]).kind} one",
+            hint="compare models of one question",
+        )
+    names = [name for task in (first, *others) for name in task.classes]
+    return Task(first.kind, tuple(dict.fromkeys(names)))
+
+
+def in_classes(scores: NDArray[np.float64], known: Task, task: Task) -> NDArray[np.float64]:
+    """Lay answers about the classes a model knows out over those of a wider task; of a class it does not know it said nothing."""
+    if known == task or task.kind != "multiclass":
+        return scores
+    found = np.zeros(task.shape(len(scores)))
+    found[:, [task.classes.index(name) for name in known.classes]] = scores
+    return found
+
+
+def _window_rows(
+    ws: Workspace, view: View, task: Task, *, since: Millis, until: Millis, data: Mapping[str, str], purpose: str = ""
+) -> LabeledRows:
     datasets = find_datasets(ws, view, {name: ref for name, ref in data.items() if name in (view.on, *view.tables)})
     require_training(ws, datasets, reads=columns_read(view), learns={}, purpose=purpose, act="evaluate")
     table, _ = feature_table(ws, view, datasets)
-    return labeled_rows(ws, view, table, since=since, until=until)
+    return labeled_rows(ws, view, table, task=task, since=since, until=until)
 
 
 def _in_common(sets: dict[str, LabeledRows]) -> dict[str, LabeledRows]:
@@ -132,7 +173,9 @@ def judge_shadow(ws: Workspace, service: str, candidate: Node, champion: Node, *
     frame = pair.frame.sort("moment", maintain_order=True)
     groups = {name: frame[FIELD + name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}
     scores = {candidate.id: frame["candidate"].to_numpy(), champion.id: frame["champion"].to_numpy()}
-    return Judged(frame["label"].to_numpy().astype(np.float64), frame["moment"].to_numpy(), groups, scores, "")
+    return Judged(
+        common_task([candidate, champion]), frame["label"].to_numpy().astype(np.float64), frame["moment"].to_numpy(), groups, scores, ""
+    )
 
 
 def report_on(judged: Judged, model: Node, objective: Objective, *, seed: int = 0) -> Report:
@@ -143,8 +186,10 @@ def report_on(judged: Judged, model: Node, objective: Objective, *, seed: int = 
         judged.moments,
         objective,
         np.random.default_rng(seed),
+        task=judged.task,
         threshold=model.facts["threshold"],
         groups=judged.groups,
+        naive=_naive(model, judged.task),
     )
 
 
@@ -156,13 +201,42 @@ def paired(judged: Judged, candidate: Node, champion: Node, objective: Objective
         Scored(judged.scores[champion.id], champion.facts["threshold"]),
         judged.moments,
         np.random.default_rng(seed),
-        worth=objective.kpi,
+        objective=objective,
+        task=judged.task,
     )
+
+
+def _naive(model: Node, task: Task) -> NDArray[np.float64] | None:
+    """Return the answer that is always the same, of the rows the model learned from."""
+    found = model.facts.get("naive")
+    if not found:
+        return None
+    (answer,) = in_classes(np.array([found]), task_of_model(model), task)
+    return np.asarray(answer, dtype=np.float64)
 
 
 def objective_of(model: Node) -> Objective:
     """Return the objective a model was trained for."""
     return msgspec.convert(model.facts["objective"], Objective)
+
+
+def loss_words(model: Node) -> str:
+    """Name the loss that a model was trained for, in words."""
+    return METRICS[objective_of(model).loss(task_of_model(model))].words
+
+
+def paired_at_birth(model: Node, champion: Node | None) -> Paired | None:
+    """Return the paired test a smaller form of the champion was born with, on rows that neither's recipe had learned from."""
+    variant = model.facts.get("variant")
+    if not variant or champion is None or variant["parent"] != champion.id:
+        return None
+    return msgspec.convert(variant["paired"], Paired)
+
+
+def allowed_loss(model: Node, champion: Node | None) -> float | None:
+    """Return how much worse than the champion a smaller form of it may be, as its budget said; None for any other model."""
+    variant = model.facts.get("variant")
+    return variant["allowed_loss"] if variant and champion is not None and variant["parent"] == champion.id else None
 
 
 def label_health_of(model: Node) -> LabelHealth | None:

@@ -23,7 +23,7 @@ from sampan.core.events import Input, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.times import Millis, iso
 from sampan.errors import Unsupported
-from sampan.evaluation.baseline import fit_baseline
+from sampan.evaluation.baseline import fit_baseline, naive_answer
 from sampan.evaluation.costs import best_threshold
 from sampan.evaluation.noise import LabelHealth, label_health
 from sampan.evaluation.paired import Scored, compare
@@ -66,6 +66,7 @@ class Tested:
     scores: NDArray[np.float64]
     report: dict[str, Any]
     baseline: dict[str, Any]
+    naive: NDArray[np.float64] | None  # the best answer that is always the same, of the rows learned from
     since: Millis
 
 
@@ -109,7 +110,7 @@ class Learning:
     def _threshold(self, folds: list[Prepared], chosen: Trial, trials: Trials) -> float | None:
         """Choose the threshold of least cost on the validation rows of the search."""
         worth = self.order.trainer.objective.kpi
-        if worth is None:
+        if worth is None or self.order.task.kind != "binary":
             return None
         scores = trials.validated.get(chosen.number) or fold_scores(self.order, folds, chosen.params)
         return best_threshold(np.concatenate([fold.judged.labels for fold in folds]), np.concatenate(scores), worth)
@@ -117,28 +118,40 @@ class Learning:
     # -- test ---------------------------------------------------------------------------------------------------------------------
 
     def _test(self, split: Split, params: Mapping[str, ParameterValue], threshold: float | None, journal: MetricJournal) -> Tested:
-        objective = self.order.trainer.objective
+        objective, task = self.order.trainer.objective, self.order.task
         with self.ws.progress.stage("Test on the newest span, beside a baseline"):
             fold = prepare(self.order, split.test, self.rows)
             judged = fold.judged
-            scores = score(self.order, fit(self.order, fold.train, fold.train_labels, params), fold.matrix)
+            scores = score(self.order, fit(self.order, fold.train, fold.train_labels, params), fold.matrix, codes=fold.codes)
             rng = np.random.default_rng(self.order.seed)
-            groups = {column: judged.group(column) for column in self.order.trainer.view.slices}
-            report = evaluate(judged.labels, scores, judged.moments, objective, rng, threshold=threshold, groups=groups)
-            simple = fit_baseline(fold.train[-BASELINE_ROWS:], fold.train_labels[-BASELINE_ROWS:]).predict(fold.matrix)
-            beside = compare(judged.labels, Scored(scores, threshold), Scored(simple, threshold), judged.moments, rng, worth=objective.kpi)
+            learned = self.rows.labels[split.test.train]
+            naive = naive_answer(learned, objective, task)
+            report = evaluate(
+                judged.labels,
+                scores,
+                judged.moments,
+                objective,
+                rng,
+                task=task,
+                threshold=threshold,
+                groups={column: judged.group(column) for column in self.order.trainer.view.slices},
+                naive=naive,
+            )
+            line = fit_baseline(fold.train[-BASELINE_ROWS:], learned[-BASELINE_ROWS:], task=task)
+            ours, theirs = Scored(scores, threshold), Scored(line.predict(fold.matrix), threshold)
+            beside = compare(judged.labels, ours, theirs, judged.moments, rng, objective=objective, task=task)
         for name, figure in report.metrics.items():
             if figure.value is not None:
                 journal.log(f"test_{name}", figure.value, step=0, at=self.ws.clock())
-        return Tested(judged, scores, msgspec.to_builtins(report), msgspec.to_builtins(beside), split.test.begins)
+        return Tested(judged, scores, msgspec.to_builtins(report), msgspec.to_builtins(beside), naive, split.test.begins)
 
     def _label_health(self, params: Mapping[str, ParameterValue]) -> LabelHealth | None:
-        rows = self.rows.newest(NOISE_ROWS)
-        if min(rows.labels.sum(), (1 - rows.labels).sum()) < NOISE_FEWEST:
+        rows, task = self.rows.newest(NOISE_ROWS), self.order.task
+        if task.kind == "regression" or min(np.bincount(rows.labels.astype(np.intp), minlength=max(task.n_outputs, 2))) < NOISE_FEWEST:
             return None
         numbers = np.random.default_rng(self.order.seed).integers(0, NOISE_FOLDS, len(rows))
         folds = [Fold(np.flatnonzero(numbers != k), np.flatnonzero(numbers == k), int(rows.moments[0])) for k in range(NOISE_FOLDS)]
-        out_of_fold = np.empty(len(rows))
+        out_of_fold = np.empty(task.shape(len(rows)))
         with self.ws.progress.stage("Check the newest labels", total=NOISE_FOLDS, unit="folds"):
             prepared = [prepare(self.order, fold, rows) for fold in folds]
             for fold, scores in zip(folds, fold_scores(self.order, prepared, params), strict=True):
@@ -157,7 +170,8 @@ class Learning:
             flavor = find_flavor(model)
             rows = hard_rows(matrix[-PARITY_ROWS:], np.random.default_rng(order.seed))
             missing_ok = takes_missing(flavor, model, matrix.shape[1])
-            graph, parity = export(flavor, model, rows if missing_ok else rows[~np.isnan(rows).any(axis=1)])
+            asked = rows if missing_ok else rows[~np.isnan(rows).any(axis=1)]
+            graph, parity = export(flavor, model, asked, are_numbers=order.task.kind == "regression")
             files = self._store(flavor, model, fitted, graph, tested)
             if graph is None and f"{NATIVE}/{GRAPH}" in {each.path for each in files}:
                 # The only safe form it has is the very graph that answers differently.
@@ -172,6 +186,8 @@ class Learning:
             "parity": msgspec.to_builtins(parity),
             "params": params,
             "threshold": threshold,
+            "task": msgspec.to_builtins(order.task),
+            "naive": tested.naive.tolist() if tested.naive is not None else None,
             "since": int(self.rows.moments[0]),
             "until": min(order.until, int(self.rows.known_at.max()) + 1),
             "n_rows": len(self.rows),
@@ -183,7 +199,7 @@ class Learning:
             "reads": by_dataset(order.datasets, columns_read(view)),
             "learns": by_dataset(order.datasets, columns_learned(view)),
             "table": order.table,
-            "search": {"trials": order.trials, "best": chosen.number, "log_loss": chosen.loss, "seed": order.seed},
+            "search": {"trials": order.trials, "best": chosen.number, order.loss: chosen.loss, "seed": order.seed},
             "generated": self._generated(),
             "labels": msgspec.to_builtins(health) if health else None,
             "metrics": tested.report["metrics"],

@@ -15,7 +15,9 @@ from sampan.evaluation.paired import Difference, Paired
 from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, size_text
 
-METRICS = ("auc", "log_loss", "brier", "cost")
+# What is shown of a model in a line, of whatever task it is; those it does not have are left out.
+METRICS = ("auc", "log_loss", "brier", "accuracy", "macro_f1", "macro_auc", "rmse", "mae", "r2", "bias", "pinball", "cost")
+_IN_GROUPS = ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "pinball", "cost")
 
 
 class ModelLine(msgspec.Struct, frozen=True):
@@ -39,12 +41,13 @@ class ModelList(Answer, frozen=True, kw_only=True):
         """Lay the versions out as a table."""
         if not self.models:
             return "No models yet."
-        header = ("model", "alias", "trained until", "rows", *METRICS)
+        shown = [name for name in METRICS if any(name in m.metrics for m in self.models)]
+        header = ("model", "alias", "trained until", "rows", *shown)
         rows = [
-            (m.ref, ", ".join(m.aliases), m.until, f"{m.n_rows:,}", *(f"{m.metrics[k]:.4f}" if k in m.metrics else "" for k in METRICS))
+            (m.ref, ", ".join(m.aliases), m.until, f"{m.n_rows:,}", *(number_text(m.metrics[k]) if k in m.metrics else "" for k in shown))
             for m in self.models
         ]
-        return align(header, rows, right=("rows", *METRICS))
+        return align(header, rows, right=("rows", *shown))
 
 
 class ModelTrainedAnswer(Answer, frozen=True, kw_only=True):
@@ -91,10 +94,9 @@ class Reported(Answer, frozen=True, kw_only=True):
         lines += [f"  {name:<15}{figure}" for name, figure in self.metrics.items()]
         for column, groups in self.slices.items():
             shown = [g for g in groups if g["enough"]][:8]
-            rows = [
-                (str(g["group"]), f"{g['n_rows']:,}", *(_figure(g["metrics"].get(k)) for k in ("auc", "log_loss", "cost"))) for g in shown
-            ]
-            lines.append(align((column, "rows", "auc", "log_loss", "cost"), rows, right=("rows",)))
+            names = [name for name in _IN_GROUPS if any(name in g["metrics"] for g in shown)]
+            rows = [(str(g["group"]), f"{g['n_rows']:,}", *(_figure(g["metrics"].get(k)) for k in names)) for g in shown]
+            lines.append(align((column, "rows", *names), rows, right=("rows",)))
         return "\n".join([*lines, *(f"  {gap}" for gap in self.gaps)])
 
 
@@ -262,7 +264,7 @@ class ModelShown(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """Show the model, its newest report and decision."""
         lines = [f"{self.model.ref} ({', '.join(self.model.aliases) or 'no alias'}), {self.digest[:15]}, trained until {self.model.until}"]
-        lines += [f"  {name:<10}{value:.4f}" for name, value in self.model.metrics.items() if name in METRICS]
+        lines += [f"  {name:<10}{number_text(value)}" for name, value in self.model.metrics.items() if name in METRICS]
         lines.append("  parameters: " + ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.params.items()))
         lines.append(f"  {len(self.features)} features: " + ", ".join(self.features))
         if self.decision is not None:
@@ -286,7 +288,7 @@ def model_line(node: Node) -> ModelLine:
 
 def _difference(difference: Difference, other: str) -> str:
     more = f", {difference.rows_needed:,} more rows would show it" if difference.rows_needed else ""
-    figures = f"{difference.candidate:.4f} against {difference.champion:.4f}"
+    figures = f"{number_text(difference.candidate)} against {number_text(difference.champion)}"
     verdict = "not shown to differ from" if difference.verdict == "not shown" else f"{difference.verdict} than"
     return f"{difference.metric}: {verdict} {other}, {figures}, difference {difference.difference}{more}"
 
@@ -298,5 +300,10 @@ def _fact(value: object) -> str:
 def _figure(found: dict[str, Any] | None) -> str:
     if not found or found["value"] is None:
         return ""
-    interval = f" ({found['low']:.3f} to {found['high']:.3f})" if found["low"] is not None else ""
-    return f"{found['value']:.3f}{interval}"
+    interval = f" ({number_text(found['low'], 3)} to {number_text(found['high'], 3)})" if found["low"] is not None else ""
+    return f"{number_text(found['value'], 3)}{interval}"
+
+
+def number_text(value: float, digits: int = 4) -> str:
+    """Write a figure: so many digits after the point, of large ones fewer."""
+    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.1f}" if abs(value) < 1e5 else f"{value:,.0f}"

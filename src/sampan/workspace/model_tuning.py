@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -46,6 +46,7 @@ class Tuning(Room):
         said = filled(TuningOptions, options)
         _check(said)
         order = order_of(self.ws, file, said)
+        _check_toward(said, order)
         plan = self._plan(order, said)
         check(plan)
         began = time.monotonic()
@@ -53,7 +54,7 @@ class Tuning(Room):
             self.ws,
             order,
             plan,
-            toward=tuple(said["toward"] or ("loss",)),
+            toward=_toward(said),
             n_folds=said["folds"],
             n_nested=said["nested"],
             deadline=began + 60 * said["minutes"] if said["minutes"] else None,
@@ -85,7 +86,7 @@ class Tuning(Room):
             seed=said["seed"],
             sampler=said["sampler"],
             pruner=said["pruner"],
-            n_values=len(said["toward"] or ("loss",)),
+            n_values=len(_toward(said)),
             workers=said["workers"],
             start=tuple(params for ref in said["start"] or () for params in self._known(order, ref)),
         )
@@ -106,15 +107,20 @@ class Tuning(Room):
         return [params for number, params in enumerate(found) if params and params not in found[:number]]
 
 
+def _toward(said: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(said["toward"] or ("loss",))
+
+
 def _check(said: Mapping[str, Any]) -> None:
     """Raise ParameterError naming every option that cannot be meant so."""
+    from sampan.evaluation.objective import METRICS
     from sampan.workspace.trials import TOWARD
 
-    toward, faults = list(said["toward"] or ("loss",)), []
-    if unknown := [name for name in toward if name not in TOWARD]:
-        faults.append(f"no objective {unknown[0]!r}: {', '.join(TOWARD)}")
-    if len(set(toward)) < len(toward) or toward[0] != "loss":
-        faults.append("the first objective is the loss, and each is named once")
+    toward, faults = _toward(said), []
+    if unknown := [name for name in toward if name not in TOWARD and name not in METRICS]:
+        faults.append(f"no objective {unknown[0]!r}: {', '.join((*TOWARD, *METRICS))}")
+    if len(set(toward)) < len(toward) or toward[0] not in ("loss", *METRICS):
+        faults.append("the first objective is the loss or a metric, and each is named once")
     if said["folds"] < 1:
         faults.append(f"{said['folds']} folds validate nothing")
     if said["nested"] < 0 or said["minutes"] < 0:
@@ -123,9 +129,22 @@ def _check(said: Mapping[str, Any]) -> None:
         raise ParameterError("; ".join(faults), hint="sampan model tune --help")
 
 
+def _check_toward(said: Mapping[str, Any], order: Order) -> None:
+    """Raise ParameterError where a search is led by what is not measured in one: that depends on what is asked of the model."""
+    from sampan.evaluation.objective import METRICS
+    from sampan.workspace.trials import TOWARD
+
+    stated, kind = order.trainer.objective, order.task.kind
+    left_out = {"cost"} if stated.kpi is None or kind == "binary" else set()  # a threshold is chosen after the search
+    left_out |= {"pinball"} if stated.quantile is None else set()
+    known = (*TOWARD, *(name for name, spec in METRICS.items() if kind in spec.kinds and name not in left_out))
+    if unknown := [name for name in _toward(said) if name not in known]:
+        raise ParameterError(f"no objective {unknown[0]!r} of a {kind} task: {', '.join(known)}", hint="sampan model tune --help")
+
+
 def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
     facts = study.facts
-    tried = {each["number"]: _tried(each, facts["toward"]) for each in facts["trials"] if each["values"] and not each["is_pruned"]}
+    tried = {each["number"]: _tried(each, facts) for each in facts["trials"] if each["values"] and not each["is_pruned"]}
     ref = f"study:{study.ref}"
     return Tuned(
         study=ref,
@@ -137,6 +156,7 @@ def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
         workers=facts["plan"]["workers"],
         seconds=seconds,
         best=tried[facts["best"]],
+        loss=facts.get("loss", "log_loss"),
         front=tuple(tried[number] for number in facts["front"]),
         mattered=tuple(msgspec.convert(each, Mattering) for each in facts["mattered"]),
         nested=tuple(msgspec.convert(each, NestedSpan) for each in facts["nested"]),
@@ -144,5 +164,8 @@ def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
     )
 
 
-def _tried(trial: Mapping[str, Any], toward: Sequence[str]) -> TriedOnce:
-    return TriedOnce(trial["number"], trial["params"], dict(zip(toward, trial["values"], strict=True)), trial["run"])
+def _tried(trial: Mapping[str, Any], facts: Mapping[str, Any]) -> TriedOnce:
+    from sampan.workspace.trials import own_sign
+
+    values = {name: own_sign(name, value) for name, value in zip(facts["toward"], trial["values"], strict=True)}
+    return TriedOnce(trial["number"], trial["params"], values, trial["run"])

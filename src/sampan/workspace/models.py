@@ -359,7 +359,9 @@ class Lifecycle(Room):
             if parity["passed"]
             else parity["reason"]
         )
-        labels = _labels_text(health) if health else "too few to judge"
+        is_number = judging.task_of_model(node).kind == "regression"
+        unjudged = "numbers are not judged for wrong ones" if is_number else "too few to judge"
+        labels = _labels_text(health) if health else unjudged
         return ModelTrainedAnswer(
             model=model_line(node),
             node=node.id,
@@ -370,7 +372,7 @@ class Lifecycle(Room):
             baseline=msgspec.convert(node.facts["baseline"], Paired),
             label_health=labels,
             parity=exported,
-            made_features=_made_features(node.facts.get("generated")),
+            made_features=_made_features(node.facts.get("generated"), judging.loss_words(node)),
             next=(f"sampan model gate {node.ref}", f"sampan ship {node.name}"),
         )
 
@@ -411,13 +413,13 @@ def _decision_of(node: Node) -> Decision:
     return msgspec.convert({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
 
 
-def _made_features(found: dict[str, Any] | None) -> str:
+def _made_features(found: dict[str, Any] | None, loss: str) -> str:
     """Say what came of features made from the declared columns."""
     if found is None:
         return ""
     if not found["added"]:
         return f"none of {found['n_candidates']} helped"
-    losses = f"log loss {found['without']:.4f} without, {found['with']:.4f} with them"
+    losses = f"{loss} {found['without']:.4f} without, {found['with']:.4f} with them"
     return f"{len(found['added'])} of {found['n_candidates']} taken, {losses}: {', '.join(found['added'])}"
 
 

@@ -13,10 +13,13 @@ from sampan.core.digests import Digest, digest_value
 from sampan.core.graph import Node, NodeId
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
+from sampan.evaluation.objective import check_worth
+from sampan.evaluation.task import BINARY, Task
+from sampan.features.encoding import Means
 from sampan.features.reading import columns_learned, columns_read
 from sampan.tuning.spaces import ParameterValue, Space, active
 from sampan.workspace import governance
-from sampan.workspace.feature_tables import FOREVER, LabeledRows, feature_table, find_datasets, labeled_rows, read_moment
+from sampan.workspace.feature_tables import FOREVER, LabeledRows, feature_table, find_datasets, labeled_rows, read_moment, task_of
 from sampan.workspace.studies import STUDY, find_study, params_of_study
 from sampan.workspace.training import Trainer, load_trainer
 
@@ -43,6 +46,7 @@ class Order:
     environment: Digest
     generated: Generated | None = None
     study: NodeId = ""  # whose parameters are taken
+    task: Task = BINARY
 
     @property
     def key(self) -> Digest:
@@ -59,7 +63,14 @@ class Order:
             self.code,
             self.environment,
         ]
+        if self.task != BINARY:  # of what is asked, and by which loss, trials depend too
+            parts += [msgspec.to_builtins(self.task), self.loss, trainer.objective.quantile]
         return digest_value([*parts, {n: msgspec.to_builtins(s) for n, s in trainer.space.items()}])
+
+    @property
+    def loss(self) -> str:
+        """The metric that a search makes small."""
+        return self.trainer.objective.loss(self.task)
 
     @property
     def searched(self) -> dict[str, Space]:
@@ -93,19 +104,21 @@ def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
     )
     table, _ = feature_table(ws, trainer.view, datasets)
     code, environment = _origin(trainer.function)
+    since, until = read_moment(said["since"], otherwise=-FOREVER), read_moment(said["until"], otherwise=FOREVER)
     order = Order(
         trainer=trainer,
         file=file.resolve(),
         datasets=datasets,
         table=table,
-        since=read_moment(said["since"], otherwise=-FOREVER),
-        until=read_moment(said["until"], otherwise=FOREVER),
+        since=since,
+        until=until,
         trials=said["trials"],
         seed=said["seed"],
         fixed=fixed,
         code=code,
         environment=environment,
         study=find_study(ws, like)[0].id if like.startswith(f"{STUDY}:") else "",
+        task=_task(ws, trainer, table, since=since, until=until),
     )
     if said["generate"] < 0:
         raise ParameterError(f"{said['generate']} features cannot be made", hint="give 0 or more")
@@ -114,8 +127,8 @@ def order_of(ws: Workspace, file: Path, said: Mapping[str, Any]) -> Order:
 
 def rows_of(ws: Workspace, order: Order) -> LabeledRows:
     """Read the rows an order learns from, and is tested on."""
-    known_by = order.until if order.until != FOREVER else None
-    return labeled_rows(ws, order.trainer.view, order.table, since=order.since, until=order.until, known_by=known_by)
+    known_by = _known_by(order.until)
+    return labeled_rows(ws, order.trainer.view, order.table, task=order.task, since=order.since, until=order.until, known_by=known_by)
 
 
 def known_params(ws: Workspace, ref: str, trainer: Trainer) -> dict[str, ParameterValue]:
@@ -131,11 +144,29 @@ def _with_generated(ws: Workspace, order: Order, most: int) -> Order:
     from sampan.workspace.feature_generation import generate
 
     trainer = order.trainer
-    wide = with_features(trainer.view, candidates(trainer.view))
+    wide = with_features(trainer.view, candidates(trainer.view, by_label=order.task.kind != "multiclass"))
     governance.require_training(ws, order.datasets, reads=columns_read(wide), learns=columns_learned(wide), purpose=trainer.purpose)
     found = generate(ws, order, most)
     table, _ = feature_table(ws, found.view, order.datasets)
     return replace(order.viewing(found.view, table=table), generated=found)
+
+
+def _known_by(until: Millis) -> Millis | None:
+    return until if until != FOREVER else None
+
+
+def _task(ws: Workspace, trainer: Trainer, table: Digest, *, since: Millis, until: Millis) -> Task:
+    """Tell what the training's labels ask, and whether its objective and features fit that."""
+    task = task_of(ws, trainer.view, table, trainer.objective, since=since, until=until, known_by=_known_by(until))
+    check_worth(trainer.objective.kpi, task)
+    by_mean = [item.name for item in trainer.view.features if isinstance(item.encoding, Means)]
+    if task.kind == "multiclass" and by_mean:
+        raise ParameterError(
+            f"features {', '.join(by_mean)} of view {trainer.view.name!r} are encoded by the mean label, and the label is one of"
+            f" {len(task.classes)} classes, which have no mean",
+            hint="encode them by Codes()",
+        )
+    return task
 
 
 def _origin(function: Any) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def add_whole_graph(folder: Path, manifest: PackageManifest, online: OnlineView,
             whole = np.asarray(~np.isnan(features).any(axis=1))
             features, asked = features[whole], [row for row, kept in zip(asked, whole.tolist(), strict=True) if kept]
         _, answered = WholeScorer(graph)(online.tensors(asked))
-        parity = measure(_native(folder, manifest)(features), answered, features)
+        parity = measure(_native(folder, manifest)(features), answered, features, scale=manifest.scale)
     except SampanError as cause:
         return Wholeness(inputs, Parity(passed=False, reason=cause.message))
     if parity.passed:

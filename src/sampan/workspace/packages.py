@@ -26,9 +26,11 @@ from sampan.core.graph import Node
 from sampan.errors import IntegrityError, ParameterError
 from sampan.features.fitted import FittedView
 from sampan.features.view import MOMENT
+from sampan.flavors.parity import distances
 from sampan.packaging.signing import SIGNATURE
 from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.feature_tables import open_tables
+from sampan.workspace.judging import task_of_model
 from sampan.workspace.model_events import PackageBuilt, StoredFile
 from sampan.workspace.package_documents import owner_of, write_documents
 from sampan.workspace.package_graphs import add_whole_graph
@@ -150,7 +152,7 @@ def probe(folder: Path) -> Probed:
         raise IntegrityError(f"package {predictor.name} has no {PROBE}", hint="pack the model again") from cause
     expected = frame[EXPECTED].to_numpy()
     rows = frame.drop(EXPECTED).to_dicts()
-    distance = np.abs(predictor.predict(rows) - expected)
+    distance = distances(expected, predictor.predict(rows), scale=predictor.manifest.scale)
     return Probed(
         n_rows=len(rows),
         n_far=int((distance > PROBE_TOLERANCE).sum()),
@@ -215,6 +217,8 @@ def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageMan
         threshold=model.facts["threshold"],
         until=model.facts["until"],
         flavor=model.facts["flavor"],
+        task=task_of_model(model),
+        scale=parity.get("scale", 1.0),
         served_by="onnx" if parity["passed"] else model.facts["flavor"],
         why_slow=parity["reason"],
         takes_missing=model.facts.get("takes_missing", True),

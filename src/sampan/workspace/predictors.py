@@ -15,6 +15,7 @@ from sampan import plugins
 from sampan.core.times import Millis
 from sampan.engine.environment import Environment, capture, differences
 from sampan.errors import IntegrityError, ParameterError
+from sampan.evaluation.task import BINARY, Task
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
 from sampan.flavors.onnx_graph import OnnxScorer
@@ -53,6 +54,8 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     whole: Parity | None = None  # of the whole graph against the native answers; where it did not pass, there is none
     purpose: str = ""
     owner: str = ""
+    task: Task = BINARY  # what is asked: an outcome, a class of these, a number
+    scale: float = 1.0  # the unit that differences of answers are told in: 1 for probabilities, the spread of numbers
 
 
 class PackagePredictor:

@@ -22,11 +22,13 @@ from sampan.core.graph import Node
 from sampan.core.times import Millis
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.errors import NotFound, StepFailed, Unsupported
+from sampan.evaluation.task import BINARY, Task
 from sampan.features.fitted import FittedView
 from sampan.features.view import View
 from sampan.flavors.weight import Weight
 from sampan.tuning.spaces import ParameterValue
 from sampan.workspace.code_snapshot import CODE
+from sampan.workspace.judging import task_of_model
 from sampan.workspace.predictors import FEATURES
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Recipe:
     code: str  # the digest of the training function and what it uses
     program: str  # the training file's name
     files: dict[str, str]  # the kept sources, digests by path
+    task: Task = BINARY
 
     @classmethod
     def of(cls, ws: Workspace, model: Node) -> Self:
@@ -58,6 +61,9 @@ class Recipe:
         ------
         Unsupported : its code was not kept, as before this release.
         """
+        if (variant := model.facts.get("variant")) and not variant["is_replayable"]:
+            made = f"{model.ref} was made from {variant['parent_ref']} by {variant['name']!r}, not by its training alone"
+            raise Unsupported(made, hint=f"ask of {variant['parent_ref']}")
         files = {each.path: each.digest for each in ws.catalog.artifacts(model.id)}
         sources = {path.removeprefix(f"{CODE}/"): digest for path, digest in files.items() if path.startswith(f"{CODE}/")}
         if not sources or "program" not in model.facts:
@@ -77,6 +83,7 @@ class Recipe:
             code=facts["code"],
             program=facts["program"],
             files=sources,
+            task=task_of_model(model),
         )
 
     def lay_out(self, ws: Workspace, folder: Path) -> None:
@@ -103,6 +110,7 @@ class Fit:
     labels: NDArray[np.float64]
     params: Mapping[str, ParameterValue]
     score: NDArray[np.float32]
+    codes: NDArray[np.intp] | None = None  # which class each label's number is, where not all classes are there
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,8 @@ class Cone:
         view, facts = self.recipe.view, self.recipe.model.facts
         with self.ws.progress.stage(f"Compute {len(view.features)} features anew"):
             table = self.ws.store.tables.create(view.batch(open_tables(self.ws, self.recipe.datasets))).digest
-        rows = labeled_rows(self.ws, view, table, since=self.recipe.since, until=self.recipe.until, known_by=self.recipe.until)
+        task, until = self.recipe.task, self.recipe.until
+        rows = labeled_rows(self.ws, view, table, task=task, since=self.recipe.since, until=until, known_by=until)
         n_then = int(facts["n_rows"])
         return rows, [
             Compared("features", table == facts["table"], f"{len(view.features)} features"),

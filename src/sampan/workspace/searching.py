@@ -13,8 +13,7 @@ from sampan.core.events import Input, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.times import iso
 from sampan.errors import ParameterError
-from sampan.evaluation.losses import log_losses
-from sampan.stats.ranking import auc
+from sampan.evaluation.metrics import PAIRED, Answered, point
 from sampan.store.journals import MetricJournal
 from sampan.tuning.folds import Fold, rolling_origin
 from sampan.tuning.importance import what_mattered
@@ -25,7 +24,7 @@ from sampan.workspace.fitting import check_rows, fit, prepare, score
 from sampan.workspace.orders import Order
 from sampan.workspace.studies import STUDY, StudyEnded
 from sampan.workspace.training_runs import bury_dead_runs, recorded_run, unique
-from sampan.workspace.trials import Trials, open_workers
+from sampan.workspace.trials import LOSS, Trials, fold_figure, open_workers, own_sign
 from sampan.workspace.tuning_answers import NestedSpan
 
 if TYPE_CHECKING:
@@ -87,10 +86,13 @@ class Searching:
 
     def _judge(self, span: Fold, rows: LabeledRows, chosen: Trial) -> NestedSpan:
         fold = prepare(self.order, span, rows)
-        scores = score(self.order, fit(self.order, fold.train, fold.train_labels, chosen.params), fold.matrix)
-        labels = fold.judged.labels
-        loss = float(log_losses(labels, scores).mean())
-        return NestedSpan(iso(span.begins), len(labels), chosen.params, chosen.loss, loss, float(auc(labels, scores)))
+        order = self.order
+        scores = score(order, fit(order, fold.train, fold.train_labels, chosen.params), fold.matrix, codes=fold.codes)
+        lead = order.loss if self.toward[0] == LOSS else self.toward[0]
+        answered = Answered.under(order.trainer.objective, fold.judged.labels, scores, order.task)
+        others = {name: point(name, answered) for name in answered.names(PAIRED) if name != lead}
+        came_to = fold_figure(order, fold, scores, lead)
+        return NestedSpan(iso(span.begins), len(fold.judged), chosen.params, own_sign(lead, chosen.loss), came_to, others)
 
     def _search(
         self, folds: Sequence[Fold], rows: LabeledRows, journal: MetricJournal, key: Digest, title: str
@@ -121,6 +123,8 @@ class Searching:
         facts: dict[str, Any] = {
             "trials": told,
             "toward": list(self.toward),
+            "loss": order.loss,
+            "task": order.task.kind,
             "best": best(trials).number,
             "front": [each.number for each in front(trials)] if plan.n_values > 1 else [],
             "mattered": msgspec.to_builtins(what_mattered(order.searched, trials, seed=plan.seed)),

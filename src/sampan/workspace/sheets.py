@@ -206,7 +206,7 @@ def _add_figures(sheet: Sheet, facts: Mapping[str, Any]) -> None:
         sheet.add("judged on", "span", f"{iso(facts['since'])[:10]} to {iso(facts['until'])[:10]}")
     for column, groups in facts.get("slices", {}).items():
         for group in groups:
-            for metric in ("auc", "log_loss", "cost"):
+            for metric in ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "pinball", "cost"):
                 if group["enough"] and metric in group["metrics"]:
                     sheet.add(SLICES, f"{metric} · {column} = {group['group']}", cell_of(group["metrics"][metric]))
 

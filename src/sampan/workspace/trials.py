@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import time
@@ -21,7 +22,8 @@ from sampan.core.events import RunEnded, new_id
 from sampan.core.graph import NodeId
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.errors import ExecutorLost, StepFailed
-from sampan.evaluation.losses import log_losses
+from sampan.evaluation.metrics import Answered, point
+from sampan.evaluation.objective import HIGHER_IS_BETTER, METRICS
 from sampan.flavors.finding import find_flavor
 from sampan.flavors.weight import Weight, weigh
 from sampan.store.journals import MetricJournal
@@ -37,9 +39,11 @@ from sampan.workspace.training_runs import recorded_run
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-# What a search may be led by; of each, lower is better.
-TOWARD: Final = ("loss", "latency", "size")
-_METRICS: Final = {"loss": "log_loss", "latency": "latency_ms", "size": "size_bytes"}
+# What a search may be led by, beside the metrics of its task. Values of trials are lower where better: those of others have their sign
+# changed.
+LOSS, LATENCY, SIZE = "loss", "latency", "size"
+TOWARD: Final = (LOSS, LATENCY, SIZE)
+_LOGGED: Final = {LATENCY: "latency_ms", SIZE: "size_bytes"}
 
 
 class TrialWorkers:
@@ -117,7 +121,7 @@ class Trials:
     run: NodeId
     plan: Plan
     key: Digest
-    toward: tuple[str, ...] = ("loss",)
+    toward: tuple[str, ...] = (LOSS,)
     workers: TrialWorkers | None = None
     tolerates: int = 0  # failed trials at the start before the search gives up; 0: the first failure ends it
     deadline: float | None = None  # of time.monotonic(): nothing is begun after it
@@ -133,11 +137,11 @@ class Trials:
                 trials.append(trial)
                 self._give_up(trials)
                 if trial.is_finished:
-                    journal.log("trial_log_loss", trial.loss, step=trial.number, at=self.ws.clock())
+                    journal.log(f"trial_{self._lead}", self._told(trial.loss), step=trial.number, at=self.ws.clock())
                 if any(each.is_finished for each in trials):
-                    least = best(trials).loss
-                    journal.log("best_log_loss", least, step=trial.number, at=self.ws.clock())
-                    stage.advance(note=f"log loss {least:.4f}")
+                    least = self._told(best(trials).loss)
+                    journal.log(f"best_{self._lead}", least, step=trial.number, at=self.ws.clock())
+                    stage.advance(note=f"{METRICS[self._lead].words} {least:.4f}")
                 else:
                     stage.advance()
         return sorted(trials, key=lambda each: each.number)
@@ -145,6 +149,18 @@ class Trials:
     def told(self, number: int) -> dict[str, Any]:
         """Return what was kept of a trial beside its values: its run and how long it took."""
         return self._runs[number]
+
+    @property
+    def _lead(self) -> str:
+        """The metric that trials are led by."""
+        return self._metric(self.toward[0])
+
+    def _metric(self, toward: str) -> str:
+        return self.order.loss if toward == LOSS else toward
+
+    def _told(self, value: float) -> float:
+        """Return a value of the leading metric with its own sign."""
+        return own_sign(self._lead, value)
 
     def _search(self) -> Generator[Trial]:
         return search(self.order.searched, self._attempt, self.plan, is_over=self._is_over)
@@ -157,7 +173,7 @@ class Trials:
         parts: dict[str, Any] = {"training": self.key, "number": asked.number, "params": dict(asked.params), "folds": len(self.folds)}
         if self.plan.pruner != "none":
             parts["pruner"] = [self.plan.pruner, self.plan.behind]
-        if self.toward != ("loss",):
+        if self.toward != (LOSS,):
             parts["toward"] = list(self.toward)
         closing: list[RunEnded] = []  # the end of its run, recorded together with the outcome: neither is there without the other
         outcome, was_known = self.ws.engine.once("trial", parts, lambda: self._make(asked, closing), closing=lambda: closing)
@@ -202,20 +218,23 @@ class Trials:
         with recorded_run(self.ws, self.order, run, title, parent=self.run, params=asked.params, closing=closing) as journal:
             steps, is_pruned, weight = self._fold_losses(asked)
             for at, loss in enumerate(steps):
-                journal.log("fold_log_loss", loss, step=at, at=self.ws.clock())
-            named = {"loss": float(np.mean(steps))}
+                journal.log(f"fold_{self._lead}", self._told(loss), step=at, at=self.ws.clock())
+            named = {self.toward[0]: float(np.mean(steps))}
             if weight is not None:
-                named |= {"latency": weight.latency_ms, "size": float(weight.size_bytes)}
+                named |= {LATENCY: weight.latency_ms, SIZE: float(weight.size_bytes)}
+            if not is_pruned:
+                named |= {name: self._mean(name, asked.number) for name in self.toward[1:] if name not in _LOGGED}
             for name, value in named.items():
-                journal.log(_METRICS[name], value, step=0, at=self.ws.clock())
-        return {"values": [named[name] for name in (self.toward if not is_pruned else ("loss",))], "steps": steps, "is_pruned": is_pruned}
+                journal.log(_LOGGED.get(name) or self._metric(name), own_sign(self._metric(name), value), step=0, at=self.ws.clock())
+        kept = self.toward if not is_pruned else self.toward[:1]
+        return {"values": [named[name] for name in kept], "steps": steps, "is_pruned": is_pruned}
 
     def _fold_losses(self, asked: Asked) -> tuple[list[float], bool, Weight | None]:
         """Fit fold after fold, until the last or until the pruner has seen enough."""
-        wants_weight = self.toward != ("loss",)
+        wants_weight = bool({LATENCY, SIZE} & set(self.toward))
         if self.workers is None and self.plan.pruner == "none" and not wants_weight:
             side_by_side = self.validated[asked.number] = fold_scores(self.order, self.folds, asked.params)
-            return [_loss(fold, each) for fold, each in zip(self.folds, side_by_side, strict=True)], False, None
+            return [self._loss(fold, each) for fold, each in zip(self.folds, side_by_side, strict=True)], False, None
         steps: list[float] = []
         scores: list[NDArray[np.float64]] = []
         weight: Weight | None = None
@@ -223,7 +242,7 @@ class Trials:
             is_last = number == len(self.folds) - 1
             found, weight = self._fit(number, asked.params, weigh_it=wants_weight and is_last)
             scores.append(found)
-            steps.append(_loss(fold, found))
+            steps.append(self._loss(fold, found))
             if not is_last and asked.is_hopeless(steps):
                 return steps, True, None
         self.validated[asked.number] = scores
@@ -233,10 +252,26 @@ class Trials:
         fold = self.folds[number]
         if self.workers is not None:
             scores, weight = self.workers.fit(number, params, weigh=weigh_it)
-            return check_scores(self.order, scores, n_rows=len(fold.matrix)), weight
+            return check_scores(self.order, scores, n_rows=len(fold.matrix), codes=fold.codes), weight
         model = fit(self.order, fold.train, fold.train_labels, params)
-        return score(self.order, model, fold.matrix), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
+        return score(self.order, model, fold.matrix, codes=fold.codes), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
+
+    def _loss(self, fold: Prepared, scores: NDArray[np.float64]) -> float:
+        return own_sign(self._lead, fold_figure(self.order, fold, scores, self._lead))
+
+    def _mean(self, toward: str, number: int) -> float:
+        """Return the mean over folds of another metric that is searched toward, lower where better."""
+        name = self._metric(toward)
+        scores = self.validated[number]
+        return own_sign(name, float(np.mean([fold_figure(self.order, *pair, name) for pair in zip(self.folds, scores, strict=True)])))
 
 
-def _loss(fold: Prepared, scores: NDArray[np.float64]) -> float:
-    return float(log_losses(fold.judged.labels, scores).mean())
+def own_sign(metric: str, value: float) -> float:
+    """Change the sign of a metric that is higher where better, and back."""
+    return -value if HIGHER_IS_BETTER.get(metric, False) else value
+
+
+def fold_figure(order: Order, fold: Prepared, scores: NDArray[np.float64], metric: str) -> float:
+    """Return a metric of a fold's answers; the worst there is where the fold has none, such as an AUC of one class."""
+    found = point(metric, Answered.under(order.trainer.objective, fold.judged.labels, scores, order.task))
+    return found if np.isfinite(found) else (0.0 if HIGHER_IS_BETTER[metric] else math.inf)

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from sampan.core.answers import Answer
+from sampan.evaluation.objective import METRICS
 from sampan.workspace.columns import align, count
 
-_UNITS = {"loss": "log loss", "latency": "ms an answer", "size": "bytes"}
+_UNITS = {"latency": "ms an answer", "size": "bytes"}
 
 
 class TriedOnce(msgspec.Struct, frozen=True):
@@ -38,9 +39,9 @@ class NestedSpan(msgspec.Struct, frozen=True):
     begins: str
     n_rows: int
     params: dict[str, Any]
-    searched_loss: float  # what the search believed
+    searched_loss: float  # what the search believed, in the metric that it was led by
     loss: float  # what came of it
-    auc: float
+    others: dict[str, float] = {}  # other metrics of the task
 
 
 class Tuned(Answer, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ class Tuned(Answer, frozen=True, kw_only=True):
     workers: int
     seconds: float
     best: TriedOnce
+    loss: str = "log_loss"  # the metric that "loss" stands for
     n_remembered: int = 0  # trials that had been run before, so that they were not run again
     failures: tuple[str, ...] = ()  # what the training function raised, trial by trial
     front: tuple[TriedOnce, ...] = ()  # with several objectives: none of these is beaten in all
@@ -69,31 +71,44 @@ class Tuned(Answer, frozen=True, kw_only=True):
         ]
         told = ", ".join(filter(None, [count(self.n_trials, "trial"), *more, f"{self.seconds:.1f} s", count(self.workers, "worker")]))
         chosen = _params(self.best.params) or "nothing to search"
-        parts = [f"{self.study}: {told}", f"best is trial {self.best.number}, {_values(self.best.values)}: {chosen}"]
+        parts = [f"{self.study}: {told}", f"best is trial {self.best.number}, {_values(self.best.values, self.loss)}: {chosen}"]
         if len(self.front) > 1:
             rows = [(str(each.number), *_numbers(each.values), _params(each.params)) for each in self.front]
-            parts.append("none beats these in all:\n" + align(("trial", *(_UNITS[name] for name in self.best.values), "parameters"), rows))
+            parts.append(
+                "none beats these in all:\n" + align(("trial", *(_words(name, self.loss) for name in self.best.values), "parameters"), rows)
+            )
         if self.failures:
             parts.append(f"{count(len(self.failures), 'failure')}, first: {self.failures[0]}")
         if self.mattered:
             shown = [(m.name, _share(m.overall), _share(m.near_best), _good(m.good), str(m.n_trials)) for m in self.mattered]
             parts.append("what mattered:\n" + align(("parameter", "of all differences", "near the best", "good values", "trials"), shown))
         if self.nested:
-            parts.append(
-                "tuned anew before each later span:\n"
-                + align(("span from", "rows", "believed", "came to", "AUC", "parameters"), self._spans())
-            )
+            others = tuple(METRICS[name].words for name in self.nested[0].others)
+            head = ("span from", "rows", "believed", "came to", *others, "parameters")
+            parts.append("tuned anew before each later span:\n" + align(head, self._spans()))
         return "\n".join(parts)
 
     def _spans(self) -> list[tuple[str, ...]]:
         return [
-            (s.begins, f"{s.n_rows:,}", f"{s.searched_loss:.4f}", f"{s.loss:.4f}", f"{s.auc:.4f}", _params(s.params)) for s in self.nested
+            (
+                s.begins,
+                f"{s.n_rows:,}",
+                f"{s.searched_loss:.4f}",
+                f"{s.loss:.4f}",
+                *(f"{v:.4f}" for v in s.others.values()),
+                _params(s.params),
+            )
+            for s in self.nested
         ]
 
 
-def _values(values: Mapping[str, float]) -> str:
+def _words(name: str, loss: str) -> str:
+    return _UNITS.get(name) or METRICS[loss if name == "loss" else name].words
+
+
+def _values(values: Mapping[str, float], loss: str) -> str:
     return ", ".join(
-        f"{number} {_UNITS[name]}" if name != "loss" else f"log loss {number}"
+        f"{number} {_UNITS[name]}" if name in _UNITS else f"{_words(name, loss)} {number}"
         for name, number in zip(values, _numbers(values), strict=True)
     )
 

@@ -18,7 +18,7 @@ class TuningOptions(TypedDict, total=False):
     workers : how many trials run at once, each in a process of its own; the processors are shared out among them
     sampler : how the next parameters are drawn; nsga2 for several objectives
     pruner : stop a trial that lags behind after some of its folds
-    toward : what to make small: loss, latency of an answer, size of the model; several end in a front
+    toward : what to make good: loss, a metric such as auc or mae, latency of an answer, size of the model; several end in a front
     folds : spans of time to validate on, each learned from all rows before it
     nested : judge the search itself on so many later spans, each tuned anew on the rows before it
     start : try these first: models, or the best trials of earlier studies, such as study:flights-late
