@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from sampan.core.rows import ColumnRows, row_type
 from sampan.serving.keeping import Keeping, Remembered
 from sampan.serving.records import KEY_CHANGED, Scored, record_batch, record_schema
 from sampan.serving.volumes import MOST_CALLERS, OTHERS, Volumes
@@ -19,7 +21,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def scored(rows: list[dict[str, Any]], **more: Any) -> Scored:
+def scored(rows: Any, **more: Any) -> Scored:
     n = len(rows)
     given: dict[str, Any] = {
         "service": "s",
@@ -155,3 +157,19 @@ def test_of_several_classes_the_row_has_each_chance_the_answer_and_its_chance() 
     assert table["answer"] == ["b", "a"]
     assert table["score"] == [0.7, 0.5]
     assert (table["score.a"], table["score.c"]) == ([0.1, 0.5], [0.2, 0.3])
+
+
+def test_rows_of_every_form_lie_in_the_log_alike_and_in_order() -> None:
+    kinds = row_type({name: (kind, True) for name, kind in FIELDS})
+    typed = [msgspec.convert({**row, "day": None}, kinds) for row in ROWS]
+    columns = ColumnRows({"order": np.array([3.0, np.nan]), "shop": ["c", "d"], "gift": [False, None]}, 2)
+    given = [scored(ROWS), scored(typed), scored(typed[:1]), scored(columns)]
+
+    batch = record_batch(given, feature_names=["x", "y"], fields=FIELDS, keys=("order",))
+
+    table = batch.to_pydict()
+    assert table["field.order"] == [1.0, 2.0, 1.0, 2.0, 1.0, 3.0, None]
+    assert table["field.shop"] == ["a", None, "a", None, "a", "c", "d"]
+    assert table["field.gift"] == [True, None, True, None, True, False, None]
+    assert table["field.day"] == ["2013-01-01", "1357084800000", None, None, None, None, None]
+    assert table["key"] == ["1", "2", "1", "2", "1", "3", ""]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -114,25 +113,17 @@ def decode_feed(body: bytes, *, now: Millis, max_rows: int) -> Feed:
 
 def row_key(row: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Write the key fields' values as one text, the same for 5, 5.0 and "5"; "" where the row lacks one or there are no keys."""
-    return row_keys([row], keys)[0]
+    return keys_of([[row.get(name)] for name in keys], 1)[0]
 
 
-def row_keys(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    """Write the key of each row, field by field: many rows at once cost half of what they cost one by one."""
-    if not keys:
-        return [""] * len(rows)
-    parts = [_key_texts(column_of(rows, name)) for name in keys]
+def keys_of(columns: Sequence[list[Any]], n: int) -> list[str]:
+    """Write the key of each of n rows from the columns of the key fields: many rows at once cost half of what they cost one by one."""
+    if not columns:
+        return [""] * n
+    parts = [_key_texts(values) for values in columns]
     if len(parts) == 1:
         return [part or "" for part in parts[0]]
     return ["" if None in key else "|".join(key) for key in zip(*parts, strict=True)]
-
-
-def column_of(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    """Return one field of all rows, None where a row has none."""
-    try:
-        return list(map(itemgetter(name), rows))
-    except KeyError:
-        return [row.get(name) for row in rows]
 
 
 def _key_texts(values: list[Any]) -> list[Any]:
