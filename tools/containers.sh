@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The tests of images read them with skopeo and umoci, and run one on a small Debian with Python that mmdebstrap makes (.peers/debian.tar).
+# The tests of units and images read them with systemd-analyze, skopeo and umoci, and run one on a small Debian with Python that mmdebstrap makes (.peers/debian.tar).
 # Install and make what is missing where we may; say what to do where we may not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base=.peers/debian.tar part=.peers/debian-part.tar
-tools=(skopeo umoci mmdebstrap)
 missing=()
-for tool in "${tools[@]}"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+for tool in skopeo umoci mmdebstrap; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "make test: the tests of images need ${missing[*]}; run: sudo apt-get install ${missing[*]}" >&2

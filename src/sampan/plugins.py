@@ -34,6 +34,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     # A shortcut is a word at the top level that stands for a noun and a verb.
     "sampan.shortcuts": {
         "pack": "model pack",
+        "optimise": "model optimise",
+        "optimize": "model optimise",
         "ship": "model ship",
         "tune": "model tune",
     },
@@ -56,6 +58,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "runs": "sampan.web.pages.runs:PAGES",
         "compare": "sampan.web.pages.compare:PAGES",
         "models": "sampan.web.pages.models:PAGES",
+        "studies": "sampan.web.pages.studies:PAGES",
         "explanations": "sampan.web.pages.explanations:PAGES",
         "services": "sampan.web.pages.services:PAGES",
         "policies": "sampan.web.pages.policies:PAGES",
@@ -80,6 +83,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "sampan.checks": {},
     "sampan.flavors": {
         "lightgbm": "sampan.flavors.lightgbm:LightGBM",
+        "onnx": "sampan.flavors.onnx_file:Onnx",
         "torch": "sampan.flavors.torch:Torch",
         "xgboost": "sampan.flavors.xgboost:XGBoost",
         "sklearn": "sampan.flavors.sklearn:ScikitLearn",  # the last: estimators of other libraries follow its protocol too
@@ -92,6 +96,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
     # What a package is built for (ports.Target): called with its name.
     "sampan.targets": {
         "oci": "sampan.packaging.images:Image",
+        "kubernetes": "sampan.packaging.manifests:Kubernetes",
+        "kserve": "sampan.packaging.manifests:KServe",
+        "systemd": "sampan.packaging.systemd:Systemd",
+        "wheel": "sampan.packaging.wheels:Wheel",
     },
 }
 

@@ -28,6 +28,7 @@ PORT: Final = 8080
 USER: Final = "65532:65532"  # a number needs no line in /etc/passwd, and no base gives this one to a person
 LIBRARIES: Final = "opt/sampan"
 PACKAGE: Final = "srv/package"
+KEYS: Final = "/run/keys"  # where a file for each caller is to be mounted, with its key
 SECONDS: Final = 1_000_000_000  # what Docker counts time in is nanoseconds
 _HEALTHY: Final = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{PORT}/v2/health/ready', timeout=2)"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -147,14 +148,16 @@ def _config(base: Base, layers: Sequence[Layer], labels: dict[str, str]) -> dict
     inherited = base.config.get("config", {})
     python = base.grounds.python
     variables = dict(line.split("=", 1) for line in inherited.get("Env", [f"PATH={_PATH}"])) | _VARIABLES
-    command = [python, "-m", "sampan", "serve", "--package", f"/{PACKAGE}", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  # within a container
+    serve = [python, "-m", "sampan", "serve", "--package", f"/{PACKAGE}"]
     return {
         "created": EPOCH,
         "architecture": base.grounds.architecture,
         "os": "linux",
         "config": {
             "User": USER,
-            "Entrypoint": command,
+            "Entrypoint": serve,
+            # Apart from the entrypoint, so that `docker run IMAGE --open …` can say other things.
+            "Cmd": ["--host", "0.0.0.0", "--port", str(PORT), "--keys", KEYS],  # noqa: S104  # within a container
             "WorkingDir": "/",
             "Env": [f"{name}={value}" for name, value in sorted(variables.items())],
             "ExposedPorts": {f"{PORT}/tcp": {}},

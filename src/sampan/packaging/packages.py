@@ -11,7 +11,7 @@ from sampan.errors import IntegrityError
 
 MANIFEST: Final = "package.json"
 PROBE: Final = "probe.parquet"
-EXPECTED: Final = "__score"
+_OURS: Final = "__"  # how columns begin that are no fields of a request: the expected answers
 
 
 class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +32,14 @@ def read_facts(package: Path) -> PackageFacts:
         return msgspec.json.decode((package / MANIFEST).read_bytes(), type=PackageFacts)
     except (OSError, msgspec.DecodeError) as cause:
         raise IntegrityError(f"{package} is no package: {cause}", hint="sampan model pack MODEL --out FOLDER makes one") from cause
+
+
+def probe_rows(package: Path) -> list[dict[str, Any]]:
+    """Read the requests of a package's probe set. Raises IntegrityError where it has none."""
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(package / PROBE)
+    except OSError as cause:
+        raise IntegrityError(f"{package} has no {PROBE}", hint="pack the model again") from cause
+    return frame.select(name for name in frame.columns if not name.startswith(_OURS)).to_dicts()

@@ -9,7 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -60,26 +60,41 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
     @click.argument("service", required=False)
     @click.option("--package", type=click.Path(path_type=Path), help="a package's folder, to be served without a project")
     @click.option("--log", type=click.Path(path_type=Path), help="with --package: a folder to keep predictions and true labels in")
-    @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+    @click.option("--keys", type=click.Path(path_type=Path), help="with --package: a folder with a file for each caller, its key inside")
+    @click.option("--open", "is_open", is_flag=True, help="with --package: ask nobody for a key, also those who come from elsewhere")
+    @click.option("--all", "every", is_flag=True, help="answer for every service of the project, each loaded when it is first asked")
+    @click.option("--models", is_flag=True, help="with --all: also for every packaged model, by the alias that sampan.toml names")
+    @click.option("--workers", type=click.IntRange(1, 256), default=None, help="processes; from 2 on they are watched and replaced")
+    @click.option("--tls-cert", default="", help="a PEM certificate's file: answer over TLS")
+    @click.option("--tls-key", default="", help="its key's file")
+    @click.option("--host", default="", help="address to listen on (default: [serving] of sampan.toml, else 127.0.0.1)")
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on (default: a free one)")
-    def command(service: str | None, package: Path | None, log: Path | None, host: str, port: int) -> None:
-        if (service is None) == (package is None):
+    def command(service: str | None, package: Path | None, host: str, port: int, **more: Any) -> None:
+        alone = {name: more.pop(name) for name in ("log", "keys", "is_open")}
+        if [service is not None, package is not None, more["every"]].count(True) != 1:
             raise ParameterError(
-                "serve a SERVICE of this project, or a folder: --package FOLDER", hint="sampan service list shows services"
+                "serve a SERVICE of this project, all of them (--all), or a folder: --package FOLDER",
+                hint="sampan service list shows services",
             )
         if package is not None:
-            from sampan.web.inference_package import serve_package
+            from sampan.web.inference_package import PackageServing, serve_package
 
-            return serve_package(package, host=host, port=port, log=log)
-        if log is not None:
-            raise ParameterError("a service's log is in its store", parameter="log", hint="--log goes with --package")
+            how = PackageServing(host=host or "127.0.0.1", port=port, log=alone["log"], keys=alone["keys"], open=alone["is_open"])
+            return serve_package(package, how)
+        if any(alone.values()):
+            raise ParameterError(
+                "--log, --keys and --open go with --package: a service has its log and keys in its store", hint="see `sampan service`"
+            )
         from sampan.web.inference_server import serve as serve_service
+        from sampan.workspace.service_process import EVERY
         from sampan.workspace.workspace import Workspace
 
-        assert service is not None
-        with Workspace.open(project, create=False) as workspace:
-            workspace.service.require_allowed(service)
-        return serve_service(Path(project), service, host=host, port=port)
+        if service is not None:
+            with Workspace.open(project, create=False) as workspace:
+                workspace.service.require_allowed(service)
+        tls = (more["tls_cert"], more["tls_key"]) if more["tls_cert"] or more["tls_key"] else ()
+        name = service if service is not None else EVERY
+        return serve_service(Path(project), name, host=host, port=port, workers=more["workers"], models=more["models"], tls=tls)
 
     return _run(command, arguments, "sampan serve")
 
