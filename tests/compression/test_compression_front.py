@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sampan.compression.budget import read_limits
+from sampan.compression.costs import Cost
 from sampan.compression.front import Point, beats, front, pick, warnings
-from sampan.compression.timing import Cost
 from sampan.stats.estimates import Estimate
 
 
@@ -57,6 +57,6 @@ def test_nothing_is_picked_where_nothing_fits() -> None:
 
 
 def test_a_variant_says_in_what_it_is_worse() -> None:
-    assert ("1.5x slower on one row", "1.5x more processor time a row") == warnings(SLOW, PARENT, "auc")
+    assert ("1.5x slower on one row", "1.5x more work a row") == warnings(SLOW, PARENT, "auc")
     assert ("auc shown worse",) == warnings(QUARTER, PARENT, "auc")
     assert () == warnings(point("fine", 0.0, 900), PARENT, "auc")

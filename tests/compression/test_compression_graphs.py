@@ -84,10 +84,10 @@ def test_what_has_no_weights_or_no_attention_is_refused_in_words(network: tuple[
 def test_costs_are_measured_in_turns_and_the_work_grows_with_the_graph(network: tuple[Rows, Any, bytes]) -> None:
     rows, _, graph = network
     turns: list[int] = []
+    given = {"features": rows[:50]}
     small = neurons.with_fewer_units(graph, rows, 0.1)
     found = measure(
-        {"whole": Contender(graph), "small": Contender(small), "two threads": Contender(graph, threads=2)},
-        {"features": rows[:50]},
+        {"whole": Contender(graph, given), "small": Contender(small, given), "two threads": Contender(graph, given, threads=2)},
         turns=3,
         advance=lambda: turns.append(1),
     )
@@ -102,7 +102,7 @@ def test_costs_are_measured_in_turns_and_the_work_grows_with_the_graph(network: 
 
 def test_a_graph_that_wants_other_inputs_than_the_rows_have_is_refused(network: tuple[Rows, Any, bytes]) -> None:
     with pytest.raises(IntegrityError, match="wants inputs features"):
-        measure({"it": Contender(network[2])}, {"given": network[0]}, turns=1)
+        measure({"it": Contender(network[2], {"given": network[0]})}, turns=1)
 
 
 def test_a_feature_that_nothing_hangs_on_matters_least() -> None:

@@ -8,13 +8,13 @@ looked at again on diamonds-like and orders tables that are generated (`tests/co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from sampan.compression.budget import Budget, over
-from sampan.compression.timing import Cost
+from sampan.compression.costs import Cost
 from sampan.stats.estimates import Estimate
 
 SAME_TIME: Final = 0.05
@@ -89,14 +89,16 @@ def _compared(cost: Cost, parent: Cost) -> list[tuple[str, float, float]]:
         ("slower on one row", cost.p50_ms, parent.p50_ms),
         ("slower on 100 rows", cost.p50_100_ms, parent.p50_100_ms),
         ("larger", float(cost.size_bytes), float(parent.size_bytes)),
-        ("more processor time a row", cost.cpu_us, parent.cpu_us),
+        ("more work a row", *_work(cost, parent)),
     ]
+
+
+def _work(cost: Cost, parent: Cost) -> tuple[float, float]:
+    """Return the two costs' work: instructions where both have them, since processor time moves with the machine's load."""
+    if cost.instructions is not None and parent.instructions is not None:
+        return cost.instructions, parent.instructions
+    return cost.cpu_us, parent.cpu_us
 
 
 def _times(factor: float) -> str:
     return f"{factor:.1f}x"
-
-
-def shares(cost: Cost, parent: Cost) -> Mapping[str, float]:
-    """Return a cost as shares of the parent's."""
-    return {"size": cost.size_bytes / parent.size_bytes, "one": cost.p50_ms / parent.p50_ms, "many": cost.p50_100_ms / parent.p50_100_ms}

@@ -1,8 +1,8 @@
 """What graphs cost in use: time of one row and of a hundred, processor time, instructions, size. All are measured in turns.
 
 Turns matter: on a machine with other work the same graph may take twice as long a minute later, so graphs that are to be compared take
-short turns for as long as it takes. Calls from which the system took the processor away measure the machine's load, not the graph; they are left
-out unless they are the most.
+short turns for as long as it takes. Calls from which the system took the processor away measure the machine's load, not the graph; they
+are left out unless they are the most.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
-import msgspec
 import numpy as np
 
+from sampan.compression.costs import Cost
 from sampan.compression.instructions import Counter, open_counter
 from sampan.errors import IntegrityError
 from sampan.plugins import require
@@ -29,35 +29,15 @@ _WARM: Final = 3
 Feeds = Mapping[str, "np.ndarray[Any, Any]"]
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a graph costs. Times are in milliseconds, for one row and for a hundred at once; work is per row, asked one at a time."""
-
-    size_bytes: int
-    p50_ms: float
-    p99_ms: float
-    p50_100_ms: float
-    p99_100_ms: float
-    cpu_us: float  # processor time of all threads
-    instructions: float | None = None  # None where the system does not show them, or several threads share the work
-    threads: int = 1
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The figures by the names of a budget."""
-        return {
-            "p50": self.p50_ms,
-            "p99": self.p99_ms,
-            "p50_100": self.p50_100_ms,
-            "p99_100": self.p99_100_ms,
-            "size": float(self.size_bytes),
-        }
-
-
 @dataclass(slots=True)
 class Contender:
-    """A graph in the measurement: how it is asked, and what was seen."""
+    """A graph in the measurement: how it is asked, and what was seen.
+
+    `rows` are its inputs by name, at least one row; a hundred are taken, again from the first where there are fewer.
+    """
 
     graph: bytes
+    rows: Feeds
     threads: int = 1
     ones: list[float] = field(default_factory=list)
     manies: list[float] = field(default_factory=list)
@@ -84,32 +64,43 @@ def open_session(graph: bytes, *, threads: int = 1) -> Any:
         raise IntegrityError(f"the graph cannot be loaded: {str(cause).splitlines()[0][:200]}") from cause
 
 
-def measure(
-    contenders: Mapping[str, Contender], rows: Feeds, *, turns: int = TURNS, advance: Callable[[], None] = lambda: None
-) -> dict[str, Cost]:
-    """Measure graphs in turns on the same rows; `advance` is called after each turn of all.
+def measure(contenders: Mapping[str, Contender], *, turns: int = TURNS, advance: Callable[[], None] = lambda: None) -> dict[str, Cost]:
+    """Measure graphs in turns; `advance` is called after each turn of all.
 
-    Parameters
-    ----------
-    rows : the graphs' inputs by name, at least one row; a hundred are taken, again from the first where there are fewer
+    Raises
+    ------
+    IntegrityError : a graph does not load, or wants inputs that its rows do not have.
     """
-    ones, many = _ones(rows), _many(rows)
     names = list(contenders)
-    sessions = {name: open_session(each.graph, threads=each.threads) for name, each in contenders.items()}
-    for name in names:
-        _known_inputs(sessions[name], ones[0])
-        for given in (*ones[:_WARM], *[many] * _WARM):
-            sessions[name].run(None, given)
+    asked = {name: _Asked.of(each) for name, each in contenders.items()}
     with open_counter() as counter:
         for turn in range(turns):
             for place in range(len(names)):
                 name = names[(place + turn) % len(names)]
-                _take_turn(contenders[name], sessions[name], ones, many, counter)
+                _take_turn(contenders[name], asked[name], counter)
             advance()
         return {name: _cost(each, has_counter=counter is not None) for name, each in contenders.items()}
 
 
-def _take_turn(one: Contender, session: Any, ones: Sequence[Feeds], many: Feeds, counter: Counter | None) -> None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A graph opened and warm, with what it is asked."""
+
+    session: Any
+    ones: Sequence[Feeds]
+    many: Feeds
+
+    @classmethod
+    def of(cls, one: Contender) -> Self:
+        found = cls(open_session(one.graph, threads=one.threads), _ones(one.rows), _many(one.rows))
+        _known_inputs(found.session, found.many)
+        for given in (*found.ones[:_WARM], *[found.many] * _WARM):
+            found.session.run(None, given)
+        return found
+
+
+def _take_turn(one: Contender, asked: _Asked, counter: Counter | None) -> None:
+    session, ones, many = asked.session, asked.ones, asked.many
     began, cpu = time.perf_counter(), time.process_time()
     counted = counter.read() if counter else 0
     calls = 0

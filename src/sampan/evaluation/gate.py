@@ -187,7 +187,8 @@ def _against_parent(objective: Objective, evidence: Evidence) -> Iterator[Check]
         else:
             # What decisions cost must not be shown worse, whatever the budget says of another metric; the rest is told.
             note = f"shown worse; the budget is of {judged.metric}" if difference.verdict == "worse" and difference.metric != "cost" else ""
-            asked = f"{difference.metric} " + ("not worse than" if difference.metric == "cost" else "beside") + f" that of {evidence.champion}"
+            how = "not worse than" if difference.metric == "cost" else "beside"
+            asked = f"{difference.metric} {how} that of {evidence.champion}"
             passed = difference.metric != "cost" or difference.verdict != "worse"
             yield Check(f"{difference.metric}_worse", asked, _words(difference, evidence), passed, note)
 

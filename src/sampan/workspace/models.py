@@ -34,6 +34,7 @@ from sampan.workspace.model_answers import (
     model_line,
 )
 from sampan.workspace.model_events import GateDecided, GateOverridden, ModelEvaluated
+from sampan.workspace.model_optimizing import Optimizing
 from sampan.workspace.model_packing import Packing
 from sampan.workspace.model_signing import Signing
 from sampan.workspace.model_tuning import Tuning
@@ -144,6 +145,7 @@ class Lifecycle(Room):
                 p95_ms=p95_ms,
                 probe_rows=probe_rows,
                 probe_far=probe_far,
+                allowed_loss=judging.allowed_loss(node, champion),
             ),
         )
         return self._gated(self._record_decision(node, champion, report_node, decision, paired), node)
@@ -262,18 +264,18 @@ class Lifecycle(Room):
             except ParameterError:
                 if since or until:
                     raise
-                return self._backtest(node)
+                return self._backtest(node, champion)
         else:
-            return self._backtest(node)
+            return self._backtest(node, champion)
         report = self._record_report(node, judged)
         paired = judging.paired(judged, node, champion, judging.objective_of(node)) if champion else None
         return judging.report_of(report), report, paired
 
-    def _backtest(self, node: Node) -> tuple[Report, Node, None]:
+    def _backtest(self, node: Node, champion: Node | None) -> tuple[Report, Node, Paired | None]:
         found = self._newest("report", node)
         if found is None:
             raise NotFound(f"{node.ref} has no report", hint=f"sampan model evaluate {node.ref}")
-        return judging.report_of(found), found, None
+        return judging.report_of(found), found, judging.paired_at_birth(node, champion)
 
     def _record_report(self, node: Node, judged: judging.Judged) -> Node:
         report = judging.report_on(judged, node, judging.objective_of(node))
@@ -405,7 +407,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Packing, Tuning, Signing, Bills):
+class Models(Lifecycle, Packing, Tuning, Optimizing, Signing, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 

@@ -1,0 +1,85 @@
+"""What can be done to a graph of the common shape without training: each edit by its name, and which of them a graph allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sampan.compression import graphs
+from sampan.compression.ensembles import Trees, n_trees
+from sampan.compression.neurons import with_fewer_units
+from sampan.errors import ParameterError
+
+FIRST_TREES, CUT_BACK, FEWER_UNITS = "first trees", "cut back", "fewer units"
+FUSED, FLOAT16, DYNAMIC_INT8, STATIC_INT8 = "fused", "float16", "int8 dynamic", "int8 static"
+
+Rows = NDArray[np.float32]
+_FEWEST_TREES: Final = 8
+
+
+def edits_for(graph: bytes) -> list[tuple[str, float]]:
+    """Return the edits worth a try, each with its amount: the share that is kept of what it takes away."""
+    trees = n_trees(graph)
+    if trees:
+        shares = [(FIRST_TREES, share) for share in (0.75, 0.5, 0.25)] if trees >= _FEWEST_TREES else []
+        return [*shares, *((CUT_BACK, share) for share in (0.75, 0.5, 0.25))]
+    if not graphs.has_layers(graph):
+        return []
+    fused = [(FUSED, 1.0)] if graphs.is_transformer(graph) else []
+    return [*fused, (DYNAMIC_INT8, 1.0), (STATIC_INT8, 1.0), (FLOAT16, 1.0), *((FEWER_UNITS, share) for share in (0.75, 0.5, 0.25))]
+
+
+def name_of(edit: str, share: float) -> str:
+    """Name an edit with its amount.
+
+    >>> name_of("first trees", 0.5), name_of("int8 static", 1.0)
+    ('first trees 50 %', 'int8 static')
+    """
+    return edit if share == 1 else f"{edit} {share:.0%}".replace("%", " %")
+
+
+def edited(graph: bytes, edit: str, share: float, rows: Rows) -> bytes:
+    """Return a graph with an edit made.
+
+    Parameters
+    ----------
+    rows : shape (n, k), rows like those the model learned from
+
+    Raises
+    ------
+    Unsupported : the graph does not allow it.
+    ParameterError : there is no such edit.
+    """
+    if edit not in _EDITS:
+        raise ParameterError(f"there is no edit {edit!r}", hint=", ".join(_EDITS))
+    return _EDITS[edit](graph, share, rows)
+
+
+def _first_trees(graph: bytes, share: float, rows: Rows) -> bytes:
+    whole = Trees.of(graph)
+    first = whole.first(max(1, round(share * len(whole.roots))))
+    return first.fitted_to(whole.sums(rows), rows).into(graph)
+
+
+def _cut_back(graph: bytes, share: float, rows: Rows) -> bytes:
+    whole = Trees.of(graph)
+    cut = whole.cut_back(rows, round(share * whole.n_leaves))
+    return cut.fitted_to(whole.sums(rows), rows).into(graph)
+
+
+def _dynamic_int8(graph: bytes, _share: float, _rows: Rows) -> bytes:
+    return graphs.in_dynamic_int8(graphs.fused(graph) if graphs.is_transformer(graph) else graph)
+
+
+_EDITS: Final[dict[str, Callable[[bytes, float, Rows], bytes]]] = {
+    FIRST_TREES: _first_trees,
+    CUT_BACK: _cut_back,
+    FUSED: lambda graph, _share, _rows: graphs.fused(graph),
+    FLOAT16: lambda graph, _share, _rows: graphs.in_float16(graph),
+    DYNAMIC_INT8: _dynamic_int8,
+    STATIC_INT8: lambda graph, _share, rows: graphs.in_static_int8(graph, {graphs.input_name(graph): rows}),
+    FEWER_UNITS: lambda graph, share, rows: with_fewer_units(graph, rows, share),
+}
