@@ -122,16 +122,20 @@ def expected_score(weights: Sequence[float], bias: float, features: Sequence[flo
 
 async def main(folder: Path) -> None:
     """Serve until told to stop."""
+    from sampan.core.project import Traces
     from sampan.store.segments import Segments
     from sampan.web.inference import InferenceApp
     from sampan.web.inference_log import ArrivalLog, PredictionLog
     from sampan.web.inference_scoring import Limits
     from sampan.web.inference_server import listen, serve_app
+    from sampan.web.inference_traces import exporter_of
 
     plan = json.loads((folder / "routing.json").read_text())
     segments = Segments(folder)
     limits = Limits(**plan.get("limits", {}))
     app = InferenceApp("linear", log=PredictionLog(segments), arrivals=ArrivalLog(segments, "linear"), token="secret", limits=limits)
+
+    app.tracer = tracer = exporter_of(Traces(**plan.get("traces", {})), service="linear")
 
     async def nothing_to_catch_up() -> None:
         return
@@ -146,6 +150,9 @@ async def main(folder: Path) -> None:
         port = listener.getsockname()[1]
         await serve_app(app, listener, ready=lambda: (folder / "ready.json").write_text(str(port)))
     await app.close()
+    if tracer is not None:
+        tracer.close()
+        (folder / "spans.json").write_text(json.dumps({"sent": tracer.sent, "dropped": tracer.dropped}))
 
 
 if __name__ == "__main__":

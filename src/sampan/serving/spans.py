@@ -81,10 +81,14 @@ class Sampler:
             trace, caller, flags = told
             if not flags & _SAMPLED:
                 return None
-            return Span(trace=trace, id=self._id(64), parent=caller, state=state.decode("latin-1"), start_ns=now_ns)
+            return Span(trace=trace, id=self.new_id(), parent=caller, state=state.decode("latin-1"), start_ns=now_ns)
         if self._rng.random() >= self._share:
             return None
-        return Span(trace=self._id(128), id=self._id(64), start_ns=now_ns)
+        return Span(trace=self._id(128), id=self.new_id(), start_ns=now_ns)
+
+    def new_id(self) -> str:
+        """Draw the id of a span."""
+        return self._id(64)
 
     def _id(self, bits: int) -> str:
         return f"{self._rng.getrandbits(bits) or 1:0{bits // 4}x}"
