@@ -85,8 +85,8 @@ def test_keys_are_files_and_each_opens_for_its_caller(package: Path, tmp_path: P
         (["--package", "PACKAGE", "--keys", "EMPTY"], "holds no key"),
         (["--package", "none"], "there is no folder none"),
         (["--package", "EMPTY"], "is no package"),
-        (["--package", "PACKAGE", "orders-late"], "serve a SERVICE of this project, or a folder"),
-        (["orders-late", "--open"], "--log, --keys and --open go with --package"),
+        (["--package", "PACKAGE", "orders-late"], "serve a SERVICE of this project"),
+        (["orders-late", "--open"], "go with --package"),
     ],
 )
 @pytest.mark.slow
