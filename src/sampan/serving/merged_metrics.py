@@ -64,3 +64,15 @@ def _labelled(sample: str, service: str) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
+
+
+def counters_only(page: str) -> str:
+    """Leave out what is only true now: of a process that is no more, its counts go on to count."""
+    kinds = {parts[2]: parts[3] for line in page.splitlines() if line.startswith("# TYPE ") and len(parts := line.split(" ", 3)) == 4}
+    name, lines = "", []
+    for line in page.splitlines():
+        if line.startswith("# "):
+            name = line.split(" ", 3)[2]
+        if kinds.get(name) != "gauge":
+            lines.append(line)
+    return "\n".join(lines) + "\n"

@@ -185,16 +185,19 @@ class InferenceApp:
     def refuse(self, refusal: SampanError) -> Reply:
         """Return what a client is told of a request that failed."""
         self.counters.add("sampan_errors_total", code=refusal.code)
-        body = {"error": refusal.message, "code": refusal.code, "hint": refusal.hint, **refusal.details()}
-        headers: tuple[tuple[bytes, bytes], ...] = ()
-        if isinstance(refusal, Unavailable):
-            wait_s = math.ceil(refusal.retry_after_s) if isinstance(refusal, TooManyRequests) else 1
-            headers = ((b"retry-after", str(wait_s).encode()),)
-        return Reply(msgspec.json.encode(body), status=refusal.http_status, headers=headers)
+        return told(refusal)
 
     async def close(self) -> None:
         """Write every log to its end. Called once no request is in flight."""
         await self.scorer.close()
+        await self._close_arrivals()
+
+    async def retire(self) -> None:
+        """Write this service's own logs to their end; the prediction log, which services may share, goes on."""
+        await self.scorer.retire()
+        await self._close_arrivals()
+
+    async def _close_arrivals(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._arrival_worker, self._arrivals.close)
         self._arrival_worker.shutdown()
 
@@ -328,9 +331,13 @@ class InferenceApp:
         return Reply(msgspec.json.encode(body))
 
     def _metrics(self, request: Request, _: str) -> Reply:  # noqa: ARG002
+        return Reply(self.metrics_text().encode(), content_type=PROMETHEUS)
+
+    def metrics_text(self) -> str:
+        """Write what was counted, for a request that asks."""
         # The request that asks is in flight, too.
         gauges: dict[tuple[str, Labels], float] = {**self.scorer.gauges(), ("sampan_requests_in_flight", ()): self._in_flight + 1}
-        return Reply(self.counters.text(gauges).encode(), content_type=PROMETHEUS)
+        return self.counters.text(gauges)
 
     async def _admin_reload(self, request: Request, _: str) -> Reply:
         given = request.header(b"authorization").removeprefix(b"Bearer ")
@@ -445,3 +452,13 @@ def deadline_s(request: Request, default: float) -> float:
     if not said.isdigit() or not int(said):
         raise ParameterError(f"{DEADLINE.decode()} is {said.decode('latin-1')!r}, expected whole milliseconds", hint="such as 250")
     return min(int(said) / 1000, default)
+
+
+def told(refusal: SampanError) -> Reply:
+    """Return what a client is told of a refusal."""
+    body = {"error": refusal.message, "code": refusal.code, "hint": refusal.hint, **refusal.details()}
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if isinstance(refusal, Unavailable):
+        wait_s = math.ceil(refusal.retry_after_s) if isinstance(refusal, TooManyRequests) else 1
+        headers = ((b"retry-after", str(wait_s).encode()),)
+    return Reply(msgspec.json.encode(body), status=refusal.http_status, headers=headers)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from mmap import PAGESIZE
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sampan.core.times import Millis
 from sampan.errors import PolicyRefused, SampanError
-from sampan.ports import Predictor
 from sampan.serving.outcomes import Expected
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.web.inference import InferenceApp
@@ -42,8 +43,14 @@ class Follower:
         self._seen: RoutingPlan | None = None
         self._cursors: dict[str, str] = {}  # package -> how far its predictor has been fed from the log
         self._known_until: dict[str, Millis] = {}  # package -> what its online tables hold already
+        self._sizes: dict[str, int] = {}
         self._one_look = asyncio.Lock()
         app.reload = self.look_again
+
+    @property
+    def size_bytes(self) -> int:
+        """What the loaded models take: what the process grew by, at least what their files have."""
+        return sum(self._sizes.get(variant.package, 0) for variant in self.app.scorer.routing.variants)
 
     async def begin(self) -> None:
         """Load the present plan. Raises what loading raises: a service without a model is of no use."""
@@ -76,7 +83,10 @@ class Follower:
         """Feed the loaded models what arrived by any process since they were last fed; each row once."""
         async with self._one_look:
             for variant in self.app.scorer.routing.variants:
-                await asyncio.to_thread(self._replay, variant)
+                arrived = _Arrived()
+                await asyncio.to_thread(self._replay, variant, arrived)
+                for table, rows in arrived.fed:
+                    await self.app.scorer.feed_one(variant, table, rows)
 
     async def _follow(self, plan: RoutingPlan) -> None:
         loaded = {variant.package: variant for variant in self.app.scorer.routing.variants}
@@ -109,7 +119,11 @@ class Follower:
     def _load(self, planned: Planned, role: Role) -> Variant:
         from sampan.workspace.predictors import open_predictor
 
-        predictor = open_predictor(self._ws.model.package_path(planned.package))
+        before = _resident_bytes()
+        folder = self._ws.model.package_path(planned.package)
+        predictor = open_predictor(folder)
+        files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        self._sizes[planned.package] = max(_resident_bytes() - before, files)
         self._judge_environment(planned.version, predictor)
         manifest = predictor.manifest
         variant = Variant(
@@ -143,16 +157,37 @@ class Follower:
                 hint='install what the package was made with, pack it again here, or say environment = "report" in sampan.toml',
             )
 
-    def _replay(self, variant: Variant, into: Predictor | None = None) -> None:
+    def _replay(self, variant: Variant, into: Feeding | None = None) -> None:
         """Feed a predictor what arrived since its package was made and since the last replay."""
         package = variant.package
-        self._cursors[package] = self._arrivals.replay(
-            into or variant.predictor, after=self._cursors[package], known_until=self._known_until[package]
-        )
+        taker: Any = into or variant.predictor  # of a predictor, only `feed` is called
+        self._cursors[package] = self._arrivals.replay(taker, after=self._cursors[package], known_until=self._known_until[package])
 
 
 # How a difference begins that can change an answer. Whatever else was installed where the model was trained serves nothing.
 _TELLING = ("Python ", "implementation ", "machine ", "onnxruntime ", "numpy ", "polars ", "the processor lacks ")
+
+
+class Feeding(Protocol):
+    """What a log of fed rows is replayed into."""
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows of an online table."""
+
+
+class _Arrived:
+    """Keeps rows as they come out of the log."""
+
+    def __init__(self) -> None:
+        self.fed: list[tuple[str, list[dict[str, Any]]]] = []
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.fed.append((table, [dict(row) for row in rows]))
+
+
+def _resident_bytes() -> int:
+    """Return what this process takes of memory."""
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGESIZE
 
 
 class Watch:

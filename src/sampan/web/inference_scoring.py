@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 _Part = tuple[Variant, Sequence[int]]
 _Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
+MARK_BYTES = 64
 _SLOW_NS = int(SLOW_S * 1e9)
 
 
@@ -56,6 +58,8 @@ class Scorer:
 
     def __init__(self, service: str, *, log: PredictionLog, counters: Counters, limits: Limits, clock: Clock) -> None:
         self.routing = Routing()
+        self.catch_up: Callable[[], Awaitable[None]] | None = None  # where several processes are fed: takes rows from the log, each once
+        self.marker: mmap | None = None  # names the package that runs, for who looks at what is left of this process
         self._service = service
         self._log = log
         self._counters = counters
@@ -175,12 +179,20 @@ class Scorer:
         """Feed rows to every loaded variant. `keep` writes them down first: what was acknowledged outlives the process."""
         async with self._turn:
             await keep()
-            for variant in self.routing.variants:
-                if variant.role != "shadow":
-                    async with self._lanes[variant.package].alone():
-                        variant.predictor.feed(table, feed.rows)
-            self._shadow.feed(table, feed.rows)
+            if self.catch_up is None:
+                for variant in self.routing.variants:
+                    await self.feed_one(variant, table, feed.rows)
+        if self.catch_up is not None:
+            await self.catch_up()
         self._counters.add("sampan_fed_rows_total", len(feed.rows))
+
+    async def feed_one(self, variant: Variant, table: str, rows: Sequence[Row]) -> None:
+        """Feed rows to one loaded variant, while nothing is scored by it; the shadow takes them in its turn."""
+        if variant.role == "shadow":
+            self._shadow.feed(table, rows)
+        elif (lane := self._lanes.get(variant.package)) is not None:
+            async with lane.alone():
+                variant.predictor.feed(table, rows)
 
     def refused(self, caller: str) -> None:
         """Count a request that no model answered, for its caller's volumes."""
@@ -251,6 +263,8 @@ class Scorer:
     def _measured(self, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part here and now."""
         variant, indices = part
+        if self.marker is not None:
+            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
         try:
             return _finite(variant, measure(self._service, variant, *_its(indices, rows, ids), origin, started_ns=origin.started_ns))
         except Exception:
@@ -260,6 +274,8 @@ class Scorer:
     async def _in_lane(self, lane: Lane, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part in its model's lane, alone or in company."""
         variant, indices = part
+        if self.marker is not None:
+            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
         item = (variant, *_its(indices, rows, ids), origin)
         try:
             if lane.goes_together and len(indices) <= self._inline_rows:

@@ -65,6 +65,15 @@ class ServiceFiles:
         """Return where a worker says that it lives."""
         return self.folder / f"{self._stem}.worker-{number}"
 
+    @property
+    def departed(self) -> Path:
+        """Where the counts of workers that are no more are kept, so that a sum over workers never falls."""
+        return self.folder / f"{self._stem}.departed"
+
+    def marker(self, number: int) -> Path:
+        """Return where a worker notes which package it is running."""
+        return self.folder / f"{self._stem}.marker-{number}"
+
     def workers(self) -> list[Path]:
         """Return what workers said."""
         return sorted(self.folder.glob(f"{glob.escape(self._stem)}.worker-*"))

@@ -8,6 +8,7 @@ the store: the plan and the step in the graph, the answers in the prediction log
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -135,22 +136,7 @@ class Rollouts(ServiceRoom):
     @operation(local=True)
     def advance(self, name: str) -> RolloutState:
         """Take one turn of a service's rollout: hold, step on, or roll back. Begins one where the service follows an alias that moved."""
-        node = self._running_rollout(name)
-        if node is None:
-            return self._take_up(name)
-        plan, tags = _plan(node), self.ws.catalog.tags(node.id)
-        step = int(tags[STEP])
-        if (overtaken := self._overtaken(name, plan, step)) is not None:
-            return self._end(node, "stopped", reasons=(overtaken,), did=f"the rollout of {plan.version} was stopped: {overtaken}")
-        candidate, live, verdict = self._look(node, plan, step, tags)
-        if verdict.breaches:
-            return self._roll_back(node, plan, step, candidate, live, verdict)
-        left_ms = int(tags[SINCE]) + plan.hold(step) - self.ws.clock()
-        waiting = ((f"{left_ms / 1000:.0f} s of this step are left",) if left_ms > 0 else ()) + verdict.waiting
-        if waiting:
-            verdict = msgspec.structs.replace(verdict, waiting=waiting)
-            return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} stays on {step_name(plan.shares[step])}")
-        return self._step_on(node, plan, step, candidate, live)
+        return self.take_turn(name, {})
 
     @operation(reads=True)
     def rollouts(self, name: str) -> RolloutList:
@@ -159,6 +145,25 @@ class Rollouts(ServiceRoom):
         found = self.ws.catalog.nodes(kind=KIND, name=name, limit=_MOST)
         shown = tuple(self._told(node) for node in found)
         return RolloutList(service=name, rollouts=shown, next=(f"sampan service show {name}",))
+
+    def take_turn(self, name: str, lost: Mapping[NodeId, int]) -> RolloutState:
+        """Take one turn, knowing how many processes of the server ended while they ran a package."""
+        node = self._running_rollout(name)
+        if node is None:
+            return self._take_up(name)
+        plan, tags = _plan(node), self.ws.catalog.tags(node.id)
+        step = int(tags[STEP])
+        if (overtaken := self._overtaken(name, plan, step)) is not None:
+            return self._end(node, "stopped", reasons=(overtaken,), did=f"the rollout of {plan.version} was stopped: {overtaken}")
+        candidate, live, verdict = self._look(node, plan, step, tags, n_lost=lost.get(plan.package, 0))
+        if verdict.breaches:
+            return self._roll_back(node, plan, step, candidate, live, verdict)
+        left_ms = int(tags[SINCE]) + plan.hold(step) - self.ws.clock()
+        waiting = ((f"{left_ms / 1000:.0f} s of this step are left",) if left_ms > 0 else ()) + verdict.waiting
+        if waiting:
+            verdict = msgspec.structs.replace(verdict, waiting=waiting)
+            return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} stays on {step_name(plan.shares[step])}")
+        return self._step_on(node, plan, step, candidate, live)
 
     def _told(self, node: Node) -> RolloutState:
         """Tell a rollout from the graph and its last event."""
@@ -291,7 +296,7 @@ class Rollouts(ServiceRoom):
         self._require_allowed(package)
         return self._begin(service, package, self._plan(service, package, "", "", "", {}, ()), reason=rules.follow)
 
-    def _look(self, node: Node, plan: Plan, step: int, tags: dict[str, str]) -> tuple[Seen, Seen, Verdict]:
+    def _look(self, node: Node, plan: Plan, step: int, tags: dict[str, str], *, n_lost: int) -> tuple[Seen, Seen, Verdict]:
         """Read what the version and live did on this step, and ask the guards."""
         from sampan.serving.guards import Guards, Seen, judge, see
         from sampan.workspace.rollout_figures import answers_since, decision_values
@@ -305,8 +310,7 @@ class Rollouts(ServiceRoom):
         def errors(version: str) -> int | None:
             if now is None:
                 return None
-            was = (before or {}).get(version, 0)
-            count = now.get(version, 0)
+            was, count = (before or {}).get(version, 0), now.get(version, 0)
             return count - was if count >= was else count  # the server began to count again
 
         worth = (
@@ -320,7 +324,11 @@ class Rollouts(ServiceRoom):
             live = see(plan.live, frames[plan.live], n_errors=errors(plan.live), values=worth.get(plan.live))
         own = frames[plan.version]
         candidate = see(plan.version, own, n_errors=errors(plan.version), edges=live.edges, values=worth.get(plan.version))
-        return candidate, live, judge(guards, candidate, live, answers=own, shadowing=role == "shadow")
+        verdict = judge(guards, candidate, live, answers=own, shadowing=role == "shadow")
+        if n_lost:
+            crash = f"crash: {n_lost} process{'es' if n_lost > 1 else ''} of the server ended while it ran"
+            verdict = msgspec.structs.replace(verdict, breaches=(crash, *verdict.breaches))
+        return candidate, live, verdict
 
     def _error_counts(self, service: str) -> dict[str, int] | None:
         """Return how many rows of each version got an error, over all processes of the server; None where none runs."""

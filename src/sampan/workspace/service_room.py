@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from sampan.errors import NotFound, ParameterError, SampanError, Unavailable
 from sampan.workspace import service_process as process
 from sampan.workspace.operation import Room
 from sampan.workspace.service_process import Liveness
-from sampan.workspace.service_routing import ALIASES, Deployed, routed
+from sampan.workspace.service_routing import ALIASES, Deployed, Planned, RoutingPlan, planned_routing, routed
 
 if TYPE_CHECKING:
     from sampan.serving.exposition import Samples
@@ -90,12 +91,13 @@ class ServiceRoom(Room):
         Unavailable : the server could not load a package, or not start; it goes on with what it had.
         """
         try:
-            served = self._served(service)
-            if served is None:
+            if self._served(service) is None:
                 self._ensure_running(service, port)
                 return
-            for one in served:
-                status, body = one.ask("POST", "/admin/reload", timeout_s=process.READY_S)
+            answers = self._ask_each(service, "POST", "/admin/reload", timeout_s=process.READY_S)
+            if not answers:
+                raise Unavailable(f"the server of {service} does not answer", hint=f"sampan service show {service}")
+            for status, body in answers:
                 if status != 200:
                     raise Unavailable(f"the server of {service} refused to reload: {body.decode(errors='replace')}")
                 if fault := msgspec.json.decode(body)["fault"]:
@@ -103,8 +105,7 @@ class ServiceRoom(Room):
         except Unavailable:
             if "live" in before:
                 self._route(service, self._aliases(service), before, reason="the server could not follow")
-                for one in self._served(service) or ():  # some of its processes may have followed
-                    one.ask("POST", "/admin/reload", timeout_s=process.READY_S)
+                self._ask_each(service, "POST", "/admin/reload", timeout_s=process.READY_S)  # some of its processes may have followed
             raise
 
     def _ensure_running(self, service: str, port: int) -> bool:
@@ -124,15 +125,23 @@ class ServiceRoom(Room):
         return None
 
     def _counted(self, service: str) -> Samples | None:
-        """Add up the counters of all of a service's processes; None where none answers."""
+        """Add up the counters of all of a service's processes, also of those that are no more; None where none answers."""
         from sampan.serving.exposition import parse
         from sampan.serving.merged_metrics import added_up
 
-        try:
-            texts = [one.ask("GET", "/metrics", timeout_s=5.0)[1].decode() for one in self._served(service) or ()]
-        except Unavailable:
-            return None
-        return added_up([parse(text) for text in texts]) if texts else None
+        pages = [body.decode() for status, body in self._ask_each(service, "GET", "/metrics", timeout_s=5.0) if status == 200]
+        departed = process.ServiceFiles(self.ws.store_folder, service).departed
+        if pages and departed.exists():
+            pages.append(departed.read_text())
+        return added_up([parse(page) for page in pages]) if pages else None
+
+    def _ask_each(self, service: str, method: str, path: str, *, timeout_s: float) -> list[tuple[int, bytes]]:
+        """Ask every process of a service. One that does not answer is left out: it is being replaced, and reads the graph then."""
+        answers = []
+        for one in self._served(service) or ():
+            with suppress(Unavailable):
+                answers.append(one.ask(method, path, timeout_s=timeout_s))
+        return answers
 
     def _package(self, ref: str) -> Node:
         """Return the package a reference means: itself, or the newest one made of that model."""
@@ -163,6 +172,25 @@ class ServiceRoom(Room):
         if model := package.facts.get("model"):
             return str(model)
         return package.ref
+
+    def routing_plan(self, name: str, *, alias: str = "") -> RoutingPlan:
+        """Return what a server should answer with by a name: a service's routing, else, with `alias`, the model version that has it.
+
+        Raises
+        ------
+        NotFound : there is no such service, nor a packaged model with that alias.
+        PolicyRefused : the terms of its data forbid to serve the model.
+        """
+        if self._aliases(name):
+            return planned_routing(self.ws.catalog, name)
+        if not alias:
+            raise NotFound(f"no service called {name!r}", hint="sampan service list")
+        try:
+            package = self._package(f"{name}@{alias}")
+        except NotFound as missing:
+            raise NotFound(f"no service and no packaged model {name}@{alias}", hint=missing.hint) from missing
+        self._require_allowed(package)
+        return RoutingPlan(live=Planned(deployment=package.id, package=package.id, version=self._version(package)))
 
     def _aliases(self, service: str) -> dict[str, NodeId]:
         return {alias: node for alias, node in self.ws.catalog.aliases("deployment", service).items() if alias in ALIASES}

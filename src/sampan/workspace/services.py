@@ -341,10 +341,8 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
         return tuple(differences(msgspec.json.decode(file.read_bytes(), type=Environment), capture(self.ws.root)))
 
     def _fault(self, service: str) -> str:
-        try:
-            told = [msgspec.json.decode(one.ask("GET", "/health", timeout_s=5.0)[1]) for one in self._served(service) or ()]
-        except Unavailable as cause:
-            return cause.message
+        """Return why the newest routing could not be loaded, "" where it could."""
+        told = [msgspec.json.decode(body) for _, body in self._ask_each(service, "GET", "/health", timeout_s=5.0)]
         return next((str(one["fault"]) for one in told if one.get("fault")), "")
 
     def _deployment(self, alias: str, node_id: NodeId, samples: Samples | None) -> Deployment:
