@@ -81,7 +81,7 @@ def see(
     if not frame.height:
         return Seen(version=version, n_errors=n_errors)
     scores = frame["score"].to_numpy()
-    inner = np.asarray(edges) if len(edges) else quantile_edges(scores)
+    inner = np.asarray(edges) if len(edges) else _edges(scores)
     p95, low, high = _tail(frame["latency_us"].to_numpy())
     n_labelled = 0 if values is None else len(values)
     return Seen(
@@ -184,6 +184,13 @@ def _kpi(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
     if lost - chance <= guards.kpi_loss:
         return []
     return [f"kpi: a decision is worth {candidate.value:.4g}, live's {live.value:.4g}; limit of the loss {guards.kpi_loss:g}"]
+
+
+def _edges(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges of tenths, each midway between two scores: where few scores repeat, a hair's breadth then crosses no edge."""
+    known = np.unique(scores)
+    at = np.clip(np.searchsorted(known, quantile_edges(scores)), 1, max(len(known) - 1, 1))
+    return np.unique((known[at - 1] + known[np.minimum(at, len(known) - 1)]) / 2)
 
 
 def _tail(latencies: NDArray[np.int64]) -> tuple[float, float, float | None]:

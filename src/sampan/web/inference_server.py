@@ -47,7 +47,7 @@ _MEGABYTE = 1 << 20
 class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a server runs: what of, where, in how many processes."""
 
-    project: Path
+    project: str
     name: str  # of the one service, or EVERY
     models: bool = False  # with EVERY: models without a service are answered by their alias
     host: str = "127.0.0.1"
@@ -94,7 +94,7 @@ def serve(
         said = workspace.project.serving
         cert, key = (*tls, "", "")[:2] if tls else (said.tls_cert, said.tls_key)
         plan = ServerPlan(
-            project=workspace.root,
+            project=str(workspace.root),
             name=name,
             models=models,
             host=host or said.host,
