@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -131,6 +132,8 @@ async def main(folder: Path) -> None:
     from sampan.web.inference_traces import exporter_of
 
     plan = json.loads((folder / "routing.json").read_text())
+    if "file_bytes" in plan:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan["file_bytes"], resource.RLIM_INFINITY))
     segments = Segments(folder)
     limits = Limits(**plan.get("limits", {}))
     app = InferenceApp("linear", log=PredictionLog(segments), arrivals=ArrivalLog(segments, "linear"), token="secret", limits=limits)

@@ -109,7 +109,7 @@ class PredictionLog:
             self._queue.append((variant, scored))
             self.queued_rows += n_rows
             self.queued_bytes += n_bytes
-            if len(self._queue) == 1:
+            if len(self._queue) == 1 or (self.queued_rows >= self._capacity_rows / 4 > self.queued_rows - n_rows):
                 self._changed.notify()
 
     def refused(self, service: str, caller: str) -> None:
@@ -139,12 +139,16 @@ class PredictionLog:
                 break
             if time.monotonic() - self._synced > SYNC_S:
                 self._sync()
-            # Gathering for a moment makes batches of many requests; an idle server is asleep in `wait` above instead.
-            if taken and self.queued_rows < self._capacity_rows / 4:
-                time.sleep(self._flush_s)
+            if taken:
+                self._gather()
         self._write_volumes()
         for stream in self._streams.values():
             self._seal(stream)
+
+    def _gather(self) -> None:
+        """Wait for a moment, which makes batches of many requests; an idle server is asleep in `_work` instead."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self.queued_rows >= self._capacity_rows / 4, self._flush_s)
 
     def _write_all(self, taken: Sequence[tuple[Variant, Scored]]) -> None:
         for variant, service, scored in _by_package(taken):
