@@ -36,8 +36,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pack": "model pack",
         "optimise": "model optimise",
         "optimize": "model optimise",
-        "optimise": "model optimise",
-        "optimize": "model optimise",
         "ship": "model ship",
         "tune": "model tune",
     },
@@ -85,7 +83,6 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "sampan.checks": {},
     "sampan.flavors": {
         "lightgbm": "sampan.flavors.lightgbm:LightGBM",
-        "onnx": "sampan.flavors.onnx_file:Onnx",
         "onnx": "sampan.flavors.onnx_file:Onnx",
         "torch": "sampan.flavors.torch:Torch",
         "xgboost": "sampan.flavors.xgboost:XGBoost",

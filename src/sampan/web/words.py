@@ -18,6 +18,7 @@ from sampan.web import (
     words_explaining,
     words_exploring,
     words_policy,
+    words_studies,
     words_versions,
 )
 
@@ -461,6 +462,7 @@ VIETNAMESE: Final[dict[str, str]] = {
     **words_admission.WORDS,
     **words_catalog.WORDS,
     **words_compare.WORDS,
+    **words_studies.WORDS,
     **words_explaining.WORDS,
     **words_versions.WORDS,
     **words_contract.WORDS,

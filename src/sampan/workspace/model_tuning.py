@@ -142,9 +142,15 @@ def _check_toward(said: Mapping[str, Any], order: Order) -> None:
         raise ParameterError(f"no objective {unknown[0]!r} of a {kind} task: {', '.join(known)}", hint="sampan model tune --help")
 
 
+def finished_trials(study: Node) -> list[TriedOnce]:
+    """Return the trials of a study that ran to their end, in the order in which they were made."""
+    facts = study.facts
+    return [_tried(each, facts) for each in facts["trials"] if each["values"] and not each["is_pruned"]]
+
+
 def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
     facts = study.facts
-    tried = {each["number"]: _tried(each, facts) for each in facts["trials"] if each["values"] and not each["is_pruned"]}
+    tried = {each.number: each for each in finished_trials(study)}
     ref = f"study:{study.ref}"
     return Tuned(
         study=ref,

@@ -192,8 +192,9 @@ class Search:
 
     def __init__(self, ws: Workspace, *, experiment: str = "", state: str = "", trials: bool = False, where: str = "") -> None:
         self._ws = ws
-        self._trials = trials
         self._comparisons = read_filter(where)
+        # Who asks for a parent's runs asks for its trials.
+        self._trials = trials or any(each.field == ("attribute", "parent") for each in self._comparisons)
         self._alike = [(name, value) for name, value in (("experiment", experiment), ("state", state)) if value]
 
     def rows(self, *, sort: str, ascending: bool, best_of: str, limit: int) -> list[RunRow]:

@@ -53,6 +53,7 @@ def own_page(kind: str, node: Any) -> str:
     paths = {
         "dataset": f"/data/{quote(node.ref)}",
         "model": f"/models/{quote(node.ref)}",
+        "study": f"/studies/{quote(node.ref)}",
         "run": f"/runs/{node.id}",
         "service": f"/services/{quote(node.name)}",
         "deployment": f"/services/{quote(node.name)}",
