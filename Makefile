@@ -15,6 +15,7 @@ demo: $(DEMO_STAMP)
 test: check peers
 	tools/browser.sh
 	tools/containers.sh
+	tools/emulators.sh
 	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 quick: $(DEV_STAMP)

@@ -100,6 +100,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "kserve": "sampan.packaging.manifests:KServe",
         "systemd": "sampan.packaging.systemd:Systemd",
         "wheel": "sampan.packaging.wheels:Wheel",
+        "cortex-m0plus": "sampan.workspace.edge_targets:Microcontroller",
+        "cortex-m4f": "sampan.workspace.edge_targets:Microcontroller",
+        "cortex-m7": "sampan.workspace.edge_targets:Microcontroller",
+        "esp32c3": "sampan.workspace.edge_targets:Microcontroller",
     },
 }
 

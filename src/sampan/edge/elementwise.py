@@ -9,7 +9,7 @@ from typing import Final
 
 # Operation -> C, with {0}, {1}, {2} for the operands.
 EXPRESSIONS: Final[dict[str, str]] = {
-    "Abs": "fabsf({0})",
+    "Abs": "{0} < 0.0f ? -{0} : {0}",
     "Add": "{0} + {1}",
     "And": "({0} != 0.0f && {1} != 0.0f) ? 1.0f : 0.0f",
     "Ceil": "ceilf({0})",
@@ -41,7 +41,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "Selu": "{0} > 0.0f ? {2} * {0} : {2} * {1} * (@exp({0}) - 1.0f)",
     "Sigmoid": "@sigmoid({0})",
     "Sign": "{0} > 0.0f ? 1.0f : {0} < 0.0f ? -1.0f : {0}",
-    "Softplus": "logf(1.0f + @exp({0}))",
+    "Softplus": "({0} > 0.0f ? {0} : 0.0f) + logf(1.0f + @exp({0} > 0.0f ? -{0} : {0}))",
     "Sqrt": "sqrtf({0})",
     "Sub": "{0} - {1}",
     "Tanh": "@tanh({0})",
@@ -57,7 +57,7 @@ static float @exp(float x)
     int32_t n;
     float r, p;
     if (!(x > -87.3f)) return x != x ? x : 0.0f;
-    if (x > 88.7f) return INFINITY;
+    if (x > 88.7f) return 1.0f / 0.0f;
     n = (int32_t)(x * 1.44269504f + (x < 0.0f ? -0.5f : 0.5f));
     r = x - (float)n * 0.693359375f;
     r -= (float)n * -2.12194440e-4f;

@@ -46,7 +46,7 @@ static void @convolution(const float *x, float *y, const float *w, const float *
     for (c = 0; c < s[3]; ++c, x += s[1] * s[2])
         for (r = 0; r < s[4]; ++r)
             for (q = 0; q < s[5]; ++q) {
-                float most = -INFINITY;
+                float most = -1.0f / 0.0f;
                 for (i = 0; i < s[6]; ++i)
                     for (j = 0; j < s[7]; ++j) {
                         const int row = r * s[8] - s[10] + i * s[12], column = q * s[9] - s[11] + j * s[13];
@@ -89,6 +89,46 @@ static void @convolution(const float *x, float *y, const float *w, const float *
 """,
 }
 
+LAYERS["flow"] = """/* Rounds features to whole numbers. */
+static void @flow(const float *x, int16_t *q, const float *offset, const float *rate, int n, float reach)
+{
+    int i;
+    for (i = 0; i < n; ++i) {
+        float v = (x[i] - offset[i]) * rate[i];
+        v = v < reach ? v : reach;
+        v = v > -reach ? v : -reach;
+        q[i] = (int16_t)(v < 0.0f ? v - 0.5f : v + 0.5f);
+    }
+}
+"""
+LAYERS["sum8"] = """static int32_t @sum8(const int16_t *x, const int8_t *w, int32_t sum, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) sum += w[i] * x[i];
+    return sum;
+}
+"""
+LAYERS[
+    "hidden8"
+] = """static void @hidden8(const int16_t *x, int16_t *q, const int8_t *w, const int32_t *b, const int32_t *factor, const uint8_t *shift,
+    int n, int m, int top)
+{
+    int o;
+    for (o = 0; o < m; ++o, w += n) {
+        const int32_t sum = @sum8(x, w, b[o], n);
+        int64_t v = 0;
+        if (sum > 0) v = ((int64_t)sum * factor[o] + ((int64_t)1 << (shift[o] - 1))) >> shift[o];
+        q[o] = (int16_t)(v > top ? top : v);
+    }
+}
+"""
+LAYERS["last8"] = """static void @last8(const int16_t *x, float *y, const int8_t *w, const int32_t *b, const float *scale, int n, int m)
+{
+    int o;
+    for (o = 0; o < m; ++o, w += n) y[o] = (float)@sum8(x, w, b[o], n) * scale[o];
+}
+"""
+
 _REDUCTION: Final = """static void @{name}_of(const float *x, float *y, int size, int n)
 {{
     int i, j;
@@ -100,12 +140,13 @@ _REDUCTION: Final = """static void @{name}_of(const float *x, float *y, int size
 }}
 """
 _REDUCTIONS: Final = {
+    "product": ("1.0f", 0, "found *= x[j]", "found"),
     "sum": ("0.0f", 0, "found += x[j]", "found"),
     "mean": ("0.0f", 0, "found += x[j]", "found / (float)n"),
     "max": ("x[0]", 1, "found = @max(found, x[j])", "found"),
     "min": ("x[0]", 1, "found = @min(found, x[j])", "found"),
-    "norm1": ("0.0f", 0, "found += fabsf(x[j])", "found"),
+    "norm1": ("0.0f", 0, "found += x[j] < 0.0f ? -x[j] : x[j]", "found"),
     "norm2": ("0.0f", 0, "found += x[j] * x[j]", "sqrtf(found)"),
 }
 for _name, (_first, _begin, _step, _end) in _REDUCTIONS.items():
-    LAYERS[_name] = _REDUCTION.format(name=_name, first=_first, begin=_begin, step=_step, end=_end)
+    LAYERS[f"{_name}_of"] = _REDUCTION.format(name=_name, first=_first, begin=_begin, step=_step, end=_end)

@@ -2,7 +2,8 @@
 
 An entry is a split or a leaf. A split says which key of the row it looks at, and how far to jump when that lies above the threshold;
 else the next entry follows. A leaf holds its value in the same bytes, as a whole number of one unit, so that the sum is exact in any
-order and costs no floating point. A key stands for a feature and the side its missing values go to; a feature whose splits disagree on that has two.
+order and costs no floating point. A key stands for a feature and the side its missing values go to; a feature whose splits disagree on that
+has two.
 
 | layout | split | leaf |
 |---|---|---|

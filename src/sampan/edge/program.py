@@ -46,7 +46,8 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduce:
-    """`out[i] = operation over j of given[i * n + j]`, operation one of sum, mean, max, min, norm1, norm2."""
+    """`out[i] = operation over j of given[i * n + j]`, operation one of sum, product, mean, max, min, norm1,
+    norm2."""
 
     operation: str
     given: Buffer

@@ -27,8 +27,11 @@ _REDUCTIONS: Final = {
     "ReduceMean": "mean",
     "ReduceMax": "max",
     "ReduceMin": "min",
+    "ReduceProd": "product",
     "ReduceL1": "norm1",
     "ReduceL2": "norm2",
+    "ReduceLogSumExp": "",
+    "ReduceSumSquare": "",
 }
 # Attributes that stand where later versions of the operation have inputs, or as further operands.
 _EXTRA_OPERANDS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
@@ -215,9 +218,21 @@ class Reader:
         rest = [a for a in range(given.ndim) if a not in axes]
         kept = [1 if a in axes else given.shape[a] for a in range(given.ndim)]
         lines = given.transpose([*rest, *axes]).reshape(int(np.prod([given.shape[a] for a in rest])), -1)
-        out = self.buffer(len(lines))
-        self.steps.append(Reduce(_REDUCTIONS[node.op_type], self.whole(Row(lines)), out))
-        self.put(node, self.row(out, kept if attributes.get("keepdims", 1) else [given.shape[a] for a in rest]))
+        found = self._reduced(node.op_type, Row(lines))
+        self.put(node, Row(found.elements.reshape(kept if attributes.get("keepdims", 1) else [given.shape[a] for a in rest])))
+
+    def _reduced(self, operation: str, lines: Row) -> Row:
+        """Reduce each line to one number."""
+        if operation == "ReduceLogSumExp":
+            most = Row(self._reduced("ReduceMax", lines).elements[:, None])
+            powers = self.computed("Exp", [self.computed("Sub", [lines, most])])
+            logs = self.computed("Log", [self._reduced("ReduceSum", powers)])
+            return self.computed("Add", [logs, Row(most.elements[:, 0])])
+        if operation == "ReduceSumSquare":
+            return self._reduced("ReduceSum", self.computed("Mul", [lines, lines]))
+        out = self.buffer(len(lines.elements))
+        self.steps.append(Reduce(_REDUCTIONS[operation], self.whole(lines), out))
+        return self.row(out, (out.size,))
 
 
 def _plain(value: Any, onnx: Any) -> Any:

@@ -19,11 +19,12 @@ from sampan.edge.layers_source import LAYERS
 from sampan.edge.layouts import LeafFormat, lay_out
 from sampan.edge.memory import plan
 from sampan.edge.program import Buffer, Convolution, Dense, Elementwise, Move, Pool, Program, Reduce, Softmax, Step, Trees
+from sampan.edge.quantizing import Quantized
 from sampan.edge.text import comment, floats, identifier, integers, number
-from sampan.edge.trees_source import KEY_FUNCTION, write_trees
+from sampan.edge.trees_source import APART, KEY_FUNCTION, write_trees
 from sampan.errors import Unsupported
 
-STACK_FLOATS: Final = 128  # working memory up to this size is on the stack, more of it is static
+STACK_BYTES: Final = 512  # working memory up to this size is on the stack, more of it is static
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -83,7 +84,7 @@ def generate(program: Program, schema: Schema, options: Options | None = None) -
         name,
         {f"{name}.c": source, f"{name}.h": header},
         writer.constants_bytes,
-        4 * writer.n_floats,
+        writer.working_bytes,
         writer.tree_error,
     )
 
@@ -110,12 +111,22 @@ class _Writer:
     def __init__(self, program: Program, options: Options) -> None:
         self._program, self._options = program, options
         self._offsets, self.n_floats = plan(program)
-        self.kept = self.n_floats > STACK_FLOATS
         self.tables: list[str] = []
         self.functions: dict[str, str] = {}
         self.constants_bytes = 0
         self.tree_error = 0.0
+        self.flows: tuple[int, ...] = (0, 0)  # whole numbers between layers, at most so many in either place
         self._known: dict[bytes, str] = {}
+
+    @property
+    def working_bytes(self) -> int:
+        """Working memory, known once the body is written."""
+        return 4 * self.n_floats + 2 * sum(self.flows)
+
+    @property
+    def kept(self) -> bool:
+        """Whether working memory is static."""
+        return self.working_bytes > STACK_BYTES
 
     def body(self) -> list[str]:
         """Write every step."""
@@ -143,13 +154,15 @@ class _Writer:
                 self._use("softmax")
                 return [f"@softmax({self._place(step.given)}, {self._place(step.out)}, {step.given.size}, {step.width});"]
             case Reduce():
-                self._use(step.operation)
+                self._use(f"{step.operation}_of")
                 each = step.given.size // step.out.size
                 return [f"@{step.operation}_of({self._place(step.given)}, {self._place(step.out)}, {step.out.size}, {each});"]
             case Dense():
                 return self._dense(step)
             case Convolution() | Pool():
                 return self._windowed(step)
+            case Quantized():
+                return self._quantized(step)
         raise Unsupported(f"{type(step).__name__} has no C", hint="this is a fault of Sampan")
 
     def _elementwise(self, step: Elementwise) -> list[str]:
@@ -196,7 +209,7 @@ class _Writer:
         self.constants_bytes += layout.size_bytes
         n = sum("@trees" in name for name in self.functions)
         if layout.keys:
-            self.functions.setdefault("key", KEY_FUNCTION)
+            self.functions.setdefault("key", APART + KEY_FUNCTION)
         self.functions[f"@trees{n}"] = write_trees(layout, n)
         return [f"@trees{n}({self._place(step.given)}, {self._place(step.out)});"]
 
@@ -219,6 +232,24 @@ class _Writer:
         tables = f"{self.table(step.weights)}, {self.table(step.bias)}, {self.table(np.array(shape, np.int64), wide=True)}"
         return [f"@convolution({given}, {out}, {tables});"]
 
+    def _quantized(self, step: Quantized) -> list[str]:
+        """Write a chain of layers in whole numbers; what flows between them lies in two places by turns."""
+        for name in ("flow", "sum8", *(["hidden8"] if len(step.layers) > 1 else []), "last8"):
+            self._use(name)
+        sizes = [step.given.size, *(len(layer.weights) for layer in step.layers[:-1])]
+        self.flows = tuple(max(a, b) for a, b in zip(self.flows, (max(sizes[::2]), max(sizes[1::2], default=0)), strict=True))
+        ranges = f"{self.table(step.offset)}, {self.table(step.rate)}, {step.given.size}, {number(step.reach)}"
+        lines = [f"@flow({self._place(step.given)}, q0, {ranges});"]
+        for n, layer in enumerate(step.layers):
+            tables = f"{self.table(layer.weights)}, {self.table(layer.bias, wide=True)}"
+            shape = f"{layer.weights.shape[1]}, {layer.weights.shape[0]}"
+            if n == len(step.layers) - 1:
+                lines.append(f"@last8(q{n % 2}, {self._place(step.out)}, {tables}, {self.table(layer.scale)}, {shape});")
+            else:
+                rounding = f"{self.table(layer.factor, wide=True)}, {self.table(layer.shift)}"
+                lines.append(f"@hidden8(q{n % 2}, q{(n + 1) % 2}, {tables}, {rounding}, {shape}, {layer.top});")
+        return lines
+
     def _use(self, name: str) -> None:
         for each in called(LAYERS[name]):
             self.functions[each] = FUNCTIONS[each]
@@ -233,7 +264,8 @@ class _Writer:
             if values.dtype.kind == "f":
                 told, width = floats(name, values), 4
             else:
-                told, width = integers(name, values.ravel().tolist(), kind="int16_t" if wide else None), 2
+                kind = _WIDE.get(values.dtype.name) if wide else _KINDS.get(values.dtype.name)
+                told, width = integers(name, values.ravel().tolist(), kind=kind), values.dtype.itemsize
             self.tables.append(told)
             self.constants_bytes += width * values.size
         return self._known[key]
@@ -242,12 +274,14 @@ class _Writer:
 def _file(name: str, schema: Schema, writer: _Writer, body: Sequence[str]) -> str:
     text = "".join([*writer.tables, *writer.functions.values(), *body])
     loops = any(line.startswith("for (i") for line in body)
-    memory = f"    {'static ' if writer.kept else ''}float b[{writer.n_floats}];" if writer.n_floats else ""
-    needs_math = any(f"{word}(" in text for word in _MATH) or "INFINITY" in text or "NAN" in text
+    keep = "static " if writer.kept else ""
+    memory = [f"    {keep}float b[{writer.n_floats}];"] if writer.n_floats else []
+    memory += [f"    {keep}int16_t q{n}[{size}];" for n, size in enumerate(writer.flows) if size]
+    needs_math = any(f"{word}(" in text for word in _MATH)
     includes = ['#include "' + name + '.h"', "", "#include <stdint.h>", *(["#include <math.h>"] if needs_math else [])]
     head = [f"/* {comment(line)} */" for line in _about(schema)]
     lines = [*head, *includes, "", *writer.tables, "\n".join(writer.functions.values())]
-    lines += ["void @scores(const float *x, float *y)", "{", *([memory] if memory else []), *(["    int i;"] if loops else [])]
+    lines += ["void @scores(const float *x, float *y)", "{", *memory, *(["    int i;"] if loops else [])]
     lines += [f"    {line}" for line in body]
     lines.append("}")
     if len(schema.outputs) == 1:
@@ -256,7 +290,10 @@ def _file(name: str, schema: Schema, writer: _Writer, body: Sequence[str]) -> st
     return "\n".join([*head, code]) + "\n"
 
 
-_MATH: Final = ("fabsf", "ceilf", "floorf", "erff", "logf", "powf", "sqrtf")
+# Tables that a function takes have its type; others have the smallest that holds them.
+_KINDS: Final = {"int8": "int8_t", "uint8": "uint8_t"}
+_WIDE: Final = {"int64": "int16_t", "int32": "int32_t"}
+_MATH: Final = ("ceilf", "floorf", "erff", "logf", "powf", "sqrtf")
 
 
 def _about(schema: Schema) -> list[str]:

@@ -35,13 +35,13 @@ def number(value: float) -> str:
     """Write a float32 so that a compiler reads the same one.
 
     >>> number(0.1), number(2.0), number(float("inf"))
-    ('0.1f', '2.0f', 'INFINITY')
+    ('0.1f', '2.0f', '(1.0f / 0.0f)')
     """
     single = np.float32(value)
     if np.isnan(single):
-        return "NAN"
+        return "(0.0f / 0.0f)"  # without math.h, which small compilers lack
     if np.isinf(single):
-        return "INFINITY" if single > 0 else "-INFINITY"
+        return "(1.0f / 0.0f)" if single > 0 else "(-1.0f / 0.0f)"
     told = str(single)
     return f"{told}f" if "." in told or "e" in told else f"{told}.0f"
 

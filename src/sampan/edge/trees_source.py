@@ -6,7 +6,7 @@ from typing import Final
 
 from sampan.edge.keys import LOWEST
 from sampan.edge.layouts import Layout
-from sampan.edge.text import floats, integers, number, table
+from sampan.edge.text import floats, integers, kind_for, number, table
 
 _TYPES: Final = {
     4: ("uint8_t", "uint16_t", "uint8_t key, jump; uint16_t threshold;"),
@@ -78,53 +78,76 @@ def _bytes(layout: Layout, key: int, jump: int, value: int) -> tuple[int, int, i
     return (key, value & 0xFF, value >> 8 & 0xFF) if key == layout.leaf_mark else (key, jump, value)
 
 
-_LEAF: Final = {
-    3: "(int16_t)(e[1] | e[2] << 8)",
-    4: "(int32_t)(int16_t)e->threshold * 256 + e->jump",
-    6: "(int32_t)((uint32_t)e->jump << 16 | e->threshold)",
-    8: "e->threshold",
+# How a layout reads an entry `e`: the key it looks at, the threshold it compares with, where to go on if that lies above, a leaf's value.
+_READS: Final = {
+    3: ("e[0]", "thresholds[@starts{n}[key] + e[2]]", "3 * e[1]", "3", "(int16_t)(e[1] | e[2] << 8)"),
+    4: ("e->key", "thresholds[e->threshold]", "e->jump", "1", "(int32_t)(int16_t)e->threshold * 256 + e->jump"),
+    6: ("e->key", "thresholds[e->threshold]", "e->jump", "1", "(int32_t)((uint32_t)e->jump << 16 | e->threshold)"),
+    8: ("e->key", "e->threshold", "e->jump", "1", "e->threshold"),
 }
-_WALK: Final = {
-    3: "while (e[0] != {mark}) e += keys[e[0]] > @thresholds{n}[@starts{n}[e[0]] + e[2]] ? 3 * e[1] : 3;",
-    4: "while (e->key != {mark}) e += keys[e->key] > @thresholds{n}[e->threshold] ? e->jump : 1;",
-    6: "while (e->key != {mark}) e += keys[e->key] > @thresholds{n}[e->threshold] ? e->jump : 1;",
-    8: "while (e->key != {mark}) e += keys[e->key] > e->threshold ? e->jump : 1;",
-}
+# Compilers that know which tables a function is called with compute their addresses anew at every split.
+APART: Final = """#if defined(__GNUC__) && !defined(__clang__)
+#define @APART __attribute__((noipa))
+#else
+#define @APART
+#endif
+"""
 
 
 def _function(layout: Layout, n: int) -> str:
+    key, threshold, jump, follow, leaf = (part.format(n=n) for part in _READS[layout.width])
     kind = "uint8_t" if layout.width == 3 else f"@entry{n}"
-    step = "3 * " if layout.width == 3 else ""
-    walk = _WALK[layout.width].format(mark=layout.leaf_mark, n=n)
     several = layout.vectors is not None
     outs = layout.base.size
-    begin = [f"    y[{i}] = {number(value)};" for i, value in enumerate(layout.base.tolist())] if several else []
-    leaf = _LEAF[layout.width]
-    if several and outs == 1:
-        add = [f"        y[0] += @leaves{n}[{leaf}];"]
-    elif several:
-        add = [f"        leaf = @leaves{n} + {outs} * ({leaf});", f"        for (j = 0; j < {outs}; ++j) y[j] += leaf[j];"]
+    add = [f"sum += {leaf};"]
+    if several:
+        add = [f"leaf = @leaves{n} + {outs} * ({leaf});" if outs > 1 else f"leaf = @leaves{n} + ({leaf});"]
+        add += [f"for (i = 0; i < {outs}; ++i) y[i] += leaf[i];"] if outs > 1 else ["y[0] += leaf[0];"]
+    held = "" if layout.width == 8 else ", const int32_t *thresholds"
+    walk = [
+        f"static {'void' if several else 'int32_t'} @APART @walk{n}(const int32_t *keys{held}{', float *y' if several else ''})",
+        "{",
+        f"    const {kind} *root = @entries{n}, *e;",
+        f"    const {_size_kind(layout)} *size = @sizes{n};",
+        *(["    const float *leaf;", *(["    int i;"] if outs > 1 else [])] if several else ["    int32_t sum = 0;"]),
+        "    do {",
+        f"        unsigned key = {key.replace('e', 'root', 1)};",
+        "        e = root;",
+        "        do { /* the first entry of a tree is a split */",
+        f"            unsigned step = {follow};",
+        f"            if (keys[key] > {threshold}) step = {jump};",
+        "            e += step;",
+        f"        }} while ((key = {key}) != {layout.leaf_mark});",
+        *(f"        {line}" for line in add),
+        f"        root += {'3 * ' if layout.width == 3 else ''}*size++;",
+        f"    }} while (size != @sizes{n} + {len(layout.sizes)});",
+        *([] if several else ["    return sum;"]),
+        "}",
+        "",
+    ]
+    return "\n".join([*walk, *_caller(layout, n)])
+
+
+def _caller(layout: Layout, n: int) -> list[str]:
+    """Write the function that makes the row's keys and calls the walk."""
+    given = f"x[@given{n}[i] >> 1], @given{n}[i] & 1"
+    held = "" if layout.width == 8 else f", @thresholds{n}"
+    if layout.vectors is None:
+        walk = [f"    y[0] = (float)@walk{n}(keys{held}) * {number(layout.unit)} + {number(float(layout.base[0]))};"]
     else:
-        add = [f"        sum += {leaf};"]
-    end = [] if several else [f"    y[0] = (float)sum * {number(layout.unit)} + {number(float(layout.base[0]))};"]
-    declared = [f"    const {kind} *root = @entries{n}, *e;", f"    int32_t keys[{len(layout.keys)}]{'' if several else ', sum = 0'};"]
-    declared += ["    const float *leaf;", "    int j;"] if several and outs > 1 else []
-    return "\n".join(
-        [
-            f"static void @trees{n}(const float *x, float *y)",
-            "{",
-            *declared,
-            "    int i;",
-            *begin,
-            f"    for (i = 0; i < {len(layout.keys)}; ++i) keys[i] = @key(x[@given{n}[i] >> 1], @given{n}[i] & 1);",
-            f"    for (i = 0; i < {len(layout.sizes)}; ++i) {{",
-            "        e = root;",
-            f"        {walk}",
-            *add,
-            f"        root += {step}@sizes{n}[i];",
-            "    }",
-            *end,
-            "}",
-            "",
-        ]
-    )
+        walk = [*(f"    y[{i}] = {number(value)};" for i, value in enumerate(layout.base.tolist())), f"    @walk{n}(keys{held}, y);"]
+    return [
+        "",
+        f"static void @trees{n}(const float *x, float *y)",
+        "{",
+        f"    int32_t keys[{len(layout.keys)}];",
+        "    int i;",
+        f"    for (i = 0; i < {len(layout.keys)}; ++i) keys[i] = @key({given});",
+        *walk,
+        "}",
+        "",
+    ]
+
+
+def _size_kind(layout: Layout) -> str:
+    return kind_for(max(layout.sizes))
