@@ -5,6 +5,7 @@ SampanError(message, hint)                                                      
 │              MethodRefused · TooLarge                                               2   405/413
 ├ Rejected ── ContractViolated · GateRejected · PolicyRefused · BudgetExceeded · StoryFailed    3   422
 ├ StepFailed                                 user code raised                         4   500
+├ ModelFailed                                a served model raised                    4   500
 ├ Conflict ── AlreadyExists · StaleState · Immutable · EditConflict                   5   409
 ├ AccessDenied ─ NotSignedIn                                                          6   403/401
 ├ Unavailable ─ StoreUnavailable · BlobUnavailable · ExecutorLost                     7   503
@@ -189,6 +190,14 @@ class StepFailed(SampanError):
         super().__init__(message, hint=hint)
         self.step = step
         self.trace = trace
+
+
+class ModelFailed(SampanError):
+    """A model that serves raised on a request, or answered with no number. Its neighbors go on."""
+
+    code = "model_failed"
+    exit_code = 4
+    http_status = 500
 
 
 class Conflict(SampanError):

@@ -75,8 +75,8 @@ def true_chances(x1: NDArray[np.float64], x2: NDArray[np.float64], weights: Sequ
     return np.asarray(1 / (1 + np.exp(-(weights[0] * x1 + weights[1] * x2 + BIAS))))
 
 
-def add_package(ws: Workspace, folder: Path, *, weights: Sequence[float] = WEIGHTS, name: str = "orders-late") -> Node:
-    """Store a model and its package; return the package."""
+def add_package(ws: Workspace, folder: Path, *, weights: Sequence[float] = WEIGHTS, name: str = "orders-late", graph: bytes = b"") -> Node:
+    """Store a model and its package; return the package. `graph` takes the place of the logistic one that the weights make."""
     rng = np.random.default_rng(99)
     reference = draw_orders(4000, first=-10_000, day=-30, rng=rng)
     frame = orders_view.batch({"orders": reference})
@@ -116,7 +116,7 @@ def add_package(ws: Workspace, folder: Path, *, weights: Sequence[float] = WEIGH
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     (folder / FEATURES).write_bytes(fitted.to_json())
-    (folder / GRAPH).write_bytes(logistic_graph(weights))
+    (folder / GRAPH).write_bytes(graph or logistic_graph(weights))
     (folder / ENVIRONMENT).write_bytes(msgspec.json.encode(environment))
     reference_rows.write_parquet(folder / REFERENCE)
     (folder / ONLINE).mkdir()

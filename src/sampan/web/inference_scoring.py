@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +17,8 @@ import numpy as np
 
 from sampan.core.rows import Row as BareRow
 from sampan.core.times import Clock
-from sampan.errors import IntegrityError, NotFound, SampanError, Unavailable
+from sampan.errors import ModelFailed, NotFound, SampanError, Unavailable
+from sampan.serving.answers import one_class, one_number
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
 from sampan.serving.records import Scored
@@ -32,10 +33,11 @@ from sampan.web.inference_together import Together
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 _Part = tuple[Variant, Sequence[int]]
 _Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
 MARK_BYTES = 64
+_SAID = 300  # characters of what a model raised
 _SLOW_NS = int(SLOW_S * 1e9)
 
 
@@ -119,35 +121,54 @@ class Scorer:
         NotFound : no loaded variant has that `version`.
         ParameterError : a row does not fit the model; nothing of the request is logged then.
         """
-        origin = self._begun(origin)
+        return _predictions(*self._scored_now(rows, ids, version, self._begun(origin), whole=whole), len(rows))
+
+    async def answer(
+        self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
+    ) -> list[Prediction]:
+        """Score rows in threads of their models' lanes. Raises as `answer_now`, and Unavailable where too many wait for a model."""
+        return _predictions(*await self._scored(rows, ids, version, self._begun(origin), whole=whole), len(rows))
+
+    def scores_now(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Any]:
+        """Score rows as a whole; return the variant and its scores, shape (n,) or (n, k). Raises as `answer_now`."""
+        ((variant, _),), (scored,) = self._scored_now(rows, ids, version, self._begun(origin), whole=True)
+        return variant, scored.scores
+
+    async def scores(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Any]:
+        """Score rows as a whole, in the lane of one model. Raises as `answer`."""
+        ((variant, _),), (scored,) = await self._scored(rows, ids, version, self._begun(origin), whole=True)
+        return variant, scored.scores
+
+    def _scored_now(
+        self, rows: Sequence[Row], ids: Sequence[str], version: str, origin: Origin, *, whole: bool
+    ) -> tuple[Sequence[_Part], Sequence[Scored]]:
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
         scored = [self._measured(part, rows, ids, origin) for part in parts]
         if (took_ns := time.perf_counter_ns() - origin.started_ns) > _SLOW_NS:
             for variant, _ in parts:
                 self._lanes[variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
-        return self._answered(parts, scored, rows, ids, origin)
+        self._note(parts, scored, rows, ids, origin)
+        return parts, scored
 
-    async def answer(
-        self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
-    ) -> list[Prediction]:
-        """Score rows in threads of their models' lanes. Raises as `answer_now`, and Unavailable where too many wait for a model."""
-        origin = self._begun(origin)
+    async def _scored(
+        self, rows: Sequence[Row], ids: Sequence[str], version: str, origin: Origin, *, whole: bool
+    ) -> tuple[Sequence[_Part], Sequence[Scored]]:
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
         # The lanes are taken now: a swap may come before the work begins, and what was begun is finished.
         lanes = [self._lanes[variant.package] for variant, _ in parts]
         scored = await asyncio.gather(*(self._in_lane(lane, part, rows, ids, origin) for lane, part in zip(lanes, parts, strict=True)))
-        return self._answered(parts, scored, rows, ids, origin)
+        self._note(parts, scored, rows, ids, origin)
+        return parts, scored
 
     def _begun(self, origin: Origin | None) -> Origin:
         origin = origin or Origin()
         origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
         return origin
 
-    def _answered(
-        self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], origin: Origin
-    ) -> list[Prediction]:
+    def _note(self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> None:
+        """Log and count what was scored, and let the shadow hear of it."""
         for (variant, indices), one in zip(parts, scored, strict=True):
             self._log.offer(variant, one)
             self._counters.add("sampan_predictions_total", len(indices), version=variant.version, role=variant.role)
@@ -155,7 +176,6 @@ class Scorer:
                 origin.span.note(one.version, one.role, len(indices), started_ns=origin.started_ns)
         self._shadow.offer(rows, ids, origin)
         self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
-        return _predictions(parts, scored, len(rows))
 
     async def swap(self, routing: Routing, *, catch_up: Callable[[], Awaitable[None]]) -> None:
         """Replace the routing between two requests. `catch_up` runs first, while no rows are being fed.
@@ -266,7 +286,7 @@ class Scorer:
         if self.marker is not None:
             self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
         try:
-            return _finite(variant, measure(self._service, variant, *_its(indices, rows, ids), origin, started_ns=origin.started_ns))
+            return _alone(self._service, (variant, *_its(indices, rows, ids), origin))
         except Exception:
             self._count_failed(variant, len(indices))
             raise
@@ -338,8 +358,16 @@ def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tup
 
 
 def _alone(service: str, item: _Item) -> Scored:
+    """Score one request. What a model raises becomes its own refusal, by its name: to its neighbors nothing happened."""
     variant, rows, ids, origin = item
-    return _finite(variant, measure(service, variant, rows, ids, origin, started_ns=origin.started_ns))
+    try:
+        return _finite(variant, measure(service, variant, rows, ids, origin, started_ns=origin.started_ns))
+    except SampanError:
+        raise
+    except Exception as cause:
+        said = f"{type(cause).__name__}: {cause}"[:_SAID]
+        logger.warning("%s failed on a request: %s", variant.version, said)
+        raise ModelFailed(f"{variant.version} failed on this request: {said}", hint="the other models are not concerned") from cause
 
 
 def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:
@@ -361,17 +389,16 @@ def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Excep
 def _finite(variant: Variant, scored: Scored) -> Scored:
     if not np.isfinite(scored.scores).all():
         worst = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
-        raise IntegrityError(f"{variant.version} answered {scored.scores[worst]} for row {worst}, which is no probability")
+        raise ModelFailed(f"{variant.version} answered {scored.scores[worst]} for row {worst}, which is no finite number")
     return scored
 
 
 def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) -> list[Prediction]:
     slots: list[Prediction | None] = [None] * n_rows
     for (variant, indices), one in zip(parts, scored, strict=True):
-        threshold, version = variant.threshold, variant.version
+        tell = one_class if variant.labels.classes else one_number
         for index, name, score in zip(indices, one.ids, one.scores.tolist(), strict=True):
-            decision = None if threshold is None else score >= threshold
-            slots[index] = Prediction(id=name, score=score, version=version, decision=decision)
+            slots[index] = tell(variant, name, score)
     return [slot for slot in slots if slot is not None]
 
 
