@@ -124,11 +124,11 @@ def test_the_inference_protocols_health_and_metadata_have_their_exact_bodies(sha
     assert shared_server.ask("GET", "/v2/health/ready") == (200, {"ready": True})
     assert shared_server.ask("GET", "/v2/models/linear/ready") == (200, {"ready": True})
     assert shared_server.ask("GET", "/v2/models/linear/versions/v1/ready") == (200, {"ready": True})
-    assert shared_server.ask("GET", "/v2")[1]["extensions"] == []
+    assert shared_server.ask("GET", "/v2")[1]["extensions"] == ["binary_tensor_data"]
     model = shared_server.ask("GET", "/v2/models/linear/versions/1")[1]
     assert model["versions"] == ["linear@v1"]
     assert {i["name"]: (i["datatype"], i["shape"]) for i in model["inputs"]}["shop"] == ("BYTES", [-1])
-    assert model["outputs"] == [{"name": "score", "datatype": "FP64", "shape": [-1]}]
+    assert [(o["name"], o["datatype"], o["shape"]) for o in model["outputs"]] == [("score", "FP64", [-1]), ("decision", "BOOL", [-1])]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -159,7 +159,8 @@ GOOD = tensors(order=[1], x1=[1.0], x2=[1.0], shop=["a"])
         ({"inputs": [{**GOOD[1], "data": ["x"]}]}, 400, "row 0 is the string 'x', expected FP64"),
         ({"inputs": [GOOD[0], *tensors(x1=[1, 2])]}, 400, "'x1' has 2 rows, 'order' has 1"),
         ({"inputs": GOOD, "outputs": [{"name": "label"}]}, 400, "no output called 'label'"),
-        ({"inputs": [{**GOOD[0], "parameters": {"binary_data_size": 8}}]}, 501, "binary tensor data"),
+        ({"inputs": [{**GOOD[0], "data": None, "parameters": {"binary_data_size": 8}}]}, 400, "names 8 bytes after the JSON"),
+        ({"inputs": [{**GOOD[1], "data": ["x"]}, {**GOOD[2], "shape": [2]}]}, 400, "'x', expected FP64; input 'x2' has 1 values"),
     ],
 )
 def test_a_bad_inference_request_is_told_what_is_wrong(shared_server: Running, request_body: Any, status: int, says: str) -> None:
@@ -167,12 +168,6 @@ def test_a_bad_inference_request_is_told_what_is_wrong(shared_server: Running, r
 
     assert answer[0] == status
     assert says in answer[1]["error"]
-
-
-def test_binary_tensors_are_refused_by_their_header(shared_server: Running) -> None:
-    status, body = shared_server.ask("POST", "/v2/models/linear/infer", b"{}....", headers={"Inference-Header-Content-Length": "2"})
-
-    assert (status, body["error"]) == (501, "this server does not read binary tensor data")
 
 
 def test_true_labels_are_refused_whole_if_one_is_wrong(shared_server: Running) -> None:

@@ -1,180 +1,319 @@
-"""Open Inference Protocol v2 over REST: JSON tensors, one input per field, shape [n] or [n, 1].
+"""Open Inference Protocol v2: its messages as JSON and with the binary tensor extension, one input per field, shape [n] or [n, 1].
 
-The binary tensor extension is refused with a clear answer, as `extensions` in the server's metadata says.
-Specification: github.com/kserve/open-inference-protocol, `open_inference_rest.yaml`.
+What the two encodings have in common is here too, and used by gRPC: datatypes, inputs to columns, answers to outputs.
+Specification: github.com/kserve/open-inference-protocol; the extension: docs/protocol/extension_binary_data of triton-inference-server.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from sampan.errors import ParameterError, Unsupported
+from sampan.core.rows import ColumnRows
+from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
 
-SCORE = "score"
+SCORE, DECISION, LABEL, PROBABILITIES = "score", "decision", "label", "probabilities"
 BINARY_HEADER = b"inference-header-content-length"
+BINARY = b"application/octet-stream"
+MOST_FAULTS = 10  # as many are told at once
+EXTENSIONS = ["binary_tensor_data"]
 
 # request schema's words for a field's type -> the protocol's datatype
 DATATYPES: dict[str, str] = {"text": "BYTES", "moment": "BYTES", "number": "FP64", "flag": "BOOL"}
+# datatype -> how its values lie in memory; BF16 and BYTES have ways of their own
+LAYOUTS: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    **{f"{sign}INT{bits}": np.dtype(f"<{letter}{bits // 8}") for sign, letter in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_KNOWN = ("BYTES", "BF16", *LAYOUTS)
+_HINT = 'inputs are [{"name": …, "shape": [n], "datatype": "FP64", "data": […]}, …]'
 
-_INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
-_FLOATS = frozenset({"FP16", "FP32", "FP64"})
-_BINARY = ("binary_data", "binary_data_size", "binary_data_output")
+Values = Any  # a list, or an array in which NaN is a missing value
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """A named array of one datatype; `data` is flat or nested row by row."""
+    """A named array of one datatype; `data` is flat or nested row by row, or follows the JSON as bytes."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any] = []
+    data: list[Any] | None = None
     parameters: dict[str, Any] = {}
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
-    """An output the caller wants."""
+    """An output the caller wants; `binary` says in which form, None where the request as a whole says it."""
 
     name: str
     parameters: dict[str, Any] = {}
+
+    @property
+    def binary(self) -> bool | None:
+        """Whether its values follow the JSON as bytes."""
+        return self.parameters.get("binary_data")
 
 
 class _Infer(msgspec.Struct, frozen=True):
     inputs: list[Tensor]
     id: str = ""
-    outputs: list[RequestedOutput] = []
+    outputs: list[RequestedOutput] | None = None
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(msgspec.Struct, frozen=True):
-    """A decoded inference request: rows of named fields, and the id to echo."""
+    """A decoded inference request: rows held as columns, the id to echo, which outputs are wanted (none named: the usual ones)."""
 
-    rows: list[dict[str, Any]]
+    rows: ColumnRows
     id: str = ""
+    outputs: Sequence[RequestedOutput] = ()
+    binary: bool = False  # the form of outputs that do not say theirs
 
 
-class _OutputTensor(msgspec.Struct, frozen=True):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
-
-
-class _InferAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    model_name: str
-    model_version: str
-    outputs: list[_OutputTensor]
-    id: str = ""
-
-
-def decode_infer(body: bytes, *, max_rows: int) -> InferRequest:
+def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -> InferRequest:
     """Decode an inference request into rows.
+
+    Parameters
+    ----------
+    json_bytes : how much of the body is JSON, where values of tensors follow it
 
     Raises
     ------
-    ParameterError : broken JSON, a missing member, a tensor whose shape, datatype and data disagree, tensors of different lengths.
-    Unsupported : binary tensor data, in or out.
+    ParameterError : broken JSON, a missing member, a tensor whose shape, datatype and data disagree, tensors of different lengths; all
+        faults of the tensors at once.
     """
-    value = decode_json(body)
+    head = body if json_bytes is None else body[:json_bytes]
+    if json_bytes is not None and json_bytes > len(body):
+        raise ParameterError(f"{BINARY_HEADER.decode()} is {json_bytes}, the body has {len(body)} bytes")
     try:
-        request = msgspec.convert(value, _Infer)
+        request = msgspec.convert(decode_json(head), _Infer)
     except msgspec.ValidationError as cause:
-        hint = 'inputs are [{"name": …, "shape": [n], "datatype": "FP64", "data": […]}, …]'
-        raise ParameterError(f"not an inference request: {cause}", hint=hint) from cause
-    _refuse_binary(request)
-    _check_outputs(request.outputs)
-    columns = _columns(request.inputs)
-    n_rows = len(next(iter(columns.values())))
+        raise ParameterError(f"not an inference request: {cause}", hint=_HINT) from cause
+    tail = _Tail(memoryview(body)[len(head) :])
+    columns, faults = _columns(request.inputs, lambda tensor: _json_values(tensor, tail))
+    if tail.left and not faults:
+        faults.append(f"{tail.left} bytes follow the last tensor")
+    rows = table(columns, faults, max_rows=max_rows)
+    return InferRequest(
+        rows=rows, id=request.id, outputs=request.outputs or (), binary=request.parameters.get("binary_data_output") is True
+    )
+
+
+def table(columns: Mapping[str, Values], faults: list[str], *, max_rows: int) -> ColumnRows:
+    """Return columns as rows. Raises ParameterError with all `faults`, and where the columns are none, of different lengths or too long."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if lengths:
+        first, n_rows = next(iter(lengths.items()))
+        faults += [f"input {name!r} has {n} rows, {first!r} has {n_rows}" for name, n in lengths.items() if n != n_rows]
+        if n_rows == 0:
+            faults.append(f"input {first!r} has no rows, expected at least one")
+    elif not faults:
+        faults.append("inputs is empty, expected one tensor per field")
+    if faults:
+        more = "; and more" if len(faults) > MOST_FAULTS else ""
+        raise ParameterError("; ".join(faults[:MOST_FAULTS]) + more, hint=_HINT)
     if n_rows > max_rows:
         raise ParameterError(f"{n_rows:,} rows in one request, at most {max_rows:,}", hint="send several requests")
-    names = tuple(columns)
-    return InferRequest(rows=[dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)], id=request.id)
+    return ColumnRows(columns, n_rows)
 
 
-def encode_infer(model: str, version: str, scores: Sequence[float], *, request_id: str = "") -> bytes:
-    """Encode scores as the one output tensor `score`."""
-    output = _OutputTensor(name=SCORE, shape=[len(scores)], datatype="FP64", data=list(scores))
-    return msgspec.json.encode(_InferAnswer(model_name=model, model_version=version, outputs=[output], id=request_id))
+def encode_infer(model: str, version: str, answers: Mapping[str, Values], *, request: InferRequest) -> tuple[bytes, int]:
+    """Encode an answer; also return how much of it is JSON, 0 where all of it is.
+
+    Raises
+    ------
+    ParameterError : an output is wanted that the model does not have.
+    """
+    outputs, tail = [], []
+    for wanted in request.outputs or [RequestedOutput(name) for name in usual(answers)]:
+        values = answer_of(answers, wanted.name)
+        output: dict[str, Any] = {"name": wanted.name, "datatype": datatype_of(values), "shape": shape_of(values)}
+        if request.binary if wanted.binary is None else wanted.binary:
+            data = to_bytes(values)
+            tail.append(data)
+            output["parameters"] = {"binary_data_size": len(data)}
+        else:
+            output["data"] = values if isinstance(values, list) else values.ravel().tolist()
+        outputs.append(output)
+    said = {"model_name": model, "model_version": version, "outputs": outputs, **({"id": request.id} if request.id else {})}
+    head = msgspec.json.encode(said)
+    return (b"".join([head, *tail]), len(head)) if tail else (head, 0)
 
 
-def model_metadata(model: str, versions: Sequence[str], fields: Mapping[str, str]) -> bytes:
-    """Encode a model's metadata from its request fields and their type words."""
-    inputs = [{"name": name, "datatype": DATATYPES.get(kind, "BYTES"), "shape": [-1]} for name, kind in fields.items()]
-    outputs = [{"name": SCORE, "datatype": "FP64", "shape": [-1]}]
-    return msgspec.json.encode({"name": model, "versions": list(versions), "platform": "sampan_onnx", "inputs": inputs, "outputs": outputs})
+def answer_of(answers: Mapping[str, Values], name: str) -> Values:
+    """Return an output by its name, or raise ParameterError."""
+    if name not in answers:
+        raise ParameterError(f"no output called {name!r}", hint=f"outputs are: {', '.join(answers)}")
+    return answers[name]
+
+
+def answers_of(scores: Values, *, threshold: float | None = None, classes: Sequence[str] = ()) -> dict[str, Values]:
+    """Return a model's outputs from its scores: shape (n,), or (n, k) with one probability for each of k classes."""
+    if classes:
+        best = scores.argmax(axis=1)
+        return {
+            SCORE: scores.max(axis=1),
+            LABEL: [classes[i] for i in best],
+            PROBABILITIES: scores,
+        }
+    return {SCORE: scores} if threshold is None else {SCORE: scores, DECISION: scores >= threshold}
+
+
+def usual(answers: Mapping[str, Values]) -> tuple[str, ...]:
+    """Name the outputs a caller gets who names none."""
+    return (SCORE, LABEL, PROBABILITIES) if PROBABILITIES in answers else (SCORE,)
+
+
+def output_tensors(*, threshold: float | None = None, classes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Describe a model's outputs."""
+    answers = answers_of(np.zeros((1, len(classes)) if classes else 1), threshold=threshold, classes=classes)
+    return [{"name": name, "datatype": datatype_of(v), "shape": [-1, *shape_of(v)[1:]]} for name, v in answers.items()]
+
+
+def input_tensors(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Describe a model's inputs by its request fields and their type words."""
+    return [{"name": name, "datatype": DATATYPES.get(kind, "BYTES"), "shape": [-1]} for name, kind in fields.items()]
+
+
+def model_metadata(model: str, versions: Sequence[str], inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> bytes:
+    """Encode a model's metadata."""
+    said = {"name": model, "versions": list(versions), "platform": "sampan_onnx", "inputs": inputs, "outputs": outputs}
+    return msgspec.json.encode(said)
 
 
 def server_metadata(version: str) -> bytes:
     """Encode the server's metadata."""
-    return msgspec.json.encode({"name": "sampan", "version": version, "extensions": []})
+    return msgspec.json.encode({"name": "sampan", "version": version, "extensions": EXTENSIONS})
 
 
-def refuse_binary_header() -> Unsupported:
-    """Return the answer to a request whose tensors follow the JSON as bytes."""
-    return Unsupported(
-        "this server does not read binary tensor data", hint="send tensors as JSON data (binary_data=False in client libraries)"
-    )
+def datatype_of(values: Values) -> str:
+    """Name the datatype of an output."""
+    if isinstance(values, list):
+        return "BYTES"
+    return "BOOL" if values.dtype == np.bool_ else "FP64"
 
 
-def _refuse_binary(request: _Infer) -> None:
-    carried = (request.parameters, *(t.parameters for t in request.inputs), *(o.parameters for o in request.outputs))
-    if any(parameters.get(word) for parameters in carried for word in _BINARY):
-        raise refuse_binary_header()
+def shape_of(values: Values) -> list[int]:
+    """Return the shape of an output."""
+    return [len(values)] if isinstance(values, list) else list(values.shape)
 
 
-def _check_outputs(outputs: Sequence[RequestedOutput]) -> None:
-    for output in outputs:
-        if output.name != SCORE:
-            raise ParameterError(f"no output called {output.name!r}", hint=f"the one output is {SCORE!r}")
+def to_bytes(values: Values) -> bytes:
+    """Write an output's values as the protocol lays them out."""
+    if isinstance(values, list):
+        parts = [text.encode() for text in values]
+        return b"".join(chain.from_iterable((struct.pack("<I", len(part)), part) for part in parts))
+    return bytes(np.ascontiguousarray(values, LAYOUTS[datatype_of(values)]).tobytes())
 
 
-def _columns(inputs: Sequence[Tensor]) -> dict[str, list[Any]]:
-    if not inputs:
-        raise ParameterError("inputs is empty, expected one tensor per field")
-    columns: dict[str, list[Any]] = {}
-    for tensor in inputs:
+def from_bytes(name: str, datatype: str, n: int, data: memoryview) -> Values:
+    """Read a tensor's n values. Raises ParameterError where there are more or fewer."""
+    if datatype == "BYTES":
+        return _texts(name, n, data)
+    width = 2 if datatype == "BF16" else LAYOUTS[datatype].itemsize
+    if len(data) != n * width:
+        raise ParameterError(f"input {name!r} has {len(data)} bytes for {n} values of {datatype}, expected {n * width}")
+    if datatype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(data, LAYOUTS[datatype])
+
+
+def n_values(tensor_name: str, shape: Sequence[int]) -> int:
+    """Return how many rows a shape says. Raises ParameterError where it is not [n] or [n, 1]."""
+    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1) or shape[0] < 0:
+        raise ParameterError(f"input {tensor_name!r} has shape {list(shape)}, expected [n] or [n, 1]")
+    return shape[0]
+
+
+def check_datatype(tensor_name: str, datatype: str) -> None:
+    """Raise ParameterError for a datatype that the protocol does not have."""
+    if datatype not in _KNOWN:
+        raise ParameterError(f"input {tensor_name!r} has datatype {datatype!r}, expected one of {', '.join(_KNOWN)}")
+
+
+class _Tail:
+    """What follows the JSON, read from its front."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+
+    @property
+    def left(self) -> int:
+        return len(self._data)
+
+    def take(self, n: int) -> memoryview:
+        taken, self._data = self._data[:n], self._data[n:]
+        return taken
+
+
+def _columns(tensors: Sequence[Tensor], read: Callable[[Tensor], Values]) -> tuple[dict[str, Values], list[str]]:
+    columns: dict[str, Values] = {}
+    faults: list[str] = []
+    for tensor in tensors:
+        try:
+            values = read(tensor)
+        except ParameterError as fault:
+            faults.append(fault.message)
+            continue
         if tensor.name in columns:
-            raise ParameterError(f"input {tensor.name!r} comes twice")
-        columns[tensor.name] = _values(tensor)
-    lengths = {name: len(values) for name, values in columns.items()}
-    first, n_rows = next(iter(lengths.items()))
-    for name, length in lengths.items():
-        if length != n_rows:
-            raise ParameterError(
-                f"input {name!r} has {length} rows, {first!r} has {n_rows}", hint="all inputs of a request have the same length"
-            )
-    if n_rows == 0:
-        raise ParameterError(f"input {first!r} has no rows, expected at least one")
-    return columns
+            faults.append(f"input {tensor.name!r} comes twice")
+        columns[tensor.name] = values
+    return columns, faults
 
 
-def _values(tensor: Tensor) -> list[Any]:
-    shape, data = tensor.shape, tensor.data
-    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
-        raise ParameterError(f"input {tensor.name!r} has shape {shape}, expected [n] or [n, 1]")
+def _json_values(tensor: Tensor, tail: _Tail) -> Values:
+    size = tensor.parameters.get("binary_data_size")
+    taken = tail.take(size) if isinstance(size, int) and size >= 0 else None  # also of a faulty tensor: the next one's bytes follow
+    check_datatype(tensor.name, tensor.datatype)
+    n = n_values(tensor.name, tensor.shape)
+    if size is not None:
+        if taken is None or len(taken) != size or tensor.data:
+            raise ParameterError(f"input {tensor.name!r} names {size!r} bytes after the JSON, which are not there or come beside data")
+        return from_bytes(tensor.name, tensor.datatype, n, taken)
+    data = tensor.data or []
     if data and all(isinstance(value, list) for value in data):
         data = list(chain.from_iterable(data))
-    if len(data) != shape[0]:
-        raise ParameterError(f"input {tensor.name!r} has {len(data)} values for shape {shape}")
-    fits = _fits(tensor)
-    for index, value in enumerate(data):
-        if value is not None and not fits(value):
-            raise ParameterError(f"input {tensor.name!r} row {index} is {json_kind(value)}, expected {tensor.datatype}")
+    if len(data) != n:
+        raise ParameterError(f"input {tensor.name!r} has {len(data)} values for shape {tensor.shape}")
+    allowed = _ALLOWED[tensor.datatype]
+    if not set(map(type, data)) <= allowed:
+        index, value = next((i, v) for i, v in enumerate(data) if type(v) not in allowed)
+        raise ParameterError(f"input {tensor.name!r} row {index} is {json_kind(value)}, expected {tensor.datatype}")
     return data
 
 
-def _fits(tensor: Tensor) -> Callable[[object], bool]:
-    if tensor.datatype == "BYTES":
-        return lambda value: isinstance(value, str)
-    if tensor.datatype == "BOOL":
-        return lambda value: isinstance(value, bool)
-    if tensor.datatype in _INTEGERS:
-        return lambda value: isinstance(value, int) and not isinstance(value, bool)
-    if tensor.datatype in _FLOATS:
-        return lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
-    known = ", ".join(["BYTES", "BOOL", *sorted(_INTEGERS), *sorted(_FLOATS)])
-    raise ParameterError(f"input {tensor.name!r} has datatype {tensor.datatype!r}", hint=f"one of {known}")
+def _texts(name: str, n: int, data: memoryview) -> list[str]:
+    found: list[str] = []
+    at = 0
+    try:
+        while at < len(data):
+            (size,) = struct.unpack_from("<I", data, at)
+            if at + 4 + size > len(data):
+                raise ParameterError(f"input {name!r} ends within its value {len(found)}")
+            found.append(str(data[at + 4 : at + 4 + size], "utf-8"))
+            at += 4 + size
+    except (struct.error, UnicodeDecodeError) as cause:
+        raise ParameterError(f"input {name!r} value {len(found)} is no UTF-8 text with its length before it: {cause}") from cause
+    if len(found) != n:
+        raise ParameterError(f"input {name!r} has {len(found)} values for {n} rows")
+    return found
+
+
+_NONE = type(None)
+_ALLOWED: dict[str, frozenset[type]] = {
+    "BYTES": frozenset({str, _NONE}),
+    "BOOL": frozenset({bool, _NONE}),
+    **{
+        name: frozenset({int, float, _NONE} if "FP" in name or "BF" in name else {int, _NONE})
+        for name in (*LAYOUTS, "BF16")
+        if name != "BOOL"
+    },
+}

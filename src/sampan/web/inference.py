@@ -1,7 +1,7 @@
 """The prediction server's application: what a request to each path gets. Two transports carry it, both without a framework.
 
     POST /predict                    one object or {"rows": [...]}          GET /health    GET /metrics
-    GET  /v2 …, POST /v2/models/{service}[/versions/{v}]/infer              Open Inference Protocol
+    /v2 …, /invocations …            for clients of other servers, as `inference_tensors` lists
     POST /outcomes                   true labels, when they become known
     POST /feed/{table}               rows for an online feature table
     POST /admin/reload               look at the routing now (loopback and token)
@@ -21,14 +21,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from sampan import __version__
 from sampan.core.refs import nearest
 from sampan.core.times import Clock, system_clock
 from sampan.errors import (
@@ -42,13 +40,14 @@ from sampan.errors import (
     TooManyRequests,
     Unavailable,
 )
-from sampan.serving import inference_protocol as v2
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions
 from sampan.serving.spans import Origin, Span
 from sampan.web.inference_log import ArrivalLog, PredictionLog
+from sampan.web.inference_reply import Admit, Answered, Handler, Reply, Request
 from sampan.web.inference_scoring import Limits, Scorer
+from sampan.web.inference_tensors import TensorRoutes
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -58,47 +57,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Reload = Callable[[], Awaitable[None]]
 
-JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 LINGER_S = 2.0
 DEADLINE = b"x-request-timeout-ms"
-_WITH_DEADLINE = ("/predict", "/v2/models/", "/invocations")
+_WITH_DEADLINE = ("/predict", "/v2/models/", "/invocations", "/endpoints/")
 _REFUSED = 400  # a status from here on
-_PREDICTING = ("/predict", "/v2/models/")
-
-
-@dataclass(slots=True)
-class Request:
-    """A whole request. `path` is as it was sent, still percent-encoded and without the query; header names are in lower case."""
-
-    method: str
-    path: str
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
-    client: str = ""  # the address it came from
-    origin: Origin = field(default_factory=Origin)
-
-    def header(self, name: bytes) -> bytes:
-        """Return a header's value, b"" where there is none."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return b""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer."""
-
-    body: bytes
-    status: int = 200
-    content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-Answered = Reply | Awaitable[Reply]
-Handler = Callable[[Request, str], Answered]
-Admit = Callable[[Request], str]
+_PREDICTING = _WITH_DEADLINE
 
 
 class Tracer(Protocol):
@@ -130,6 +94,7 @@ class InferenceApp:
         self.limits = limits or Limits()
         self.counters = Counters()
         self.scorer = Scorer(service, log=log, counters=self.counters, limits=self.limits, clock=clock)
+        self.tensors = TensorRoutes(service, self.scorer, max_rows=self.limits.rows)
         self.reload: Reload | None = None  # set by who watches the routing
         self.admit: Admit | None = None  # set by who asks for keys: returns the caller's name, raises where a request may not come in
         self.tracer: Tracer | None = None  # set where spans are wanted
@@ -147,11 +112,10 @@ class InferenceApp:
             "/health": ("GET", self._health),
             "/metrics": ("GET", self._metrics),
             "/admin/reload": ("POST", self._admin_reload),
-            "/v2": ("GET", self._v2_server),
-            "/v2/health/live": ("GET", self._v2_live),
-            "/v2/health/ready": ("GET", self._v2_ready),
-            "/v2/models/": ("", self._v2_model),
+            **self.tensors.routes,
         }
+
+        self._prefixes = [route for route in self._routes if route.endswith("/")]
 
     # -- transports ---------------------------------------------------------------------------------------------------------------
 
@@ -228,9 +192,10 @@ class InferenceApp:
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
         path = path.rstrip("/") or "/"
         route, rest = path, ""
-        for prefix in ("/v2/models/", "/feed/"):
-            if path.startswith(prefix):
-                route, rest = prefix, path[len(prefix) :]
+        if path not in self._routes:
+            for prefix in self._prefixes:
+                if path.startswith(prefix):
+                    route, rest = prefix, path[len(prefix) :]
         if route not in self._routes:
             raise NotFound(f"no page {unquote(path)}", did_you_mean=nearest(path, self._routes))
         expected, handler = self._routes[route]
@@ -347,60 +312,6 @@ class InferenceApp:
             raise Unavailable("this server watches no routing")
         await self.reload()
         return self._health(request, "")
-
-    # -- Open Inference Protocol --------------------------------------------------------------------------------------------------
-
-    def _v2_server(self, request: Request, _: str) -> Reply:  # noqa: ARG002
-        return Reply(v2.server_metadata(__version__))
-
-    def _v2_live(self, request: Request, _: str) -> Reply:  # noqa: ARG002
-        return Reply(b'{"live":true}')
-
-    def _v2_ready(self, request: Request, _: str) -> Reply:  # noqa: ARG002
-        return self._ready(self.scorer.routing.live is not None)
-
-    def _v2_model(self, request: Request, rest: str) -> Answered:
-        """Answer /v2/models/{name}[/versions/{v}][/ready | /infer]."""
-        parts = [unquote(part) for part in rest.split("/")]
-        name, verb, version = parts.pop(0), "", ""
-        if parts and parts[-1] in ("ready", "infer"):
-            verb = parts.pop()
-        if len(parts) == 2 and parts[0] == "versions":
-            version = parts[1]
-        elif parts:
-            raise NotFound(f"no page {unquote(request.path)}", hint=f"/v2/models/{self.service}[/versions/VERSION][/ready | /infer]")
-        if name != self.service:
-            raise NotFound(
-                f"no model called {name!r} here", did_you_mean=nearest(name, [self.service]), hint=f"this server has {self.service!r}"
-            )
-        expected = "POST" if verb == "infer" else "GET"
-        if request.method != expected:
-            raise MethodRefused(f"{request.path} takes {expected}, not {request.method}")
-        if verb == "infer":
-            return self._v2_infer(request, version)
-        if verb == "ready":
-            return self._ready(bool(self.scorer.variant(version)) if version else self.scorer.routing.live is not None)
-        variant = self.scorer.variant(version) if version else self.scorer.live()
-        versions = [loaded.version for loaded in self.scorer.routing.variants]
-        return Reply(v2.model_metadata(self.service, versions, dict(variant.fields)))
-
-    def _v2_infer(self, request: Request, version: str) -> Answered:
-        if request.header(v2.BINARY_HEADER):
-            raise v2.refuse_binary_header()
-        asked = v2.decode_infer(request.body, max_rows=self.limits.rows)
-        n_rows = len(asked.rows)
-        ids = [asked.id] if asked.id and n_rows == 1 else [f"{asked.id}.{i}" for i in range(n_rows)] if asked.id else ()
-
-        def reply(predictions: list[Prediction]) -> Reply:
-            scores = [p.score for p in predictions]
-            return Reply(v2.encode_infer(self.service, predictions[0].version, scores, request_id=asked.id))
-
-        if self.scorer.answers_now(n_rows):
-            return reply(self.scorer.answer_now(asked.rows, ids=ids, version=version, whole=True, origin=request.origin))
-        return _then(self.scorer.answer(asked.rows, ids=ids, version=version, whole=True, origin=request.origin), reply)
-
-    def _ready(self, ready: bool) -> Reply:
-        return Reply(msgspec.json.encode({"ready": ready}), status=200 if ready else 503)
 
 
 def body_too_large(declared: int, most: int) -> TooLarge:

@@ -29,7 +29,8 @@ from sampan.errors import NotFound, SampanError, Unavailable
 from sampan.serving import inference_protocol as v2
 from sampan.serving.callers import ANYONE, KeyRing, RateLimiter
 from sampan.serving.merged_metrics import merged
-from sampan.web.inference import PROMETHEUS, Answered, InferenceApp, Reply, Request, told
+from sampan.web.inference import PROMETHEUS, InferenceApp, told
+from sampan.web.inference_reply import Answered, Reply, Request
 from sampan.web.inference_scoring import Limits
 
 if TYPE_CHECKING:

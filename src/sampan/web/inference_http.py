@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httptools
 
 from sampan.errors import DeadlineExceeded, ParameterError, SampanError
-from sampan.web.inference import JSON, LINGER_S, InferenceApp, Reply, Request, body_too_large
+from sampan.web.inference import LINGER_S, InferenceApp, body_too_large
+from sampan.web.inference_reply import JSON, Reply, Request
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState

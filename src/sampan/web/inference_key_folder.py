@@ -9,7 +9,7 @@ from typing import Final
 from sampan.core.times import Clock, system_clock
 from sampan.errors import ParameterError
 from sampan.serving.callers import Caller, KeyRing, hash_key
-from sampan.web.inference import Request
+from sampan.web.inference_reply import Request
 
 LOOK_S: Final = 5.0
 _OPEN: Final = ("/health", "/v2/health/")  # orchestrators ask for these, and have no key

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -25,7 +25,7 @@ from sampan.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 PROVEN_CALLS = 16  # in threads, before a model may run on the event loop
 INLINE_S = 0.005  # the median of its calls, at most

@@ -106,7 +106,7 @@ class Scorer:
         self._counters.count(direct.counted)
         if origin.span is not None:
             origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
-        self._shadow.offer(scored.rows, scored.ids, origin)  # type: ignore[arg-type]  # a mapping, as rows are
+        self._shadow.offer(scored.rows, scored.ids, origin)
         self._counters.observe(took_ns / 1e9)
         return prediction
 

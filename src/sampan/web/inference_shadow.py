@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 _Job = Callable[[], None]
 
 
