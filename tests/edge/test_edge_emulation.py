@@ -54,12 +54,12 @@ def test_counts_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_code_that_does_not_compile_is_told_with_the_compilers_words(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="does not compile.*undeclared"):
+    with pytest.raises(StepFailed, match=r"does not compile.*undeclared"):
         measure(sources_of("    y[0] = nowhere;"), ROWS, read_profile("cortex-m4f"), tmp_path)
 
 
 def test_code_that_runs_into_a_fault_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match="failed on cortex-m4f|told no figures"):
+    with pytest.raises(StepFailed, match=r"failed on cortex-m4f|told no figures"):
         measure(sources_of("    ((void (*)(void))0xF0000000)();\n    y[0] = x[0];"), ROWS, read_profile("cortex-m4f"), tmp_path)
 
 
@@ -72,7 +72,7 @@ def test_profiles_name_their_source_and_bad_ones_are_refused_with_the_reason(tmp
     with pytest.raises(ParameterError, match="unknown field `speed`"):
         read_profile(str(own))
     own.write_text(own.read_text(encoding="utf-8").replace("speed: 1", "").replace("board: arm", "board: leg"), encoding="utf-8")
-    with pytest.raises(ParameterError, match="clock_mhz is 0.0; there is no board 'leg'"):
+    with pytest.raises(ParameterError, match=r"clock_mhz is 0.0; there is no board 'leg'"):
         read_profile(str(own))
     with pytest.raises(NotFound, match="cortex-m4"):
         read_profile("cortex-m4")

@@ -46,8 +46,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduce:
-    """`out[i] = operation over j of given[i * n + j]`, operation one of sum, product, mean, max, min, norm1,
-    norm2."""
+    """`out[i]` = sum, product, mean, max, min, norm1 or norm2 of `given[i * n]` to `given[i * n + n - 1]`."""
 
     operation: str
     given: Buffer

@@ -110,8 +110,12 @@ class _Work:
         from sampan.edge.trying import EXACT, check_parity, over
 
         points: list[Point] = []
+        passed_over: list[str] = []
         with tempfile.TemporaryDirectory() as temporary:
             for n, variant in enumerate(self._variants()):
+                if self._asked.variant and variant.name not in (EXACT, self._asked.variant):
+                    passed_over.append(variant.name)
+                    continue
                 advance(note=variant.name)
                 generated, point = self.board.attempt(variant, Path(temporary) / str(n))
                 points.append(point)
@@ -119,10 +123,12 @@ class _Work:
                     check_parity(point)
                 if generated is not None and self._fits(point, budget):
                     return generated, points
-        if self._asked.variant and all(p.variant != self._asked.variant or p.why_not for p in points):
-            known = ", ".join(p.variant for p in points if not p.why_not)
+        chosen = points[-1] if self._asked.variant else points[0]
+        if self._asked.variant not in ("", chosen.variant):
+            known = ", ".join([EXACT, *passed_over])
             raise ParameterError(f"there is no variant {self._asked.variant!r}", parameter="variant", hint=f"there are {known}")
-        chosen = next((p for p in points if p.variant == self._asked.variant), points[0])
+        if chosen.why_not:
+            raise Unsupported(f"{chosen.variant} cannot be had: {chosen.why_not}", hint="leave variant out for the front")
         raise _refusal(chosen, over(chosen, budget), points, self._asked.accept)
 
     def _fits(self, point: Point, budget: dict[str, float]) -> bool:
@@ -168,8 +174,10 @@ class _Work:
 
     def _edited(self, edit: str, share: float) -> bytes:
         from sampan.compression.edits import edited
+        from sampan.flavors.onnx_graph import INPUT
 
-        return edited(self._graph, edit, share, self._calibration if len(self._calibration) else self.board.rows)
+        rows = self._calibration if len(self._calibration) else self.board.rows
+        return edited(self._graph, edit, share, {INPUT: rows})
 
 
 def _budget(profile: Profile, options: TargetOptions) -> dict[str, float]:

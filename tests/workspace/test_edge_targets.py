@@ -1,0 +1,116 @@
+"""Packages of trained models built for microcontrollers: parity, budgets, the ladder of smaller forms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
+
+from small_training import CUT, add_orders, write_training
+
+from sampan.edge.profiles import FOLDER
+from sampan.errors import BudgetExceeded, ParameterError
+from sampan.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    root = tmp_path_factory.mktemp("boards")
+    with Workspace.open(root) as workspace:
+        add_orders(workspace)
+        workspace.model.train(write_training(root), trials=1, until=CUT)
+        yield workspace
+
+
+def facts_of(ws: Workspace, target: str, out: Path, **more: Any) -> dict[str, Any]:
+    build = ws.model.pack("orders-late", target=target, out=out, **more).build
+    assert build is not None
+    return dict(build.facts)
+
+
+@pytest.mark.parametrize("target", ["cortex-m0plus", "cortex-m4f", "cortex-m7", "esp32c3"])
+def test_a_trained_model_answers_on_each_board_as_its_package_does(ws: Workspace, tmp_path: Path, target: str) -> None:
+    found = facts_of(ws, target, tmp_path / "out", budget="flash=64k,ram=8k,ms=5")
+
+    assert found["variant"] == "exact"
+    assert found["max_difference"] <= 1e-6
+    assert found["n_rows"] > 100
+    assert 0 < found["flash"] <= 65536
+    assert found["instructions"] <= found["worst_instructions"] + 40
+    report = msgspec.json.decode((tmp_path / "out" / "report.json").read_bytes())
+    assert report["profile"]["source"]
+    assert report["budget"] == {"flash": 65536, "ram": 8192, "ms": 5}
+    header = (tmp_path / "out" / "orders_late.h").read_text()
+    assert "float orders_late_score(const float *x);" in header
+
+
+def test_what_was_measured_is_the_same_each_time_and_kept_as_a_build_of_the_package(ws: Workspace, tmp_path: Path) -> None:
+    first = ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "one")
+    second = ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "two")
+
+    assert first.build == second.build
+    assert first.build is not None
+    node = ws.catalog.resolve(first.build.ref)
+    assert node.facts["instructions"] == first.build.facts["instructions"]
+
+
+def test_a_budget_that_the_model_exceeds_is_met_by_the_mildest_smaller_form(ws: Workspace, tmp_path: Path) -> None:
+    whole = facts_of(ws, "cortex-m4f", tmp_path / "whole")
+
+    packed = ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "small", budget=f"flash={whole['flash'] - 1}")
+
+    assert packed.build is not None
+    assert packed.build.facts["variant"] == "i16 leaves"
+    assert packed.build.facts["flash"] < whole["flash"]
+    assert packed.build.facts["max_difference"] <= 1e-3
+    assert "does not fit" in packed.build.warnings[0]
+
+
+def test_where_nothing_fits_the_front_is_told_and_a_form_can_be_taken_from_it(ws: Workspace, tmp_path: Path) -> None:
+    whole = facts_of(ws, "cortex-m4f", tmp_path / "whole")
+    budget = f"flash={whole['flash'] // 2}"
+
+    with pytest.raises(BudgetExceeded, match="the front is") as refused:
+        ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "out", budget=budget)
+    names = sorted({name.partition(": ")[0] for name in refused.value.measured if ": " in name})
+    fitting = [name for name in names if refused.value.measured[f"{name}: flash"] <= whole["flash"] // 2]
+    taken = facts_of(ws, "cortex-m4f", tmp_path / "out", budget=budget, setting={"variant": fitting[0]})
+
+    assert "exact" in names
+    assert taken["variant"] == fitting[0]
+    assert taken["flash"] <= whole["flash"] // 2
+
+
+def test_a_board_of_ones_own_is_a_file(ws: Workspace, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    text = (FOLDER / "cortex-m4f.yaml").read_text(encoding="utf-8")
+    own.write_text(text.replace("name: cortex-m4f", "name: own").replace("clock_mhz: 80", "clock_mhz: 8"), encoding="utf-8")
+
+    usual = facts_of(ws, "cortex-m4f", tmp_path / "usual")
+    found = facts_of(ws, "cortex-m4f", tmp_path / "out", setting={"profile": str(own)})
+
+    assert found["profile"] == "own"
+    assert found["ms"] == pytest.approx(10 * usual["ms"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"budget": "mb=3"}, "a limit on mb"),
+        ({"base": Path("debian.tar")}, "no base"),
+        ({"setting": {"varient": "exact"}}, "varient"),
+        ({"setting": {"variant": "huge"}}, "no variant 'huge'"),
+    ],
+)
+def test_what_a_board_cannot_heed_is_refused(ws: Workspace, tmp_path: Path, asked: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ParameterError, match=reason):
+        ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
