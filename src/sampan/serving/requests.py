@@ -25,12 +25,19 @@ class PredictRequest(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row's answer. `decision` is left out where the package names no threshold."""
+    """One row's answer; what does not apply is left out.
+
+    `score` is the chance of the outcome, or of the class that is the `label`; `value` a number that was asked for. `decision` is what
+    follows where decisions have a worth: whether to warn, or which class to decide for.
+    """
 
     id: str
-    score: float
-    version: str
-    decision: bool | None = None
+    score: float | None = None
+    value: float | None = None
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
+    version: str = ""
+    decision: bool | str | None = None
 
 
 class Predictions(msgspec.Struct, frozen=True):

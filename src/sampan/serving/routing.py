@@ -28,6 +28,7 @@ class Variant:
     keys: tuple[str, ...] = ()  # the fields that name a row
     slices: tuple[str, ...] = ()  # the fields quality is compared by
     labels: Expected = ZERO_OR_ONE  # what comes true later
+    worth: tuple[tuple[float, ...], ...] = ()  # of classes: what deciding for each (inner) is worth where each (outer) is true
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 
 from sampan.core.rows import Row
 from sampan.errors import IntegrityError
+from sampan.serving.answers import one_class, one_number
 from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
@@ -29,6 +30,8 @@ class DirectAnswers:
         self._decode = msgspec.json.Decoder(row_type).decode
         self._features: Any = variant.predictor.features
         self._score = variant.predictor.score
+        self._shape = (1, len(variant.labels.classes)) if variant.labels.classes else (1,)
+        self._tell: Any = one_class if variant.labels.classes else one_number
 
     def read(self, body: bytes) -> Row | None:
         """Decode a body that is one bare object of the model's fields, each of its kind."""
@@ -38,7 +41,7 @@ class DirectAnswers:
             return None
 
     def measure(self, row: Row, name: str, origin: Origin) -> tuple[Scored, Prediction] | None:
-        """Score a row; None where the model gives more than one number for it.
+        """Score a row; None where the model's answer has another shape than it should.
 
         Raises
         ------
@@ -47,11 +50,11 @@ class DirectAnswers:
         variant = self.variant
         features = self._features((row,))
         scores = self._score(features)
-        if scores.shape != (1,):
+        if scores.shape != self._shape:
             return None
-        score = float(scores[0])
-        if not math.isfinite(score):
-            raise IntegrityError(f"{variant.version} answered {score} for row 0, which is no probability")
+        (answer,) = scores.tolist()
+        if not math.isfinite(sum(answer) if self._shape[1:] else answer):
+            raise IntegrityError(f"{variant.version} answered {answer} for row 0, which is no finite number")
         scored = Scored(
             service=self._service,
             version=variant.version,
@@ -67,8 +70,7 @@ class DirectAnswers:
             trace=origin.trace,
             size_bytes=origin.size_bytes,
         )
-        decision = None if variant.threshold is None else score >= variant.threshold
-        return scored, Prediction(id=name, score=score, version=variant.version, decision=decision)
+        return scored, self._tell(variant, name, answer)
 
 
 def direct_answers(service: str, variant: Variant) -> DirectAnswers | None:

@@ -136,6 +136,7 @@ class Follower:
             keys=manifest.keys,
             slices=manifest.slices,
             labels=Expected(manifest.task.kind, manifest.task.classes),
+            worth=manifest.worth,
         )
         self._cursors[planned.package] = ""
         self._known_until[planned.package] = manifest.until

@@ -95,6 +95,7 @@ def _live(predictor: PackagePredictor) -> Variant:
         keys=manifest.keys,
         slices=manifest.slices,
         labels=Expected(manifest.task.kind, manifest.task.classes),
+        worth=manifest.worth,
     )
 
 

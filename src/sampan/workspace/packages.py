@@ -24,13 +24,15 @@ from sampan.core.digests import digest_value
 from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
 from sampan.errors import IntegrityError, ParameterError
+from sampan.evaluation.costs import worth_table
+from sampan.evaluation.task import Kind
 from sampan.features.fitted import FittedView
 from sampan.features.view import MOMENT
 from sampan.flavors.parity import distances
 from sampan.packaging.signing import SIGNATURE
 from sampan.workspace.code_snapshot import CODE
 from sampan.workspace.feature_tables import open_tables
-from sampan.workspace.judging import task_of_model
+from sampan.workspace.judging import objective_of, task_of_model
 from sampan.workspace.model_events import PackageBuilt, StoredFile
 from sampan.workspace.package_documents import owner_of, write_documents
 from sampan.workspace.package_graphs import add_whole_graph
@@ -55,6 +57,7 @@ PROBE_ROWS: Final = 256
 PROBE_TOLERANCE: Final = 1e-4
 LATENCY_CALLS: Final = 300
 _ROW: Final = "__row"
+_OUTPUTS: Final[dict[Kind, str]] = {"binary": "score", "multiclass": "probabilities", "regression": "value"}
 
 
 class Probed(msgspec.Struct, frozen=True):
@@ -218,6 +221,8 @@ def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageMan
         until=model.facts["until"],
         flavor=model.facts["flavor"],
         task=task_of_model(model),
+        output=_OUTPUTS[task_of_model(model).kind],
+        worth=_worth(model),
         scale=parity.get("scale", 1.0),
         served_by="onnx" if parity["passed"] else model.facts["flavor"],
         why_slow=parity["reason"],
@@ -225,6 +230,14 @@ def _manifest(model: Node, fitted: FittedView, environment: bytes) -> PackageMan
         environment=msgspec.json.decode(environment)["digest"],
         purpose=str(model.facts.get("purpose", "")),
     )
+
+
+def _worth(model: Node) -> tuple[tuple[float, ...], ...]:
+    """Return what each decision between classes is worth, () where nobody said."""
+    task, stated = task_of_model(model), objective_of(model).kpi
+    if task.kind != "multiclass" or stated is None:
+        return ()
+    return tuple(tuple(row) for row in worth_table(task, stated).tolist())
 
 
 def _probe_set(ws: Workspace, model: Node, fitted: FittedView, base: pl.LazyFrame, score: Any) -> pl.DataFrame:

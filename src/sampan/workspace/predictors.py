@@ -55,6 +55,7 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str = ""
     owner: str = ""
     task: Task = BINARY  # what is asked: an outcome, a class of these, a number
+    worth: tuple[tuple[float, ...], ...] = ()  # of classes: what deciding for each (inner) is worth where each (outer) is true
     scale: float = 1.0  # the unit that differences of answers are told in: 1 for probabilities, the spread of numbers
 
 

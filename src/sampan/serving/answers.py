@@ -1,0 +1,38 @@
+"""How one row's answer is told: a chance and a decision, a class with the chances of all, or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sampan.serving.requests import Prediction
+from sampan.serving.routing import Variant
+
+REGRESSION, MULTICLASS = "regression", "multiclass"
+
+
+def one_number(variant: Variant, name: str, score: float) -> Prediction:
+    """Tell a model's one number for a row: what it says of a number, or the chance of an outcome and what is decided by it."""
+    if variant.labels.kind == REGRESSION:
+        return Prediction(id=name, value=score, version=variant.version)
+    decision = None if variant.threshold is None else score >= variant.threshold
+    return Prediction(id=name, score=score, version=variant.version, decision=decision)
+
+
+def one_class(variant: Variant, name: str, chances: Sequence[float]) -> Prediction:
+    """Tell the likeliest class of a row and the chance of each; where decisions have a worth, the class that is worth most."""
+    classes = variant.labels.classes
+    best = max(range(len(chances)), key=chances.__getitem__)
+    decision = None
+    if variant.worth:
+        expected = [
+            sum(chance * row[decided] for chance, row in zip(chances, variant.worth, strict=True)) for decided in range(len(classes))
+        ]
+        decision = classes[max(range(len(classes)), key=expected.__getitem__)]
+    return Prediction(
+        id=name,
+        label=classes[best],
+        score=chances[best],
+        probabilities=dict(zip(classes, chances, strict=True)),
+        version=variant.version,
+        decision=decision,
+    )
