@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.core.rows import ColumnRows, row_type
+from sampan.errors import ParameterError
 from sampan.features import Columns, Label, flag, moment, number, text, view
 from sampan.features.encoding import Means, fit
 from sampan.features.expressions import col
@@ -50,6 +51,29 @@ def test_typed_rows_give_the_same_matrix_bit_for_bit(rows: list[dict[str, Any]])
 
     np.testing.assert_array_equal(ONLINE.matrix(rows), ONLINE.matrix(typed))
     assert [dict(row) for row in typed] == rows
+
+
+@given(st.lists(ROWS, min_size=1, max_size=20))
+def test_columns_give_the_same_matrix_as_their_rows(rows: list[dict[str, Any]]) -> None:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    arrays = {**columns, "size": np.array(columns["size"], np.float64)}
+
+    np.testing.assert_array_equal(ONLINE.matrix(rows), ONLINE.matrix(ColumnRows(columns, len(rows))))
+    np.testing.assert_array_equal(ONLINE.matrix(rows), ONLINE.matrix(ColumnRows(arrays, len(rows))))
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"at": [5], "get": ["a"], "size": [1]}, "field 'new' is missing"),
+        ({"at": [5], "get": ["a"], "size": [1], "new": [True], "more": [1]}, "unexpected field 'more'"),
+        ({"at": [5], "get": ["a"], "size": np.array([True]), "new": [True]}, "field 'size' is True, expected a number"),
+        ({"at": [5], "get": np.array([1.5]), "size": [1], "new": [True]}, "field 'get' is 1.5, expected text"),
+    ],
+)
+def test_columns_that_do_not_fit_are_told_like_rows(columns: dict[str, Any], says: str) -> None:
+    with pytest.raises(ParameterError, match=says):
+        ONLINE.matrix(ColumnRows(columns, 1))
 
 
 def test_a_typed_row_reads_like_the_mapping_it_stands_for() -> None:

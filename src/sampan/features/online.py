@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sampan.core.rows import Row, row_type
+from sampan.core.rows import ColumnRows, Row, row_type
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
@@ -52,6 +52,8 @@ class OnlineView:
         kind: object = type(rows[0]) if n else None
         if self._plain is not None and kind is self.row_type:
             return self._plain.matrix(cast(Sequence[Row], rows))  # who decodes rows into the type decodes all of them
+        if self._plain is not None and isinstance(rows, ColumnRows) and self._reader.fits(rows):
+            return self._plain.of_columns(rows.columns, n)
         found = np.empty((n, len(self._encoders)), np.float32)
         values = self._program.run(self._reader.read(rows), n)
         with np.errstate(all="ignore"):

@@ -5,7 +5,7 @@ The same values as `Program` gives, without its steps: for one row this is a ten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -49,6 +49,18 @@ class PlainRows:
         with np.errstate(all="ignore"):
             found = np.array([self._row(row) for row in rows], np.float32) if len(rows) <= _FEW else self._many(rows)
             found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
+        return found
+
+    def of_columns(self, columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
+        """Return the same for n rows held as columns, whose values were looked at before."""
+        found = np.empty((n, self._width), np.float32)
+        with np.errstate(all="ignore"):
+            for index, name in self._numbers:
+                values = columns[name]
+                found[:, index] = np.array(values, np.float64) if isinstance(values, list) else values
+            found += found * _ZERO
+        for (index, name, _), table, unseen in zip(self._texts, self._tables, self._unseen, strict=True):
+            found[:, index] = [table.get(text, unseen) for text in columns[name]]
         return found
 
     def _row(self, row: Row) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sampan.core.refs import nearest
+from sampan.core.rows import ColumnRows
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.moments import datetime_millis, parse_moment
@@ -45,20 +46,33 @@ class Reader:
             self.check(rows)
         try:
             with np.errstate(all="ignore"):
+                if isinstance(rows, ColumnRows):
+                    return {name: read(rows.columns[name]) for name, read in self._needed}
                 return {name: read([row[name] for row in rows]) for name, read in self._needed}
         except (ValueError, TypeError, OverflowError):
             self.check(rows)
             raise
 
+    def fits(self, rows: ColumnRows) -> bool:
+        """Tell columns whose values all have the usual types; of others, `read` says what is wrong, if anything is."""
+        return self._columns_look_plain(rows.columns)
+
     def _looks_plain(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Tell rows whose values all have the usual types, cheaply; others are looked at one by one."""
         n_fields = len(self.fields)
+        if isinstance(rows, ColumnRows):
+            return self._columns_look_plain(rows.columns)
         try:
             if self._exact and any(len(row) != n_fields for row in rows):
                 return False
             return all({type(row[name]) for row in rows} <= plain for name, plain in self._types)
         except (KeyError, TypeError):
             return False
+
+    def _columns_look_plain(self, columns: Mapping[str, Any]) -> bool:
+        if self._exact and len(columns) != len(self.fields):
+            return False
+        return all(name in columns and _is_plain_column(columns[name], plain, self.fields[name].type) for name, plain in self._types)
 
     def check(self, rows: Sequence[object]) -> None:
         """Look at every value of every row.
@@ -95,6 +109,15 @@ class Reader:
                 close = nearest(str(name), self.fields, n=1)
                 faults.append(f"unexpected field {str(name)!r}" + (f", did you mean {close[0]!r}?" if close else ""))
         return faults
+
+
+def _is_plain_column(values: Any, plain: frozenset[type], kind: Kind) -> bool:
+    if isinstance(values, list):
+        return set(map(type, values)) <= plain
+    # An array: NaN is a missing value there.
+    if values.dtype.kind not in _ARRAYS[kind]:
+        return False
+    return _NONE in plain or values.dtype.kind != "f" or not np.isnan(values).any()
 
 
 def _shown(value: object) -> str:
@@ -161,4 +184,5 @@ _PLAIN: dict[Kind, frozenset[type]] = {
     "moment": frozenset({str, int, float, datetime, _NONE}),
     "flag": frozenset({bool, _NONE}),
 }
+_ARRAYS: dict[Kind, str] = {"number": "iuf", "text": "", "moment": "iuf", "flag": "b"}  # kinds of numpy's that hold values of ours
 _READ: dict[Kind, Callable[[list[Any]], Any]] = {"number": _numbers, "text": list, "moment": _moments, "flag": _numbers}
