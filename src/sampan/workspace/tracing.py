@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIVE_KINDS: Final = ("deployment", "model", "package")
 PERSON, TEAM = "person", "team"
 _MOST_VERSIONS: Final = 500  # of an asset: the newest
-_MOST_COUNTED: Final = 5_000
+_MOST_COUNTED: Final = 2_500
 _MOST_ALIASES: Final = 2_000
 _MOST_DECLARED: Final = 1_000
 _NEAREST: Final = 40
