@@ -136,7 +136,7 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
     """
 
     @operation(local=True)
-    def deploy(self, model: str, name: str = "", *, port: int = 0) -> ServiceState:
+    def deploy(self, model: str, name: str = "", *, port: int = 0, start: bool = True) -> ServiceState:
         """Make a model the live one of a service and start the service's server if none runs.
 
         Requests are answered by the old model until the new one is loaded; none is lost. What is live already stays as it is.
@@ -146,6 +146,7 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
         model : a model or package, like flights-late@champion
         name : the service; by default the model's name
         port : for a server that has to be started; 0 finds a free one
+        start : start a server where none runs; without, one of `sampan serve --all` may answer
         """
         package = self._package(model)
         self._require_allowed(package)
@@ -153,12 +154,12 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
         aliases = self._aliases(service)
         present = self._node_of(aliases, "live")
         if present is not None and present.facts["package"] == package.id:
-            return self._state(
-                service, f"{self._version(package)} is live in {service} already", changed=self._ensure_running(service, port)
-            )
+            began = start and self._ensure_running(service, port)
+            return self._state(service, f"{self._version(package)} is live in {service} already", changed=began)
         held = next((aliases[role] for role in ("canary", "shadow") if self._deploys(aliases, role, package)), None)
         self._move(service, package, "live", held, aliases, reason=f"deployed {model}")
-        self._follow(service, aliases, port=port)
+        if start or self._served(service) is not None:
+            self._follow(service, aliases, port=port)
         return self._state(service, f"{self._version(package)} is live in {service}", changed=True)
 
     @operation(local=True)
