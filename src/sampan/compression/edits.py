@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sampan.compression import graphs
 from sampan.compression.ensembles import Trees, n_trees
 from sampan.compression.neurons import with_fewer_units
-from sampan.errors import ParameterError
+from sampan.errors import ParameterError, Unsupported
 
 FIRST_TREES, CUT_BACK, FEWER_UNITS = "first trees", "cut back", "fewer units"
 FUSED, FLOAT16, DYNAMIC_INT8, STATIC_INT8 = "fused", "float16", "int8 dynamic", "int8 static"
 
-Rows = NDArray[np.float32]
+Rows = Mapping[str, NDArray[Any]]
 _FEWEST_TREES: Final = 8
 
 
@@ -46,7 +45,7 @@ def edited(graph: bytes, edit: str, share: float, rows: Rows) -> bytes:
 
     Parameters
     ----------
-    rows : shape (n, k), rows like those the model learned from
+    rows : the graph's inputs by name, of rows like those the model learned from
 
     Raises
     ------
@@ -60,14 +59,21 @@ def edited(graph: bytes, edit: str, share: float, rows: Rows) -> bytes:
 
 def _first_trees(graph: bytes, share: float, rows: Rows) -> bytes:
     whole = Trees.of(graph)
-    first = whole.first(max(1, round(share * len(whole.roots))))
-    return first.fitted_to(whole.sums(rows), rows).into(graph)
+    first, matrix = whole.first(max(1, round(share * len(whole.roots)))), _matrix(rows)
+    return first.fitted_to(whole.sums(matrix), matrix).into(graph)
 
 
 def _cut_back(graph: bytes, share: float, rows: Rows) -> bytes:
     whole = Trees.of(graph)
-    cut = whole.cut_back(rows, round(share * whole.n_leaves))
-    return cut.fitted_to(whole.sums(rows), rows).into(graph)
+    matrix = _matrix(rows)
+    cut = whole.cut_back(matrix, round(share * whole.n_leaves))
+    return cut.fitted_to(whole.sums(matrix), matrix).into(graph)
+
+
+def _matrix(rows: Rows) -> NDArray[Any]:
+    if len(rows) != 1:
+        raise Unsupported(f"the graph has {len(rows)} inputs, not one matrix of features")
+    return next(iter(rows.values()))
 
 
 def _dynamic_int8(graph: bytes, _share: float, _rows: Rows) -> bytes:
@@ -80,6 +86,6 @@ _EDITS: Final[dict[str, Callable[[bytes, float, Rows], bytes]]] = {
     FUSED: lambda graph, _share, _rows: graphs.fused(graph),
     FLOAT16: lambda graph, _share, _rows: graphs.in_float16(graph),
     DYNAMIC_INT8: _dynamic_int8,
-    STATIC_INT8: lambda graph, _share, rows: graphs.in_static_int8(graph, {graphs.input_name(graph): rows}),
-    FEWER_UNITS: lambda graph, share, rows: with_fewer_units(graph, rows, share),
+    STATIC_INT8: lambda graph, _share, rows: graphs.in_static_int8(graph, rows),
+    FEWER_UNITS: lambda graph, share, rows: with_fewer_units(graph, _matrix(rows), share),
 }

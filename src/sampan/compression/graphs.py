@@ -39,11 +39,6 @@ def has_layers(graph: bytes) -> bool:
     return any(_kinds(graph).get(kind, 0) for kind in _LAYERS)
 
 
-def input_name(graph: bytes) -> str:
-    """Return the name of a graph's first input."""
-    return str(require("onnx", extra="train").load_from_string(graph).graph.input[0].name)
-
-
 def fused(graph: bytes) -> bytes:
     """Put the many nodes of norms, activations and products together into ONNX Runtime's own, once instead of at each start.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from sampan.errors import ParameterError
@@ -16,7 +17,17 @@ class Optimizing(Room):
     noun: ClassVar[str] = "model"
 
     @operation(local=True)
-    def optimise(self, model: str, *, budget: str = "", take: str = "", tries: Count = 24, seed: int = 0) -> Optimized:
+    def optimise(
+        self,
+        model: str,
+        *,
+        budget: str = "",
+        take: str = "",
+        tries: Count = 24,
+        seed: int = 0,
+        examples: Path | None = None,
+        out: Path | None = None,
+    ) -> Optimized:
         """Try what can make a model smaller or faster, and show what none of the others beats, measured.
 
         Trees are cut back, trained smaller on labels, by a teacher, on fewer features; networks are fused, kept in 8 or 16 bits, thinned.
@@ -26,12 +37,14 @@ class Optimizing(Room):
 
         Parameters
         ----------
-        model : such as flights-late@champion
+        model : such as flights-late@champion, or an ONNX file from elsewhere
         budget : limits such as p99=2ms,size=1MB,loss=0.005: times of one row (p50_100 and p99_100 of a hundred), the graph's size, how
             much worse the objective's metric may be at the far end of its interval
         take : make this variant a version, whatever the budget picks
         tries : at most so many trainings
         seed : of what is drawn: importance of features, labels by a teacher, intervals
+        examples : for an ONNX file: an .npz with an array for each input, and `labels` where rows have some
+        out : for an ONNX file: where to write what was picked
         """
         from sampan.compression.budget import read_limits
         from sampan.workspace.optimizing import Optimization
@@ -40,4 +53,10 @@ class Optimizing(Room):
         limits = read_limits(budget)
         if budget and take:
             raise ParameterError("a budget picks a variant, and --take names one", parameter="take", hint="give one of the two")
+        if model.endswith(".onnx"):
+            from sampan.workspace.outside_graphs import optimise_graph
+
+            return optimise_graph(self.ws, Path(model), examples, seed=seed).carry_out(limits, take, out)
+        if examples is not None or out is not None:
+            raise ParameterError("--examples and --out are for an ONNX file", parameter="examples", hint="leave them out: a model has rows")
         return Optimization(self.ws, model_node(self.ws, model), tries=tries, seed=seed).carry_out(limits, take)

@@ -23,7 +23,7 @@ from sampan.evaluation.report import evaluate
 from sampan.features.reading import columns_learned, columns_read
 from sampan.features.view import LABEL, MOMENT
 from sampan.flavors.onnx_file import Onnx
-from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.flavors.onnx_graph import INPUT, OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.store.scratch import scratch_folder
 from sampan.workspace.code_snapshot import CODE
@@ -118,7 +118,7 @@ def _build(bench: Bench, attempt: Attempt, folder: Path) -> _Made:
     else:
         matrix, graph = fitted.matrix(bench.rows.frame), _parents_graph(bench)
     rows = bench.calibration(matrix)
-    made = edited(graph, attempt.edit, attempt.share, rows)
+    made = edited(graph, attempt.edit, attempt.share, {INPUT: rows})
     before, after = OnnxScorer(graph)(rows), OnnxScorer(made)(rows)
     far = np.abs(after - before)
     distance = {"mean": float(far.mean()), "max": float(far.max(initial=0.0)), "n_rows": float(len(rows))}

@@ -62,7 +62,8 @@ class Optimized(Answer, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Show the parent and the front as a table, then what was picked, what lost and what was refused."""
-        head = f"{self.model}: {count(len(self.variants), 'variant')} measured on {self.n_rows:,} held-out rows of {self.n_days} days"
+        judged = f"{self.n_rows:,} held-out rows of {self.n_days} days" if self.n_days else f"{self.n_rows:,} examples"
+        head = f"{self.model}: {count(len(self.variants), 'variant')} measured on {judged}"
         shown = [self.parent, *self.front, *self._beside()]
         header = (
             "variant",

@@ -24,7 +24,7 @@ from sampan.core.digests import digest_value
 from sampan.errors import SampanError, Unsupported
 from sampan.evaluation.metrics import Answered, row_losses
 from sampan.features.fitted import FittedView
-from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.flavors.onnx_graph import INPUT, OnnxScorer
 from sampan.flavors.parity import Parity, export
 from sampan.ports import Flavor
 from sampan.store.scratch import scratch_folder
@@ -206,7 +206,7 @@ class Bench:
     def _edited(self, attempt: Attempt, base: Tried) -> Tried:
         def make() -> dict[str, Any]:
             learned, columns = self.learned, self.columns(attempt.features)
-            graph = edited(base.graph, attempt.edit, attempt.share, self.calibration(learned.matrix[:, columns]))
+            graph = edited(base.graph, attempt.edit, attempt.share, {INPUT: self.calibration(learned.matrix[:, columns])})
             answers = over_classes(OnnxScorer(graph)(learned.asked[:, columns]), self.task, learned.codes)
             return {"graph": self.ws.store.blobs.put(graph), "answers": self._put(answers)}
 
