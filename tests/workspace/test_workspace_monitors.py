@@ -195,7 +195,7 @@ def test_a_shadow_is_paired_with_the_answers_row_by_row(ws: Workspace, package: 
     window = ws.monitor.window(NAME, *span(0)).window
 
     assert (rows.champion, rows.candidate, rows.slices) == (f"{NAME}@v1", f"{NAME}@v2", ("shop",))
-    assert rows.frame.columns == ["id", "key", "moment", "day", "label", "champion", "candidate", "field.shop"]
+    assert rows.frame.columns == ["id", "key", "moment", "day", "label", "label_name", "champion", "candidate", "field.shop"]
     assert rows.frame.height == 1500
     assert rows.frame["moment"].is_sorted()
     assert rows.frame["day"].n_unique() == 8

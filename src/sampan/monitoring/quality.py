@@ -15,13 +15,14 @@ DRAWS = 1000
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """Quality on labelled rows; cost is per row."""
+    """Quality on labelled rows; cost is per row. Of classes and numbers what else is watched is in `others`, by its metric's name."""
 
     n: int
     auc: Estimate
     log_loss: Estimate
     cost: Estimate
-    positive_share: float
+    positive_share: float | None
+    others: dict[str, Estimate] = {}
 
 
 def measure_quality(

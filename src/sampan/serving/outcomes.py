@@ -25,11 +25,17 @@ class Expected(msgspec.Struct, frozen=True):
     def read(self, label: object) -> float | None:
         """Return a label as the log keeps it; None where it is none."""
         if self.kind == "multiclass":
-            name = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+            name = self.name(label)
             return float(self.classes.index(name)) if name in self.classes else None
         if not isinstance(label, int | float) or not isfinite(label):
             return None
         return float(label) if self.kind == "regression" or label in (0, 1) else None
+
+    def name(self, label: object) -> str:
+        """Return the class a label names, "" where labels are no classes."""
+        if self.kind != "multiclass":
+            return ""
+        return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
     @property
     def words(self) -> str:
@@ -43,12 +49,13 @@ ZERO_OR_ONE = Expected()
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """A true label and when it became known. Either `id` or `key` is set."""
+    """A true label and when it became known. Either `id` or `key` is set; of classes `name`, since other versions may number them anew."""
 
     label: float
     at: Millis
     id: str = ""
     key: str = ""
+    name: str = ""
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -152,17 +159,17 @@ def _outcome(row: Mapping[str, Any], index: int, keys: Sequence[str], now: Milli
     if label is None:
         raise ParameterError(f"outcome {index}: label is {json_kind(row.get('label'))}, expected {expected.words}", hint=_FORM)
     at = _moment(row.get("at", now), f"outcome {index}: at")
-    name = row.get("id")
-    if name is not None:
-        if not isinstance(name, str) or not name:
-            raise ParameterError(f"outcome {index}: id is {json_kind(name)}, expected a non-empty string", hint=_FORM)
-        return Outcome(label=label, at=at, id=name)
+    id_, name = row.get("id"), expected.name(row.get("label"))
+    if id_ is not None:
+        if not isinstance(id_, str) or not id_:
+            raise ParameterError(f"outcome {index}: id is {json_kind(id_)}, expected a non-empty string", hint=_FORM)
+        return Outcome(label=label, at=at, id=id_, name=name)
     key = row_key(row, keys)
     if not key:
         missing = [k for k in keys if row.get(k) is None]
         wanted = f"id, or {', '.join(missing)}" if missing else "id"
         raise ParameterError(f"outcome {index} does not say of which prediction: it lacks {wanted}", hint=_FORM)
-    return Outcome(label=label, at=at, key=key)
+    return Outcome(label=label, at=at, key=key, name=name)
 
 
 def _moment(value: object, name: str) -> Millis:

@@ -35,7 +35,12 @@ _FIXED: tuple[tuple[str, pa.DataType], ...] = (
 )
 _TYPES: dict[str, pa.DataType] = {"number": pa.float64(), "flag": pa.bool_()}  # others are text
 
-OUTCOMES = pa.schema([("id", pa.string()), ("key", pa.string()), ("label", pa.float64()), ("at", pa.int64()), ("received", pa.int64())])
+OUTCOMES = pa.schema(
+    [
+        *(("id", pa.string()), ("key", pa.string()), ("label", pa.float64()), ("at", pa.int64()), ("received", pa.int64())),
+        ("label_name", pa.string()),  # of a class; "" where labels are no classes
+    ]
+)
 FEEDS = pa.schema([("table", pa.string()), ("at", pa.int64()), ("received", pa.int64()), ("rows", pa.binary())])
 
 Fields = Sequence[tuple[str, str]]  # request fields with their type words
@@ -120,6 +125,7 @@ def outcome_batch(outcomes: Sequence[Outcome], *, received: Millis) -> pa.Record
         "label": [one.label for one in outcomes],
         "at": [one.at for one in outcomes],
         "received": [received] * len(outcomes),
+        "label_name": [one.name for one in outcomes],
     }
     return pa.RecordBatch.from_pydict(columns, schema=OUTCOMES)
 

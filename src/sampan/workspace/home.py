@@ -22,6 +22,7 @@ from sampan.workspace.diagnosis import Finding, examine
 from sampan.workspace.explaining import Explaining
 from sampan.workspace.merged_history import as_it_happened
 from sampan.workspace.merging import Merging
+from sampan.workspace.monitors import quality_text
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
 from sampan.workspace.reproducing import Reproducing
@@ -238,7 +239,7 @@ class Overview(Room):
             window=newest.label if newest else "",
             verdict=newest.verdict if newest else "",
             reasons=newest.reasons if newest else (),
-            quality=f"AUC {newest.auc}, log loss {newest.log_loss}" if newest and newest.n_labelled else "",
+            quality=quality_text(dict(list(newest.quality.items())[:2])) if newest and newest.n_labelled else "",
             n_incidents=sum(one.about == name for one in incidents),
         )
 

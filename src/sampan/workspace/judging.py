@@ -25,6 +25,7 @@ from sampan.features.view import View
 from sampan.serving.records import FIELD
 from sampan.workspace.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
 from sampan.workspace.governance import require_training
+from sampan.workspace.prediction_history import coded_labels
 from sampan.workspace.predictors import FEATURES, GRAPH, NATIVE
 
 if TYPE_CHECKING:
@@ -172,10 +173,11 @@ def judge_shadow(ws: Workspace, service: str, candidate: Node, champion: Node, *
     pair = ws.monitor.paired_rows(service, since, until, candidate=candidate.ref)
     frame = pair.frame.sort("moment", maintain_order=True)
     groups = {name: frame[FIELD + name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}
-    scores = {candidate.id: frame["candidate"].to_numpy(), champion.id: frame["champion"].to_numpy()}
-    return Judged(
-        common_task([candidate, champion]), frame["label"].to_numpy().astype(np.float64), frame["moment"].to_numpy(), groups, scores, ""
-    )
+    task = common_task([candidate, champion])
+    sides = ((candidate, "candidate"), (champion, "champion"))
+    scores = {model.id: in_classes(frame[name].to_numpy(), task_of_model(model), task) for model, name in sides}
+    labels = coded_labels(frame, task)["label"].to_numpy().astype(np.float64)
+    return Judged(task, labels, frame["moment"].to_numpy(), groups, scores, "")
 
 
 def report_on(judged: Judged, model: Node, objective: Objective, *, seed: int = 0) -> Report:

@@ -91,7 +91,8 @@ class Reported(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """Show the metrics with their intervals, then the groups."""
         lines = [f"{self.model} on {self.n_rows:,} rows of {self.n_days} days, {self.since} to {self.until}"]
-        lines += [f"  {name:<15}{figure}" for name, figure in self.metrics.items()]
+        width = max(15, *(len(name) + 2 for name in self.metrics))
+        lines += [f"  {name:<{width}}{figure}" for name, figure in self.metrics.items()]
         for column, groups in self.slices.items():
             shown = [g for g in groups if g["enough"]][:8]
             names = [name for name in _IN_GROUPS if any(name in g["metrics"] for g in shown)]

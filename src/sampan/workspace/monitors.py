@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,41 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     estimated_log_loss: Figure = Figure()
     estimated_cost: Figure = Figure()
     not_estimated: str = ""  # why there is no estimate
+    others: dict[str, Figure] = {}  # of classes and numbers, what else is watched: accuracy, rmse …
+    shadow_others: dict[str, Figure] = {}
     shadow: str = ""
     shadow_auc: Figure = Figure()
     shadow_log_loss: Figure = Figure()
     shadow_cost: Figure = Figure()
+
+    @property
+    def quality(self) -> dict[str, Figure]:
+        """Live quality by metric, as far as the model has these metrics: of two outcomes AUC, log loss and cost."""
+        return _by_metric(self.others, self.auc, self.log_loss, self.cost)
+
+    @property
+    def shadow_quality(self) -> dict[str, Figure]:
+        """The shadow's quality by metric."""
+        return _by_metric(self.shadow_others, self.shadow_auc, self.shadow_log_loss, self.shadow_cost)
+
+
+def _by_metric(others: dict[str, Figure], auc: Figure, log_loss: Figure, cost: Figure) -> dict[str, Figure]:
+    if not others:
+        return {"auc": auc, "log_loss": log_loss, "cost": cost}
+    from sampan.evaluation.objective import METRICS
+
+    found = {"log_loss": log_loss, **others, "cost": cost}
+    known = {name: figure for name, figure in found.items() if figure.value is not None}
+    order = [*METRICS, *known]  # as everywhere; what is kept has lost its order
+    return {name: known[name] for name in sorted(known, key=order.index)}
+
+
+def quality_text(quality: dict[str, Figure]) -> str:
+    """Write quality in words."""
+    from sampan.evaluation.objective import METRICS
+
+    named = [(METRICS[name].words if name in METRICS else name, figure) for name, figure in quality.items()]
+    return ", ".join(f"{words} {figure}" + (" a row" if words == "cost" else "") for words, figure in named) or "unknown"
 
 
 class WindowAnswer(Answer, frozen=True, kw_only=True):
@@ -81,13 +113,13 @@ class WindowAnswer(Answer, frozen=True, kw_only=True):
         one = self.window
         lines = [f"{self.service} {one.label}: {one.verdict}", *(f"  {reason}" for reason in one.reasons)]
         lines.append(f"  {one.n_rows:,} rows, {one.n_labelled:,} with a label; {len(one.moved)} of {one.n_features} features moved")
-        lines.append(f"  live       AUC {one.auc}, log loss {one.log_loss}, cost {one.cost} a row")
+        lines.append(f"  live       {quality_text(one.quality)}")
         if one.not_estimated:
             lines.append(f"  estimate   none: {one.not_estimated}")
         else:
             lines.append(f"  estimated  AUC {one.estimated_auc}, log loss {one.estimated_log_loss}, cost {one.estimated_cost} a row")
         if one.shadow:
-            lines.append(f"  shadow     AUC {one.shadow_auc}, log loss {one.shadow_log_loss}, cost {one.shadow_cost} a row  ({one.shadow})")
+            lines.append(f"  shadow     {quality_text(one.shadow_quality)}  ({one.shadow})")
         if self.incident:
             lines.append(f"  incident {self.incident[:12]}" + (", a run was requested" if self.requested else ""))
         return "\n".join(lines)
@@ -118,7 +150,9 @@ class MonitorShown(Answer, frozen=True, kw_only=True):
             "model",
         )
         rows = [head, *(_table_row(w) for w in self.windows)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        if names := list(dict.fromkeys(name for window in self.windows if window.others for name in window.quality)):
+            rows = [(*head[:5], *names, head[-1]), *(_row_by_metric(window, names) for window in self.windows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
@@ -363,3 +397,9 @@ def _table_row(window: Window) -> tuple[str, ...]:
     pairs = [cell for both in zip(live, estimated, strict=True) for cell in both]
     moved = f"{len(window.moved)}/{window.n_features}"
     return (window.label, window.verdict, f"{window.n_rows:,}", f"{window.n_labelled:,}", moved, *pairs, window.model)
+
+
+def _row_by_metric(window: Window, names: Sequence[str]) -> tuple[str, ...]:
+    """Lay out a window of a model of classes or numbers, whose quality is not estimated without labels."""
+    figures = [str(window.quality.get(name, Figure())) for name in names]
+    return (*_table_row(window)[:5], *figures, window.model)

@@ -53,6 +53,8 @@ def outcomes(ws: Workspace, service: str) -> pl.DataFrame:
     table, _ = ws.store.segments.read(outcomes_stream(service))
     frame = pl.from_arrow(table if table.num_rows else OUTCOMES.empty_table())
     assert isinstance(frame, pl.DataFrame)
+    if "label_name" not in frame.columns:  # labels of earlier releases were no classes
+        frame = frame.with_columns(label_name=pl.lit(""))
     return frame.sort("at", "received", maintain_order=True)
 
 
@@ -69,9 +71,11 @@ def labelled(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     by_id = _newest(found, "id")
     by_key = _newest(found, "key")
     joined = frame.join(by_id, on="id", how="left", maintain_order="left").join(by_key, on="key", how="left", maintain_order="left")
-    return joined.with_columns(label=pl.coalesce("_label_by_id", "_label_by_key"), labelled_at=pl.coalesce("_at_by_id", "_at_by_key")).drop(
-        "_label_by_id", "_label_by_key", "_at_by_id", "_at_by_key"
-    )
+    return joined.with_columns(
+        label=pl.coalesce("_label_by_id", "_label_by_key"),
+        label_name=pl.coalesce("_label_name_by_id", "_label_name_by_key"),
+        labelled_at=pl.coalesce("_at_by_id", "_at_by_key"),
+    ).drop(f"_{what}_by_{way}" for what in ("label", "label_name", "at") for way in ("id", "key"))
 
 
 def query(ws: Workspace, service: str, sql: str, *, since: Millis, until: Millis) -> pl.DataFrame:
@@ -103,4 +107,4 @@ def query(ws: Workspace, service: str, sql: str, *, since: Millis, until: Millis
 
 def _newest(found: pl.DataFrame, name: str) -> pl.DataFrame:
     rows = found.filter(pl.col(name) != "").unique(name, keep="last")
-    return rows.select(name, pl.col("label").alias(f"_label_by_{name}"), pl.col("at").alias(f"_at_by_{name}"))
+    return rows.select(name, *(pl.col(what).alias(f"_{what}_by_{name}") for what in ("label", "label_name", "at")))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from sampan.core.graph import NodeId
 from sampan.core.times import Millis
-from sampan.errors import NotFound
-from sampan.serving.records import FEATURE, FIELD, predictions_stream
+from sampan.errors import NotFound, ParameterError
+from sampan.evaluation.task import BINARY, Task
+from sampan.serving.records import FEATURE, FIELD, MOST_CLASSES, SCORE, predictions_stream
 from sampan.workspace.prediction_frames import labelled, outcomes
 from sampan.workspace.predictors import read_manifest
 
@@ -25,16 +26,30 @@ ANSWERED = ("live", "canary")
 
 @dataclass(frozen=True, slots=True)
 class PackageRows:
-    """What one package scored within a window; `frame` has one row a prediction and `label`, null where not known yet."""
+    """What one package scored within a window; `frame` has one row a prediction and `label`, null where not known yet.
+
+    Of classes the label is the code that this package gives it, -1 for one that its training never saw.
+    """
 
     package: NodeId
     version: str
     frame: pl.DataFrame
+    task: Task = BINARY
 
     @property
     def feature_names(self) -> list[str]:
         """The model's features, in their order."""
         return [name.removeprefix(FEATURE) for name in self.frame.columns if name.startswith(FEATURE)]
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The answers as the task has them: shape (n,), or (n, k) of k classes.
+
+        Raises
+        ------
+        ParameterError : there are more classes than the log keeps chances of.
+        """
+        return answers(self.frame, self.task)
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -46,7 +61,8 @@ class PackageRows:
 class PairedRows:
     """Labelled rows that both the live model and a shadow scored, in time.
 
-    `frame` has id, key, moment, day (number of the UTC day), label, champion, candidate, and a text column `field.NAME` per slice.
+    `frame` has id, key, moment, day (number of the UTC day), label, label_name, champion, candidate, and a text column `field.NAME` per
+    slice; of classes champion and candidate are arrays of chances, each of its own model's classes.
     """
 
     champion: str  # model reference
@@ -68,8 +84,30 @@ def read_window(ws: Workspace, service: str, since: Millis, until: Millis) -> li
             continue
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        found.append(PackageRows(package, version, labelled(_last_of_each(frame), labels)))
+        task = read_manifest(ws.model.package_path(package)).task
+        found.append(PackageRows(package, version, coded_labels(labelled(_last_of_each(frame), labels), task), task))
     return sorted(found, key=lambda rows: -rows.frame.filter(pl.col("role").is_in(ANSWERED)).height)
+
+
+def answers(frame: pl.DataFrame, task: Task) -> NDArray[np.float64]:
+    """Return logged answers as a task has them. Raises ParameterError where there are more classes than the log keeps chances of."""
+    if task.kind != "multiclass":
+        return frame["score"].to_numpy()
+    if len(task.classes) > MOST_CLASSES:
+        raise ParameterError(
+            f"the log keeps the chances of {MOST_CLASSES} classes, and the model has {len(task.classes):,}",
+            hint="judge it on stored rows: sampan model evaluate",
+        )
+    return frame.select(pl.col([SCORE + name for name in task.classes])).to_numpy()
+
+
+def coded_labels(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Return rows with the labels' classes coded as a task numbers them; labels that are no classes stay as they are."""
+    if task.kind != "multiclass":
+        return frame
+    names = frame["label_name"].drop_nulls().unique().to_list()
+    codes = frame["label_name"].replace_strict(names, [task.code(name) for name in names], default=None, return_dtype=pl.Float64)
+    return frame.with_columns(codes.alias("label"))
 
 
 def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
@@ -88,12 +126,15 @@ def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
             f"no shadow {candidate} scored anything in this window".replace("  ", " "), hint="sampan service shadow MODEL SERVICE"
         )
     shadow = max(shadows, key=lambda r: r.frame.filter(pl.col("role") == "shadow").select(pl.col("at").max()).item())
-    scores = shadow.frame.filter(pl.col("role") == "shadow").select("id", candidate="score")
+    shadowed = shadow.frame.filter(pl.col("role") == "shadow")
+    scores = shadowed.select("id").with_columns(pl.Series("candidate", answers(shadowed, shadow.task)))
     declared = read_manifest(ws.model.package_path(shadow.package)).slices
     slices = tuple(name for name in declared if FIELD + name in answered.columns)
     champion = str(answered["version"].mode().sort()[0])
+    of_champion = answered.filter(pl.col("version") == champion)
+    task = next(r.task for r in rows if r.version == champion)
     both = (
-        answered.filter(pl.col("version") == champion)
+        of_champion.with_columns(pl.Series("champion", answers(of_champion, task)))
         .join(scores, on="id", how="inner")
         .filter(pl.col("label").is_not_null())
         .sort("moment", "id")
@@ -103,7 +144,8 @@ def pair(ws: Workspace, rows: list[PackageRows], candidate: str) -> PairedRows:
             "moment",
             (pl.col("moment") // DAY_MS).alias("day"),
             "label",
-            pl.col("score").alias("champion"),
+            "label_name",
+            "champion",
             "candidate",
             *(group_text(answered, name) for name in slices),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -13,17 +13,26 @@ from numpy.typing import NDArray
 from sampan.core.graph import NodeId
 from sampan.core.times import Millis
 from sampan.errors import NotFound, ParameterError
+from sampan.evaluation.metrics import Answered, figures, point
+from sampan.evaluation.objective import Objective
+from sampan.evaluation.task import Kind, Task
 from sampan.monitoring.drift import DriftReport, judge_drift
 from sampan.monitoring.estimate import Costs, LabelledSample, PerformanceEstimate, estimate_performance
 from sampan.monitoring.quality import Quality, measure_point, measure_quality
 from sampan.monitoring.verdict import Verdict, judge_window
-from sampan.stats.bootstrap import Estimate
+from sampan.stats.bootstrap import Estimate, Resampling
 from sampan.workspace.prediction_history import ANSWERED, PackageRows, read_window
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 REFERENCE = "reference.parquet"
+_WATCHED: Final[dict[Kind, tuple[str, ...]]] = {
+    "binary": (),
+    "multiclass": ("log_loss", "accuracy", "macro_auc", "cost"),
+    "regression": ("rmse", "mae", "bias", "pinball", "cost"),
+}
+_DRAWS: Final = 1000
 SCORE, LABEL, MOMENT = "__score", "__label", "__moment"  # its columns beside the features
 
 
@@ -64,32 +73,44 @@ class Findings:
         for prefix, found in (("", live), ("estimated_", estimate), ("shadow_", shadow)):
             if found is not None:
                 plain |= {f"{prefix}{name}": getattr(found, name) for name in ("auc", "log_loss", "cost")}
+        plain |= {"others": live.others if live else {}, "shadow_others": shadow.others if shadow else {}}
         converted: dict[str, Any] = msgspec.to_builtins(plain)
         return converted
 
     def points(self, at: Millis) -> list[tuple[Millis, str, float, int]]:
         """Return the window's place in each monitored series."""
-        figures: dict[str, tuple[Estimate | float | None, int]] = {"rows": (float(self.n_rows), self.n_rows)}
+        known: dict[str, tuple[Estimate | float | None, int]] = {"rows": (float(self.n_rows), self.n_rows)}
         for prefix, found, n in (
             ("", self.live, self.live.n if self.live else 0),
             ("estimated_", self.estimate, self.n_rows),
             ("shadow_", self.shadow_quality, self.shadow_quality.n if self.shadow_quality else 0),
         ):
             if found is not None:
-                figures |= {prefix + name: (getattr(found, name), n) for name in ("auc", "log_loss", "cost")}
+                known |= {prefix + name: (getattr(found, name), n) for name in ("auc", "log_loss", "cost")}
+                known |= {prefix + name: (figure, n) for name, figure in (found.others if isinstance(found, Quality) else {}).items()}
         if self.drift is not None:
-            figures |= {"features_moved": (float(len(self.drift.moved)), self.n_rows), "far_share": (self.drift.far_share, self.n_rows)}
-            figures |= {f"drift.{feature.feature}": (feature.effect, feature.n_current) for feature in self.drift.features}
-        values = {key: (f.value if isinstance(f, Estimate) else f, n) for key, (f, n) in figures.items()}
+            known |= {"features_moved": (float(len(self.drift.moved)), self.n_rows), "far_share": (self.drift.far_share, self.n_rows)}
+            known |= {f"drift.{feature.feature}": (feature.effect, feature.n_current) for feature in self.drift.features}
+        values = {key: (f.value if isinstance(f, Estimate) else f, n) for key, (f, n) in known.items()}
         return [(at, key, value, n) for key, (value, n) in values.items() if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The held-out rows a package was judged on."""
+    """The held-out rows a package was judged on. The sample's scores are one number a row: of classes the chance of the likeliest."""
 
     names: list[str]
     sample: LabelledSample
+    answers: NDArray[np.float64]  # as the task has them
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a package's model is asked, and by what it is judged."""
+
+    task: Task
+    objective: Objective | None
+    costs: Costs
 
 
 def find(ws: Workspace, service: str, since: Millis, until: Millis) -> Findings:
@@ -105,12 +126,12 @@ def find(ws: Workspace, service: str, since: Millis, until: Millis) -> Findings:
     if not answered:
         raise NotFound(f"{service} answered nothing with a moment in this window", hint=f"sampan service show {service}")
     main, rng = answered[0], np.random.default_rng(since % 2**32)
-    costs = _costs(ws, main.package)
+    asked = _asked(ws, main.package)
     reference = _reference(ws, main)
     drift, no_drift = _drift(main, reference)
-    live = _quality(pl.concat([rows.frame for rows in answered], how="diagonal"), costs, rng)
-    reference_quality = measure_point(reference.sample.labels, reference.sample.scores, costs=costs) if reference else None
-    estimate = _estimate(main, reference, costs, rng)
+    live = _quality(_of_one_task(answered, asked.task), asked, rng)
+    reference_quality = _reference_quality(reference, asked)
+    estimate = _estimate(main, reference, asked, rng)
     shadow = max((_in_roles(rows, ("shadow",)) for rows in packages), key=lambda rows: rows.frame.height)
     return Findings(
         version=main.version,
@@ -123,12 +144,17 @@ def find(ws: Workspace, service: str, since: Millis, until: Millis) -> Findings:
         estimate=estimate,
         reference=reference_quality,
         shadow=shadow.version if shadow.frame.height else "",
-        shadow_quality=_quality(shadow.frame, costs, rng),
+        shadow_quality=_quality([shadow], _asked(ws, shadow.package), rng),
     )
 
 
 def _in_roles(rows: PackageRows, roles: tuple[str, ...]) -> PackageRows:
-    return PackageRows(rows.package, rows.version, rows.frame.filter(pl.col("role").is_in(roles)))
+    return PackageRows(rows.package, rows.version, rows.frame.filter(pl.col("role").is_in(roles)), rows.task)
+
+
+def _of_one_task(answered: list[PackageRows], task: Task) -> list[PackageRows]:
+    """Return the packages whose answers can be judged together: those of the same kind; of classes, of the same classes."""
+    return [rows for rows in answered if rows.task == task]
 
 
 def _reference(ws: Workspace, rows: PackageRows) -> Reference | None:
@@ -139,13 +165,14 @@ def _reference(ws: Workspace, rows: PackageRows) -> Reference | None:
     names = [name for name in rows.feature_names if name in frame.columns]
     frame = frame.filter(pl.col(LABEL).is_not_null() & pl.col(LABEL).is_not_nan())
     moments = frame[MOMENT].to_numpy() if MOMENT in frame.columns else None
+    answers = frame[SCORE].to_numpy().astype(np.float64, copy=False)
     sample = LabelledSample(
         features=frame.select(names).to_numpy().astype(np.float32, copy=False),
-        scores=frame[SCORE].to_numpy().astype(np.float64, copy=False),
+        scores=answers if answers.ndim == 1 else answers.max(axis=1),
         labels=frame[LABEL].to_numpy().astype(np.float64, copy=False),
         moments=moments,
     )
-    return Reference(names, sample)
+    return Reference(names, sample, answers)
 
 
 def _drift(rows: PackageRows, reference: Reference | None) -> tuple[DriftReport | None, str]:
@@ -165,17 +192,44 @@ def _drift(rows: PackageRows, reference: Reference | None) -> tuple[DriftReport 
     return report, ""
 
 
-def _estimate(rows: PackageRows, reference: Reference | None, costs: Costs, rng: np.random.Generator) -> PerformanceEstimate | None:
+def _estimate(rows: PackageRows, reference: Reference | None, asked: _Asked, rng: np.random.Generator) -> PerformanceEstimate | None:
     if reference is None:
         return None
-    return estimate_performance(reference.sample, _matrix(rows, reference.names), _scores(rows), costs=costs, rng=rng)
+    if asked.task.kind != "binary":
+        of = "classes" if asked.task.kind == "multiclass" else "numbers"
+        return PerformanceEstimate(refused=f"quality is estimated without labels for two outcomes only, and this model answers with {of}")
+    return estimate_performance(reference.sample, _matrix(rows, reference.names), _scores(rows), costs=asked.costs, rng=rng)
 
 
-def _quality(frame: pl.DataFrame, costs: Costs, rng: np.random.Generator) -> Quality | None:
-    known = frame.filter(pl.col("label").is_not_null()) if frame.height else frame
-    if not known.height:
+def _quality(answered: list[PackageRows], asked: _Asked, rng: np.random.Generator) -> Quality | None:
+    known = [PackageRows(r.package, r.version, r.frame.filter(pl.col("label").is_not_null()), r.task) for r in answered if r.frame.height]
+    known = [rows for rows in known if rows.frame.height]
+    if not known:
         return None
-    return measure_quality(known["label"].to_numpy(), known["score"].to_numpy(), known["moment"].to_numpy(), costs=costs, rng=rng)
+    labels, moments = (np.concatenate([rows.frame[name].to_numpy() for rows in known]) for name in ("label", "moment"))
+    scores = np.concatenate([rows.scores for rows in known])
+    if asked.task.kind == "binary":
+        return measure_quality(labels, scores, moments, costs=asked.costs, rng=rng)
+    told = Answered.under(asked.objective or Objective(), labels, scores, asked.task)
+    found = figures(told, Resampling.by_time(moments, rng, draws=_DRAWS))
+    return _named(len(labels), {name: found[name] for name in _WATCHED[asked.task.kind] if name in found})
+
+
+def _reference_quality(reference: Reference | None, asked: _Asked) -> Quality | None:
+    if reference is None or not len(reference.sample.labels):
+        return None
+    if asked.task.kind == "binary":
+        return measure_point(reference.sample.labels, reference.sample.scores, costs=asked.costs)
+    told = Answered.under(asked.objective or Objective(), reference.sample.labels, reference.answers, asked.task)
+    known = told.names(_WATCHED)
+    return _named(len(reference.sample.labels), {name: Estimate(value=point(name, told)) for name in known})
+
+
+def _named(n: int, found: dict[str, Estimate]) -> Quality:
+    """Return the quality of a model of classes or numbers: log loss and cost where the columns of all models are, the rest by name."""
+    others = {name: figure for name, figure in found.items() if name not in ("log_loss", "cost")}
+    unknown = Estimate(value=None)
+    return Quality(n, unknown, found.get("log_loss", unknown), found.get("cost", unknown), None, others)
 
 
 def _matrix(rows: PackageRows, names: list[str]) -> NDArray[np.float32]:
@@ -184,22 +238,24 @@ def _matrix(rows: PackageRows, names: list[str]) -> NDArray[np.float32]:
 
 
 def _scores(rows: PackageRows) -> NDArray[np.float64]:
+    """Return one number a row: of classes the chance of the likeliest."""
     return rows.frame["score"].to_numpy()
 
 
-def _costs(ws: Workspace, package: NodeId) -> Costs:
-    """Read what decisions cost from the objective of the package's model; without one each error costs 1."""
-    from sampan.evaluation.objective import Objective
+def _asked(ws: Workspace, package: NodeId) -> _Asked:
+    """Read what a package's model is asked and what its decisions cost; without a word on that each error costs 1."""
     from sampan.workspace.predictors import read_manifest
 
     manifest = read_manifest(ws.model.package_path(package))
     threshold = 0.5 if manifest.threshold is None else manifest.threshold
     model = next((e.src for e in ws.catalog.edges_to(package) if e.role == "packaged_as"), "")
-    stated = ws.catalog.node(model).facts.get("objective") if model else None
-    worth = msgspec.convert(stated, Objective).kpi if stated else None
-    if worth is None:
-        return Costs(threshold=threshold)
-    return Costs(threshold=threshold, false_alarm=-worth.fp, missed=-worth.fn, hit=-worth.tp, silence=-worth.tn)
+    facts = ws.catalog.node(model).facts.get("objective") if model else None
+    stated = msgspec.convert(facts, Objective) if facts else None
+    worth = stated.kpi if stated else None
+    if worth is None or manifest.task.kind != "binary":
+        return _Asked(manifest.task, stated, Costs(threshold=threshold))
+    costs = Costs(threshold=threshold, false_alarm=-worth.fp, missed=-worth.fn, hit=-worth.tp, silence=-worth.tn)
+    return _Asked(manifest.task, stated, costs)
 
 
 def _deployments(ws: Workspace, service: str, packages: set[NodeId]) -> tuple[NodeId, ...]:
