@@ -91,11 +91,14 @@ class Scorer:
         direct = self._direct
         assert direct is not None
         origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
+        self._mark(direct.variant)
         try:
             answered = direct.measure(row, name or f"{self._prefix}-{next(self._serial)}", origin)
-        except Exception:
+        except Exception as cause:
             self._count_failed(direct.variant, 1)
-            raise
+            if isinstance(cause, SampanError):
+                raise
+            raise _model_failure(direct.variant, cause) from cause
         took_ns = time.perf_counter_ns() - origin.started_ns
         if took_ns > _SLOW_NS:
             self._lanes[direct.variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
@@ -283,8 +286,7 @@ class Scorer:
     def _measured(self, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part here and now."""
         variant, indices = part
-        if self.marker is not None:
-            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
+        self._mark(variant)
         try:
             return _alone(self._service, (variant, *_its(indices, rows, ids), origin))
         except Exception:
@@ -294,8 +296,7 @@ class Scorer:
     async def _in_lane(self, lane: Lane, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part in its model's lane, alone or in company."""
         variant, indices = part
-        if self.marker is not None:
-            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
+        self._mark(variant)
         item = (variant, *_its(indices, rows, ids), origin)
         try:
             if lane.goes_together and len(indices) <= self._inline_rows:
@@ -326,6 +327,10 @@ class Scorer:
             task = asyncio.create_task(timing())
             self._timing.add(task)
             task.add_done_callback(self._timing.discard)
+
+    def _mark(self, variant: Variant) -> None:
+        if self.marker is not None:
+            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
 
     def _count_failed(self, variant: Variant, n_rows: int) -> None:
         self._counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
@@ -365,9 +370,14 @@ def _alone(service: str, item: _Item) -> Scored:
     except SampanError:
         raise
     except Exception as cause:
-        said = f"{type(cause).__name__}: {cause}"[:_SAID]
-        logger.warning("%s failed on a request: %s", variant.version, said)
-        raise ModelFailed(f"{variant.version} failed on this request: {said}", hint="the other models are not concerned") from cause
+        raise _model_failure(variant, cause) from cause
+
+
+def _model_failure(variant: Variant, cause: Exception) -> ModelFailed:
+    """Return what a caller is told of what a model raised."""
+    said = f"{type(cause).__name__}: {cause}"[:_SAID]
+    logger.warning("%s failed on a request: %s", variant.version, said)
+    return ModelFailed(f"{variant.version} failed on this request: {said}", hint="the other models are not concerned")
 
 
 def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:
