@@ -21,8 +21,9 @@ from drawn_expressions import ROW, ROWS, SCHEMA, expressions
 
 from sampan.features import Codes, Columns, Expr, Means, View, as_of, feature, lookup, moment, number, text, view
 from sampan.features.fitted import FittedView
-from sampan.features.graph import MISSING, InputColumn, feature_graph, inputs_of, leaves
+from sampan.features.graph import InputColumn, feature_graph, inputs_of, leaves
 from sampan.features.view import FeatureOptions
+from sampan.table.graph_writer import MISSING
 
 HOUR = 3_600_000
 

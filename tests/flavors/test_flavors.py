@@ -5,17 +5,19 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
+import skl2onnx
+from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sampan import plugins
 from sampan.errors import IntegrityError, ParameterError, Unsupported
 from sampan.flavors.lightgbm import LightGBM
-from sampan.flavors.onnx_graph import OnnxScorer
+from sampan.flavors.onnx_graph import OnnxScorer, with_one_score
 from sampan.flavors.parity import export, measure
 from sampan.flavors.sklearn import ScikitLearn
 from sampan.ports import Flavor
@@ -149,11 +151,25 @@ def test_a_pipeline_that_converts_rightly_is_served_as_a_graph_and_kept_whole(
     ],
     ids=["imputer with indicator", "LDA"],
 )
-def test_a_conversion_that_is_silently_wrong_is_caught(data: tuple[np.ndarray, np.ndarray], model: object) -> None:
-    graph, parity = export(ScikitLearn(), model.fit(*data), data[0])  # type: ignore[attr-defined]
+def test_what_the_public_converter_gets_silently_wrong_is_built_right_here(data: tuple[np.ndarray, np.ndarray], model: Pipeline) -> None:
+    features, labels = data
+    graph, parity = export(ScikitLearn(), model.fit(features, labels), features)
+    public = skl2onnx.to_onnx(model, features[:1], options={id(model): {"zipmap": False}}, target_opset={"": 15, "ai.onnx.ml": 3})
+
+    theirs = OnnxScorer(with_one_score(public.SerializeToString(), column=1))(features)
+
+    assert graph is not None
+    assert parity.max_difference < 1e-6
+    assert "rows differ by more than 0.001" in measure(model.predict_proba(features)[:, 1], theirs, features).reason
+
+
+def test_a_part_whose_graph_would_be_wrong_for_rows_that_a_gate_may_not_meet_is_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
+    model = make_pipeline(ColumnTransformer([("holes", KNNImputer(), [0, 1])]), LogisticRegression()).fit(data[0][:500], data[1][:500])
+
+    graph, parity = export(ScikitLearn(), model, data[0])
 
     assert graph is None
-    assert "rows differ by more than 0.001" in parity.reason
+    assert "KNNImputer is not exported" in parity.reason
 
 
 def test_a_score_that_is_no_number_is_as_far_as_can_be() -> None:

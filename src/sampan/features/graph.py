@@ -21,13 +21,10 @@ from sampan.features.fitted import FittedView
 from sampan.features.nodes import Apply, AsOf, Column, Fetched, Kind, Lookup, Moment, Node, Past, Planned, walk
 from sampan.features.nodes import Literal as Constant
 from sampan.features.operations import OPERATIONS, kind_of
-from sampan.features.traced import BOOL, DOUBLE, FLOAT, STRING, Traced, Writer, choose, distance_to
-from sampan.plugins import require
+from sampan.features.traced import Traced, choose, distance_to
+from sampan.table.graph_writer import BOOL, DOUBLE, FLOAT, MISSING, ML, STRING, Writer
 
 NUMBERS, TEXTS, OUTPUT = "num", "cat", "features"
-MISSING: Final = "\ue000"  # of Unicode's private use area: no data holds it, and it survives every way a text may travel
-OPSETS: Final = {"": 21, "ai.onnx.ml": 3}
-_ML: Final = "ai.onnx.ml"
 _BARE: Final = ("add", "sub", "mul", "div")  # what is not finite becomes missing at the end anyway
 
 
@@ -75,8 +72,6 @@ def feature_graph(fitted: FittedView) -> bytes:
     ------
     Unsupported : a feature has no exact counterpart in ONNX.
     """
-    onnx = require("onnx", extra="train")
-    helper = onnx.helper
     columns = leaves(fitted)
     if not columns:
         raise Unsupported("no feature depends on the request", hint="a view of constants needs no graph")
@@ -85,18 +80,10 @@ def feature_graph(fitted: FittedView) -> bytes:
     writer = compiler.writer
     joined = writer.node("Concat", *_blocks(compiler, pieces), axis=1)
     # What is too large for float32 is missing, as in batch.
-    writer.nodes.append(helper.make_node("Mul", [joined, writer.constant([[0.0]], FLOAT)], ["holes"]))
-    writer.nodes.append(helper.make_node("Add", [joined, "holes"], [OUTPUT]))
+    writer.output(OUTPUT, joined, "Add", writer.node("Mul", joined, writer.constant([[0.0]], FLOAT)))
     both = inputs_of(columns)
-    given = [
-        helper.make_tensor_value_info(name, kind, [None, len(each)])
-        for name, kind, each in ((NUMBERS, DOUBLE, both.num), (TEXTS, STRING, both.cat))
-        if each
-    ]
-    out = helper.make_tensor_value_info(OUTPUT, FLOAT, [None, len(pieces)])
-    graph = helper.make_graph(writer.nodes, "features", given, [out], writer.constants)
-    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="sampan")
+    given = [(name, kind, [None, len(each)]) for name, kind, each in ((NUMBERS, DOUBLE, both.num), (TEXTS, STRING, both.cat)) if each]
+    model = writer.model("features", given, [(OUTPUT, FLOAT, [None, len(pieces)])])
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -212,7 +199,7 @@ def _encoded(writer: Writer, text: str, encoder: Encoder) -> str:
     known = {**encoder.values, MISSING: float("nan")}
     values = [float(np.float32(each)) for each in known.values()]
     return writer.node(
-        "LabelEncoder", text, domain=_ML, keys_strings=list(known), values_floats=values, default_float=float(np.float32(encoder.unseen))
+        "LabelEncoder", text, domain=ML, keys_strings=list(known), values_floats=values, default_float=float(np.float32(encoder.unseen))
     )
 
 
@@ -224,7 +211,7 @@ def _is_text(writer: Writer, text: str, *wanted: str) -> str:
 
 def _listed(writer: Writer, text: str, wanted: tuple[str, ...]) -> str:
     keys = sorted(set(wanted))
-    return writer.node("LabelEncoder", text, domain=_ML, keys_strings=keys, values_floats=[1.0] * len(keys), default_float=0.0)
+    return writer.node("LabelEncoder", text, domain=ML, keys_strings=keys, values_floats=[1.0] * len(keys), default_float=0.0)
 
 
 def _flag(writer: Writer, mark: str, *texts: str) -> Traced:

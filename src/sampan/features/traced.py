@@ -13,9 +13,8 @@ import numpy as np
 
 from sampan.errors import Unsupported
 from sampan.features import moments
-from sampan.plugins import require
+from sampan.table.graph_writer import BOOL, DOUBLE, Writer
 
-DOUBLE, FLOAT, BOOL, STRING = 11, 1, 9, 8  # onnx.TensorProto's numbers
 _YEARS: Final = (1900, 2199)  # those that `moments.local` has local times for
 
 _UFUNCS: Final = {
@@ -39,34 +38,6 @@ _UFUNCS: Final = {
     np.isnan: "IsNaN",
 }
 _TESTS: Final = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "And", "Or", "IsNaN")
-
-
-class Writer:
-    """Collects a graph's nodes and constants; the same node asked for twice is written once."""
-
-    def __init__(self) -> None:
-        self._helper = require("onnx.helper", extra="train")
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._made: dict[Any, str] = {}
-
-    def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node of one output; return the output's name."""
-        key = (op, inputs, domain, repr(sorted(attributes.items())))
-        if key not in self._made:
-            self._made[key] = f"t{len(self._made)}"
-            self.nodes.append(self._helper.make_node(op, inputs, [self._made[key]], domain=domain, **attributes))
-        return self._made[key]
-
-    def constant(self, values: Any, kind: int = DOUBLE) -> str:
-        """Add a constant; return its name."""
-        array = np.asarray(values)
-        key = ("constant", kind, array.shape, repr(array.ravel().tolist()))  # as text, since NaN differs from itself and -0 not from 0
-        if key not in self._made:
-            self._made[key] = f"c{len(self._made)}"
-            flat = [str(each).encode() for each in array.ravel()] if kind == STRING else array.ravel().tolist()
-            self.constants.append(self._helper.make_tensor(self._made[key], kind, array.shape, flat))
-        return self._made[key]
 
 
 class Traced:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
-from sampan.flavors.onnx_graph import ALL, OnnxScorer, after, with_one_score
+from sampan.flavors.onnx_graph import ALL, OnnxScorer, with_one_score
+from sampan.flavors.sklearn_graph import graph_of_matrix, refuse_known_wrong
 from sampan.flavors.sklearn_state import STATE, read_state, write_state
 from sampan.flavors.sklearn_trees import graph_of_trees, is_trees
 from sampan.plugins import require
@@ -75,7 +76,7 @@ class ScikitLearn:
         return chances[:, 1] if chances.shape[1] == 2 else chances
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
-        """Build the graph of tree ensembles here; convert all else with skl2onnx.
+        """Build the graph here, by what each step learned; convert with skl2onnx what has graphs within its graph.
 
         The converter is silently wrong for some estimators: the parity gate decides whether a graph is used.
         """
@@ -84,12 +85,15 @@ class ScikitLearn:
             _check_classes(estimator)
         if is_trees(estimator):
             return graph_of_trees(estimator, n_features)
-        steps = list(getattr(estimator, "steps", ()))
-        if len(steps) > 1 and is_trees(steps[-1][1]):
-            width = int(steps[-1][1].n_features_in_)
-            return after(_convert(estimator[:-1], n_features), graph_of_trees(steps[-1][1], width))
-        column: int | Literal["all"] = 0 if is_regressor(model) else 1 if len(estimator.classes_) == 2 else ALL
-        return with_one_score(_convert(estimator, n_features), column=column)
+        try:
+            return graph_of_matrix(estimator, n_features)
+        except Unsupported as refused:
+            refuse_known_wrong(estimator)
+            column: int | Literal["all"] = 0 if is_regressor(model) else 1 if len(estimator.classes_) == 2 else ALL
+            try:
+                return with_one_score(_convert(estimator, n_features), column=column)
+            except Unsupported:
+                raise refused from None
 
 
 def is_regressor(model: object) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sampan.errors import Unsupported
 from sampan.flavors.onnx_graph import Link, tree_graph
-from sampan.flavors.trees import Ensemble
+from sampan.flavors.trees import Ensemble, category_chain
 
 _FORESTS: Final = ("RandomForestClassifier", "ExtraTreesClassifier", "RandomForestRegressor", "ExtraTreesRegressor")
 _TREES: Final = ("DecisionTreeClassifier", "ExtraTreeClassifier", "DecisionTreeRegressor", "ExtraTreeRegressor")
@@ -38,7 +38,7 @@ def graph_of_trees(estimator: Any, n_features: int) -> bytes:
     if name in _HISTOGRAM:
         for round_ in estimator._predictors:
             for output, tree in enumerate(round_):
-                _add_histogram_tree(ensemble, tree.nodes, output)
+                _add_histogram_tree(ensemble, tree, output)
         base = np.ravel(estimator._baseline_prediction).tolist()
         return tree_graph(ensemble.columns, n_features, link=_histogram_link(estimator, len(base)), base=base)
     if name in _BOOSTED:
@@ -89,19 +89,45 @@ def _add_tree(ensemble: Ensemble, tree: Any, value: Any, output: int) -> None:
     )
 
 
-def _add_histogram_tree(ensemble: Ensemble, nodes: Any, output: int) -> None:
+def _add_histogram_tree(ensemble: Ensemble, tree: Any, output: int) -> None:
+    nodes = tree.nodes
     is_leaf = nodes["is_leaf"].astype(bool)
-    if nodes["is_categorical"][~is_leaf].any():
-        raise Unsupported("categorical splits are not exported", hint="encode categories in the feature view")
-    ensemble.add(
-        left=np.where(is_leaf, -1, nodes["left"].astype(np.int64)),
-        right=np.where(is_leaf, -1, nodes["right"].astype(np.int64)),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        missing_left=nodes["missing_go_to_left"],
-        value=nodes["value"],
-        output=output,
-    )
+    columns = {
+        "left": np.where(is_leaf, -1, nodes["left"].astype(np.int64)),
+        "right": np.where(is_leaf, -1, nodes["right"].astype(np.int64)),
+        "feature": nodes["feature_idx"].astype(np.int64),
+        "threshold": nodes["num_threshold"].astype(np.float64),
+        "missing_left": nodes["missing_go_to_left"].astype(np.int64),
+        "value": nodes["value"].astype(np.float64),
+    }
+    modes = np.full(len(nodes), "BRANCH_LEQ", dtype=object)
+    for place in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~is_leaf):
+        columns, modes = _with_categories(columns, modes, int(place), _categories(tree, int(nodes["bitset_idx"][place])))
+    ensemble.add(**columns, mode=modes, output=output)
+
+
+def _categories(tree: Any, row: int) -> list[float]:
+    """Return the categories that go left at a split, from its set of bits."""
+    words = np.asarray(tree.raw_left_cat_bitsets[row], np.uint32)
+    return [float(32 * word + bit) for word in range(len(words)) for bit in range(32) if words[word] >> np.uint32(bit) & 1]
+
+
+def _with_categories(
+    columns: dict[str, NDArray[Any]], modes: NDArray[Any], place: int, values: list[float]
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """Put a chain of tests for one category each in the place of a split by a set of them."""
+    first = len(modes)
+    missing = int(columns["missing_left"][place])
+    chain = category_chain(values, left=int(columns["left"][place]), right=int(columns["right"][place]), first=first - 1)
+    # The first test stands where the split stood, the others at the end.
+    more = len(chain) - 1
+    grown = {name: np.concatenate([column, np.zeros(more, column.dtype)]) for name, column in columns.items()}
+    modes = np.concatenate([modes, np.full(more, "BRANCH_EQ", dtype=object)])
+    for at, (left, right, value) in zip([place, *range(first, first + more)], chain, strict=True):
+        grown["left"][at], grown["right"][at], grown["threshold"][at] = left, right, value
+        grown["feature"][at], grown["missing_left"][at] = columns["feature"][place], missing
+        modes[at] = "BRANCH_EQ"
+    return grown, modes
 
 
 def _prior(estimator: Any, n_features: int) -> list[float]:

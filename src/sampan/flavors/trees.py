@@ -6,6 +6,7 @@ thresholds are moved so that every float32 goes the way it went: see `floor32`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Ensemble:
         threshold: NDArray[Any],
         missing_left: NDArray[Any],
         value: NDArray[Any],
-        mode: str = "BRANCH_LEQ",
+        mode: str | NDArray[Any] = "BRANCH_LEQ",
         output: int = 0,
     ) -> None:
         """Add a tree whose node 0 is the root.
@@ -51,11 +52,11 @@ class Ensemble:
         left, right : shape (n,); where a row goes next, negative at leaves
         feature, threshold, missing_left : shape (n,); `row[feature] <= threshold` goes left, a missing value where the flag says
         value : shape (n,); what a leaf adds to the output, or (n, k) for what it adds to each of k outputs
-        mode : BRANCH_LEQ, or BRANCH_LT where a value at the threshold goes right
+        mode : BRANCH_LEQ, or BRANCH_LT where a value at the threshold goes right; for all nodes, or one for each
         output : which of the answer's numbers the leaves add to
         """
         is_leaf = np.asarray(left) < 0
-        bounds = np.asarray(threshold, dtype=np.float64) if mode == "BRANCH_LT" else floor32(threshold)
+        bounds = np.where(np.asarray(mode) == "BRANCH_LEQ", floor32(threshold), np.asarray(threshold, dtype=np.float64))
         number, n = self._n_trees, len(is_leaf)
         self._n_trees += 1
         nodes = (
@@ -75,6 +76,14 @@ class Ensemble:
         ends = ([number] * len(targets), np.repeat(leaves, width).tolist(), targets.tolist(), weights.ravel().tolist())
         for name, values in zip((*_SPLITS, *_LEAVES), (*nodes, *ends), strict=True):
             self.columns[name].extend(values)
+
+
+def category_chain(values: Sequence[float], *, left: int, right: int, first: int) -> list[tuple[int, int, float]]:
+    """Say "is one of these" as nodes that each test for one value: (left, right, value), the first of them at place `first`.
+
+    All share the same left child: ONNX's trees are graphs, and the runtime makes one set of such a chain.
+    """
+    return [(left, first + place + 1 if place + 1 < len(values) else right, value) for place, value in enumerate(values)]
 
 
 def floor32(thresholds: Any) -> NDArray[np.float64]:
