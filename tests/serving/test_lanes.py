@@ -1,0 +1,122 @@
+"""Lanes: places, a queue, threads that hang, and company where it pays."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from sampan.errors import Unavailable
+from sampan.web.inference_lanes import PROVEN_CALLS, SLOW_CALLS, Lane, Pace, measure_pace
+from sampan.web.inference_together import Together
+
+
+def test_a_model_runs_on_the_event_loop_once_it_has_shown_to_be_quick() -> None:
+    async def run() -> list[bool]:
+        lane = Lane("m@v1", concurrency=2, queue=4)
+        states = []
+        for _ in range(PROVEN_CALLS):
+            states.append(lane.inline)
+            assert await lane.run(lambda: 7) == 7
+        states.append(lane.inline)
+        for _ in range(SLOW_CALLS):
+            lane.noted_slow(0.2, now_s=1.0)
+        return [*states, lane.inline]
+
+    assert asyncio.run(run()) == [False] * PROVEN_CALLS + [True, False]
+
+
+def test_a_call_that_hangs_keeps_its_place_and_the_queue_is_bounded() -> None:
+    async def run() -> None:
+        lane = Lane("m@v1", concurrency=1, queue=1)
+        hangs = threading.Event()
+        hanging = asyncio.create_task(lane.run(hangs.wait))
+        await asyncio.sleep(0.01)
+        hanging.cancel()
+        await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(lane.run(lambda: "later"))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable, match="1 requests of m@v1 are being answered and 1 wait"):
+            await lane.run(lambda: "never")
+        hangs.set()
+
+        assert await waiting == "later"
+        assert (lane.running, lane.waiting) == (0, 0)
+        lane.close()
+
+    asyncio.run(run())
+
+
+def test_what_a_model_raises_reaches_its_caller_and_frees_its_place() -> None:
+    async def run() -> None:
+        lane = Lane("m@v1", concurrency=1, queue=0)
+
+        def fail() -> None:
+            raise ZeroDivisionError("in the model")
+
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError, match="in the model"):
+                await lane.run(fail)
+        assert await lane.run(lambda: 1) == 1
+
+    asyncio.run(run())
+
+
+def test_what_must_be_alone_waits_for_threads_and_keeps_them_out() -> None:
+    async def run() -> list[str]:
+        lane, told = Lane("m@v1", concurrency=2, queue=4), []
+
+        def work() -> None:
+            time.sleep(0.05)
+            told.append("scored")
+
+        first = asyncio.create_task(lane.run(work))
+        await asyncio.sleep(0.01)
+        async with lane.alone():
+            second = asyncio.create_task(lane.run(work))
+            await asyncio.sleep(0.05)
+            told.append("fed")
+        await asyncio.gather(first, second)
+        return told
+
+    assert asyncio.run(run()) == ["scored", "fed", "scored"]
+
+
+def test_company_is_sought_only_where_a_row_takes_long_and_is_cheaper_in_it() -> None:
+    assert Pace(0.003, 0.0017).pays_together
+    assert not Pace(0.003, 0.0025).pays_together, "hardly cheaper"
+    assert not Pace(7e-6, 3e-6).pays_together, "bringing requests together costs more than 4 us"
+    assert str(Pace(0.003, 0.0015)) == "3 ms a row alone, 1.5 ms among 32: scored together"
+
+
+def test_a_model_that_takes_a_call_long_whatever_its_rows_is_timed_as_such() -> None:
+    def predict(rows: Sequence[object]) -> None:
+        time.sleep(0.002)
+
+    pace = measure_pace(predict, [{"x": 1}], calls=2)
+
+    assert pace.pays_together
+    assert pace.together_s < pace.alone_s / 8
+
+
+def test_who_waits_for_the_same_model_goes_together_and_each_gets_its_own() -> None:
+    async def run() -> tuple[list[object], list[int]]:
+        sizes: list[int] = []
+
+        def score(items: Sequence[int]) -> list[int | Exception]:
+            sizes.append(len(items))
+            time.sleep(0.02)
+            return [ValueError("odd one") if item == 5 else item * item for item in items]
+
+        together: Together[int, int] = Together(Lane("m@v1", concurrency=1, queue=8), score, most_rows=6, most_waiting=16)
+        asked = [asyncio.create_task(together.run(item, 1)) for item in range(9)]
+        return await asyncio.gather(*asked, return_exceptions=True), sizes
+
+    answers, sizes = asyncio.run(run())
+
+    assert [answer for answer in answers if not isinstance(answer, Exception)] == [0, 1, 4, 9, 16, 36, 49, 64]
+    assert str(answers[5]) == "odd one"
+    assert sizes == [6, 3]
