@@ -13,6 +13,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "Add": "{0} + {1}",
     "And": "({0} != 0.0f && {1} != 0.0f) ? 1.0f : 0.0f",
     "Ceil": "ceilf({0})",
+    "Cos": "cosf({0})",
     "Div": "{0} / {1}",
     "Elu": "{0} < 0.0f ? {1} * (@exp({0}) - 1.0f) : {0}",
     "Equal": "{0} == {1} ? 1.0f : 0.0f",
@@ -40,12 +41,37 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "Relu": "{0} < 0.0f ? 0.0f : {0}",
     "Selu": "{0} > 0.0f ? {2} * {0} : {2} * {1} * (@exp({0}) - 1.0f)",
     "Sigmoid": "@sigmoid({0})",
+    "Sin": "sinf({0})",
     "Sign": "{0} > 0.0f ? 1.0f : {0} < 0.0f ? -1.0f : {0}",
     "Softplus": "({0} > 0.0f ? {0} : 0.0f) + logf(1.0f + @exp({0} > 0.0f ? -{0} : {0}))",
     "Sqrt": "sqrtf({0})",
     "Sub": "{0} - {1}",
     "Tanh": "@tanh({0})",
     "Where": "{0} != 0.0f ? {1} : {2}",
+}
+
+# Tests: their answer is a flag, whatever they compare.
+FLAGS: Final = ("And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or")
+
+# Where an operand is a double, these call other functions.
+DOUBLES: Final[dict[str, str]] = {
+    "Ceil": "-@floor(-({0}))",
+    "Cos": "cos({0})",
+    "Elu": "{0} < 0.0 ? {1} * (exp({0}) - 1.0) : {0}",
+    "Erf": "erf({0})",
+    "Exp": "exp({0})",
+    "Floor": "@floor({0})",
+    "HardSigmoid": "{1} * {0} + {2} < 0.0 ? 0.0 : {1} * {0} + {2} > 1.0 ? 1.0 : {1} * {0} + {2}",
+    "Log": "log({0})",
+    "Max": "{0} != {0} || {0} > {1} ? {0} : {1}",
+    "Min": "{0} != {0} || {0} < {1} ? {0} : {1}",
+    "Pow": "pow({0}, {1})",
+    "Selu": "{0} > 0.0 ? {2} * {0} : {2} * {1} * (exp({0}) - 1.0)",
+    "Sigmoid": "1.0 / (1.0 + exp(-({0})))",
+    "Sin": "sin({0})",
+    "Softplus": "({0} > 0.0 ? {0} : 0.0) + log(1.0 + exp({0} > 0.0 ? -{0} : {0}))",
+    "Sqrt": "sqrt({0})",
+    "Tanh": "tanh({0})",
 }
 
 # Functions the generated file brings along, written once where an expression calls them as @name. Their names get the model's prefix.
@@ -98,6 +124,14 @@ static float @exp(float x)
     "min": """static float @min(float a, float b)
 {
     return a != a ? a : b != b ? b : a < b ? a : b;
+}
+""",
+    "floor": """static double @floor(double x)
+{
+    double whole;
+    if (!(x > -4503599627370496.0 && x < 4503599627370496.0)) return x; /* whole already, or no number */
+    whole = (double)(int64_t)x;
+    return whole > x ? whole - 1.0 : whole;
 }
 """,
     "clip": """static float @clip(float x, float low, float high)

@@ -129,11 +129,11 @@ LAYERS["last8"] = """static void @last8(const int16_t *x, float *y, const int8_t
 }
 """
 
-_REDUCTION: Final = """static void @{name}_of(const float *x, float *y, int size, int n)
+_REDUCTION: Final = """static void @{name}_of{ending}(const {kind} *x, {kind} *y, int size, int n)
 {{
     int i, j;
     for (i = 0; i < size; ++i, x += n) {{
-        float found = {first};
+        {kind} found = {first};
         for (j = {begin}; j < n; ++j) {step};
         y[i] = {end};
     }}
@@ -143,10 +143,14 @@ _REDUCTIONS: Final = {
     "product": ("1.0f", 0, "found *= x[j]", "found"),
     "sum": ("0.0f", 0, "found += x[j]", "found"),
     "mean": ("0.0f", 0, "found += x[j]", "found / (float)n"),
-    "max": ("x[0]", 1, "found = @max(found, x[j])", "found"),
-    "min": ("x[0]", 1, "found = @min(found, x[j])", "found"),
+    "max": ("x[0]", 1, "if (x[j] > found || x[j] != x[j]) found = x[j]", "found"),
+    "min": ("x[0]", 1, "if (x[j] < found || x[j] != x[j]) found = x[j]", "found"),
     "norm1": ("0.0f", 0, "found += x[j] < 0.0f ? -x[j] : x[j]", "found"),
     "norm2": ("0.0f", 0, "found += x[j] * x[j]", "sqrtf(found)"),
 }
 for _name, (_first, _begin, _step, _end) in _REDUCTIONS.items():
-    LAYERS[f"{_name}_of"] = _REDUCTION.format(name=_name, first=_first, begin=_begin, step=_step, end=_end)
+    for _ending, _kind in (("", "float"), ("_doubles", "double")):
+        _last = _end.replace("sqrtf", "sqrt") if _ending else _end
+        LAYERS[f"{_name}_of{_ending}"] = _REDUCTION.format(
+            name=_name, ending=_ending, kind=_kind, first=_first, begin=_begin, step=_step, end=_last
+        )

@@ -1,4 +1,4 @@
-"""What generated code computes for one row: a list of steps over buffers of float32. `reading.py` makes it, `source.py` writes it as C.
+"""What generated code computes for one row: a list of steps over buffers of numbers. `reading.py` makes it, `source.py` writes it as C.
 
 Shapes are those of one row; the batch dimension of the graph is gone. Steps are in the order in which they run, each buffer is written by
 one step only, and all weights are here: nothing is looked up later.
@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Kind = Literal["float", "double", "text"]
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A value that a step writes and others read."""
+    """A value that a step writes and others read: float32, in a feature transform also float64 and texts."""
 
     number: int
     size: int
+    kind: Kind = "float"
 
 
 Operand = Buffer | Floats  # a constant is laid out like the answer, or holds one number
@@ -131,6 +133,56 @@ class Trees:
     base: NDArray[np.float64]  # (outputs,)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ladder:
+    """`out` = heights[how many edges lie at or below the given number]; edges rise."""
+
+    given: Buffer
+    out: Buffer
+    edges: NDArray[np.float64]
+    heights: NDArray[np.float64]
+
+
+Text = tuple[Buffer, int] | str | None  # a place in a buffer of texts, or a constant; None is a missing text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encode:
+    """`out` = the number of a text, as an encoder gives it; `missing` for a missing text, `unseen` for all others."""
+
+    text: Text
+    out: Buffer
+    numbers: tuple[tuple[str, float], ...]  # sorted by the texts' bytes
+    missing: float
+    unseen: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SameText:
+    """`out` = 1 where two texts are equal, 0 where they are not."""
+
+    texts: tuple[Text, Text]
+    out: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChooseText:
+    """`out` = the first text where the condition is not 0, else the second."""
+
+    condition: Buffer
+    texts: tuple[Text, Text]
+    out: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinTexts:
+    """`out` = two texts, one after the other; cut after `longest` bytes, more than any text that it is compared with."""
+
+    texts: tuple[Text, Text]
+    out: Buffer
+    longest: int
+
+
 Step = Any  # one of the above; extended by `quantizing.py` and `layouts.py`
 
 
@@ -141,6 +193,7 @@ class Program:
     given: Buffer
     out: Buffer
     steps: tuple[Step, ...] = field(default_factory=tuple)
+    texts: Buffer | None = None  # of a feature transform: the row's texts, beside its numbers
 
     @property
     def n_inputs(self) -> int:
@@ -160,4 +213,14 @@ def reads(step: Step) -> Sequence[Buffer]:
             return [o for o in step.operands if isinstance(o, Buffer)]
         case Move():
             return [source for source, _ in step.pieces]
+        case Encode():
+            return _places([step.text])
+        case SameText() | JoinTexts():
+            return _places(step.texts)
+        case ChooseText():
+            return [step.condition, *_places(step.texts)]
     return [step.given]
+
+
+def _places(texts: Sequence[Text]) -> list[Buffer]:
+    return [text[0] for text in texts if isinstance(text, tuple)]

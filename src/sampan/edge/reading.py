@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.edge.elementwise import EXPRESSIONS
-from sampan.edge.program import Buffer, Elementwise, Move, Operand, Program, Reduce, Softmax, Step, Trees, reads
+from sampan.edge.elementwise import EXPRESSIONS, FLAGS
+from sampan.edge.program import Buffer, Elementwise, Kind, Move, Operand, Program, Reduce, Softmax, Step, Trees, reads
 from sampan.edge.reading_trees import ReadTrees, read_classifier, read_regressor
 from sampan.errors import IntegrityError, Unsupported
 from sampan.plugins import require
@@ -49,24 +49,41 @@ class Row:
     elements: NDArray[np.int64]
 
 
+_TYPES: Final = {"float": np.float32, "double": np.float64}
 Value = Row | NDArray[Any]
 Attributes = Mapping[str, Any]
 
 
+def read_transform(graph_bytes: bytes, output: str = "features") -> Program:
+    """Read the part of a package's whole graph that makes features of what a request says: `num`, `cat` in, `features` out.
+
+    Raises
+    ------
+    Unsupported, IntegrityError : as `read_program`.
+    """
+    return _read(graph_bytes, output)
+
+
 def read_program(graph_bytes: bytes) -> Program:
-    """Read a graph.
+    """Read a graph from features to the answer.
 
     Raises
     ------
     Unsupported : it has an operation no code is generated for; the message names all of them.
     IntegrityError : it is no ONNX graph.
     """
+    return _read(graph_bytes, "")
+
+
+def _read(graph_bytes: bytes, output: str) -> Program:
     onnx = require("onnx", extra="train")
     try:
         model = onnx.load_from_string(graph_bytes)
     except Exception as cause:  # protobuf's own error class is private to its implementation
         raise IntegrityError(f"the ONNX graph cannot be read: {cause}", hint="pack the model again") from cause
-    reader = Reader(model)
+    if output:
+        _keep_only(model.graph, output)
+    reader = Reader(model, has_doubles=bool(output))
     unknown = sorted({node.op_type for node in model.graph.node if not reader.knows(node.op_type)})
     if unknown:
         raise Unsupported(f"no C code is generated for {', '.join(unknown)}", hint="sampan pack MODEL --target oci serves it whole")
@@ -74,18 +91,24 @@ def read_program(graph_bytes: bytes) -> Program:
 
 
 class Reader:
-    """Walks a graph once. Layers add their operations through `sampan.edge.reading_layers`."""
+    """Walks a graph once. Layers add their operations through `sampan.edge.reading_layers`.
 
-    def __init__(self, model: Any) -> None:
+    Without doubles all numbers are float32, also where a model's graph computes in float64 on the way: small processors have no doubles,
+    and what the generated code answers is compared with the package.
+    """
+
+    def __init__(self, model: Any, *, has_doubles: bool = False) -> None:
         from sampan.edge.reading_layers import LAYERS
+        from sampan.edge.reading_texts import TEXTS
 
         self._onnx = require("onnx", extra="train")
         self._model = model
+        self._has_doubles = has_doubles
         self.values: dict[str, Value] = {"": np.empty(0)}
         self.steps: list[Step] = []
         self._starts: list[int] = []  # of each buffer, in the numbering of elements
         self._buffers: list[Buffer] = []
-        self._operations: dict[str, Callable[[Reader, Any, Attributes], None]] = {**_OPERATIONS, **LAYERS}
+        self._operations: dict[str, Callable[[Reader, Any, Attributes], None]] = {**_OPERATIONS, **LAYERS, **TEXTS}
 
     def knows(self, operation: str) -> bool:
         """Say whether the operation can be read."""
@@ -94,17 +117,28 @@ class Reader:
     def read(self) -> Program:
         """Return the program, without steps that lead nowhere."""
         graph = self._model.graph
-        if len(graph.input) != 1 or len(graph.output) != 1:
+        given = [self._input(each) for each in graph.input]
+        numbers, texts = [b for b in given if b.kind != "text"], [b for b in given if b.kind == "text"]
+        if len(numbers) > 1 or len(texts) > 1 or len(graph.output) != 1:
             raise Unsupported("the graph has several inputs or outputs", hint="pack the model again")
         for constant in graph.initializer:
-            self.values[constant.name] = self._onnx.numpy_helper.to_array(constant)
-        shape = [d.dim_value or 1 for d in graph.input[0].type.tensor_type.shape.dim]
-        given = self.buffer(int(np.prod(shape)))
-        self.values[graph.input[0].name] = self.row(given, (1, *shape[1:]))
+            self._know(constant.name, self._onnx.numpy_helper.to_array(constant))
         for node in graph.node:
             self._node(node)
         out = self.whole(self.value(graph.output[0].name))
-        return Program(given, out, tuple(_needed(self.steps, out)))
+        first = numbers[0] if numbers else Buffer(-1, 0, "double")
+        return Program(first, out, tuple(_needed(self.steps, out)), texts[0] if texts else None)
+
+    def _input(self, given: Any) -> Buffer:
+        kinds = self._onnx.TensorProto
+        shape = [d.dim_value or 1 for d in given.type.tensor_type.shape.dim]
+        found: dict[int, Kind] = {kinds.FLOAT: "float", kinds.DOUBLE: "double", kinds.STRING: "text"}
+        kind = found.get(given.type.tensor_type.elem_type)
+        if kind is None:
+            raise Unsupported(f"the graph's input {given.name} is neither a number nor a text", hint="pack the model again")
+        made = self.buffer(int(np.prod(shape)), kind)
+        self.values[given.name] = self.row(made, (1, *shape[1:]))
+        return made
 
     def _node(self, node: Any) -> None:
         attributes = {a.name: _plain(self._onnx.helper.get_attribute_value(a), self._onnx) for a in node.attribute}
@@ -130,7 +164,11 @@ class Reader:
         outs = [helper.make_empty_tensor_value_info(name) for name in node.output]
         model = helper.make_model(helper.make_graph([node], "folded", infos, outs), opset_imports=self._model.opset_import)
         for name, found in zip(node.output, ReferenceEvaluator(model).run(None, given), strict=True):
-            self.values[name] = np.asarray(found)
+            self._know(name, np.asarray(found))
+
+    def _know(self, name: str, constant: NDArray[Any]) -> None:
+        narrow = constant.dtype == np.float64 and not self._has_doubles
+        self.values[name] = constant.astype(np.float32) if narrow else constant
 
     # What operations are written with.
 
@@ -139,8 +177,9 @@ class Reader:
         found = self.values[name]
         if isinstance(found, Row):
             return found
-        out = self.buffer(found.size)
-        self.steps.append(Elementwise("Identity", (np.ascontiguousarray(found, np.float32).ravel(),), out))
+        kind: Kind = "double" if found.dtype == np.float64 else "float"
+        out = self.buffer(found.size, kind)
+        self.steps.append(Elementwise("Identity", (np.ascontiguousarray(found, _TYPES[kind]).ravel(),), out))
         return self.row(out, found.shape)
 
     def constant(self, name: str, what: str) -> NDArray[Any]:
@@ -152,12 +191,12 @@ class Reader:
             )
         return found
 
-    def buffer(self, size: int) -> Buffer:
+    def buffer(self, size: int, kind: Kind = "float") -> Buffer:
         """Make a new buffer."""
         if size > MAX_ELEMENTS:
             raise Unsupported(f"a value of {size:,} numbers is too large for a board", hint="use a smaller model")
         self._starts.append(self._starts[-1] + self._buffers[-1].size if self._buffers else 0)
-        self._buffers.append(Buffer(len(self._buffers), size))
+        self._buffers.append(Buffer(len(self._buffers), size, kind))
         return self._buffers[-1]
 
     def row(self, buffer: Buffer, shape: Sequence[int]) -> Row:
@@ -165,14 +204,44 @@ class Reader:
         start = self._starts[buffer.number]
         return Row(np.arange(start, start + buffer.size).reshape(shape))
 
+    def sources(self, row: Row) -> NDArray[np.int64]:
+        """Return the number of the buffer that holds each element."""
+        found: NDArray[np.int64] = np.searchsorted(self._starts, row.elements.ravel(), side="right") - 1
+        return found
+
+    def kind(self, row: Row) -> Kind:
+        """Return what the elements are; doubles where any is one."""
+        kinds = {self._buffers[n].kind for n in np.unique(self.sources(row)).tolist()}
+        return "text" if "text" in kinds else "double" if "double" in kinds else "float"
+
+    def place(self, row: Row) -> tuple[Buffer, int]:
+        """Return where a single element is."""
+        (element,) = row.elements.ravel().tolist()
+        source = int(self.sources(row)[0])
+        return self._buffers[source], element - self._starts[source]
+
+    def floats(self, row: Row) -> Buffer:
+        """Return the elements as float32, for layers and trees."""
+        if self.kind(row) != "double":
+            return self.whole(row)
+        return self.whole(self.cast(row, "float"))
+
+    def cast(self, row: Row, kind: Kind) -> Row:
+        """Write a step that turns numbers into another type."""
+        if self.kind(row) == kind or not self._has_doubles:
+            return row
+        out = self.buffer(row.elements.size, kind)
+        self.steps.append(Elementwise("Identity", (self.whole(row),), out))
+        return self.row(out, row.elements.shape)
+
     def whole(self, row: Row) -> Buffer:
         """Return the buffer that holds exactly these elements in this order; they are moved into one where none does."""
         wanted = row.elements.ravel()
-        sources = np.searchsorted(self._starts, wanted, side="right") - 1
+        sources = self.sources(row)
         first = self._buffers[int(sources[0])]
         if first.size == wanted.size and np.array_equal(wanted, self.row(first, (-1,)).elements):
             return first
-        out = self.buffer(wanted.size)
+        out = self.buffer(wanted.size, self.kind(row))
         bounds = [0, *(np.flatnonzero(np.diff(sources)) + 1).tolist(), wanted.size]
         pieces = []
         for low, high in pairwise(bounds):
@@ -180,6 +249,12 @@ class Reader:
             pieces.append((self._buffers[source], wanted[low:high] - self._starts[source]))
         self.steps.append(Move(tuple(pieces), out))
         return out
+
+    def longest_text(self) -> int:
+        """Return how many bytes the longest text has that the graph knows."""
+        known = [each for node in self._model.graph.node for a in node.attribute if a.name == "keys_strings" for each in a.strings]
+        known += [each for constant in self._model.graph.initializer for each in constant.string_data]
+        return max(map(len, known), default=0)
 
     def put(self, node: Any, found: Row, output: int = 0) -> None:
         """Name an answer of a node."""
@@ -199,14 +274,16 @@ class Reader:
         shapes = [v.elements.shape if isinstance(v, Row) else v.shape for v in values]
         shape = np.broadcast_shapes(*shapes)
         operands = [self._operand(v, shape) for v in values]
-        out = self.buffer(int(np.prod(shape)))
+        numbers = values[1:] if operation == "Where" else values
+        kinds = [self.kind(v) if isinstance(v, Row) else "double" if v.dtype == np.float64 else "float" for v in numbers]
+        out = self.buffer(int(np.prod(shape)), "double" if "double" in kinds and operation not in FLAGS else "float")
         self.steps.append(Elementwise(operation, tuple(operands), out))
         return self.row(out, shape)
 
     def _operand(self, value: Value, shape: tuple[int, ...]) -> Operand:
         if isinstance(value, Row):
             return self.whole(value if value.elements.size == 1 else Row(np.broadcast_to(value.elements, shape)))
-        given = np.asarray(value, np.float32)
+        given = value if value.dtype == np.float64 else np.asarray(value, np.float32)
         if given.size and (given == given.flat[0]).all():
             return given.ravel()[:1]
         return np.ascontiguousarray(np.broadcast_to(given, shape)).ravel()
@@ -230,7 +307,7 @@ class Reader:
             return self.computed("Add", [logs, Row(most.elements[:, 0])])
         if operation == "ReduceSumSquare":
             return self._reduced("ReduceSum", self.computed("Mul", [lines, lines]))
-        out = self.buffer(len(lines.elements))
+        out = self.buffer(len(lines.elements), self.kind(lines))
         self.steps.append(Reduce(_REDUCTIONS[operation], self.whole(lines), out))
         return self.row(out, (out.size,))
 
@@ -241,6 +318,21 @@ def _plain(value: Any, onnx: Any) -> Any:
     if type(value).__name__ == "TensorProto":
         return onnx.numpy_helper.to_array(value)
     return value
+
+
+def _keep_only(graph: Any, output: str) -> None:
+    """Leave out what does not lead to one output."""
+    wanted, kept = {output}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    outputs = [each for each in graph.output if each.name == output]
+    if not outputs:
+        raise IntegrityError(f"the graph has no output {output!r}", hint="pack the model again")
+    for items, chosen in ((graph.node, kept[::-1]), (graph.output, outputs)):
+        del items[:]
+        items.extend(chosen)
 
 
 def _needed(steps: Sequence[Step], out: Buffer) -> list[Step]:
@@ -344,9 +436,9 @@ def _cast(reader: Reader, node: Any, attributes: Attributes) -> None:
     kinds = onnx.TensorProto
     given = reader.value(node.input[0])
     if attributes["to"] in (kinds.FLOAT, kinds.DOUBLE):
-        reader.put(node, given)
+        reader.put(node, reader.cast(given, "float" if attributes["to"] == kinds.FLOAT else "double"))
     elif attributes["to"] == kinds.BOOL:
-        equal = reader.computed("Equal", [given, np.zeros(1, np.float32)])
+        equal = reader.computed("Equal", [given, np.zeros(1, np.float32)])  # NaN is true
         reader.elementwise(node, "Not", [equal])
     elif attributes["to"] in (kinds.INT64, kinds.INT32, kinds.UINT8, kinds.INT8):
         sign = reader.computed("Sign", [given])
@@ -372,14 +464,14 @@ def _softmax(reader: Reader, node: Any, attributes: Attributes) -> None:
     given = reader.value(node.input[0]).elements
     axis = attributes.get("axis", -1) % given.ndim
     moved = np.moveaxis(given, axis, -1)
-    source = reader.whole(Row(moved))
+    source = reader.floats(Row(moved))
     out = reader.buffer(source.size)
     reader.steps.append(Softmax(source, out, given.shape[axis]))
     reader.put(node, Row(np.moveaxis(reader.row(out, moved.shape).elements, -1, axis)))
 
 
 def _tree_sums(reader: Reader, node: Any, read: ReadTrees) -> Row:
-    given = reader.whole(reader.value(node.input[0]))
+    given = reader.floats(reader.value(node.input[0]))
     out = reader.buffer(read.base.size)
     reader.steps.append(Trees(given, out, read.trees, read.base))
     return reader.row(out, (1, read.base.size))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.edge.program import Convolution, Dense, Pool, Reduce, Window
+from sampan.edge.program import Buffer, Convolution, Dense, Elementwise, Ladder, Pool, Reduce, Window
 from sampan.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _dense(reader: Reader, given: Row, weights: NDArray[Any], bias: NDArray[Any]
         raise Unsupported("a product of matrices within one row is not generated", hint="sampan pack MODEL --target oci serves it whole")
     out = reader.buffer(len(weights))
     flat = np.zeros(len(weights), np.float32) if bias is None else np.broadcast_to(np.asarray(bias, np.float32).ravel(), len(weights))
-    reader.steps.append(Dense(reader.whole(given), out, np.ascontiguousarray(weights, np.float32), np.ascontiguousarray(flat)))
+    reader.steps.append(Dense(reader.floats(given), out, np.ascontiguousarray(weights, np.float32), np.ascontiguousarray(flat)))
     return reader.row(out, (*given.elements.shape[:-1], len(weights)))
 
 
@@ -36,12 +36,38 @@ def _gemm(reader: Reader, node: Any, attributes: Attributes) -> None:
 
 
 def _matmul(reader: Reader, node: Any, _: Attributes) -> None:
+    if ladder(reader, node):
+        return
     weights = reader.constant(node.input[1], "a weight")
     if weights.ndim != 2:
         raise Unsupported(
             "a product with a weight that is no matrix is not generated", hint="sampan pack MODEL --target oci serves it whole"
         )
     reader.put(node, _dense(reader, reader.value(node.input[0]), weights.T, None))
+
+
+def ladder(reader: Reader, node: Any) -> bool:
+    """Read `(x >= edges) @ heights`, how a transform writes a function that is level between edges, as one step."""
+    heights, given = np.asarray(reader.constant(node.input[1], "a weight"), np.float64), reader.value(node.input[0])
+    step = next((s for s in reversed(reader.steps) if getattr(s, "out", None) == reader.whole(given)), None)
+    if isinstance(step, Elementwise) and step.operation == "Identity":
+        step = next((s for s in reversed(reader.steps) if s.out == step.operands[0]), None)
+    if not isinstance(step, Elementwise) or step.operation != "GreaterOrEqual" or heights.shape[1:] != (1,):
+        return False
+    value, edges = step.operands
+    if (
+        not isinstance(value, Buffer)
+        or isinstance(edges, Buffer)
+        or value.size != 1
+        or edges.size != len(heights)
+        or (np.diff(edges) <= 0).any()
+    ):
+        return False
+    out = reader.buffer(1, "double")
+    summed = np.concatenate([[0.0], np.cumsum(heights[:, 0])])
+    reader.steps.append(Ladder(value, out, np.asarray(edges, np.float64), summed))
+    reader.put(node, reader.row(out, (1, 1)))
+    return True
 
 
 def _linear(reader: Reader, attributes: Attributes, given: Row, n: int) -> Row:
@@ -108,7 +134,7 @@ def _normalizer(reader: Reader, node: Any, attributes: Attributes) -> None:
     given = reader.value(node.input[0])
     operation = {"MAX": "max", "L1": "norm1", "L2": "norm2"}[attributes.get("norm", "MAX")]
     out = reader.buffer(1)
-    reader.steps.append(Reduce(operation, reader.whole(given), out))
+    reader.steps.append(Reduce(operation, reader.floats(given), out))
     norm = reader.row(out, (1, 1))
     zero = reader.computed("Equal", [norm, np.zeros(1, np.float32)])
     reader.elementwise(node, "Div", [given, reader.computed("Where", [zero, np.ones(1, np.float32), norm])])
@@ -173,7 +199,7 @@ def _convolution(reader: Reader, node: Any, attributes: Attributes) -> None:
     shaped = weights.reshape(len(weights), weights.shape[1], *window.kernel)
     reader.steps.append(
         Convolution(
-            reader.whole(given), out, window, np.ascontiguousarray(shaped), np.asarray(bias, np.float32), int(attributes.get("group", 1))
+            reader.floats(given), out, window, np.ascontiguousarray(shaped), np.asarray(bias, np.float32), int(attributes.get("group", 1))
         )
     )
     reader.put(node, reader.row(out, _shape_of(window, given)))
@@ -184,7 +210,7 @@ def _pool(operation: str) -> Callable[[Reader, Any, Attributes], None]:
         given = reader.value(node.input[0])
         window = _window(given, attributes, given.elements.shape[1], tuple(attributes["kernel_shape"]))
         out = reader.buffer(int(np.prod(window.out)))
-        reader.steps.append(Pool(operation, reader.whole(given), out, window, bool(attributes.get("count_include_pad", 0))))
+        reader.steps.append(Pool(operation, reader.floats(given), out, window, bool(attributes.get("count_include_pad", 0))))
         reader.put(node, reader.row(out, _shape_of(window, given)))
 
     return read
@@ -194,7 +220,7 @@ def _global_pool(operation: str) -> Callable[[Reader, Any, Attributes], None]:
     def read(reader: Reader, node: Any, _: Attributes) -> None:
         given = reader.value(node.input[0])
         out = reader.buffer(given.elements.shape[1])
-        reader.steps.append(Reduce(operation, reader.whole(given), out))
+        reader.steps.append(Reduce(operation, reader.floats(given), out))
         reader.put(node, reader.row(out, (*given.elements.shape[:2], *(1,) * (given.elements.ndim - 2))))
 
     return read

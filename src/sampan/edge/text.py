@@ -46,6 +46,29 @@ def number(value: float) -> str:
     return f"{told}f" if "." in told or "e" in told else f"{told}.0f"
 
 
+def double(value: float) -> str:
+    """Write a float64 so that a compiler reads the same one.
+
+    >>> double(0.1), double(86400000.0)
+    ('0.1', '86400000.0')
+    """
+    if np.isnan(value):
+        return "(0.0 / 0.0)"
+    if np.isinf(value):
+        return "(1.0 / 0.0)" if value > 0 else "(-1.0 / 0.0)"
+    return repr(float(value))
+
+
+def quoted(text: str) -> str:
+    r"""Write a text as a literal, whatever is in it.
+
+    >>> quoted('a"é')
+    '"a\\042\\303\\251"'
+    """
+    plain = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\?@' else f"\\{byte:03o}" for byte in text.encode("utf-8"))
+    return f'"{plain}"'
+
+
 def integer(value: int) -> str:
     """Write an int32; the lowest has no literal of its own in C."""
     return "(-2147483647 - 1)" if value == -(1 << 31) else str(value)
@@ -73,6 +96,17 @@ def table(kind: str, name: str, cells: Iterable[str]) -> str:
 def floats(name: str, values: NDArray[Any]) -> str:
     """Write a table of float32."""
     return table("float", name, map(number, values.ravel().tolist()))
+
+
+def doubles(name: str, values: NDArray[Any]) -> str:
+    """Write a table of float64."""
+    return table("double", name, map(double, values.ravel().tolist()))
+
+
+def texts(name: str, known: Sequence[str]) -> str:
+    """Write a table of texts, one a line: a text may hold spaces and commas."""
+    lines = ",\n".join(f"    {quoted(each)}" for each in known)
+    return f"static const char *const {name}[{len(known)}] = {{\n{lines}\n}};\n"
 
 
 def integers(name: str, values: Sequence[int], kind: str | None = None) -> str:

@@ -1,0 +1,114 @@
+"""Generated code as a program for Arm Linux without a C library, run in emulation; rows of float32 in, answers out.
+
+The program calls the system itself, so it starts on any Linux of its machine. QEMU carries it out instruction by instruction: what it
+answers there it answers on the device, bit for bit. How long it takes there says nothing of the device.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from sampan.core.budgets import read_budget
+from sampan.core.refs import nearest
+from sampan.edge.hosted import run_hosted, write_sources
+from sampan.edge.source import Generated
+from sampan.edge.toolchains import HEADERS, fill, zig_cc
+from sampan.errors import MissingDependency, NotFound, ParameterError
+
+FOLDER: Final = Path(__file__).parent / "computers"
+_FLAGS: Final = ("-O2", "-nostdlib", "-static", "-fno-stack-protector", "-fno-builtin-memset", "-s")
+_LOADED, _WRITABLE = 1, 2  # of an ELF file's segments
+
+
+class Computer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A computer with Arm Linux."""
+
+    name: str
+    about: str
+    source: str  # where its figures are from
+    target: str  # as Zig names it
+    flags: tuple[str, ...] = ()
+    emulator: tuple[str, ...]
+    budget: dict[str, str | float] = {}
+
+    def limits(self) -> dict[str, float]:
+        """Return the computer's own budget in bytes."""
+        return read_budget(",".join(f"{name}={value}" for name, value in self.budget.items()))
+
+
+def names() -> list[str]:
+    """Name the computers that come with Sampan."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def read_computer(named: str) -> Computer:
+    """Read a computer by its name, or a file by its path.
+
+    Raises
+    ------
+    NotFound : neither is there.
+    ParameterError : the file does not describe a computer.
+    """
+    path = Path(named) if "/" in named or named.endswith((".yaml", ".yml")) else FOLDER / f"{named}.yaml"
+    if not path.is_file():
+        raise NotFound(
+            f"no computer {named!r}", did_you_mean=tuple(nearest(named, names())), hint=f"one of {', '.join(names())}, or a path"
+        )
+    try:
+        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = msgspec.convert(told, Computer)
+    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as cause:
+        reason = " ".join(str(cause).split())
+        raise ParameterError(f"{path} describes no computer: {reason}", hint=f"begin with a copy of {FOLDER / 'rpi4.yaml'}") from cause
+    if not found.emulator:
+        raise ParameterError(f"{path}: emulator is empty", hint="such as [qemu-aarch64-static]")
+    found.limits()
+    return found
+
+
+def compile_linux(generated: Generated, folder: Path, computer: Computer) -> Path:
+    """Write the generated C into a folder and compile it there; return the program's path.
+
+    Raises
+    ------
+    MissingDependency : Zig is not installed.
+    StepFailed : the code does not compile.
+    """
+    sources = write_sources(generated, folder)
+    main = fill("linux.c", generated.name, folder / f"{generated.name}_linux.c")
+    flags = [*_FLAGS, *computer.flags, f"-I{folder}", f"-isystem{HEADERS}"]
+    return zig_cc(computer.target, [*sources, main], folder / generated.name, flags=flags)
+
+
+def run_linux(program: Path, rows: NDArray[np.float32], n_outputs: int, computer: Computer) -> NDArray[np.float64]:
+    """Answer rows in emulation, shape (n, outputs). Raises MissingDependency where the emulator is not installed."""
+    if shutil.which(computer.emulator[0]) is None:
+        raise MissingDependency(computer.emulator[0], extra="edge")
+    return run_hosted(program, rows, n_outputs, runner=computer.emulator)
+
+
+def memory_of(program: Path) -> int:
+    """Return the bytes of memory that a program's own variables take, from the segments of its ELF file that can be written."""
+    data = program.read_bytes()
+    wide = data[4] == 2
+    start, size, n = (
+        struct.unpack_from(pattern, data, at)[0]
+        for pattern, at in ((("<Q", 32), ("<H", 54), ("<H", 56)) if wide else (("<I", 28), ("<H", 42), ("<H", 44)))
+    )
+    return sum(_memory(data, start + i * size, wide=wide) for i in range(n))
+
+
+def _memory(data: bytes, at: int, *, wide: bool) -> int:
+    if wide:
+        kind, flags, *_, memory, _ = struct.unpack_from("<IIQQQQQQ", data, at)
+    else:
+        kind, _, _, _, _, memory, flags, _ = struct.unpack_from("<IIIIIIII", data, at)
+    return int(memory) if kind == _LOADED and flags & _WRITABLE else 0
