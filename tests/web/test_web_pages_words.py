@@ -36,6 +36,7 @@ def test_every_word_of_a_page_is_there_in_vietnamese(template: str) -> None:
 
 def test_every_title_of_a_chart_and_question_of_a_gate_is_there_in_vietnamese() -> None:
     said = {*models.QUESTIONS.values(), *figures.METRIC_WORDS.values(), *(title for title, _, _ in (*figures.QUALITY, *home.TRENDS))}
+    said |= set(figures.CALIBRATION_NOTES.values())
     said |= {name for name, _ in figures.LABELLED} | set(datasets.TYPES.values()) | set(runs.STATES)
 
     assert sorted(said - set(VIETNAMESE)) == []
@@ -61,6 +62,20 @@ def test_nothing_is_translated_by_itself() -> None:
         (
             "arr_time - sched_arr_time predicts the label with AUC 0.981, each alone with 0.612 and 0.598",
             "arr_time - sched_arr_time dự đoán nhãn với AUC 0.981, riêng từng cột là 0.612 và 0.598",
+        ),
+        ("rmse 3.385 (3.221 to 3.533)", "rmse 3.385 (3.221 đến 3.533)"),
+        (
+            "root mean squared error below 6.763, that of always the same answer",
+            "căn sai số bình phương trung bình dưới 6.763, mức khi luôn trả lời như nhau",
+        ),
+        ("log loss lower than that of ends@v1, beyond chance", "log loss thấp hơn của ends@v1, vượt mức ngẫu nhiên"),
+        (
+            "mean absolute error lower than that of hours@v1, beyond chance",
+            "sai số tuyệt đối trung bình thấp hơn của hours@v1, vượt mức ngẫu nhiên",
+        ),
+        (
+            "live root mean squared error 6.01 (5.8 to 6.2) is above the reference's 3.5 by more than 25%",
+            "căn sai số bình phương trung bình thực tế 6.01 (5.8 to 6.2) cao hơn mức tham chiếu 3.5 quá 25%",
         ),
         ("a sentence nobody knows", "a sentence nobody knows"),
     ],

@@ -25,6 +25,8 @@ SPARSE = 40  # rows of a chart's table; of longer curves every so-manieth is lis
 def quality(windows: Sequence[Window]) -> list[Figure]:
     """Chart live quality with its interval beside what was estimated without labels, with a mark where another model went live."""
     labels, marks = [month(window) for window in windows], promotions(windows)
+    if names := list(dict.fromkeys(name for window in windows if window.others for name in window.quality)):
+        return [_by_metric(name, windows, labels, marks) for name in names]
     found = []
     for title, name, digits in QUALITY:
         live, estimated, shadow = ([getattr(w, prefix + name) for w in windows] for prefix in ("", "estimated_", "shadow_"))
@@ -46,6 +48,28 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
             )
         )
     return found
+
+
+def _by_metric(name: str, windows: Sequence[Window], labels: list[str], marks: list[Mark]) -> Figure:
+    """Chart a metric of a model of classes or numbers; it is not estimated without labels."""
+    from sampan.workspace.monitors import Figure as Value
+
+    live, shadow = [w.quality.get(name, Value()) for w in windows], [w.shadow_quality.get(name, Value()) for w in windows]
+    shown = [("live, 95 % interval", live, "c1")]
+    if any(value.value is not None for value in shadow):
+        shown.append(("shadow", shadow, "c3 dots"))
+    series = [_series(label, values, style) for label, values, style in shown]
+    rows = [
+        (f"{label} · {window.model}", *(_value(values[i], 3) for _, values, _ in shown))
+        for i, (label, window) in enumerate(zip(labels, windows, strict=True))
+    ]
+    return Figure(
+        METRIC_WORDS.get(name, name),
+        partial(charts.lines, labels=labels, series=series, marks=marks),
+        ("Window", *(label for label, _, _ in shown)),
+        rows if any(one.value is not None for one in live) else (),
+        tuple((label, style) for label, _, style in shown),
+    )
 
 
 def traffic(windows: Sequence[Window]) -> Figure:
@@ -72,8 +96,20 @@ def calibration(report: Mapping[str, Any]) -> Figure:
     ]
     draw = partial(charts.calibration, said=[one["said"] for one in bins], happened=happened)
     head = ("Score", "Rows", "Said", "Happened")
-    note = "Across: the probability the model said. Up: the share that happened, with its interval. On the dashed line both are the same."
-    return Figure("Calibration", draw, head, rows, note=note)
+    return Figure("Calibration", draw, head, rows, note=CALIBRATION_NOTES[report.get("task", "binary")])
+
+
+def _of_group(group: Mapping[str, Any], name: str) -> str:
+    return estimate(group["metrics"].get(name)) if group["enough"] else "–"
+
+
+CALIBRATION_NOTES = {
+    "binary": (
+        "Across: the probability the model said. Up: the share that happened, with its interval. On the dashed line both are the same."
+    ),
+    "multiclass": "Across: how sure the model was of the likeliest class. Up: the share in which it came, with its interval.",
+    "regression": "Across: what the model said. Up: what it was on average, with its interval. On the dashed line both are the same.",
+}
 
 
 def cost_curve(report: Mapping[str, Any]) -> Figure:
@@ -97,25 +133,42 @@ def slices(column: str, groups: Sequence[Mapping[str, Any]], metric: str, *, ove
     judged = sorted(judged, key=lambda group: -int(group["n_rows"]))[:MOST_GROUPS]
     judged.sort(key=lambda group: -(group["metrics"][metric]["value"] or 0.0))
     bars = [Bar(str(g["group"]), g["metrics"][metric]["value"], g["metrics"][metric]["low"], g["metrics"][metric]["high"]) for g in judged]
+    names = [name for name in SLICE_METRICS if any(name in group["metrics"] for group in groups)]
     rows = [
-        (str(g["group"]), number(g["n_rows"]), *(estimate(g["metrics"].get(name)) if g["enough"] else "–" for name in SLICE_METRICS))
+        (str(g["group"]), number(g["n_rows"]), *(estimate(g["metrics"].get(name)) if g["enough"] else "–" for name in names))
         for g in groups
     ]
     draw = partial(charts.intervals, bars=bars, reference=overall)
-    head = (column, "Rows", *(METRIC_WORDS[name] for name in SLICE_METRICS))
+    head = (column, "Rows", *(METRIC_WORDS[name] for name in names))
     note = "Smaller groups are in the table only." if len(judged) < len(groups) else ""
     return Figure(f"{METRIC_WORDS.get(metric, metric)}: {column}", draw, head, rows, note=note)
 
 
-SLICE_METRICS = ("auc", "log_loss", "cost")
+SLICE_METRICS = ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "cost")
 METRIC_WORDS = {
     "auc": "AUC",
     "log_loss": "Log loss",
     "brier": "Brier score",
+    "accuracy": "Accuracy",
+    "macro_f1": "Mean F1 of the classes",
+    "macro_auc": "Mean AUC of the classes",
+    "rmse": "Root mean squared error",
+    "mae": "Mean absolute error",
+    "mape": "Mean error as a share of the truth",
+    "pinball": "Pinball loss",
+    "r2": "Share of variance explained",
+    "bias": "Mean of answer minus truth",
     "cost": "Cost a row",
+    "log_loss_if_naive": "Log loss, always the same answer",
+    "rmse_if_naive": "Root mean squared error, always the same answer",
+    "mae_if_naive": "Mean absolute error, always the same answer",
+    "mape_if_naive": "Mean error as a share of the truth, always the same answer",
+    "pinball_if_naive": "Pinball loss, always the same answer",
+    "cost_if_naive": "Cost a row, always the same answer",
     "cost_if_silent": "Cost a row, never warning",
     "cost_if_always": "Cost a row, always warning",
     "positive_rate": "Share of positives",
+    "mean_label": "Mean of the truth",
     "mean_score": "Mean score",
 }
 
@@ -129,8 +182,8 @@ def curve(key: str, steps: Sequence[int], values: Sequence[float]) -> Figure:
     return Figure(key, draw, ("Step", key), rows)
 
 
-def trials(losses: Mapping[int, float], best: Mapping[int, float]) -> Figure:
-    """Chart a search: each trial's loss, and the best so far."""
+def trials(losses: Mapping[int, float], best: Mapping[int, float], metric: str = "log_loss") -> Figure:
+    """Chart a search: what each trial came to in the metric that led it, and the best so far."""
     steps = sorted(losses)
     series = [
         Series("best so far", [best.get(step) for step in steps]),
@@ -138,9 +191,9 @@ def trials(losses: Mapping[int, float], best: Mapping[int, float]) -> Figure:
     ]
     rows = [(str(step), number(losses[step], 4), number(best.get(step), 4)) for step in steps]
     draw = partial(charts.lines, labels=[str(step) for step in steps], series=series)
-    return Figure(
-        "Search: log loss by trial", draw, ("Trial", "Log loss", "Best so far"), rows, (("best so far", "c1"), ("each trial", "c2 dots"))
-    )
+    words = METRIC_WORDS.get(metric, metric)
+    title = "Search: log loss by trial" if metric == "log_loss" else f"{words}: search"
+    return Figure(title, draw, ("Trial", words, "Best so far"), rows, (("best so far", "c1"), ("each trial", "c2 dots")))
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 LOOKED_AT, SHOWN = 60, 8
 QUIET = {"step_committed", "dataset_described", "run_started", "params_logged"}  # on the page of the log, too frequent for home
 OPENED = "sampan ui"  # who reads the page has done that
-TRENDS = (("Live AUC", "auc", 3), ("Live log loss", "log_loss", 3), ("Live cost a row", "cost", 2))
+TRENDS = (
+    ("Live AUC", "auc", 3),
+    ("Live log loss", "log_loss", 3),
+    ("Live accuracy", "accuracy", 3),
+    ("Live root mean squared error", "rmse", 3),
+    ("Live mean absolute error", "mae", 3),
+    ("Live cost a row", "cost", 2),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def _watched(workspace: Workspace, service: str) -> Watched:
     windows = workspace.monitor.show(service).windows
     trends = []
     for label, name, digits in TRENDS:
-        values = [getattr(window, name).value for window in windows]
+        values = [(window.quality[name].value if name in window.quality else None) for window in windows]
         if any(value is not None for value in values):
             newest = next((v for v in reversed(values) if v is not None), None)
             trends.append((label, partial(charts.sparkline, values=values), charts.number(newest, digits)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sampan.web.page import Page, month
+from sampan.web.pages.figures import METRIC_WORDS
 from sampan.workspace.incidents import IncidentList
 from sampan.workspace.monitors import Window
 
@@ -39,6 +40,7 @@ def load_incident(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str
         "log": tuple(reversed(log)),
         "ended": ended,
         "month": month,
+        "words": METRIC_WORDS,
         "title": f"{node.name}: {shown.incident.ref}",
     }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 MOST_MODELS = 100
+COLUMNS = ("auc", "log_loss", "accuracy", "rmse", "mae", "cost")
 # A gate's codes in plain words, as a question that "yes" answers well.
 QUESTIONS = {
     "too_few_rows": "Was it judged on enough rows?",
@@ -25,8 +26,16 @@ QUESTIONS = {
     "online_differs": "Does it answer online as in batch?",
     "label_noise": "Are the newest labels sound?",
     "log_loss_not_better": "Is it shown better than the champion?",
+    **dict.fromkeys((f"{loss}_not_better" for loss in ("rmse", "mae", "mape", "pinball")), "Is it shown better than the champion?"),
     "auc_worse": "Does it rank no worse than the champion?",
+    "macro_auc_worse": "Does it rank no worse than the champion?",
+    "accuracy_worse": "Is it right no less often than the champion?",
+    "macro_f1_worse": "Is it right no less often than the champion?",
+    **dict.fromkeys((f"{error}_worse" for error in ("rmse", "mae", "mape", "pinball", "r2")), "Is it no farther off than the champion?"),
+    "log_loss_worse": "Are its chances no worse than the champion's?",
+    "brier_worse": "Are its chances no worse than the champion's?",
     "cost_worse": "Does it cost no more than the champion?",
+    "loss_over_budget": "Does it lose no more than its budget allows?",
     "not_compared": "Could it be compared with the champion?",
     "no_value": "Does it pay to use it?",
 }
@@ -35,7 +44,8 @@ QUESTIONS = {
 def load_models(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
     """Load the newest versions of all models, or of one by `name`."""
     name = given.get("name", "")
-    return {"found": workspace.model.list(name=name, limit=MOST_MODELS) if workspace.has_store else ModelList(models=()), "name": name}
+    found = workspace.model.list(name=name, limit=MOST_MODELS) if workspace.has_store else ModelList(models=())
+    return {"found": found, "name": name, "columns": columns(found), "words": figures.METRIC_WORDS}
 
 
 def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -44,14 +54,17 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
     node = workspace.catalog.node(shown.node)
     report = shown.report
     decision = workspace.catalog.resolve(shown.decision_ref, kind="decision") if shown.decision_ref else None
-    metric = node.facts["objective"]["metric"]
+    metric, versions = node.facts["objective"]["metric"], workspace.model.list(name=node.name)
     return {
         "shown": shown,
         "node": node,
         "facts": node.facts,
         "report": report,
         "metrics": _metrics(report) if report else [],
-        "charts": [figures.calibration(report), figures.cost_curve(report)] if report else [],
+        "charts": _charts(report) if report else [],
+        "words": figures.METRIC_WORDS,
+        "columns": columns(versions),
+        "residual_shares": sorted(report.get("residuals", ()), key=float) if report else [],
         "slices": _slices(report, metric) if report else [],
         "gaps": report["gaps"] if report else (),
         "questions": QUESTIONS,
@@ -60,9 +73,18 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
         "families": _families(node),
         "packages": _packages(workspace, node),
         "explanations": explanations_of(workspace, node),
-        "versions": workspace.model.list(name=node.name).models,
+        "versions": versions.models,
         "title": node.ref,
     }
+
+
+def columns(found: ModelList) -> list[str]:
+    """Return the metrics that a list of versions shows: those any of them has, the most telling first."""
+    return [name for name in COLUMNS if any(name in one.metrics for one in found.models)]
+
+
+def _charts(report: Mapping[str, Any]) -> list[Any]:
+    return [figures.calibration(report), *([figures.cost_curve(report)] if report.get("cost_curve") else [])]
 
 
 def _metrics(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -21,8 +21,11 @@ PAGE, MOST = 50, 1000
 MOST_SEQ = 2**31 - 1  # nodes are numbered by a database's integer
 MOST_METRICS = 5
 MOST_CURVES = 8
-FIRST_METRICS = ("test_auc", "test_log_loss", "test_cost", "best_log_loss", "log_loss")
-TRIAL, BEST = "trial_log_loss", "best_log_loss"  # what a search logs to its run
+FIRST_METRICS = (
+    *("test_auc", "test_log_loss", "test_accuracy", "test_rmse", "test_mae", "test_cost"),
+    *("best_log_loss", "best_rmse", "best_mae", "log_loss", "rmse", "mae"),
+)
+TRIAL, BEST = "trial_", "best_"  # before the metric that led a search, in what it logs to its run
 
 
 def load_runs(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
@@ -107,10 +110,12 @@ def brief(value: str) -> str:
 
 def _charts(workspace: Workspace, run: str, counts: Mapping[str, int]) -> list[Any]:
     found = []
-    if counts.get(TRIAL):
-        losses, best = (workspace.run.metrics(run, key=key) for key in (TRIAL, BEST))
-        found.append(figures.trials(dict(zip(losses.steps, losses.values, strict=True)), dict(zip(best.steps, best.values, strict=True))))
-    for key in [key for key, n in counts.items() if n > 1 and key not in (TRIAL, BEST)][:MOST_CURVES]:
+    led_by = next((key.removeprefix(TRIAL) for key in counts if key.startswith(TRIAL) and BEST + key.removeprefix(TRIAL) in counts), "")
+    if led_by:
+        losses, best = (workspace.run.metrics(run, key=key) for key in (TRIAL + led_by, BEST + led_by))
+        each, so_far = (dict(zip(points.steps, points.values, strict=True)) for points in (losses, best))
+        found.append(figures.trials(each, so_far, led_by))
+    for key in [key for key, n in counts.items() if n > 1 and key not in (TRIAL + led_by, BEST + led_by)][:MOST_CURVES]:
         points = workspace.run.metrics(run, key=key)
         found.append(figures.curve(key, points.steps, points.values))
     return found
