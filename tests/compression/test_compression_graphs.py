@@ -140,6 +140,6 @@ def test_parameters_of_size_are_found_by_what_halving_them_leaves() -> None:
     assert ["rounds", "num_leaves"] == [each.name for each in sizes]
     smaller = grid(params, sizes)
     assert {"rounds": 40, "learning_rate": 0.2} in smaller
-    assert {"num_leaves": 16} in smaller
-    assert {"rounds": 10, "num_leaves": 4, "learning_rate": 0.3} == smaller[-1]
+    assert {"num_leaves": 15} in smaller
+    assert {"rounds": 10, "num_leaves": 3, "learning_rate": 0.3} == smaller[-1]
     assert 15 == len(smaller)

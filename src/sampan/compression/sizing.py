@@ -75,7 +75,7 @@ def grid(params: Mapping[str, ParameterValue], sizes: Sequence[Size]) -> list[di
 
 
 def _divided(value: ParameterValue, factor: int) -> int:
-    return max(2, round(int(value) / factor))
+    return max(2, int(value) // factor)
 
 
 def _faster(params: Mapping[str, ParameterValue], factor: int) -> dict[str, ParameterValue]:

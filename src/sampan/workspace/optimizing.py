@@ -22,6 +22,7 @@ from sampan.compression.ensembles import n_trees
 from sampan.compression.features import levels
 from sampan.compression.front import Point, front, pick, warnings
 from sampan.compression.sizing import Size, grid, halvings, sizes_among
+from sampan.compression.teaching import COPIES
 from sampan.compression.timing import Contender, measure
 from sampan.core.digests import digest_value
 from sampan.core.events import Input, VersionCommitted, new_id
@@ -37,7 +38,7 @@ from sampan.workspace.judging import objective_of
 from sampan.workspace.model_variants import Chosen, make_version
 from sampan.workspace.optimizing_answers import PARENT, Optimized, Variant
 from sampan.workspace.replaying import Recipe
-from sampan.workspace.variant_bench import Attempt, Bench, Tried
+from sampan.workspace.variant_bench import TEACHERS, Attempt, Bench, Tried
 
 if TYPE_CHECKING:
     from sampan.compression.costs import Cost
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 
 KIND: Final = "optimization"
 THREADS: Final = "threads"  # a setting of whoever runs the graph, so it is measured and never made a version
-_TAUGHT: Final = 2  # sizes that are also trained by a teacher
-_FOR_OTHERS: Final = 6  # trainings kept for features and teachers, where the grid would take all
+_TAUGHT: Final = 2  # sizes that are also trained by a teacher, and on fewer features
+_SMALL: Final = 0.75  # of the parent's graph: a size that is worth a teacher
+_FOR_OTHERS: Final = 8  # trainings kept for features and teachers, where the grid would take all
 
 
 @dataclass(slots=True)
@@ -117,13 +119,18 @@ class Optimization:
             self.tried[attempt.name] = Tried(attempt, parent.graph, parent.answers, parent.seconds)
         self._round(bench, _halved(bench), "See which parameters are of size", seconds=parent.seconds)
         sizes = self._sizes(bench, parent)
+        for each in _halved(bench):  # what did not make the model smaller is another model, not a smaller one
+            if not any(size.name in each.params for size in sizes):
+                self.tried.pop(each.name, None)
         smaller = [_smaller(params) for params in grid(bench.recipe.params, sizes)]
         unknown = [each for each in smaller if each.name not in self.tried]
         room = max(3, self.tries - self._n_trained - _FOR_OTHERS)
         self._round(bench, spread(unknown, room), "Train smaller", seconds=parent.seconds)
         self.n_left_out += max(0, len(unknown) - room)
         self._fewer_features(bench, parent)
-        self._round(bench, list(self._taught(bench, parent)), "Train by a teacher", seconds=parent.seconds)
+        self._round(bench, list(self._combined(bench, parent)), "Train smaller on fewer features", seconds=parent.seconds)
+        taught = list(self._taught(bench, parent))
+        self._round(bench, taught, "Train by a teacher", seconds=(COPIES + TEACHERS / max(len(taught), 1)) * parent.seconds)
         self._round(bench, list(self._edited_again(bench, parent)), "Edit the smaller ones")
 
     def _round(self, bench: Bench, attempts: Sequence[Attempt], title: str, *, seconds: float = 0.0) -> None:
@@ -136,7 +143,7 @@ class Optimization:
         if not allowed:
             return
         forecast = f", about {seconds * len(allowed):.0f} s at most" if seconds * len(allowed) >= 2 else ""
-        with self.ws.progress.stage(title + forecast, total=len(allowed), unit="tries") as stage:
+        with self.ws.progress.stage(title + forecast, total=len(allowed), unit="attempts") as stage:
             for each in allowed:
                 self._n_trained += bool(seconds)
                 try:
@@ -172,19 +179,32 @@ class Optimization:
             kept = Attempt(name=f"{n} of {len(bench.recipe.fitted.names)} features", how="fewer features", features=names)
             self._round(bench, [kept], "Train on fewer features", seconds=parent.seconds)
 
+    def _combined(self, bench: Bench, parent: Tried) -> Iterator[Attempt]:
+        """Yield the best sizes on the fewest features that are not shown to cost quality."""
+        levels_tried = [each for each in self.tried.values() if each.attempt.how == "fewer features"]
+        harmless = [each for each in levels_tried if not self._is_worse(bench, parent, each)]
+        if not harmless:
+            return
+        fewest = min(harmless, key=lambda each: len(each.attempt.features)).attempt
+        for one in self._best_sizes(bench, parent):
+            yield msgspec.structs.replace(fewest, name=f"{fewest.name}, {one.attempt.name}", params=one.attempt.params)
+
     def _taught(self, bench: Bench, parent: Tried) -> Iterator[Attempt]:
         """Yield the sizes that came out best once more, by a teacher."""
+        for one in self._best_sizes(bench, parent):
+            own = one.attempt
+            yield msgspec.structs.replace(own, name=f"{own.name}, taught", how="taught", is_taught=True, beside=own.name)
+
+    def _best_sizes(self, bench: Bench, parent: Tried) -> list[Tried]:
+        """Return the smaller trainings that no smaller one is better than, the best first."""
         trained = [each for each in self.tried.values() if each.attempt.how == "smaller"]
-        gains = {each.attempt.name: _gain(self._paired(bench, parent, each), bench) for each in trained}
-        order = sorted(trained, key=lambda each: -(gains[each.attempt.name].value or -np.inf))
+        order = sorted(trained, key=lambda each: -(self._gain(bench, parent, each).value or -np.inf))
         worth = [
             one
             for place, one in enumerate(order)
-            if not any(len(better.graph) <= len(one.graph) for better in order[:place]) and len(one.graph) < 0.75 * len(parent.graph)
+            if not any(len(better.graph) <= len(one.graph) for better in order[:place]) and len(one.graph) < _SMALL * len(parent.graph)
         ]
-        for one in worth[:_TAUGHT]:
-            own = one.attempt
-            yield msgspec.structs.replace(own, name=f"{own.name}, taught", how="taught", is_taught=True, beside=own.name)
+        return worth[:_TAUGHT]
 
     def _edited_again(self, bench: Bench, parent: Tried) -> Iterator[Attempt]:
         """Yield edits of the best smaller trainings, where their graphs have weights: small and in 8 bits at once."""
@@ -192,7 +212,7 @@ class Optimization:
             return
         worth = sorted(
             (each for each in self.tried.values() if each.attempt.is_trained),
-            key=lambda each: -(_gain(self._paired(bench, parent, each), bench).value or -np.inf),
+            key=lambda each: -(self._gain(bench, parent, each).value or -np.inf),
         )
         for one in worth[:_TAUGHT]:
             for edit, share in edits_for(one.graph):
@@ -250,6 +270,15 @@ class Optimization:
             refused=self.refused,
             n_left_out=self.n_left_out,
         )
+
+    def _is_worse(self, bench: Bench, parent: Tried, one: Tried) -> bool:
+        """Say whether a variant is shown worse in its metric or in what decisions by it cost."""
+        paired = self._paired(bench, parent, one)
+        high = _gain(paired, bench).high
+        return _costs_more(paired) or (high is not None and high < 0)
+
+    def _gain(self, bench: Bench, parent: Tried, one: Tried) -> Estimate:
+        return _gain(self._paired(bench, parent, one), bench)
 
     def _paired(self, bench: Bench, parent: Tried, one: Tried) -> Paired:
         judged, threshold = bench.learned.judged, self.model.facts["threshold"]

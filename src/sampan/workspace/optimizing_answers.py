@@ -103,11 +103,11 @@ class Optimized(Answer, frozen=True, kw_only=True):
     def _told(self) -> Iterator[str]:
         beaten = [each for each in self.variants if each.beaten_by]
         if beaten:
-            yield f"{count(len(beaten), 'other')} beaten: " + "; ".join(map(_lost, beaten[:6])) + (" …" if len(beaten) > 6 else "")
+            yield f"{len(beaten)} beaten: " + "; ".join(map(_lost, beaten[:6])) + (" …" if len(beaten) > 6 else "")
         for name, reason in self.refused.items():
             yield f"not to be had: {name}: {reason}"
         if self.n_left_out:
-            yield f"{count(self.n_left_out, 'more try')[:-1]}ies left out: --tries {len(self.variants) + self.n_left_out}"
+            yield f"{count(self.n_left_out, 'more training')} left out: --tries {len(self.variants) + self.n_left_out}"
         if self.budget:
             yield self._verdict()
         remembered = f", {self.n_remembered:,} remembered" if self.n_remembered else ""

@@ -84,7 +84,7 @@ class GraphOptimization:
         """Try, measure, pick and keep."""
         began = time.monotonic()
         attempts = edits_for(self.graph)
-        with self.ws.progress.stage(f"Try other forms of {self.file.name}", total=len(attempts) + 1, unit="tries") as stage:
+        with self.ws.progress.stage(f"Try other forms of {self.file.name}", total=len(attempts) + 1, unit="attempts") as stage:
             self.outputs[PARENT] = self._asked(PARENT, lambda: self.graph)
             stage.advance(1, PARENT)
             for edit, share in attempts:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 CALIBRATION_ROWS: Final = 10_000
-_TEACHERS: Final = 3
+TEACHERS: Final = 3
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
@@ -246,9 +246,9 @@ class Bench:
         """Return what the parent's recipe says of rows it had not learned from, fold by fold."""
 
         def make() -> str:
-            numbers = np.random.default_rng(self.seed).integers(0, _TEACHERS, len(given.matrix))
+            numbers = np.random.default_rng(self.seed).integers(0, TEACHERS, len(given.matrix))
             found: Floats | None = None
-            for number in range(_TEACHERS):
+            for number in range(TEACHERS):
                 inside, outside = numbers != number, numbers == number
                 fitted = self._process().fit(Fit(given.matrix[inside], given.labels[inside], self.recipe.params, given.matrix[outside]))
                 found = np.empty((len(given.matrix), *fitted.scores.shape[1:])) if found is None else found
