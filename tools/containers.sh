@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of units and images read them with systemd-analyze, skopeo and umoci, and run one on a small Debian with Python that mmdebstrap makes (.peers/debian.tar).
-# Install and make what is missing where we may; say what to do where we may not.
+# The tests of images and units read them with skopeo, umoci and systemd-analyze, and run an image on a small Debian with Python that
+# mmdebstrap makes (.peers/debian.tar). Install and make what is missing where we may; say what to do where we may not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base=.peers/debian.tar part=.peers/debian-part.tar

@@ -146,7 +146,7 @@ class _Work:
         from sampan.edge.source import Options
         from sampan.edge.trying import EXACT, Variant
 
-        whole = _program(self._graph)
+        whole = program_of(self._graph)
         yield Variant(EXACT, whole)
         if _has_trees(whole):
             yield Variant("fastest", whole, Options(fastest=True))
@@ -156,7 +156,7 @@ class _Work:
             if edit in (FIRST_TREES, CUT_BACK, FEWER_UNITS):
                 name = name_of(edit, share)
                 try:
-                    program = _program(self._edited(edit, share))
+                    program = program_of(self._edited(edit, share))
                 except SampanError as cause:
                     yield Variant(name, None, why_not=cause.message)
                     continue
@@ -202,7 +202,8 @@ def schema_of(manifest: PackageManifest, name: str = "") -> Schema:
     return Schema(name or manifest.name, manifest.version, fields, outputs, manifest.threshold, (f"Model {manifest.model}.",))
 
 
-def _program(graph: bytes) -> Program:
+def program_of(graph: bytes) -> Program:
+    """Read a package's graph as a program of as few steps as it needs."""
     from sampan.edge.reading import read_program
     from sampan.edge.simplifying import simplify
 
