@@ -4,6 +4,7 @@ mlflow_store.py fill ADDRESS
 mlflow_store.py tell ADDRESS     prints a line of JSON
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -46,6 +47,8 @@ def fill(client):
             mlflow.log_metric("test auc", 0.8, model_id=made.model_id)
         else:
             made = mlflow.sklearn.log_model(model, artifact_path="model", registered_model_name="churn model", pip_requirements=[])
+    if NEW:
+        fill_traces(client, run.info.run_id)
     with mlflow.start_run(run_name="failed"):
         mlflow.end_run("FAILED")
     deleted = client.create_run(experiment, run_name="deleted").info.run_id
@@ -62,6 +65,47 @@ def fill(client):
     client.transition_model_version_stage("churn model", "1", "Staging")
     client.transition_model_version_stage("churn model", "3", "Production")
     client.create_registered_model("no version yet")
+
+
+@mlflow.trace(span_type="CHAIN")
+def answer(question):
+    with mlflow.start_span("look up", span_type="RETRIEVER") as span:
+        span.set_inputs({"q": question})
+        span.set_attribute("k", 3)
+    return "42"
+
+
+@mlflow.trace
+def fail():
+    raise ValueError("no answer")
+
+
+def fill_traces(client, run):
+    with mlflow.start_run(run_id=run):
+        answer("why?")
+    mlflow.flush_trace_async_logging()
+    trace = mlflow.get_last_active_trace_id()
+    client.set_trace_tag(trace, "team", "rủi ro")
+    mlflow.log_feedback(trace_id=trace, name="good", value=True, rationale="short")
+    mlflow.log_expectation(trace_id=trace, name="expected", value="42")
+    with contextlib.suppress(ValueError):
+        fail()
+    mlflow.flush_trace_async_logging()
+
+
+def tell_trace(trace):
+    info, spans = trace.info, trace.data.spans
+    places = ("mlflow.artifactLocation", "mlflow.trace.spansLocation")
+    return {
+        "info": [info.trace_id, info.request_time, info.execution_duration, info.state.value, info.request_preview, info.response_preview],
+        "tags": {key: value for key, value in sorted(info.tags.items()) if key not in places},
+        "metadata": dict(sorted(info.trace_metadata.items())),
+        "assessments": sorted([a.name, repr(a.value), a.rationale, a.source.source_type, a.create_time_ms] for a in info.assessments),
+        "spans": sorted(
+            [s.span_id, s.parent_id, s.name, s.start_time_ns, s.end_time_ns, s.status.status_code.value, s.attributes, len(s.events)]
+            for s in spans
+        ),
+    }
 
 
 def files(root):
@@ -102,6 +146,10 @@ def tell_version(version):
     return [*told, version.run_link, version.status, dict(sorted(version.tags.items()))]
 
 
+def found_traces(client, experiments):
+    return [trace for each in experiments for trace in client.search_traces(locations=[each.experiment_id], include_spans=True)]
+
+
 def tell(client):
     experiments = client.search_experiments(view_type=ViewType.ALL)
     runs = [run for each in experiments for run in client.search_runs([each.experiment_id], run_view_type=ViewType.ALL)]
@@ -109,6 +157,7 @@ def tell(client):
     registered = client.search_registered_models()
     versions = [version for each in registered for version in client.search_model_versions(f"name='{each.name}'")]
     told = {
+        "traces": sorted((tell_trace(each) for each in found_traces(client, experiments)), key=lambda told: told["info"]) if NEW else [],
         "experiments": sorted([e.experiment_id, e.name, e.lifecycle_stage, e.creation_time, e.tags] for e in experiments),
         "runs": sorted((tell_run(client, run) for run in runs), key=lambda told: told["info"]),
         "models": sorted((tell_model(model) for model in models), key=lambda told: told["info"]),

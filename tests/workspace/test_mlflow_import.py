@@ -100,8 +100,9 @@ def test_postgresql_holds_the_same_as_sqlite(stores: dict[str, tuple[str, Told]]
     with closing(sqlite3.connect(file)) as there, psycopg.connect(postgres_uri) as here:
         for (table,) in there.execute("select name from sqlite_master where type = 'table'").fetchall():
             columns = [(row[1], kinds.get(row[2].split("(")[0], "text")) for row in there.execute(f"pragma table_info({table})")]
-            here.execute(f"create table {table}({', '.join(f'{name} {kind}' for name, kind in columns)})".encode())
-            for row in there.execute(f"select * from {table}").fetchall():
+            quoted = [(f'"{name}"', kind) for name, kind in columns]
+            here.execute(f"create table {table}({', '.join(f'{name} {kind}' for name, kind in quoted)})".encode())
+            for row in there.execute(f"select {', '.join(name for name, _ in quoted)} from {table}").fetchall():
                 values = [bool(v) if kind == "boolean" and v is not None else v for v, (_, kind) in zip(row, columns, strict=True)]
                 here.execute(f"insert into {table} values ({', '.join(['%s'] * len(row))})".encode(), values)
 
@@ -111,6 +112,8 @@ def test_postgresql_holds_the_same_as_sqlite(stores: dict[str, tuple[str, Told]]
     with Workspace.open(tmp_path / "other") as other:
         assert 6 == MlflowImport(other, opened_source(stores["sqlite"][0])).carry_out().runs == came.runs
         assert repr(_runs(other)) == repr(_runs(ws))
+        assert 2 == len(_traces(other))
+        assert _traces(other) == _traces(ws)
         assert other.catalog.counts() == ws.catalog.counts()
 
 
@@ -129,6 +132,8 @@ def test_a_servers_history_comes_by_its_protocol(stores: dict[str, tuple[str, To
                 assert () == came.left
                 assert [_without_place(run) for run in _runs(ws)] == [_without_place(run) for run in _runs(other)]
                 assert [] == [run for run in _runs(other) if not run["name"]]
+                assert 2 == came.traces == len(_traces(other))
+                assert _traces(ws) == _traces(other)
         finally:
             server.terminate()
 
@@ -138,6 +143,16 @@ def _runs(ws: Workspace) -> list[dict[str, Any]]:
 
     source = ToldToMlflow(ws)
     return [msgspec.to_builtins(run) for each in source.experiments() for run in source.runs(each, source.run_ids(each))]
+
+
+def _traces(ws: Workspace) -> list[dict[str, Any]]:
+    import msgspec
+
+    source = ToldToMlflow(ws)
+    found = [msgspec.to_builtins(trace) for each in source.experiments() for trace in source.traces(each)]
+    return [
+        {**each, "experiment_id": "", "tags": {k: v for k, v in each["tags"].items() if k != "mlflow.artifactLocation"}} for each in found
+    ]
 
 
 def _without_place(run: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sampan.core.times import Millis
 MetricPoint = tuple[int, Millis, float]  # step, time, value
 
 STATES = {"RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+TRACE_STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
 MODEL_STATES = {
     "LOGGED_MODEL_PENDING": "pending",
     "LOGGED_MODEL_READY": "ready",
@@ -125,6 +126,24 @@ class MlflowRegistered(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[MlflowVersion, ...] = ()
 
 
+class MlflowTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace with its spans, each as protobuf's JSON has one of OpenTelemetry's."""
+
+    id: str
+    experiment_id: str
+    requested: Millis = 0
+    duration: Millis | None = None  # None: it goes on
+    state: str = "STATE_UNSPECIFIED"  # OK | ERROR | IN_PROGRESS | STATE_UNSPECIFIED
+    request: str = ""  # the beginning of it
+    response: str = ""
+    client_request_id: str = ""
+    metadata: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    assessments: tuple[dict[str, Any], ...] = ()  # as version 3 of MLflow's protocol tells them
+    spans: tuple[dict[str, Any], ...] = ()
+    without: str = ""  # why it has no spans, where it should
+
+
 class MlflowFile(msgspec.Struct, frozen=True):
     """A file that belongs to a run or model, where it can be read here and now."""
 
@@ -158,6 +177,10 @@ class MlflowSource(Protocol):
 
     def models(self, experiment: MlflowExperiment) -> Iterator[MlflowModel]:
         """Iterate over an experiment's logged models."""
+        ...
+
+    def traces(self, experiment: MlflowExperiment) -> Iterator[MlflowTrace]:
+        """Iterate over an experiment's traces, oldest first."""
         ...
 
     def registered(self) -> Iterator[MlflowRegistered]:

@@ -5,6 +5,7 @@ A table or column that a release does not have yet reads as empty.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from sampan.core.mlflow import (
     MODEL_STATES,
     STATES,
+    TRACE_STATES,
     MetricPoint,
     MlflowExperiment,
     MlflowFile,
@@ -24,16 +26,28 @@ from sampan.core.mlflow import (
     MlflowModelPoint,
     MlflowRegistered,
     MlflowRun,
+    MlflowTrace,
     MlflowVersion,
 )
+from sampan.core.mlflow_spans import NAME_TAG, span_of
+from sampan.core.times import iso
 from sampan.errors import DataFormatError, NotFound
 from sampan.store.database import Row, Session, open_database
-from sampan.store.mlflow_files import local_files
+from sampan.store.mlflow_files import local_files, with_spans
 from sampan.store.sqlite import SqliteSession
 
 _DELETED, _DELETED_VERSION = "deleted", "Deleted_Internal"
 _MODEL_STATES: Final = {1: "PENDING", 2: "READY", 3: "FAILED"}
 _NAN = float("nan")
+_PAGE: Final = 200  # traces read at once
+_TRACE: Final = (
+    *("request_id", "timestamp_ms", "execution_time_ms", "status"),
+    *("client_request_id", "request_preview", "response_preview", "trace_name"),
+)
+_ASSESSMENT: Final = (
+    *("trace_id", "assessment_id", "name", "assessment_type", "value", "error", "created_timestamp", "last_updated_timestamp"),
+    *("source_type", "source_id", "run_id", "span_id", "rationale", "overrides", "valid", "assessment_metadata"),
+)
 
 
 class MlflowDatabase:
@@ -135,6 +149,49 @@ class MlflowDatabase:
                 params=params.get(id, {}),
                 tags=tags.get(id, {}),
                 points=tuple(points.get(id, ())),
+            )
+
+    def traces(self, experiment: MlflowExperiment) -> Iterator[MlflowTrace]:
+        """Iterate over an experiment's traces, oldest first."""
+        if "trace_info" not in self._columns:
+            return
+        with self._session() as session:
+            sql = "select request_id from trace_info where experiment_id = ? order by timestamp_ms, request_id"
+            ids = [row[0] for row in session.all(sql, int(experiment.id))]
+        for start in range(0, len(ids), _PAGE):
+            with self._session() as session:
+                found = list(self._traces(session, experiment.id, ids[start : start + _PAGE]))
+            yield from found
+
+    def _traces(self, session: Session, experiment: str, ids: Sequence[str]) -> Iterator[MlflowTrace]:
+        tail = f"where request_id in ({_marks(ids)}) order by timestamp_ms, request_id"
+        rows = self._rows(session, "trace_info", _TRACE, tail, *ids)
+        tags, metadata = (self._pairs(session, table, "request_id", ids) for table in ("trace_tags", "trace_request_metadata"))
+        assessments: dict[str, list[dict[str, Any]]] = {}
+        for row in self._rows(session, "assessments", _ASSESSMENT, f"where trace_id in ({_marks(ids)}) order by created_timestamp", *ids):
+            assessments.setdefault(row[0], []).append(_assessment(row))
+        spans: dict[str, list[dict[str, Any]]] = {}
+        tail = f"where trace_id in ({_marks(ids)}) order by start_time_unix_nano"
+        for trace, content in self._rows(session, "spans", ("trace_id", "content"), tail, *ids):
+            spans.setdefault(trace, []).append(span_of(json.loads(content)))
+        for id, requested, took, status, client, request, response, name in rows:  # noqa: A001  # the field's word
+            kept, said = tags.get(id, {}), metadata.get(id, {})
+            yield with_spans(
+                MlflowTrace(
+                    id=id,
+                    experiment_id=experiment,
+                    requested=requested or 0,
+                    duration=took,
+                    state=status if status in TRACE_STATES else "STATE_UNSPECIFIED",
+                    request=request or said.get("mlflow.traceInputs", ""),
+                    response=response or said.get("mlflow.traceOutputs", ""),
+                    client_request_id=client or "",
+                    metadata=said,
+                    tags={**({NAME_TAG: name} if name else {}), **kept},
+                    assessments=tuple(assessments.get(id, ())),
+                    spans=tuple(spans.get(id, ())),
+                ),
+                *([self._file.parent] if self._file else []),
             )
 
     def registered(self) -> Iterator[MlflowRegistered]:
@@ -323,3 +380,26 @@ def _file_of(address: str) -> Path | None:
 
 def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values)) or "null"
+
+
+def _assessment(row: Row) -> dict[str, Any]:
+    """Return a row of assessments as version 3 of the protocol tells one."""
+    trace, id, name, kind, value, error, created, updated, source, source_id, run, span, rationale, overrides, valid, metadata = row  # noqa: A001  # the field's word
+    said = {"value": json.loads(value)} if value is not None else {}
+    if kind == "feedback" and error:
+        said["error"] = json.loads(error)
+    told = {
+        "assessment_id": id,
+        "assessment_name": name,
+        "trace_id": trace,
+        "source": {"source_type": source, "source_id": source_id},
+        "create_time": iso(created or 0),
+        "last_update_time": iso(updated or 0),
+        kind: said,
+        "rationale": rationale,
+        "span_id": span,
+        "run_id": run,
+        "overrides": overrides,
+        "metadata": json.loads(metadata) if metadata else None,
+    }
+    return {key: found for key, found in told.items() if found is not None} | {"valid": bool(valid)}

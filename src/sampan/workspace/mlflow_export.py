@@ -7,13 +7,25 @@ exporting again.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sampan.core.answers import Answer
-from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowModelPoint, MlflowRegistered, MlflowRun, MlflowSource, MlflowVersion
+from sampan.core.mlflow import (
+    MlflowExperiment,
+    MlflowModel,
+    MlflowModelPoint,
+    MlflowRegistered,
+    MlflowRun,
+    MlflowSource,
+    MlflowTrace,
+    MlflowVersion,
+)
+from sampan.core.mlflow_spans import LOCATION_TAG, PLACE_TAG, SPANS_FILE, mlflow_span
+from sampan.core.times import iso
 from sampan.errors import AlreadyExists
 from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.columns import count
@@ -25,6 +37,8 @@ from sampan.workspace.mlflow_folder import (
     MODEL_STATE_NUMBERS,
     MODELS,
     RUN_STATES,
+    TRACE_INFO,
+    TRACES,
     TRASH,
 )
 from sampan.workspace.operation import Room, operation
@@ -47,6 +61,7 @@ class Exported(Answer, frozen=True, kw_only=True):
     experiments: int
     runs: int
     models: int
+    traces: int
     registered: int
     files: int
     left: tuple[str, ...] = ()  # what MLflow's folders cannot hold
@@ -54,7 +69,8 @@ class Exported(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """Say what was written, then what could not be."""
         told = (count(self.experiments, "experiment"), count(self.runs, "run"), count(self.models, "logged model"))
-        line = f"{', '.join((*told, count(self.registered, 'registered model'), count(self.files, 'file')))} in {self.folder}"
+        traces = (count(self.traces, "trace"),) if self.traces else ()
+        line = f"{', '.join((*told, *traces, count(self.registered, 'registered model'), count(self.files, 'file')))} in {self.folder}"
         rest = len(self.left) - _SHOWN
         return "\n".join([line, *(f"left out: {each}" for each in self.left[:_SHOWN]), *([f"and {rest:,} more"] if rest > 0 else [])])
 
@@ -107,7 +123,7 @@ class MlflowFolderWriter:
 
     def write(self, ids: Mapping[str, Sequence[str]], stage: Stage) -> Exported:
         """Write everything; `ids` are each experiment's runs."""
-        experiments, n_models = self._source.experiments(), 0
+        experiments, n_models, n_traces = self._source.experiments(), 0, 0
         for experiment in experiments:
             home = (self.root / TRASH if experiment.is_deleted else self.root) / graph.safe_number(experiment.id, experiment.name)
             models = list(self._source.models(experiment))
@@ -121,6 +137,9 @@ class MlflowFolderWriter:
                     self._run(home, run, made.get(run.id, ()))
                 stage.advance(len(some))
             n_models += len(models)
+            for trace in self._source.traces(experiment):
+                self._trace(home / TRACES / trace.id, trace)
+                n_traces += 1
             self._experiment(home, experiment)
         registered = [one for one in self._source.registered() if self._inside(self.root / MODELS, f"{one.name}/{META}", "the registry")]
         for one in registered:
@@ -130,6 +149,7 @@ class MlflowFolderWriter:
             experiments=len(experiments),
             runs=sum(map(len, ids.values())),
             models=n_models,
+            traces=n_traces,
             registered=len(registered),
             files=self._n_files,
             left=tuple(self._left),
@@ -211,6 +231,28 @@ class MlflowFolderWriter:
         }
         _write_record(folder, told)
 
+    def _trace(self, folder: Path, trace: MlflowTrace) -> None:
+        place = {LOCATION_TAG: "ARTIFACT_REPO", PLACE_TAG: str(folder / "artifacts")}
+        self._texts(folder / "tags", {**trace.tags, **place}, trace.id)
+        self._texts(folder / "request_metadata", trace.metadata, trace.id)
+        for each in trace.assessments:
+            if self._inside(folder / "assessments", f"{each['assessment_id']}.yaml", trace.id):
+                _write_yaml(folder / "assessments" / f"{each['assessment_id']}.yaml", each)
+        (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        spans = json.dumps({"spans": [mlflow_span(each) for each in trace.spans]})
+        (folder / "artifacts" / SPANS_FILE).write_text(spans, encoding="utf-8")
+        told = {
+            "trace_id": trace.id,
+            "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": folder.parent.parent.name}},
+            "request_time": iso(trace.requested),
+            "execution_duration_ms": trace.duration,
+            "state": trace.state,
+            "request_preview": trace.request,
+            "response_preview": trace.response,
+            "client_request_id": trace.client_request_id,
+        }
+        _write_yaml(folder / TRACE_INFO, {key: value for key, value in told.items() if value not in (None, "")})
+
     def _registered(self, folder: Path, found: MlflowRegistered) -> None:
         self._texts(folder / "tags", found.tags, found.name)
         self._texts(folder / "aliases", {alias: str(version) for alias, version in found.aliases.items()}, found.name)
@@ -289,12 +331,16 @@ class MlflowFolderWriter:
 
 def _write_record(folder: Path, told: Mapping[str, Any]) -> None:
     """Write a thing's `meta.yaml`, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_yaml(folder / META, told)
+
+
+def _write_yaml(file: Path, told: Mapping[str, Any]) -> None:
     import yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f"{META}.new"
+    beside = file.with_name(f"{file.name}.new")
     beside.write_text(yaml.dump(dict(told), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True), "utf-8")
-    beside.replace(folder / META)
+    beside.replace(file)
 
 
 def _model_line(point: MlflowModelPoint) -> str:

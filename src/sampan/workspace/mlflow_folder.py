@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from sampan.core.mlflow import (
     MODEL_STATES,
     STATES,
+    TRACE_STATES,
     MetricPoint,
     MlflowExperiment,
     MlflowFile,
@@ -19,14 +21,17 @@ from sampan.core.mlflow import (
     MlflowModelPoint,
     MlflowRegistered,
     MlflowRun,
+    MlflowTrace,
     MlflowVersion,
     texts,
 )
+from sampan.core.times import to_millis
 from sampan.errors import DataFormatError, NotFound
-from sampan.store.mlflow_files import local_files
+from sampan.store.mlflow_files import local_files, with_spans
 
 META: Final = "meta.yaml"
 TRASH, MODELS, DATASETS = ".trash", "models", "datasets"
+TRACES, TRACE_INFO = "traces", "trace_info.yaml"
 RUN_STATES: Final = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 MODEL_STATE_NUMBERS: Final = {1: "PENDING", 2: "READY", 3: "FAILED"}
 DELETED, DELETED_VERSION = "deleted", "Deleted_Internal"
@@ -90,6 +95,14 @@ class MlflowFolder:
                 points=tuple(_model_points(folder / "metrics")),
             )
 
+    def traces(self, experiment: MlflowExperiment) -> Iterator[MlflowTrace]:
+        """Iterate over an experiment's traces, oldest first."""
+        home = self._home(experiment) / TRACES
+        with suppress(FileNotFoundError, NotADirectoryError):
+            folders = [folder for folder in sorted(home.iterdir()) if (folder / TRACE_INFO).is_file()]
+            told = sorted((trace_of(_yaml(folder / TRACE_INFO), folder) for folder in folders), key=lambda each: (each.requested, each.id))
+            yield from (with_spans(each, self._home(experiment).parent) for each in told)
+
     def registered(self) -> Iterator[MlflowRegistered]:
         """Iterate over the registered models."""
         for folder in _metas(self.root / MODELS):
@@ -133,6 +146,28 @@ class MlflowFolder:
             inputs=tuple(_input(folder.parent, each) for each in inputs if each.get("source_type") == "DATASET"),
             read_models=tuple(str(each["source_id"]) for each in inputs if str(each.get("source_type", "")).startswith("MODEL")),
         )
+
+
+def trace_of(info: dict[str, Any], folder: Path) -> MlflowTrace:
+    """Read a trace's record, of MLflow 3 or 2, and the tags, metadata and assessments beside it."""
+    metadata = _texts(folder / "request_metadata")
+    place = (info.get("trace_location") or {}).get("mlflow_experiment") or info
+    took = info.get("execution_duration_ms", info.get("execution_time_ms"))
+    state = str(info.get("state") or info.get("status") or "")
+    asked = info.get("request_time")
+    return MlflowTrace(
+        id=str(info.get("trace_id") or info.get("request_id") or folder.name),
+        experiment_id=str(place["experiment_id"]),
+        requested=to_millis(datetime.fromisoformat(str(asked))) if asked else int(info.get("timestamp_ms") or 0),
+        duration=None if took is None else int(took),
+        state=state if state in TRACE_STATES else "STATE_UNSPECIFIED",
+        request=str(info.get("request_preview") or metadata.get("mlflow.traceInputs", "")),
+        response=str(info.get("response_preview") or metadata.get("mlflow.traceOutputs", "")),
+        client_request_id=str(info.get("client_request_id") or ""),
+        metadata=metadata,
+        tags=_texts(folder / "tags"),
+        assessments=tuple(_yaml(file) for file in sorted((folder / "assessments").glob("*.yaml"))),
+    )
 
 
 def _metas(home: Path) -> Iterator[Path]:

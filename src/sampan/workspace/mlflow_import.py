@@ -7,6 +7,7 @@ an experiment its number where that is free, a version its number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -15,14 +16,16 @@ import msgspec
 from sampan.core.answers import Answer
 from sampan.core.changes import ActedThen, AddEdge, Change, DescribeAsset, EnsureAsset
 from sampan.core.graph import NodeId
-from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowRegistered, MlflowRun, MlflowSource, MlflowVersion
+from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowRegistered, MlflowRun, MlflowSource, MlflowTrace, MlflowVersion
 from sampan.errors import AlreadyExists, NotFound, Unavailable, Unsupported
 from sampan.workspace import mlflow_changes as changes
 from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.columns import count
 from sampan.workspace.mlflow_changes import KnownRun, MlflowImported, node_of
+from sampan.workspace.mlflow_traces import more_of_trace, new_trace, stored_spans, trace_node
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.operation import Room, operation
+from sampan.workspace.trace_events import RUN_KEY
 
 if TYPE_CHECKING:
     from sampan.store.run_search import Details
@@ -44,17 +47,19 @@ class Imported(Answer, frozen=True, kw_only=True):
     points: int
     files: int
     models: int
+    traces: int
     versions: int
     left: tuple[str, ...] = ()  # what could not come, and why
 
     def text(self) -> str:
         """Say what came, then what did not."""
-        if not any((self.experiments, self.runs, self.updated, self.points, self.models, self.versions)):
+        if not any((self.experiments, self.runs, self.updated, self.points, self.models, self.traces, self.versions)):
             line = f"nothing new in {self.source}"
         else:
             told = (count(self.experiments, "experiment"), count(self.runs, "run"), count(self.points, "metric point"))
             more = (count(self.files, "file"), count(self.models, "logged model"), count(self.versions, "model version"))
-            line = f"from {self.source}: {', '.join((*told, *more))}; {self.updated:,} brought up to date"
+            seen = (count(self.traces, "trace"),) if self.traces else ()
+            line = f"from {self.source}: {', '.join((*told, *more, *seen))}; {self.updated:,} brought up to date"
         shown = [f"left out: {each}" for each in self.left[:_SHOWN]]
         rest = len(self.left) - len(shown)
         return "\n".join([line, *shown, *([f"and {rest:,} more"] if rest > 0 else [])])
@@ -107,7 +112,7 @@ class MlflowImport:
         self._source = source
         self._with_files = files
         self._left: list[str] = []
-        self._n = dict.fromkeys(("experiments", "runs", "updated", "points", "files", "models", "versions"), 0)
+        self._n = dict.fromkeys(("experiments", "runs", "updated", "points", "files", "models", "traces", "versions"), 0)
         self._nodes: set[NodeId] = set()  # known to be here, beside runs
         self._read_models: list[tuple[NodeId, NodeId]] = []  # a run, and a model that it read
 
@@ -132,6 +137,7 @@ class MlflowImport:
                     stage.advance(len(some))
                 for model in self._source.models(experiment):
                     self._take_model(model, here)
+                self._take_traces(self._source.traces(experiment), here)
         self._link_models()
         for one in registered:
             self._take_registered(one)
@@ -273,6 +279,27 @@ class MlflowImport:
             made = list(changes.more_of_model(model, known, files))
             self._n["updated"] += bool(made)
         self._append(made, node, "logged model", model.name)
+
+    def _take_traces(self, traces: Iterator[MlflowTrace], experiment: graph.Experiment) -> None:
+        while page := list(islice(traces, _PAGE)):
+            self._left += [f"spans of trace {each.id}: {each.without}" for each in page if each.without]
+            with self.ws.store.blobs.batch() as batch:
+                files = {each.id: stored_spans(each, batch.put_small) for each in page if each.spans}
+            events = []
+            for trace in page:
+                node = trace_node(trace)
+                if is_new := not self._is_here(node):
+                    run = node_of(trace.metadata.get(RUN_KEY, "")) if trace.metadata.get(RUN_KEY) else ""
+                    made = list(new_trace(trace, experiment, files.get(trace.id), run=run if run and self._is_here(run) else ""))
+                    self._nodes.add(node)
+                else:
+                    made = list(more_of_trace(trace, experiment, self.ws.catalog.tags(node)))
+                self._n["traces"] += is_new
+                self._n["updated"] += bool(made) and not is_new
+                if made:
+                    events.append(MlflowImported.made(made, node=node, kind="trace", name=trace.id, source=self._source.address))
+            if events:
+                self.ws.ledger.append(*events)
 
     def _link_models(self) -> None:
         """Say which runs read which models, once both are here."""

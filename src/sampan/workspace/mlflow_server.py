@@ -10,15 +10,19 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+import msgspec
+
 from sampan.core.mlflow import (
     MODEL_STATES,
     STATES,
+    TRACE_STATES,
     MetricPoint,
     MlflowExperiment,
     MlflowFile,
@@ -27,14 +31,19 @@ from sampan.core.mlflow import (
     MlflowModelPoint,
     MlflowRegistered,
     MlflowRun,
+    MlflowTrace,
     MlflowVersion,
 )
+from sampan.core.mlflow_spans import span_of
+from sampan.core.times import to_millis
 from sampan.errors import AccessDenied, NotFound, Unavailable
 
 _API: Final = "/api/2.0/mlflow"
+_API_3: Final = "/api/3.0/mlflow"
 _PROXY: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _TIMEOUT_S: Final = 60.0
 _PAGE: Final = 1000
+_TRACES: Final = 500
 _BLOCK: Final = 1 << 20
 _DELETED: Final = "deleted"
 
@@ -98,6 +107,31 @@ class MlflowServer:
                 tags=_pairs(info.get("tags")),
                 points=tuple(map(_model_point, data.get("metrics") or ())),
             )
+
+    def traces(self, experiment: MlflowExperiment) -> Iterator[MlflowTrace]:
+        """Iterate over an experiment's traces, oldest first."""
+        place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment.id}}
+        asked = {"locations": [place], "max_results": _TRACES, "order_by": ["timestamp_ms ASC"]}
+        try:
+            found = list(self._paged("POST", "traces/search", asked, "traces", api=_API_3))
+        except NotFound:  # a server of MLflow 2
+            asked = {"experiment_ids": experiment.id, "max_results": _TRACES, "order_by": "timestamp_ms ASC"}
+            try:
+                found = list(self._paged("GET", "traces", asked, "traces"))
+            except NotFound:  # or one from before it had traces
+                return
+        for told in found:
+            yield self._with_spans(_trace(told, experiment.id))
+
+    def _with_spans(self, trace: MlflowTrace) -> MlflowTrace:
+        try:
+            told = self._ask("GET", f"{_API_3}/traces/get", {"trace_id": trace.id}).get("trace", {})
+        except (NotFound, Unavailable):  # an older server, or one that keeps spans as a file
+            try:
+                told = self._ask("GET", "/ajax-api/2.0/mlflow/get-trace-artifact", {"request_id": trace.id})
+            except (NotFound, Unavailable) as cause:
+                return msgspec.structs.replace(trace, without=cause.message)
+        return msgspec.structs.replace(trace, spans=tuple(map(span_of, told.get("spans") or ())))
 
     def registered(self) -> Iterator[MlflowRegistered]:
         """Iterate over the registered models."""
@@ -184,10 +218,10 @@ class MlflowServer:
 
     # -- the wire
 
-    def _paged(self, method: str, path: str, asked: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    def _paged(self, method: str, path: str, asked: Mapping[str, Any], name: str, *, api: str = _API) -> Iterator[dict[str, Any]]:
         token = ""
         while True:
-            told = self._ask(method, f"{_API}/{path}", {**asked, **({"page_token": token} if token else {})})
+            told = self._ask(method, f"{api}/{path}", {**asked, **({"page_token": token} if token else {})})
             yield from told.get(name) or ()
             token = told.get("next_page_token", "")
             if not token:
@@ -218,6 +252,28 @@ class MlflowServer:
         except (URLError, TimeoutError, OSError) as cause:
             reason = getattr(cause, "reason", cause)
             raise Unavailable(f"{where} cannot be reached: {reason}", hint="check the address; import again to go on") from cause
+
+
+def _trace(told: Mapping[str, Any], experiment: str) -> MlflowTrace:
+    """Read a trace as version 3 of the protocol tells it, or version 2."""
+    metadata = told.get("trace_metadata") or _pairs(told.get("request_metadata"))
+    took, asked = told.get("execution_duration"), told.get("request_time")
+    state = str(told.get("state") or told.get("status") or "")
+    tags = told.get("tags") or {}
+    old = told.get("execution_time_ms")
+    return MlflowTrace(
+        id=told.get("trace_id") or told["request_id"],
+        experiment_id=experiment,
+        requested=to_millis(datetime.fromisoformat(asked)) if asked else int(told.get("timestamp_ms", 0)),
+        duration=round(float(took.removesuffix("s")) * 1000) if took else None if old is None else int(old),
+        state=state if state in TRACE_STATES else "STATE_UNSPECIFIED",
+        request=told.get("request_preview") or metadata.get("mlflow.traceInputs", ""),
+        response=told.get("response_preview") or metadata.get("mlflow.traceOutputs", ""),
+        client_request_id=told.get("client_request_id", ""),
+        metadata=dict(metadata),
+        tags=dict(tags) if isinstance(tags, Mapping) else _pairs(tags),
+        assessments=tuple(told.get("assessments") or ()),
+    )
 
 
 def _sign_in(user: str, password: str) -> dict[str, str]:

@@ -17,11 +17,14 @@ from sampan.core.mlflow import (
     MlflowModelPoint,
     MlflowRegistered,
     MlflowRun,
+    MlflowTrace,
     MlflowVersion,
 )
 from sampan.workspace import mlflow_graph as graph
 from sampan.workspace.mlflow_changes import node_of
+from sampan.workspace.mlflow_traces import told_traces
 from sampan.workspace.sign_offs import STAGE
+from sampan.workspace.trace_events import KIND
 
 if TYPE_CHECKING:
     from sampan.store.run_search import Candidate, Neighbor
@@ -104,6 +107,13 @@ class ToldToMlflow:
         tags = self.ws.catalog.tags_of([node.id for node in mine])
         for node in mine:
             yield _model(node, experiment.id, tags[node.id])
+
+    def traces(self, experiment: MlflowExperiment) -> Iterator[MlflowTrace]:
+        """Iterate over an experiment's traces, oldest first."""
+        assets = map(graph.experiment_of, self.ws.catalog.assets(graph.EXPERIMENT))
+        for asset in [each.asset for each in assets if each.id == experiment.id]:
+            nodes = self.ws.catalog.nodes(kind=KIND, name=asset, limit=_MANY)
+            yield from told_traces(self.ws, nodes[::-1], experiment.id)
 
     def registered(self) -> Iterator[MlflowRegistered]:
         """Iterate over the registered models."""

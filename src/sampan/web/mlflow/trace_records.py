@@ -8,65 +8,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from sampan.core.changes import Change, SetTag
 from sampan.core.events import Event, Input, Tagged, VersionCommitted, new_id
 from sampan.core.graph import Node, NodeId
-from sampan.core.times import Millis
+from sampan.core.mlflow_spans import LOCATION_TAG, NAME_TAG
 from sampan.errors import NotFound
 from sampan.web.mlflow import otlp
 from sampan.web.mlflow.experiments import Experiment, Experiments
 from sampan.web.mlflow.refusals import invalid, missing
 from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE
+from sampan.workspace.mlflow_traces import spans_of
 from sampan.workspace.model_events import StoredFile
 from sampan.workspace.run_events import ArtifactsLogged, InputsRead
+from sampan.workspace.trace_events import ASSESSMENT, KIND, RUN_KEY, SPANS, SUMMARY, Summary, TraceSummarized
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-KIND: Final = "trace"
-HERE: Final = {"mlflow.trace.spansLocation": "TRACKING_STORE"}  # tells clients to ask us for spans, not for a file of them
-NAME_TAG, RUN_KEY = "mlflow.traceName", "mlflow.sourceRun"
+HERE: Final = {LOCATION_TAG: "TRACKING_STORE"}  # tells clients to ask us for spans, not for a file of them
 PREVIEW: Final = 1000  # characters
-_SUMMARY, _ASSESSMENT = "sampan.trace", "sampan.assessment."
-_OURS: Final = (_SUMMARY, _ASSESSMENT, LIFECYCLE)
-_SPANS: Final = "spans/"
+_OURS: Final = (SUMMARY, ASSESSMENT, LIFECYCLE)
 _HEX: Final = frozenset("0123456789abcdef")
 _MANY: Final = 100_000
 _ERROR_CODE: Final = 2  # of a span's status
-
-
-class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is said of a trace as a whole."""
-
-    requested: Millis
-    duration: Millis | None = None  # None: it goes on
-    state: str = "IN_PROGRESS"  # OK | ERROR | IN_PROGRESS | STATE_UNSPECIFIED
-    request: str = ""
-    response: str = ""
-    client_request_id: str = ""
-    metadata: dict[str, str] = {}
-    is_final: bool = False  # told by the client, not drawn from the spans
-
-
-class TraceSummarized(Event, frozen=True, kw_only=True):
-    """A trace's summary was written or written again."""
-
-    type: ClassVar[str] = "trace_summarized"
-
-    node: NodeId
-    summary: Summary
-
-    def subject(self) -> NodeId:
-        """Return the trace."""
-        return self.node
-
-    def changes(self) -> tuple[Change, ...]:
-        """Keep the summary beside the node."""
-        return (SetTag(node=self.node, key=_SUMMARY, value=msgspec.json.encode(self.summary).decode()),)
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -111,12 +78,7 @@ class TraceRecords:
 
     def spans(self, trace: NodeId) -> list[otlp.Span]:
         """Return a trace's spans by their start; one that was sent again counts as it was sent last."""
-        found: dict[str, otlp.Span] = {}
-        for file in self._ws.catalog.artifacts(trace):
-            if file.path.startswith(_SPANS):
-                for span in msgspec.json.decode(self._ws.store.blobs.read(file.digest)):
-                    found[span["span_id"]] = span
-        return sorted(found.values(), key=lambda span: otlp.nanoseconds(span, "start"))
+        return spans_of(self._ws, trace)
 
     # -- writing
 
@@ -149,7 +111,7 @@ class TraceRecords:
         known = self._known(node)
         digest = self._ws.store.blobs.put(content := msgspec.json.encode(spans))
         # In the order they came: the moment sorts, the rest tells apart what two processes keep at once.
-        file = StoredFile(f"{_SPANS}{self._ws.clock():015d}-{new_id()[:8]}.json", digest, len(content))
+        file = StoredFile(f"{SPANS}{self._ws.clock():015d}-{new_id()[:8]}.json", digest, len(content))
         events: list[Event] = [] if known else [self._made(node, experiment)]
         events.append(ArtifactsLogged(node=node, files=(file,)))
         tags = HERE if known is None else {}
@@ -177,11 +139,11 @@ class TraceRecords:
     def assess(self, trace: Trace, assessment: Mapping[str, Any]) -> None:
         """Keep an assessment under its id."""
         value = msgspec.json.encode(assessment).decode()
-        self._ws.ledger.append(Tagged(node=trace.node, key=f"{_ASSESSMENT}{assessment['assessment_id']}", value=value))
+        self._ws.ledger.append(Tagged(node=trace.node, key=f"{ASSESSMENT}{assessment['assessment_id']}", value=value))
 
     def withdraw(self, trace: Trace, assessment_id: str) -> None:
         """Remove an assessment."""
-        self._ws.ledger.append(Tagged(node=trace.node, key=f"{_ASSESSMENT}{assessment_id}", value=None))
+        self._ws.ledger.append(Tagged(node=trace.node, key=f"{ASSESSMENT}{assessment_id}", value=None))
 
     def link(self, traces: Sequence[Trace], run: NodeId) -> None:
         """Say that traces belong to a run."""
@@ -223,9 +185,9 @@ class TraceRecords:
 
 
 def _read(node: Node, tags: Mapping[str, str]) -> Trace:
-    summary = msgspec.json.decode(tags[_SUMMARY], type=Summary) if _SUMMARY in tags else Summary(node.created)
-    shown = {key: value for key, value in tags.items() if not key.startswith((_SUMMARY, _ASSESSMENT))}
-    assessments = [msgspec.json.decode(value) for key, value in tags.items() if key.startswith(_ASSESSMENT)]
+    summary = msgspec.json.decode(tags[SUMMARY], type=Summary) if SUMMARY in tags else Summary(node.created)
+    shown = {key: value for key, value in tags.items() if not key.startswith((SUMMARY, ASSESSMENT))}
+    assessments = [msgspec.json.decode(value) for key, value in tags.items() if key.startswith(ASSESSMENT)]
     return Trace(node.id, node.facts["experiment"], summary, shown, sorted(assessments, key=lambda each: str(each.get("create_time", ""))))
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.events import new_id
+from sampan.core.mlflow_spans import NAME_TAG
 from sampan.core.times import iso, to_millis
 from sampan.web.mlflow import otlp
 from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.filters import Comparison, Field, Language, Value, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.web.mlflow.trace_records import HERE, NAME_TAG, PREVIEW, RUN_KEY, Summary, Trace, TraceRecords
+from sampan.web.mlflow.trace_records import HERE, PREVIEW, Trace, TraceRecords
+from sampan.workspace.trace_events import RUN_KEY, Summary
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
