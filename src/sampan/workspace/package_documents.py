@@ -97,11 +97,19 @@ def lock_lines(environment: Environment) -> Iterator[str]:
     yield from (f"{name}=={version}\n" for name, version in sorted(environment.libraries.items()))
 
 
+_ANSWERS: Final[dict[str, str]] = {
+    "binary": "the chance of an outcome",
+    "multiclass": "the chance of each class",
+    "regression": "a number",
+}
+
+
 def card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]) -> Iterator[str]:
     """Write a model's card: what it is for, made of, and how well it does, from what was recorded."""
     facts = model.facts
     yield f"# {model.ref}"
     yield f"\nTrained on {facts['n_rows']:,} rows from {iso(facts['since'])} to {iso(facts['until'])}; digest {model.digest}."
+    yield f"\nIt answers with {_ANSWERS[manifest.task.kind]}{': ' + ', '.join(manifest.task.classes) if manifest.task.classes else ''}."
     yield f"\n- Purpose: {manifest.purpose or 'not declared'}\n- Owner: {manifest.owner or 'not declared'}"
     yield "\n## Data\n"
     yield from (f"- {name}: {node.ref} {node.digest}" for name, node in datasets.items())
@@ -115,7 +123,8 @@ def card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]
     yield f"\n## Features\n\n{', '.join(f'{n} ({f})' for n, f in manifest.families.items())}"
     yield "\n## Serving\n"
     slow = f", slower: {manifest.why_slow}" if manifest.why_slow else ""
-    yield f"Served by {manifest.served_by}{slow}; threshold {manifest.threshold}."
+    decides = "" if manifest.threshold is None else f"; threshold {manifest.threshold}"
+    yield f"Served by {manifest.served_by}{slow}{decides}."
     yield from _whole_lines(manifest)
 
 

@@ -39,7 +39,7 @@ class Reproducing(Room):
         model : such as flights-late@champion
         verify : rebuild the recorded environment where it can be had, and say what cannot; else the present one is used
         rebuild : the same, but refuse where it cannot be had; uv asks the package index
-        tolerance : the largest difference of a probability that counts as the same
+        tolerance : the largest difference that counts as the same, of a probability, or of a number in units of the answers' spread
         threads : of each numeric library; by default as many as the training had
         """
         from sampan.workspace.environments import environment_of

@@ -17,6 +17,7 @@ from sampan.core.digests import digest_bytes
 from sampan.engine.environment import Environment, capture
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.errors import SampanError
+from sampan.flavors.parity import distances
 from sampan.store.scratch import scratch_folder
 from sampan.workspace.feature_tables import LabeledRows, labeled_rows, open_tables
 from sampan.workspace.predictors import NATIVE, REFERENCE
@@ -112,7 +113,8 @@ class Cone:
         nodes.append(refitted.model)
         is_equal = bool(np.array_equal(refitted.stored, refitted.replayed))
         nodes.append(Compared("predictions", is_equal, f"{len(refitted.stored):,} pinned rows"))
-        difference = np.abs(refitted.stored - refitted.replayed)
+        scale = float(self.recipe.model.facts["parity"].get("scale", 1.0))
+        difference = distances(refitted.stored, refitted.replayed, scale=scale)
         largest = float(difference.max(initial=0.0))
         verdict: Verdict = "bit-equal" if is_equal else "within tolerance" if largest <= tolerance else "different"
         first = "" if is_equal else next(each.node for each in nodes if not each.same)

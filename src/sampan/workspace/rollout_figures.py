@@ -38,25 +38,21 @@ def answers_since(ws: Workspace, service: str, since: Millis, wanted: Mapping[st
 
 def decision_values(ws: Workspace, service: str, package: NodeId, answers: pl.DataFrame) -> NDArray[np.float64]:
     """Return what each labelled answer's decision was worth by the model's objective, shape (n,); none where the objective says nothing."""
-    from sampan.evaluation.costs import DecisionRule, row_costs
-    from sampan.evaluation.objective import Value
+    from sampan.evaluation.metrics import Answered, row_losses
+    from sampan.workspace.judging import objective_of, task_of_model
+    from sampan.workspace.prediction_history import answers as answers_of
+    from sampan.workspace.prediction_history import coded_labels, joined_labels
 
     models = [ws.catalog.node(edge.src) for edge in ws.catalog.edges_to(package) if edge.role == "packaged_as"]
-    worth, threshold = _stated(models[0].facts) if models else (None, None)
-    if worth is None or threshold is None or not answers.height:
+    stated = objective_of(models[0]) if models and models[0].facts.get("objective") else None
+    if stated is None or stated.kpi is None or not answers.height:
         return np.empty(0)
-    import msgspec
-
-    from sampan.workspace.prediction_history import joined_labels
-
-    labelled = joined_labels(ws, service, answers).filter(pl.col("label").is_not_null())
+    task, threshold = task_of_model(models[0]), models[0].facts.get("threshold")
+    if task.kind == "binary" and threshold is None:
+        return np.empty(0)
+    labelled = coded_labels(joined_labels(ws, service, answers), task).filter(pl.col("label").is_not_null())
     if not labelled.height:
         return np.empty(0)
-    rule = DecisionRule(threshold, msgspec.convert(worth, Value))
-    return -row_costs(labelled["label"].to_numpy(), labelled["score"].to_numpy(), rule)
-
-
-def _stated(facts: Mapping[str, object]) -> tuple[object | None, float | None]:
-    objective, threshold = facts.get("objective"), facts.get("threshold")
-    worth = objective.get("kpi") if isinstance(objective, dict) else None
-    return worth, float(threshold) if isinstance(threshold, (int, float)) else None
+    told = Answered.under(stated, labelled["label"].to_numpy(), answers_of(labelled, task), task, threshold=threshold)
+    costs = row_losses("cost", told)
+    return -costs if costs is not None else np.empty(0)
