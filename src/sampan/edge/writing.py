@@ -154,7 +154,7 @@ class Function:
             case Quantized():
                 return self._quantized(step)
             case Ladder():
-                self._parts.use("ladder", TEXT_FUNCTIONS["ladder"])
+                self._bring("ladder")
                 tables = f"{self._parts.table(step.edges)}, {self._parts.table(step.heights)}, {len(step.edges)}"
                 return [f"{self._place(step.out).at(0)} = @ladder({self._place(step.given).at(0)}, {tables});"]
             case Encode() | SameText() | ChooseText() | JoinTexts():
@@ -181,26 +181,28 @@ class Function:
 
     def _textual(self, step: Encode | SameText | ChooseText | JoinTexts) -> list[str]:
         """Write a step on texts, which come one at a time."""
-        self._parts.use("compare", TEXT_FUNCTIONS["compare"])
         out = self._place(step.out).at(0)
-        if isinstance(step, ChooseText):
-            first, second = map(self._text, step.texts)
-            return [f"{out} = {self._place(step.condition).at(0)} != 0.0f ? {first} : {second};"]
-        name = {Encode: "encode", SameText: "same", JoinTexts: "join"}[type(step)]
-        self._parts.use(name, TEXT_FUNCTIONS[name])
-        if isinstance(step, SameText):
-            first, second = map(self._text, step.texts)
-            return [f"{out} = @same({first}, {second});"]
-        if isinstance(step, JoinTexts):
-            first, second = map(self._text, step.texts)
-            self._joined.append(step.longest + 1)
-            return [f"{out} = @join(joined{len(self._joined) - 1}, {step.longest}, {first}, {second});"]
-        known, values = zip(*step.numbers, strict=True) if step.numbers else ((), ())
-        others = f"{number(step.missing)}, {number(step.unseen)}"
-        if not known:
+        match step:
+            case ChooseText():
+                first, second = map(self._text, step.texts)
+                return [f"{out} = {self._place(step.condition).at(0)} != 0.0f ? {first} : {second};"]
+            case SameText():
+                self._bring("compare", "same")
+                return [f"{out} = @same({', '.join(map(self._text, step.texts))});"]
+            case JoinTexts():
+                self._bring("join")
+                self._joined.append(step.longest + 1)
+                return [f"{out} = @join(joined{len(self._joined) - 1}, {step.longest}, {', '.join(map(self._text, step.texts))});"]
+        if not step.numbers:
             return [f"{out} = {self._text(step.text)} ? {number(step.unseen)} : {number(step.missing)};"]
+        self._bring("compare", "encode")
+        known, values = zip(*step.numbers, strict=True)
         tables = f"{self._parts.words(known)}, {self._parts.table(np.array(values, np.float32))}, {len(known)}"
-        return [f"{out} = @encode({self._text(step.text)}, {tables}, {others});"]
+        return [f"{out} = @encode({self._text(step.text)}, {tables}, {number(step.missing)}, {number(step.unseen)});"]
+
+    def _bring(self, *names: str) -> None:
+        for name in names:
+            self._parts.use(name, TEXT_FUNCTIONS[name])
 
     def _text(self, text: Text) -> str:
         if isinstance(text, tuple):
