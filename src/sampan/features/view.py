@@ -330,8 +330,8 @@ def _identity_faults(built: View) -> Iterator[str]:
     yield from (f"feature {n!r} has the name of a key or slice column; call it otherwise, say {n}_code" for n in names if n in taken)
     if not names:
         yield "there are no features"
-    if not built.key:
-        yield "there is no key"
+    if not built.key and built.label is not None:
+        yield "there is no key by which labels could find their rows"
     for column in (*built.key, *built.slices):
         if column not in built.columns:
             close = nearest(column, built.columns)

@@ -72,8 +72,12 @@ class Bills(Room):
         )
 
 
-def bill(ws: Workspace, model: Node) -> dict[str, Any]:
+def bill(ws: Workspace, model: Node, *, environment: Environment | None = None) -> dict[str, Any]:
     """Return a model's bill of materials.
+
+    Parameters
+    ----------
+    environment : by default the one that is kept with the model
 
     References
     ----------
@@ -81,7 +85,7 @@ def bill(ws: Workspace, model: Node) -> dict[str, Any]:
     """
     from sampan.workspace.environments import environment_of
 
-    environment = environment_of(ws, model)
+    environment = environment or environment_of(ws, model)
     datasets = [ws.catalog.node(node) for node in dict.fromkeys(model.facts["datasets"].values())]
     about = _model(model, datasets)
     libraries = [_library(name, version) for name, version in sorted(environment.libraries.items())]

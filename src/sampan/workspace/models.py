@@ -22,6 +22,7 @@ from sampan.stats.estimates import Estimate
 from sampan.workspace import judging, sign_offs
 from sampan.workspace.bill_of_materials import Bills
 from sampan.workspace.feature_tables import FOREVER, read_moment
+from sampan.workspace.model_adopting import Adopting
 from sampan.workspace.model_answers import (
     Compared,
     Gated,
@@ -407,7 +408,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Packing, Tuning, Optimizing, Signing, Bills):
+class Models(Lifecycle, Packing, Adopting, Tuning, Optimizing, Signing, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 

@@ -46,7 +46,7 @@ def write_documents(ws: Workspace, model: Node, manifest: PackageManifest, folde
     few = slice(0, EXAMPLE_ROWS)
     _write(folder / SCHEMA, request_schema(manifest))
     _write(folder / EXAMPLES, examples(manifest, rows[few], scores[few]))
-    _write(folder / BILL, bill(ws, model))
+    _write(folder / BILL, bill(ws, model, environment=environment))
     (folder / LOCK).write_text("".join(lock_lines(environment)), encoding="utf-8")
     (folder / CARD).write_text("\n".join(card_lines(model, manifest, datasets)) + "\n", encoding="utf-8")
     (folder / DATA_CARD).write_text("\n".join(data_card_lines(ws, datasets)) + "\n", encoding="utf-8")

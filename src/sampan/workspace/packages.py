@@ -81,7 +81,12 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
     def make() -> list[Any]:
         with ws.progress.stage(f"Pack {model.ref}"), tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            _write(ws, model, folder)
+            if model.facts.get("adopted"):
+                from sampan.workspace.adopted_packages import write_adopted
+
+                write_adopted(ws, model, folder)
+            else:
+                _write(ws, model, folder)
             from sampan.workspace.learning import store_folder
 
             return [msgspec.to_builtins(f) for f in store_folder(ws, folder)]
@@ -91,7 +96,7 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
     manifest = msgspec.json.decode(ws.store.blobs.read(next(f.digest for f in files if f.path == MANIFEST)), type=PackageManifest)
     facts = {
         "model": model.ref,
-        "served_by": "onnx" if model.facts["parity"]["passed"] else model.facts["flavor"],
+        "served_by": manifest.served_by,
         "threshold": model.facts["threshold"],
         "features": model.facts["features"],
         "until": model.facts["until"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from sampan.features.graph import GraphInputs
 from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
+from sampan.workspace.direct_scoring import AskedRows, open_direct
 
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
 WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
@@ -54,6 +55,8 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     whole: Parity | None = None  # of the whole graph against the native answers; where it did not pass, there is none
     purpose: str = ""
     owner: str = ""
+    direct: bool = False  # the whole graph, or the pickle's process, answers from the rows; the features are for logs alone
+    trusted: dict[str, str] = {}  # of a pickle: who trusts it, and why
     task: Task = BINARY  # what is asked: an outcome, a class of these, a number
     worth: tuple[tuple[float, ...], ...] = ()  # of classes: what deciding for each (inner) is worth where each (outer) is true
     scale: float = 1.0  # the unit that differences of answers are told in: 1 for probabilities, the spread of numbers
@@ -75,7 +78,7 @@ class PackagePredictor:
         tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
         self._online = fitted.online(tables, known_until=self.manifest.until)
         self.row_type = self._online.row_type  # rows decoded into it need no other check
-        self._score = load_scorer(folder, self.manifest)
+        self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return one score per row, shape (n,)."""
@@ -83,7 +86,8 @@ class PackagePredictor:
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Return the feature matrix the model sees, shape (n, k)."""
-        return self._online.matrix(rows)
+        found = self._online.matrix(rows)
+        return AskedRows.of(found, rows) if self.manifest.direct else found
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one score per row of a feature matrix, shape (n,)."""
@@ -96,6 +100,11 @@ class PackagePredictor:
                 hint="send a value for the fields that the feature is made from",
             )
         return self._score(features)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a request."""
+        return tuple(self.manifest.request_schema)
 
     def tensors(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
         """Return what goes into the package's whole graph for these rows."""
@@ -132,6 +141,13 @@ def open_predictor(folder: Path) -> PackagePredictor:
     MissingDependency : the model is served natively and its library is not installed.
     """
     return PackagePredictor(folder)
+
+
+def serving_files(paths: Iterable[str], *, served_by: str) -> set[str]:
+    """Return which files of a package a server opens: a tenth of them, where the graph is what serves."""
+    if served_by != "onnx":
+        return set(paths)
+    return {path for path in paths if path in (MANIFEST, FEATURES, GRAPH, ENVIRONMENT) or path.startswith(f"{ONLINE}/")}
 
 
 def read_manifest(folder: Path) -> PackageManifest:
