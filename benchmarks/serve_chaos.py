@@ -57,7 +57,6 @@ UNWRITTEN_S = 1.0  # before a kill: an answer younger than that may not be in th
 READ_LATE_S = 0.5  # what was sent before a kill may be read after it
 CONFIG = """[serving]
 workers = 2
-hang_s = 3.0
 timeout_s = 5.0
 body_mb = 1
 worker_memory_mb = 1200
@@ -77,7 +76,8 @@ class Found:
     hostile: Counter[str] = field(default_factory=Counter)
     swaps: int = 0
     swap_faults: list[str] = field(default_factory=list)
-    kills: list[float] = field(default_factory=list)
+    kills: list[float] = field(default_factory=list)  # also those by the server itself, of a worker that says nothing
+    killed_by_server: int = 0
     latencies: list[float] = field(default_factory=list)
     ids: dict[str, float] = field(default_factory=dict)  # answered row -> when
     memory_mb: list[tuple[float, float]] = field(default_factory=list)  # when, the largest worker
@@ -105,7 +105,7 @@ class Chaos:
         pause = self.n_clients / (peace * LOAD) if peace else 0.0
         # Slow parts of a client's round are made up for, so that the load is kept.
         work: list[Callable[[], None]] = [lambda i=i: self._steady(i, pause) for i in range(self.n_clients)]  # type: ignore[misc]
-        work += [self._swap, self._kill, self._wild, self._slow, self._half_sent, self._malformed, self._watch_memory]
+        work += [self._swap, self._kill, self._wild, self._slow, self._half_sent, self._malformed, self._watch_memory, self._watch_workers]
         threads = [threading.Thread(target=one, daemon=True) for one in work]
         for thread in threads:
             thread.start()
@@ -224,6 +224,15 @@ class Chaos:
                 os.kill(random.choice(workers), signal.SIGKILL)
                 self.found.kills.append(time.monotonic())
 
+    def _watch_workers(self) -> None:
+        """Notice workers that the server itself killed: nothing was heard of them. Those that it relieved ended by themselves."""
+        log, said = self.files.log, 0
+        while not self.ended.wait(0.05):
+            told = log.read_text(errors="replace").count("says nothing for")
+            if told > said:
+                self.found.kills.append(time.monotonic())
+                self.found.killed_by_server, said = told, told
+
     def _wild(self) -> None:
         """Ask the wild model for what it cannot do; its neighbors are asked by others meanwhile."""
         trouble = itertools.cycle([0.0, THROWS, 0.0, HANGS, 0.0, EATS])
@@ -329,7 +338,9 @@ def verdict(chaos: Chaos, logged: Counter[str]) -> dict[str, Any]:
         "cut_by_kill_and_asked_again": found.cut_by_kill,
         "sent_away_and_asked_again": found.sent_away,
         "swaps": found.swaps,
-        "kills": len(found.kills),
+        "kills": len(found.kills) - found.killed_by_server,
+        "killed_by_the_server": found.killed_by_server,
+        "relieved_by_the_server": chaos.files.log.read_text(errors="replace").count("do not end, and is replaced"),
         "not_logged_by_kill": sum(one not in logged for one in found.ids) - len(missing),
         "answered_at_most_s_before_the_kill": max(early, default=0.0),
         "wild": dict(found.wild),

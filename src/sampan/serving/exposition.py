@@ -24,6 +24,7 @@ _HELP: dict[str, tuple[str, str]] = {
     "sampan_shadow_scored_rows_total": ("counter", "Rows that a shadow scored, by version."),
     "sampan_shadow_dropped_rows_total": ("counter", "Rows the shadow did not score: its queue was full, or it raised."),
     "sampan_shadow_failed_rows_total": ("counter", "Rows that a shadow raised on, by version."),
+    "sampan_stuck_requests": ("gauge", "Calls of a model that run far beyond any deadline, by version."),
     "sampan_failed_rows_total": ("counter", "Rows that got an error, by version and role: refused, raised on, or not in time."),
     "sampan_outcomes_total": ("counter", "True labels received."),
     "sampan_fed_rows_total": ("counter", "Rows fed to online feature tables."),

@@ -159,6 +159,11 @@ class Lane:
                 self._alone = False
                 self._free.notify_all()
 
+    def stuck(self, longer_than_s: float) -> int:
+        """Count the calls that have been running for longer than they may."""
+        before = time.monotonic() - longer_than_s
+        return sum(worker.busy and worker.since < before for worker in self._threads)
+
     def close(self) -> None:
         """Let idle threads end; what hangs is left to the end of the process."""
         self._closed = True
@@ -201,6 +206,7 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self.busy = False
+        self.since = 0.0  # when the present call began
         self._wake = threading.Semaphore(0)
         self._job: tuple[Callable[[], Any], asyncio.Future[tuple[Any, float]], asyncio.AbstractEventLoop] | None = None
         threading.Thread(target=self._work, name=f"lane {name}", daemon=True).start()
@@ -208,7 +214,7 @@ class _Worker:
     def do(self, work: Callable[[], Any]) -> asyncio.Future[tuple[Any, float]]:
         loop = asyncio.get_running_loop()
         coming: asyncio.Future[tuple[Any, float]] = loop.create_future()
-        self.busy = True
+        self.busy, self.since = True, time.monotonic()
         self._job = (work, coming, loop)
         self._wake.release()
         return coming

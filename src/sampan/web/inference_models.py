@@ -120,7 +120,7 @@ class Follower:
         from sampan.workspace.predictors import open_predictor
 
         before = _resident_bytes()
-        folder = self._ws.model.package_path(planned.package)
+        folder = self._ws.model.serving_path(planned.package)
         predictor = open_predictor(folder)
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._sizes[planned.package] = max(_resident_bytes() - before, files)

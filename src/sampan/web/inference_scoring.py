@@ -37,6 +37,7 @@ Row = Mapping[str, Any]
 _Part = tuple[Variant, Sequence[int]]
 _Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
 MARK_BYTES = 64
+STUCK = 2.0  # times the longest deadline that a call may run before it counts as stuck: it will not end any more
 _SAID = 300  # characters of what a model raised
 _SLOW_NS = int(SLOW_S * 1e9)
 
@@ -246,6 +247,9 @@ class Scorer:
             ("sampan_log_dropped_rows_total", ()): self._log.dropped_rows,
             ("sampan_canary_share", ()): routing.share if routing.canary else 0.0,
         }
+        for variant in routing.variants:
+            if (lane := self._lanes.get(variant.package)) is not None and (n_stuck := lane.stuck(STUCK * self._limits.timeout_s)):
+                now[("sampan_stuck_requests", (("version", variant.version),))] = n_stuck
         for version, n_rows in self._shadow.failed_rows.items():
             now[("sampan_shadow_failed_rows_total", (("version", version),))] = n_rows
         for version, n_rows in self._shadow.scored_rows.items():

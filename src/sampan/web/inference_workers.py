@@ -41,6 +41,7 @@ _BEAT_S = 1.0
 _READY_S = 60.0
 _YOUNG_S = 10.0  # a worker that dies younger than this is replaced after a pause, doubled each time
 _MOST_PAUSE_S = 30.0
+_STUCK = "\nsampan_stuck_requests{"
 
 
 @dataclass(slots=True)
@@ -164,10 +165,18 @@ class Supervisor:
         elif _resident_bytes(slot.child.pid) > self._most_bytes:
             logger.warning("worker %d takes over %d MB and is replaced", slot.number, self._most_bytes >> 20)
             self._note_loss(slot)
-            slot.child.terminate()
-            slot.leaving.append((slot.child, now + GRACE_S + 5))
-            self._depart(slot)
-            self._start(slot)
+            self._relieve(slot, now)
+        elif _STUCK in slot.counts and now - slot.started > _YOUNG_S:
+            logger.warning("worker %d has calls of a model that do not end, and is replaced", slot.number)
+            self._relieve(slot, now)
+
+    def _relieve(self, slot: _Slot, now: float) -> None:
+        """Let another worker take a worker's place; it finishes what it has."""
+        assert slot.child is not None
+        slot.child.terminate()
+        slot.leaving.append((slot.child, now + GRACE_S + 5))
+        self._depart(slot)
+        self._start(slot)
 
     def _listen_to(self, slot: _Slot) -> None:
         """Ask a worker for its counts: an answer says that its loop turns."""

@@ -135,6 +135,16 @@ class Packing(Room):
         files = tuple(StoredFile(a.path, a.digest, a.size) for a in self.ws.catalog.artifacts(package.id))
         return materialize(self.ws, files)
 
+    def serving_path(self, ref: str) -> Path:
+        """Return a folder with what a server opens of a package, for a package or the newest package of a model."""
+        from sampan.workspace.packages import materialize
+        from sampan.workspace.predictors import serving_files
+
+        package = self._package_node(ref)
+        found = self.ws.catalog.artifacts(package.id)
+        wanted = serving_files((a.path for a in found), served_by=str(package.facts.get("served_by", "")))
+        return materialize(self.ws, tuple(StoredFile(a.path, a.digest, a.size) for a in found if a.path in wanted))
+
     def _packed(self, node: Node) -> Packed:
         from sampan.workspace.package_checks import signed
         from sampan.workspace.packages import build_package
