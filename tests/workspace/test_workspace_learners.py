@@ -112,3 +112,15 @@ def test_a_torch_module_is_trained_kept_packed_and_replayed_bit_for_bit(tmp_path
     assert told["parity"]["max_difference"] < 1e-6
     assert told["auc"] > 0.7
     assert [] == told["pickles"]
+
+
+@pytest.mark.slow
+def test_torch_modules_of_numbers_and_of_classes_are_trained_kept_packed_and_replayed(tmp_path: Path) -> None:
+    done = subprocess.run([TORCH, HERE / "torch_tasks.py", tmp_path], capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr
+
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    for name in ("hours", "ends"):
+        assert ("torch", True, "bit-equal", True) == tuple(told[name][key] for key in ("flavor", "parity", "verdict", "probe"))
+    assert told["hours"]["metrics"]["rmse"] < told["hours"]["metrics"]["rmse_if_naive"]
+    assert told["ends"]["metrics"]["macro_auc"] > 0.65

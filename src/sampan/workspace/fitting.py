@@ -142,20 +142,24 @@ def score(order: Order, model: Any, matrix: NDArray[np.float32], *, codes: NDArr
     ------
     StepFailed : they are none of the task.
     """
-    return check_scores(order, find_flavor(model).predict(model, matrix), n_rows=len(matrix), codes=codes)
+    answers = find_flavor(model).predict(model, matrix)
+    hint = "" if np.isfinite(answers).all() else _missing_hint(order, matrix)
+    return check_scores(order, answers, n_rows=len(matrix), codes=codes, hint=hint)
 
 
-def check_scores(order: Order, answers: NDArray[np.float64], *, n_rows: int, codes: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+def check_scores(
+    order: Order, answers: NDArray[np.float64], *, n_rows: int, codes: NDArray[np.intp] | None = None, hint: str = ""
+) -> NDArray[np.float64]:
     """Return answers as the task has them: a probability, one for each class, or a number for each row. Raises StepFailed."""
     task = order.task
     found = over_classes(answers, task, codes)
     if found.shape != task.shape(n_rows) or misfits(found, task).any():
-        what, hint = _ASKED[task.kind]
+        what, usual = _ASKED[task.kind]
         of_shape = f"; its answers have the shape {answers.shape}" if found.shape != task.shape(n_rows) else ""
         raise StepFailed(
             f"the model from {order.trainer.function.__name__} does not answer with {what} per row{of_shape}",
             step=order.trainer.function.__name__,
-            hint=hint,
+            hint=hint or usual,
         )
     return found
 
