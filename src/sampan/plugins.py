@@ -60,6 +60,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "models": "sampan.web.pages.models:PAGES",
         "studies": "sampan.web.pages.studies:PAGES",
         "explanations": "sampan.web.pages.explanations:PAGES",
+        "optimizations": "sampan.web.pages.optimizations:PAGES",
         "services": "sampan.web.pages.services:PAGES",
         "policies": "sampan.web.pages.policies:PAGES",
         "incidents": "sampan.web.pages.incidents:PAGES",

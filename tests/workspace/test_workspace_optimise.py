@@ -83,7 +83,8 @@ def test_a_budget_makes_a_version_that_passes_its_own_gate_and_is_reproduced(ws:
     assert -(picked.gain.low or 0) <= 0.02
     assert (trees, 0.02) == (node.facts["variant"]["parent_ref"], node.facts["variant"]["allowed_loss"])
     parents = {(edge.role, ws.catalog.node(edge.src).kind) for edge in ws.catalog.edges_to(node.id)}
-    assert {("derived_from", "model"), ("derived_from", "run"), ("trained_on", "dataset")} == parents
+    assert {("input", "model"), ("derived_from", "run"), ("trained_on", "dataset")} == parents
+    assert "run" == ws.catalog.node(ws.model.show(found.made).run).kind
     gated = ws.model.gate(found.made)
     assert {"loss_over_budget", "log_loss_worse", "cost_worse"} <= {check.code for check in gated.checks}
     assert gated.passed == all(check.passed for check in gated.checks)

@@ -295,6 +295,63 @@ def calibration(title: str, said: Sequence[float], happened: Sequence[Bar], *, f
     return canvas.done()
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One point of a scatter: where it lies, its interval, its name, and the class of its color."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    name: str = ""  # written beside the point; "" for none
+    color: str = "c1"
+
+
+def scatter(title: str, spots: Sequence[Spot], *, words: tuple[str, str], frame: Frame | None = None) -> Markup:
+    """Draw points with their intervals over a logarithmic axis (sizes, times); a line marks 0. `words` name the axes."""
+    frame = frame or Frame(width=480, height=270, left=58, right=24, top=24, bottom=44)
+    canvas = _Canvas(frame, title)
+    spots = [spot for spot in spots if spot.x > 0 and math.isfinite(spot.y)]
+    if not spots:
+        return canvas.done()
+    seen = [v for spot in spots for v in (spot.y, spot.low, spot.high) if v is not None]
+    marked = ticks(min(0.0, *seen), max(0.0, *seen)) if max(0.0, *seen) > min(0.0, *seen) else ticks(-0.5, 0.5)
+    first, last = (math.log10(edge) for edge in (min(spot.x for spot in spots) / 1.3, max(spot.x for spot in spots) * 1.3))
+
+    def x_of(v: float) -> float:
+        return round(frame.left + frame.inner_width * (math.log10(v) - first) / (last - first), 1)
+
+    def y_of(v: float) -> float:
+        return round(frame.top + frame.inner_height * (1 - (v - marked[0]) / ((marked[-1] - marked[0]) or 1)), 1)
+
+    for value in marked:
+        line = "mark" if value == 0 else "grid"
+        canvas.add("line", x1=frame.left, x2=frame.width - frame.right, y1=y_of(value), y2=y_of(value), class_=line)
+        canvas.add("text", _tick_text(value), x=frame.left - 8, y=y_of(value) + 4, class_="axis", text_anchor="end")
+    for value in _decades(first, last):
+        canvas.add("text", _tick_text(value), x=x_of(value), y=frame.height - 24, class_="axis", text_anchor="middle")
+    canvas.add("text", words[0], x=frame.width - frame.right, y=frame.height - 6, class_="axis", text_anchor="end")
+    canvas.add("text", words[1], x=6, y=12, class_="axis")
+    for spot in spots:
+        x, y = x_of(spot.x), y_of(spot.y)
+        if spot.low is not None and spot.high is not None:
+            canvas.add("line", x1=x, x2=x, y1=y_of(spot.low), y2=y_of(spot.high), class_=f"whisker {spot.color}")
+        canvas.add("circle", cx=x, cy=y, r=4.5 if spot.name else 3, class_=f"dot {spot.color}")
+    for spot in spots:
+        if spot.name:
+            late = x_of(spot.x) > frame.left + frame.inner_width * 0.7
+            at = x_of(spot.x) - 8 if late else x_of(spot.x) + 8
+            canvas.add("text", spot.name, x=at, y=y_of(spot.y) - 6, class_="axis strong halo", text_anchor="end" if late else "start")
+    return canvas.done()
+
+
+def _decades(first: float, last: float) -> list[float]:
+    """Return round numbers within a logarithmic axis, fewer where there are many."""
+    steps = (1, 2, 5) if last - first < 2.5 else (1,)
+    found = [step * 10.0**power for power in range(math.floor(first), math.ceil(last) + 1) for step in steps]
+    return [value for value in found if first <= math.log10(value) <= last]
+
+
 def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, frame: Frame | None = None) -> Markup:
     """Draw counts over bin edges (one more edge than counts)."""
     frame = frame or Frame(width=190, height=44, left=1, right=1, top=2, bottom=14 if edges else 2)

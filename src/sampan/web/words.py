@@ -17,6 +17,7 @@ from sampan.web import (
     words_contract,
     words_explaining,
     words_exploring,
+    words_optimizing,
     words_policy,
     words_studies,
     words_tasks,
@@ -470,6 +471,7 @@ VIETNAMESE: Final[dict[str, str]] = {
     **words_contract.WORDS,
     **words_exploring.WORDS,
     **words_policy.WORDS,
+    **words_optimizing.WORDS,
 }
 
 _MONTHS: Final = (

@@ -86,7 +86,8 @@ def make_version(bench: Bench, chosen: Chosen) -> Node:
             digest=digest,
             size=sum(file.size for file in files),
             facts=facts,
-            inputs=(Input(run, "derived_from"), Input(parent.id, "derived_from"), *_trained_on(bench)),
+            # The run alone is what it is derived from, as with any model; the parent is what went in.
+            inputs=(Input(run, "derived_from"), Input(parent.id, "input"), *_trained_on(bench)),
             files=files,
         ),
         _report(bench, report, model),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.web.page import Page
 from sampan.web.pages import figures
 from sampan.web.pages.explanations import explanations_of
+from sampan.web.pages.optimizations import optimizations_of
 from sampan.workspace.model_answers import ModelList
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def load_model(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, A
         "families": _families(node),
         "packages": _packages(workspace, node),
         "explanations": explanations_of(workspace, node),
+        "optimizations": optimizations_of(workspace, node),
         "versions": versions.models,
         "title": node.ref,
     }

@@ -1,0 +1,78 @@
+"""The forms of a model that were tried: the front as a picture, all of them as a table, what a budget picked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sampan.web import charts
+from sampan.web.charts import Figure, Spot, number
+from sampan.web.page import Page
+from sampan.workspace.optimizing_answers import PARENT, Optimized, Variant
+
+if TYPE_CHECKING:
+    from sampan.core.graph import Node
+    from sampan.workspace.workspace import Workspace
+
+KIND = "optimization"
+MOST = 20
+
+
+def load_optimization(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """Load one optimization."""
+    node = workspace.catalog.resolve(given["ref"], kind=KIND)
+    found = msgspec.convert(node.facts, Optimized)
+    return {
+        "node": node,
+        "found": found,
+        "charts": [
+            picture(found, "Size and quality", "Size in kB", {each.name: each.cost.size_bytes / 1e3 for each in _all(found)}),
+            picture(found, "Time of one row and quality", "Microseconds", {each.name: 1e3 * each.cost.p50_ms for each in _all(found)}),
+            picture(found, "Time of 100 rows and quality", "Microseconds", {each.name: 1e3 * each.cost.p50_100_ms for each in _all(found)}),
+        ],
+        "rows": [found.parent, *found.front, *(each for each in found.variants if each.beaten_by)],
+        "parent_name": PARENT,
+        "title": found.model,
+    }
+
+
+def picture(found: Optimized, title: str, axis: str, costs: Mapping[str, float]) -> Figure:
+    """Draw what each variant costs against how much better or worse it is than the parent."""
+    shown = _all(found)
+    spots = [
+        Spot(
+            costs[each.name],
+            each.gain.value or 0.0,
+            each.gain.low if not each.beaten_by else None,
+            each.gain.high if not each.beaten_by else None,
+            name=each.name if each.name in (PARENT, found.picked) else "",
+            color=_color(each, found),
+        )
+        for each in shown
+    ]
+    rows = [(each.name, number(costs[each.name]), f"{each.gain.value or 0:+.4f}") for each in shown]
+    draw = partial(charts.scatter, spots=spots, words=(axis, found.metric))
+    legend = (("As it is", "c3 dots"), ("Beaten by none", "c1 dots"), ("Beaten", "c2 dots"))
+    return Figure(title, draw, ("Variant", axis, "Against the parent"), rows, legend)
+
+
+def optimizations_of(workspace: Workspace, model: Node) -> list[Node]:
+    """Return what was tried to make a model smaller, newest first."""
+    made = [workspace.catalog.node(edge.dst) for edge in workspace.catalog.edges_from(model.id) if edge.role == "input"]
+    return [node for node in reversed(made) if node.kind == KIND][:MOST]
+
+
+def _all(found: Optimized) -> list[Variant]:
+    return [found.parent, *found.variants]
+
+
+def _color(one: Variant, found: Optimized) -> str:
+    if one.name == PARENT:
+        return "c3"
+    return "c2" if one.beaten_by and one.name != found.picked else "c1"
+
+
+PAGES = (Page("/optimizations/{ref}", "Smaller forms", "optimization.html", load_optimization),)
