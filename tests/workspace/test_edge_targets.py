@@ -40,7 +40,7 @@ def facts_of(ws: Workspace, target: str, out: Path, **more: Any) -> dict[str, An
 def test_a_trained_model_answers_on_each_board_as_its_package_does(ws: Workspace, tmp_path: Path, target: str) -> None:
     found = facts_of(ws, target, tmp_path / "out", budget="flash=64k,ram=8k,ms=5")
 
-    assert found["variant"] == "exact"
+    assert (found["variant"], found["transform"]) == ("exact", True)
     assert found["max_difference"] <= 1e-6
     assert found["n_rows"] > 100
     assert 0 < found["flash"] <= 65536
@@ -50,6 +50,8 @@ def test_a_trained_model_answers_on_each_board_as_its_package_does(ws: Workspace
     assert report["budget"] == {"flash": 65536, "ram": 8192, "ms": 5}
     header = (tmp_path / "out" / "orders_late.h").read_text()
     assert "float orders_late_score(const float *x);" in header
+    assert "void orders_late_answer(const double *numbers, const char *const *texts, float *y);" in header
+    assert "looked up by the caller" in header
 
 
 def test_what_was_measured_is_the_same_each_time_and_kept_as_a_build_of_the_package(ws: Workspace, tmp_path: Path) -> None:
@@ -60,6 +62,15 @@ def test_what_was_measured_is_the_same_each_time_and_kept_as_a_build_of_the_pack
     assert first.build is not None
     node = ws.catalog.resolve(first.build.ref)
     assert node.facts["instructions"] == first.build.facts["instructions"]
+
+
+def test_features_can_be_left_to_the_caller(ws: Workspace, tmp_path: Path) -> None:
+    whole = facts_of(ws, "cortex-m4f", tmp_path / "whole")
+    alone = facts_of(ws, "cortex-m4f", tmp_path / "alone", setting={"transform": "false"})
+
+    assert (whole["transform"], alone["transform"]) == (True, False)
+    assert alone["flash"] < whole["flash"]
+    assert "_answer" not in (tmp_path / "alone" / "orders_late.h").read_text()
 
 
 def test_a_budget_that_the_model_exceeds_is_met_by_the_mildest_smaller_form(ws: Workspace, tmp_path: Path) -> None:

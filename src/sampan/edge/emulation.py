@@ -35,12 +35,16 @@ _STATIC: Final = (".data", ".sdata", ".bss", ".sbss", "COMMON")
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """C files by name, and the function that answers a row: `void function(const float *x, float *y)`."""
+    """C files by name, and the function that answers a row: `void function(const float *x, float *y)`.
+
+    `beside` are files of the harness: they are linked, and do not count as the model's.
+    """
 
     files: dict[str, str]
     function: str
     n_inputs: int
     n_outputs: int
+    beside: dict[str, str] = {}
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -98,7 +102,7 @@ def measure(
 def _build(sources: Sources, rows: NDArray[np.float32], profile: Profile, folder: Path, *, flags: Sequence[str], run: int) -> Path:
     """Compile model, harness and start-up code, and link them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in sources.files.items():
+    for name, text in (*sources.files.items(), *sources.beside.items()):
         (folder / name).write_text(text, encoding="ascii")
     (folder / "rows.h").write_text(_rows(rows, sources, run), encoding="ascii")
     compiler = [profile.compiler, *profile.flags]
@@ -108,7 +112,7 @@ def _build(sources: Sources, rows: NDArray[np.float32], profile: Profile, folder
         if name.endswith(".c"):
             objects.append(folder / f"{Path(name).stem}.model.o")
             call([*compiler, *flags, *where, "-c", str(folder / name), "-o", str(objects[-1])], what="the generated C does not compile")
-    for source in (BOARDS / "harness.c", BOARDS / f"{profile.board}.c"):
+    for source in (BOARDS / "harness.c", BOARDS / f"{profile.board}.c", *(folder / name for name in sources.beside)):
         objects.append(folder / f"{source.stem}.o")
         call([*compiler, *HARNESS_FLAGS, *where, "-c", str(source), "-o", str(objects[-1])], what="the harness does not compile")
     program = folder / "model.elf"
@@ -124,7 +128,8 @@ def _rows(rows: NDArray[np.float32], sources: Sources, run: int) -> str:
     cells = (f"0x{word:08x}u" for word in bits.ravel().tolist())
     head = f"#define N_ROWS {len(rows)}\n#define N_OUTPUTS {sources.n_outputs}\n#define N_INPUTS {sources.n_inputs}\n#define RUN {run}\n"
     cast = "#define rows ((const float (*)[N_INPUTS])row_bits)\n"
-    return f"{head}{table('uint32_t', 'row_bits', cells)}{cast}"
+    aligned = "__attribute__((aligned(8))) "  # a row may hold doubles
+    return f"{head}{aligned}{table('uint32_t', 'row_bits', cells)}{cast}"
 
 
 def _run(program: Path, profile: Profile) -> str:

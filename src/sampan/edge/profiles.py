@@ -32,6 +32,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     instructions_per_tick: int  # of the board's clock in emulation
     clock_mhz: float
     cycles_per_instruction: float
+    math: bool = True  # whether the compiler brings math.h
     nanojoules_per_cycle: float | None = None
     budget: dict[str, str | float] = {}  # what the part has; a person's budget goes before it
 

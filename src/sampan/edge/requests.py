@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sampan.edge.hosted import FLAGS, call, write_sources
 from sampan.edge.source import Generated
+from sampan.edge.text import quoted
 
 MISSING: Final = "\ue000"  # how tensors of requests write a missing text
 _MAIN: Final = """#include <stdio.h>
@@ -40,6 +41,54 @@ int main(void)
     }}
 }}
 """
+
+_ADAPTER: Final = """#include <stdint.h>
+
+#include "{name}.h"
+
+static const char *const pool[] = {{{pool}}};
+
+void {name}_asked(const float *row, float *y);
+void {name}_asked(const float *row, float *y)
+{{
+    const char *texts[{room}];
+    const int32_t *place = (const int32_t *)(const void *)row + {words};
+    int i;
+    for (i = 0; i < {n_texts}; ++i) texts[i] = place[i] < 0 ? 0 : pool[place[i]];
+    {name}_answer((const double *)(const void *)row, texts, y);
+}}
+"""
+
+
+class Packed(NamedTuple):
+    """Requests as rows of 32-bit words, for a board: the numbers' doubles, then the place of each text in a pool, -1 where missing."""
+
+    words: NDArray[np.float32]
+    pool: tuple[str, ...]
+    n_numbers: int
+    n_texts: int
+
+    def adapter(self, name: str) -> dict[str, str]:
+        """Write the file that answers such a row by the generated code of this name: `<name>_asked`."""
+        pool = ", ".join(map(quoted, self.pool)) or '""'
+        shape = {"words": 2 * self.n_numbers, "n_texts": self.n_texts, "room": max(self.n_texts, 1)}
+        return {f"{name}_asked.c": _ADAPTER.format(name=name, pool=pool, **shape)}
+
+
+def pack_requests(tensors: dict[str, NDArray[Any]]) -> Packed:
+    """Pack requests as a package's whole graph takes them."""
+    numbers, texts = tensors.get("num"), tensors.get("cat")
+    n = len(next(iter(tensors.values())))
+    pool: dict[str, int] = {}
+    blocks = [] if numbers is None else [np.ascontiguousarray(numbers, np.float64).view(np.uint32).reshape(n, -1)]
+    if texts is not None:
+        places = [[-1 if each == MISSING else pool.setdefault(each, len(pool)) for each in row] for row in texts.tolist()]
+        blocks.append(np.array(places, np.int32).view(np.uint32).reshape(n, -1))
+    words = np.concatenate(blocks, axis=1)
+    if words.shape[1] % 2:  # each row begins where a double may
+        words = np.concatenate([words, np.zeros((n, 1), np.uint32)], axis=1)
+    shape = [0 if each is None else each.shape[1] for each in (numbers, texts)]
+    return Packed(np.ascontiguousarray(words).view(np.float32), tuple(pool), shape[0], shape[1])
 
 
 def answer_requests(

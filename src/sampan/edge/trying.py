@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sampan.edge.emulation import Measured, Sources, measure
 from sampan.edge.profiles import Profile
 from sampan.edge.program import Program
+from sampan.edge.requests import Packed
 from sampan.edge.source import Generated, Options, Schema, generate
 from sampan.errors import SampanError, Unsupported
 
@@ -69,15 +70,24 @@ class Board:
     expected: NDArray[np.float64]  # shape (n, outputs), in the scale of answers
     scale: float = 1.0
     threshold: float | None = None
+    transform: Program | None = None  # what makes features of `requests`; without it, boards are given `rows`
+    requests: Packed | None = None
 
     def attempt(self, variant: Variant, folder: Path) -> tuple[Generated | None, Point]:
         """Generate, compile and run a variant; None and the reason where it cannot be had."""
         if variant.program is None:
             return None, Point(variant=variant.name, why_not=variant.why_not)
         try:
-            generated = generate(variant.program, self.schema, variant.options)
-            sources = Sources(generated.files, f"{generated.name}_scores", variant.program.n_inputs, variant.program.n_outputs)
-            answers, found = measure(sources, self.rows, self.profile, folder)
+            generated = generate(variant.program, self.schema, variant.options, transform=self.transform)
+            if needs_math(generated) and not self.profile.math:
+                raise Unsupported(f"the code needs math.h, which {self.profile.name} is compiled without", hint="name another compiler")
+            n_outputs = variant.program.n_outputs
+            if self.requests is None:
+                sources, rows = Sources(generated.files, f"{generated.name}_scores", variant.program.n_inputs, n_outputs), self.rows
+            else:
+                rows, beside = self.requests.words, self.requests.adapter(generated.name)
+                sources = Sources(generated.files, f"{generated.name}_asked", rows.shape[1], n_outputs, beside)
+            answers, found = measure(sources, rows, self.profile, folder)
         except SampanError as cause:
             if variant.name == EXACT:
                 raise
@@ -103,6 +113,11 @@ class Board:
             mean_difference=float(distance.mean()),
             changed=changed,
         )
+
+
+def needs_math(generated: Generated) -> bool:
+    """Say whether generated code calls functions of math.h."""
+    return "#include <math.h>" in generated.source
 
 
 def over(point: Point, budget: dict[str, float]) -> list[str]:

@@ -39,6 +39,7 @@ class BoardSettings(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""  # a file that describes another board
     variant: str = ""  # take this one of the front, whatever it answers
     accept: float = ACCEPT  # how far a smaller variant's answers may be from the package's, in the scale of answers
+    transform: bool = True  # whether the features are made on the board; without, it is given features
     name: str = ""  # of the C functions; by default the model's
 
 
@@ -102,8 +103,11 @@ class _Work:
             )
         self._graph = (package / GRAPH).read_bytes()
         self._calibration = _reference(package, predictor)
-        self.schema = schema_of(self.manifest, asked.name)
-        self.board = _board(package, predictor, profile, self.schema)
+        schema = schema_of(self.manifest, asked.name)
+        transform, self.why_without = _transform(package, self.manifest, profile) if asked.transform else (None, "")
+        if transform is None:
+            schema = msgspec.structs.replace(schema, numbers=(), texts=())
+        self.board = _board(package, predictor, profile, schema, transform)
 
     def choose(self, budget: dict[str, float], advance: Any) -> tuple[Generated, list[Point]]:
         """Try variants until one fits; return it last among those tried."""
@@ -199,7 +203,30 @@ def schema_of(manifest: PackageManifest, name: str = "") -> Schema:
         for each in manifest.feature_names
     )
     outputs = tuple(f"chance of {each}" for each in manifest.task.classes) if manifest.task.kind == "multiclass" else (manifest.output,)
-    return Schema(name or manifest.name, manifest.version, fields, outputs, manifest.threshold, (f"Model {manifest.model}.",))
+    about, inputs = (f"Model {manifest.model}.",), manifest.inputs
+    columns = (inputs.num, inputs.cat) if inputs is not None else ((), ())
+    numbers, texts = (
+        tuple(Field(each.name, each.kind, "looked up by the caller" if each.source == "store" else "") for each in some) for some in columns
+    )
+    return Schema(name or manifest.name, manifest.version, fields, outputs, manifest.threshold, about, numbers, texts)
+
+
+def _transform(package: Path, manifest: PackageManifest, profile: Profile) -> tuple[Program | None, str]:
+    """Read the feature transform; None and the reason where it cannot be generated."""
+    from sampan.edge.reading import read_transform
+    from sampan.edge.source import Schema, generate
+    from sampan.edge.trying import needs_math
+    from sampan.workspace.predictors import PROBE, WHOLE
+
+    if not (package / WHOLE).exists() or not (package / PROBE).exists():
+        return None, manifest.whole.reason if manifest.whole is not None else "the package has no whole graph"
+    try:
+        transform = read_transform((package / WHOLE).read_bytes())
+        if not profile.math and needs_math(generate(transform, Schema("transform"))):
+            return None, f"it needs math.h, which {profile.name} is compiled without"
+    except Unsupported as cause:
+        return None, cause.message
+    return transform, ""
 
 
 def program_of(graph: bytes) -> Program:
@@ -216,11 +243,12 @@ def _has_trees(program: Program) -> bool:
     return any(isinstance(step, Trees) for step in program.steps)
 
 
-def _board(package: Path, predictor: PackagePredictor, profile: Profile, schema: Schema) -> Board:
+def _board(package: Path, predictor: PackagePredictor, profile: Profile, schema: Schema, transform: Program | None) -> Board:
     """Take the probe set's requests as rows of features, with what the package answers."""
     import numpy as np
     import polars as pl
 
+    from sampan.edge.requests import pack_requests
     from sampan.edge.trying import Board
     from sampan.workspace.predictors import EXPECTED, PROBE
 
@@ -230,14 +258,17 @@ def _board(package: Path, predictor: PackagePredictor, profile: Profile, schema:
         requests = pl.read_parquet(path).drop(EXPECTED).to_dicts()
         rows = predictor.features(requests)
     else:
-        rows = _reference(package, predictor)[:256]
+        requests, rows = [], _reference(package, predictor)[:256]
     if not manifest.takes_missing:
-        rows = rows[~np.isnan(rows).any(axis=1)]
+        whole = np.asarray(~np.isnan(rows).any(axis=1))
+        requests = [request for request, kept in zip(requests, whole.tolist(), strict=False) if kept]
+        rows = rows[whole]
     if not len(rows):
         raise IntegrityError(f"package {manifest.name} has no rows to probe it with", hint="pack the model again")
     expected = np.asarray(predictor.score(rows), np.float64).reshape(len(rows), -1)
     threshold = manifest.threshold if manifest.task.kind == "binary" else None
-    return Board(profile, schema, rows, expected, manifest.scale, threshold)
+    packed = pack_requests(predictor.tensors(requests)) if transform is not None else None
+    return Board(profile, schema, rows, expected, manifest.scale, threshold, transform, packed)
 
 
 def _reference(package: Path, predictor: PackagePredictor) -> NDArray[np.float32]:
@@ -295,7 +326,9 @@ def _write(out: Path, generated: Generated, points: list[Point], work: _Work, bu
         "n_rows": report.n_rows,
         "compiler": _version(work.profile.compiler),
     }
-    facts |= {"emulator": _version(work.profile.emulator[0])}
+    facts |= {"emulator": _version(work.profile.emulator[0]), "transform": work.board.transform is not None}
+    if work.why_without:
+        warnings = (*warnings, f"features are left to the caller: {work.why_without}")
     return Built.of(out, facts=facts, warnings=warnings, next=(f"cat {{out}}/{generated.name}.h",))
 
 
