@@ -84,5 +84,6 @@ def test_a_tool_that_is_not_installed_is_named() -> None:
     from sampan.errors import MissingDependency
 
     profile = msgspec.structs.replace(read_profile("cortex-m4f"), compiler="no-such-gcc")
-    with pytest.raises(MissingDependency, match="no-such-gcc"):
+    with pytest.raises(MissingDependency, match="no-such-gcc") as refused:
         require_tools(profile)
+    assert refused.value.hint == "sudo apt-get install no-such-gcc"

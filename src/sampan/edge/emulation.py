@@ -15,6 +15,7 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import which
 from typing import Final
 
 import msgspec
@@ -169,15 +170,24 @@ def _sizes(path: Path) -> tuple[int, int]:
     return flash, static
 
 
-def requirements(profile: Profile) -> list[str]:
-    """Name what is missing on this machine to compile for and emulate a board."""
-    from shutil import which
-
-    return [tool for tool in (profile.compiler, profile.emulator[0]) if which(tool) is None]
+# Debian's packages of the tools that the profiles name.
+_PACKAGES: Final = {
+    "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
+    "riscv64-unknown-elf-gcc": ("gcc-riscv64-unknown-elf",),
+    "qemu-system-arm": ("qemu-system-arm",),
+    "qemu-system-riscv32": ("qemu-system-misc",),
+}
 
 
 def require_tools(profile: Profile) -> None:
-    """Say what to install. Raises MissingDependency."""
-    missing = requirements(profile)
+    """Look for a board's compiler and emulator.
+
+    Raises
+    ------
+    MissingDependency : naming those that are not installed, and the packages that bring them.
+    """
+    missing = [tool for tool in (profile.compiler, profile.emulator[0]) if which(tool) is None]
     if missing:
-        raise MissingDependency(" and ".join(missing), extra="edge")
+        error = MissingDependency(" and ".join(missing), extra="edge")
+        error.hint = f"sudo apt-get install {' '.join(name for tool in missing for name in _PACKAGES.get(tool, (tool,)))}"
+        raise error

@@ -291,7 +291,7 @@ def _refusal(first: Point, reasons: list[str], points: list[Point], accept: floa
 
     if not reasons:
         reasons = [f"{first.variant} fits, but its answers differ by {first.max_difference:.2g}, more than accept={accept:g}"]
-    told = "; ".join([f"{first.variant}: {', '.join(reasons)}", "the front is", *table_of(front(points))])
+    told = "\n  ".join([f"{first.variant}: {', '.join(reasons)}; the front is", *table_of(front(points))])
     measured = {**first.limits, "max_difference": first.max_difference}
     for point in front(points):
         measured |= {f"{point.variant}: {name}": value for name, value in (*point.limits.items(), ("max_difference", point.max_difference))}
