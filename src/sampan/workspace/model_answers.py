@@ -12,11 +12,13 @@ from sampan.core.times import iso
 from sampan.errors import GateRejected, IntegrityError
 from sampan.evaluation.gate import Check, Decision
 from sampan.evaluation.paired import Difference, Paired
+from sampan.evaluation.report import ClassFigures
 from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, size_text
 
 # What is shown of a model in a line, of whatever task it is; those it does not have are left out.
 METRICS = ("auc", "log_loss", "brier", "accuracy", "macro_f1", "macro_auc", "rmse", "mae", "r2", "bias", "pinball", "cost")
+_MOST_CLASSES = 30
 _IN_GROUPS = ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "pinball", "cost")
 
 
@@ -87,6 +89,8 @@ class Reported(Answer, frozen=True, kw_only=True):
     metrics: dict[str, Estimate]
     slices: dict[str, list[dict[str, Any]]]
     gaps: tuple[str, ...]
+    classes: tuple[ClassFigures, ...] = ()
+    residuals: dict[str, Estimate] = {}  # quantiles of truth minus answer, in percent
 
     def text(self) -> str:
         """Show the metrics with their intervals, then the groups."""
@@ -98,6 +102,14 @@ class Reported(Answer, frozen=True, kw_only=True):
             names = [name for name in _IN_GROUPS if any(name in g["metrics"] for g in shown)]
             rows = [(str(g["group"]), f"{g['n_rows']:,}", *(_figure(g["metrics"].get(k)) for k in names)) for g in shown]
             lines.append(align((column, "rows", *names), rows, right=("rows",)))
+        if self.classes:
+            told = [(c.name, f"{c.n_rows:,}", str(c.recall), str(c.precision), str(c.auc)) for c in self.classes[:_MOST_CLASSES]]
+            lines.append(align(("class", "rows", "recall", "precision", "auc"), told, right=("rows",)))
+        if len(self.classes) > _MOST_CLASSES:
+            lines.append(f"  and {len(self.classes) - _MOST_CLASSES} classes more")
+        if self.residuals:
+            at = ", ".join(f"{share} % {number_text(self.residuals[share].value or 0.0, 3)}" for share in sorted(self.residuals, key=float))
+            lines.append(f"  truth minus answer: {at}")
         return "\n".join([*lines, *(f"  {gap}" for gap in self.gaps)])
 
 

@@ -16,7 +16,7 @@ from sampan.errors import GateRejected, NotFound, ParameterError
 from sampan.evaluation.gate import Decision, Evidence, decide
 from sampan.evaluation.noise import LabelHealth
 from sampan.evaluation.paired import Paired
-from sampan.evaluation.report import Report
+from sampan.evaluation.report import ClassFigures, Report
 from sampan.evaluation.slices import Gap
 from sampan.stats.estimates import Estimate
 from sampan.workspace import judging, sign_offs
@@ -392,6 +392,8 @@ class Lifecycle(Room):
             metrics=msgspec.convert(facts["metrics"], dict[str, Estimate]),
             slices=facts["slices"],
             gaps=gaps,
+            classes=msgspec.convert(facts.get("classes", ()), tuple[ClassFigures, ...]),
+            residuals=msgspec.convert(facts.get("residuals", {}), dict[str, Estimate]),
             next=(f"sampan model gate {model.ref}",),
         )
 
