@@ -33,9 +33,10 @@ NATIVE: Final = {
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBCS: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)\Z")
-# For people who build or test a library, not for a program that uses it.
-_UNUSED = re.compile(
+# For people who build or test a library, and what libraries bring for jobs that a server does not do.
+UNUSED = re.compile(
     r"(^|/)(__pycache__|tests?|include)/|\.(pyc|pyi|pyx|pxd|h|hpp|c|cc|cpp|a|lib)$|^\.\./|/(direct_url\.json|INSTALLER|RECORD|REQUESTED)$"
+    r"|^pyarrow/(lib|_)(arrow_)?(flight|s3|s3fs)\b|^onnxruntime/(datasets|quantization|tools|transformers)/"
 )
 
 
@@ -53,7 +54,7 @@ class Library:
     def entries(self, below: str) -> Iterator[Entry]:
         """List the files that a program needs, below a path of the image."""
         for path, content in self.files():
-            if not _UNUSED.search(path):
+            if not UNUSED.search(path):
                 yield Entry(f"{below}/{path}", content=content)
 
 
@@ -237,5 +238,5 @@ def program(below: str) -> Iterator[Entry]:
     folder = Path(sys.modules["sampan"].__path__[0])
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder.parent).as_posix()
-        if path.is_file() and not _UNUSED.search(inside):
+        if path.is_file() and not UNUSED.search(inside):
             yield Entry(f"{below}/{inside}", content=path)

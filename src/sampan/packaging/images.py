@@ -5,6 +5,7 @@ The same package on the same base gives the same digest. After a change of the m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,13 @@ import msgspec
 
 from sampan import __version__
 from sampan.core.budgets import hold_to
+from sampan.core.digests import digest_bytes
 from sampan.core.settings import read_settings
 from sampan.errors import ParameterError
 from sampan.packaging.bases import Base, Grounds, add_base
+from sampan.packaging.bytecode import with_bytecode
 from sampan.packaging.cache import Cache
-from sampan.packaging.distributions import NATIVE, SERVING, Library, installed, needed, program, wheels_of
+from sampan.packaging.distributions import NATIVE, SERVING, UNUSED, Library, installed, needed, program, wheels_of
 from sampan.packaging.layers import Entry, Layer, folder_entries, write_layer
 from sampan.packaging.layout import EPOCH, Layout
 from sampan.packaging.packages import PackageFacts, read_facts
@@ -72,11 +75,11 @@ class Image:
             base = add_base(where, writer.layout, writer.cache, compression=asked.compression)
             stage.advance(note="base")
             libraries = _libraries(facts, base.grounds, asked.wheels)
-            own = [writer.add_libraries(libraries)]
+            own = [writer.add_libraries(libraries, base.grounds.minor)]
             stage.advance(note="libraries")
-            own.append(writer.add([Entry("tmp", mode=0o1777), *program(LIBRARIES)], "sampan: program"))
+            own.append(writer.add_program(base.grounds.minor))
             stage.advance(note="program")
-            own.append(writer.add(folder_entries(package, below=PACKAGE), f"sampan: package {facts.model}"))
+            own.append(writer.add_package(package, facts))
             stage.advance(note="package")
         layers = [*base.layers, *own]
         labels = _labels(facts)
@@ -103,17 +106,33 @@ class _Writer:
         self.cache = cache
         self._compression = compression
 
-    def add_libraries(self, libraries: Sequence[Library]) -> Layer:
+    def add_libraries(self, libraries: Sequence[Library], minor: int) -> Layer:
         """Write the libraries' layer: the one beside the base that takes long."""
-        about = {"libraries": [library.identity for library in libraries], "compression": self._compression}
         entries = (entry for library in libraries for entry in library.entries(LIBRARIES))
-        write = partial(write_layer, entries, made_by="sampan: libraries", compression=self._compression)
-        return self.layout.add_layer(write, about=about, cache=self.cache)
+        about = {"libraries": [library.identity for library in libraries], "without": UNUSED.pattern}
+        return self._cached(with_bytecode(entries, minor), "sampan: libraries", about={**about, "python": _compiling(minor)})
 
-    def add(self, entries: Iterable[Entry], made_by: str) -> Layer:
-        """Write a small layer anew: looking whether it is the same would take as long."""
+    def add_program(self, minor: int) -> Layer:
+        """Write this program's layer; it is made again where a file of it changed."""
+        entries = [Entry("tmp", mode=0o1777), *program(LIBRARIES)]
+        about = {entry.path: digest_bytes(entry.content.read_bytes()) for entry in entries if isinstance(entry.content, Path)}
+        return self._cached(with_bytecode(entries, minor), "sampan: program", about={"files": about, "python": _compiling(minor)})
+
+    def add_package(self, package: Path, facts: PackageFacts) -> Layer:
+        """Write the package's layer anew: looking whether it is the same would take as long."""
+        entries = folder_entries(package, below=PACKAGE)
+        return self.layout.write_layer(
+            partial(write_layer, entries, made_by=f"sampan: package {facts.model}", compression=self._compression)
+        )
+
+    def _cached(self, entries: Iterable[Entry], made_by: str, *, about: dict[str, Any]) -> Layer:
         write = partial(write_layer, entries, made_by=made_by, compression=self._compression)
-        return self.layout.write_layer(write)
+        return self.layout.add_layer(write, about={**about, "compression": self._compression}, cache=self.cache)
+
+
+def _compiling(minor: int) -> str:
+    """Say which Python compiles ahead: bytecode is that of one version, and only this process's own can be made."""
+    return sys.version if minor == sys.version_info.minor else ""
 
 
 def _asked(options: TargetOptions) -> tuple[ImageSettings, Path]:
