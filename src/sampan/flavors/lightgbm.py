@@ -43,19 +43,29 @@ class LightGBM:
         return np.asarray(_booster(model).predict(features, num_threads=1), dtype=np.float64)
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
-        """Build a graph of one tree ensemble node. Raises Unsupported for categorical splits, zeros as missing and averaged trees."""
-        booster = _booster(model)
-        if booster.num_feature() != n_features:
-            raise ParameterError(f"the model was fitted on {booster.num_feature()} features, not {n_features}")
-        dump = booster.dump_model()
-        if dump["average_output"]:
-            raise Unsupported("LightGBM random forests are not exported", hint="they are served natively, slower")
-        ensemble = Ensemble()
-        n_outputs = int(booster.num_model_per_iteration())
-        for number, tree in enumerate(dump["tree_info"]):
-            ensemble.add(**_nodes(tree["tree_structure"]), output=number % n_outputs)
-        link, scale = _link(str(dump.get("objective", "")))
-        return tree_graph(ensemble.columns, n_features, link=link, scale=scale, base=[0.0] * n_outputs)
+        """Build a graph of one tree ensemble node. Raises Unsupported as `graph_of_booster` does."""
+        return graph_of_booster(model, n_features)
+
+
+def graph_of_booster(model: object, n_features: int, *, exact: bool = False) -> bytes:
+    """Build a graph of one tree ensemble node, for rows of float32, or `exact` for rows of float64.
+
+    Raises
+    ------
+    Unsupported : categorical splits, zeros as missing, averaged trees.
+    """
+    booster = _booster(model)
+    if booster.num_feature() != n_features:
+        raise ParameterError(f"the model was fitted on {booster.num_feature()} features, not {n_features}")
+    dump = booster.dump_model()
+    if dump["average_output"]:
+        raise Unsupported("LightGBM random forests are not exported", hint="they are served natively, slower")
+    ensemble = Ensemble(exact=exact)
+    n_outputs = int(booster.num_model_per_iteration())
+    for number, tree in enumerate(dump["tree_info"]):
+        ensemble.add(**_nodes(tree["tree_structure"]), output=number % n_outputs)
+    link, scale = _link(str(dump.get("objective", "")))
+    return tree_graph(ensemble.columns, n_features, link=link, scale=scale, base=[0.0] * n_outputs, exact=exact)
 
 
 def _nodes(root: dict[str, Any]) -> dict[str, Any]:

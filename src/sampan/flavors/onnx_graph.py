@@ -58,32 +58,6 @@ def with_one_score(graph_bytes: bytes, *, column: int | Literal["all"]) -> bytes
     return checked_graph(model)
 
 
-def after(front: bytes, trees: bytes) -> bytes:
-    """Put a graph that transforms rows before one of the common shape.
-
-    Raises
-    ------
-    Unsupported : the front has several inputs or outputs, or its output is not float32.
-    """
-    onnx = require("onnx", extra="train")
-    first, last = onnx.load_from_string(front), onnx.load_from_string(trees)
-    if len(first.graph.input) != 1 or [o.type.tensor_type.elem_type for o in first.graph.output] != [onnx.TensorProto.FLOAT]:
-        raise Unsupported("the pipeline's transformers do not give one float matrix", hint="the model is served natively, slower")
-    first = onnx.compose.add_prefix(first, "front_")
-    first.ir_version = last.ir_version
-    versions = {each.domain: each.version for each in last.opset_import}
-    for each in first.opset_import:
-        each.version = versions.get(each.domain, each.version)  # the converter writes the lowest that would do
-    given, made = first.graph.input[0].name, first.graph.output[0].name
-    try:
-        merged = onnx.compose.merge_models(first, last, io_map=[(made, INPUT)])
-    except ValueError as cause:
-        raise Unsupported(f"the pipeline's graphs do not fit together: {cause}", hint="the model is served natively, slower") from cause
-    merged.graph.node.insert(0, onnx.helper.make_node("Identity", [INPUT], [given]))
-    merged.graph.input[0].name = INPUT
-    return checked_graph(merged)
-
-
 Link = Literal["none", "sigmoid", "softmax", "exp", "signed_square"]
 _OPERATORS: Final[dict[str, tuple[str, dict[str, int]]]] = {
     "sigmoid": ("Sigmoid", {}),
@@ -99,6 +73,7 @@ def tree_graph(
     link: Link = "none",
     scale: float = 1.0,
     base: Sequence[float] = (0.0,),
+    exact: bool = False,
 ) -> bytes:
     """Build a graph of the common shape from the attributes of one TreeEnsembleRegressor.
 
@@ -106,11 +81,17 @@ def tree_graph(
     ----------
     base : added to the sum of leaves of each output; as many as there are outputs
     link, scale : the score is link(scale * sum)
+    exact : rows come as float64 and are compared so
     """
     onnx = require("onnx", extra="train")
     helper = onnx.helper
     n_outputs = len(base)
-    trees = {**columns, "n_targets": n_outputs, **({"base_values": list(base)} if any(base) else {})}
+    trees: dict[str, Any] = {**columns, "n_targets": n_outputs, **({"base_values": list(base)} if any(base) else {})}
+    if exact:
+        for name in ("nodes_values", "target_weights", "base_values"):
+            if name in trees:
+                values = trees.pop(name)
+                trees[f"{name}_as_tensor"] = helper.make_tensor(name, onnx.TensorProto.DOUBLE, [len(values)], values)
     nodes = [helper.make_node("TreeEnsembleRegressor", [INPUT], ["sums"], domain="ai.onnx.ml", **trees)]
     constants = []
     last = "sums"
@@ -124,7 +105,7 @@ def tree_graph(
         nodes.append(helper.make_node("Gather", [last, "score_column"], [OUTPUT], axis=1))
     else:
         nodes.append(helper.make_node("Identity", [last], [OUTPUT]))
-    given = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, [None, n_features])
+    given = helper.make_tensor_value_info(INPUT, onnx.TensorProto.DOUBLE if exact else onnx.TensorProto.FLOAT, [None, n_features])
     score = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [None] if n_outputs == 1 else [None, n_outputs])
     graph = helper.make_graph(nodes, "trees", [given], [score], constants)
     opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)]

@@ -83,7 +83,7 @@ class ScikitLearn:
         estimator: Any = model
         if not is_regressor(model):
             _check_classes(estimator)
-        if is_trees(estimator):
+        if is_trees(estimator) and getattr(estimator, "is_categorical_", None) is None:
             return graph_of_trees(estimator, n_features)
         try:
             return graph_of_matrix(estimator, n_features)

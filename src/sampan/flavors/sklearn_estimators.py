@@ -314,14 +314,16 @@ def _histogram(estimator: Any, frame: Frame) -> Block:
     if estimator.is_categorical_ is not None:
         # It numbers categories itself and puts them first.
         frame = transform(estimator._preprocessor, frame)
-    return _scored(graph_of_trees(estimator, frame.width), estimator, frame)
+    exact = not frame.is_single
+    return _scored(graph_of_trees(estimator, frame.width, exact=exact), estimator, frame, exact=exact)
 
 
 @knows_library("lightgbm")
 def _lightgbm(estimator: Any, frame: Frame) -> Block:
-    from sampan.flavors.lightgbm import LightGBM
+    from sampan.flavors.lightgbm import graph_of_booster
 
-    return _scored(LightGBM().to_onnx(estimator, frame.width), estimator, frame)
+    exact = not frame.is_single
+    return _scored(graph_of_booster(estimator, frame.width, exact=exact), estimator, frame, exact=exact)
 
 
 @knows_library("xgboost")
@@ -331,12 +333,12 @@ def _xgboost(estimator: Any, frame: Frame) -> Block:
     return _scored(XGBoost().to_onnx(estimator, frame.width), estimator, frame)
 
 
-def _scored(graph: bytes, estimator: Any, frame: Frame) -> Block:
+def _scored(graph: bytes, estimator: Any, frame: Frame, *, exact: bool = False) -> Block:
     """Write a graph of the common shape in place; of two classes it says the second alone."""
     onnx = require("onnx", extra="train")
     x = frame.numbers
     model = onnx.load_from_string(graph)
-    score = inlined(x.writer, model, {INPUT: x.as_float32()})[OUTPUT]
+    score = inlined(x.writer, model, {INPUT: x.name if exact else x.as_float32()})[OUTPUT]
     score = x.writer.node("Cast", score, to=DOUBLE)
     n_classes = len(estimator.classes_) if hasattr(estimator, "classes_") else 1
     if n_classes > 2:

@@ -100,7 +100,8 @@ def transform(step: Any, frame: Frame) -> Frame:
     found = _find("transform", step)
     if found is not None:
         return cast(Frame, found(step, frame))
-    return frame.made(converted(step, frame.numbers))
+    given = frame.blocks[0] if len(frame.blocks) == 1 else frame.numbers
+    return frame.made(converted(step, given))
 
 
 def answer(estimator: Any, frame: Frame) -> Block:
@@ -146,6 +147,8 @@ def graph_of_table(estimator: Any, columns: Mapping[str, tuple[str, int]], tenso
 def converted(step: Any, given: Block) -> Block:
     """Convert a step with skl2onnx and write its graph in place. Raises Unsupported where it cannot."""
     refuse_known_wrong(step)
+    if given.is_text:
+        raise Unsupported(f"{type(step).__name__} has no counterpart in ONNX", hint="it is served natively, slower")
     skl2onnx = require("skl2onnx", extra="train")
     onnx = require("onnx", extra="train")
     data_types = require("skl2onnx.common.data_types", extra="train")

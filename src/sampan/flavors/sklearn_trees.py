@@ -27,20 +27,24 @@ def is_trees(estimator: object) -> bool:
     return kind.__module__.startswith("sklearn.") and kind.__name__ in (*_FORESTS, *_TREES, *_BOOSTED, *_HISTOGRAM)
 
 
-def graph_of_trees(estimator: Any, n_features: int) -> bytes:
+def graph_of_trees(estimator: Any, n_features: int, *, exact: bool = False) -> bytes:
     """Build the graph.
+
+    Parameters
+    ----------
+    exact : rows come as float64; only histogram boosting looks at more than their float32
 
     Raises
     ------
     Unsupported : it has categorical splits, several outputs, or begins from another model's answer.
     """
-    ensemble, name = Ensemble(), type(estimator).__name__
+    ensemble, name = Ensemble(exact=exact), type(estimator).__name__
     if name in _HISTOGRAM:
         for round_ in estimator._predictors:
             for output, tree in enumerate(round_):
                 _add_histogram_tree(ensemble, tree, output)
         base = np.ravel(estimator._baseline_prediction).tolist()
-        return tree_graph(ensemble.columns, n_features, link=_histogram_link(estimator, len(base)), base=base)
+        return tree_graph(ensemble.columns, n_features, link=_histogram_link(estimator, len(base)), base=base, exact=exact)
     if name in _BOOSTED:
         for round_ in estimator.estimators_:
             for output, regressor in enumerate(round_):

@@ -27,10 +27,14 @@ _LEAVES = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
 class Ensemble:
-    """Trees added one by one; `columns` are the attributes of one TreeEnsembleRegressor whose answer is the sum of the leaves reached."""
+    """Trees added one by one; `columns` are the attributes of one TreeEnsembleRegressor whose answer is the sum of the leaves reached.
 
-    def __init__(self) -> None:
+    Thresholds are for rows of float32; `exact` ones for rows of float64.
+    """
+
+    def __init__(self, *, exact: bool = False) -> None:
         self._n_trees = 0
+        self.exact = exact
         self.columns: dict[str, list[Any]] = {name: [] for name in (*_SPLITS, *_LEAVES)}
 
     def add(
@@ -56,7 +60,8 @@ class Ensemble:
         output : which of the answer's numbers the leaves add to
         """
         is_leaf = np.asarray(left) < 0
-        bounds = np.where(np.asarray(mode) == "BRANCH_LEQ", floor32(threshold), np.asarray(threshold, dtype=np.float64))
+        bounds = np.asarray(threshold, dtype=np.float64)
+        bounds = bounds if self.exact else np.where(np.asarray(mode) == "BRANCH_LEQ", floor32(threshold), bounds)
         number, n = self._n_trees, len(is_leaf)
         self._n_trees += 1
         nodes = (
