@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from sampan.errors import BudgetExceeded, ParameterError
+from sampan.packaging.bases import add_base
+from sampan.packaging.cache import Cache
 from sampan.packaging.images import Image
+from sampan.packaging.layout import Layout
 from sampan.ports import Built, TargetOptions
 from sampan.workspace.workspace import SilentProgress
 
@@ -114,14 +118,20 @@ def test_a_change_of_the_package_makes_one_layer_anew_and_no_change_makes_the_sa
     assert image.built.facts["image"] != other.facts["image"]
 
 
-def test_an_image_can_be_built_on_an_image(image: Made, package: Path, tmp_path: Path) -> None:
-    options = TargetOptions(base=image.folder, cache=image.options.cache, settings={"compression": "1"})
+def test_an_image_can_be_built_on_an_image_and_keeps_what_that_one_says(image: Made, package: Path, debian: Path, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "base")
+    (tmp_path / "base").mkdir()
+    below = add_base(debian, layout, Cache(image.options.cache), compression=1).layers
+    said = {"Env": ["LANG=C.UTF-8", "OMP_NUM_THREADS=8"], "Labels": {"made.by": "us"}}
+    config = {"architecture": "amd64", "os": "linux", "config": said, "rootfs": {"type": "layers", "diff_ids": [below[0].diff_id]}}
+    layout.add_image(config, below, name="12", annotations={})
 
-    built = build(package, tmp_path / "out", options)
+    built = build(package, tmp_path / "out", msgspec.structs.replace(image.options, base=tmp_path / "base"))
 
-    below, above = manifest_of(image.folder)["layers"], manifest_of(tmp_path / "out")["layers"]
-    assert below == above[: len(below)]
-    assert built.facts["image"] == json.loads(tool("skopeo", "inspect", f"oci:{tmp_path / 'out'}"))["Digest"]
+    told = json.loads(tool("skopeo", "inspect", f"oci:{tmp_path / 'out'}"))
+    assert [below[0].digest, built.facts["image"]] == [told["Layers"][0], told["Digest"]]
+    assert {"LANG=C.UTF-8", "OMP_NUM_THREADS=1"} <= set(told["Env"])
+    assert "us" == told["Labels"]["made.by"]
 
 
 def test_an_image_over_its_budget_is_refused_with_its_size(image: Made, package: Path, tmp_path: Path) -> None:
