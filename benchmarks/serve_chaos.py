@@ -78,6 +78,8 @@ class Found:
     swap_faults: list[str] = field(default_factory=list)
     kills: list[float] = field(default_factory=list)  # also those by the server itself, of a worker that says nothing
     killed_by_server: int = 0
+    relieved: list[float] = field(default_factory=list)  # workers that were asked to end, since calls of a model did not
+    closed_at_relief: int = 0
     latencies: list[float] = field(default_factory=list)
     ids: dict[str, float] = field(default_factory=dict)  # answered row -> when
     memory_mb: list[tuple[float, float]] = field(default_factory=list)  # when, the largest worker
@@ -188,6 +190,9 @@ class Chaos:
         time.sleep(0.02)  # the one who kills notes it right after
         if any(begun - 1.0 <= when <= time.monotonic() for when in self.found.kills):
             self.found.cut_by_kill += 1
+        elif any(begun - 3.0 <= when <= time.monotonic() for when in self.found.relieved):
+            # A worker that ends closes connections which are idle; a request that crosses with that is asked again by any HTTP client.
+            self.found.closed_at_relief += 1
         else:
             self.found.lost.append(f"{type(cause).__name__}: {cause}")
 
@@ -226,12 +231,15 @@ class Chaos:
 
     def _watch_workers(self) -> None:
         """Notice workers that the server itself killed: nothing was heard of them. Those that it relieved ended by themselves."""
-        log, said = self.files.log, 0
+        found, relieved = self.found, 0
         while not self.ended.wait(0.05):
-            told = log.read_text(errors="replace").count("says nothing for")
-            if told > said:
-                self.found.kills.append(time.monotonic())
-                self.found.killed_by_server, said = told, told
+            log = self.files.log.read_text(errors="replace")
+            if (told := log.count("says nothing for")) > found.killed_by_server:
+                found.kills.append(time.monotonic())
+                found.killed_by_server = told
+            if (told := log.count("do not end, and is replaced")) > relieved:
+                found.relieved.append(time.monotonic())
+                relieved = told
 
     def _wild(self) -> None:
         """Ask the wild model for what it cannot do; its neighbors are asked by others meanwhile."""
@@ -340,7 +348,8 @@ def verdict(chaos: Chaos, logged: Counter[str]) -> dict[str, Any]:
         "swaps": found.swaps,
         "kills": len(found.kills) - found.killed_by_server,
         "killed_by_the_server": found.killed_by_server,
-        "relieved_by_the_server": chaos.files.log.read_text(errors="replace").count("do not end, and is replaced"),
+        "relieved_by_the_server": len(found.relieved),
+        "closed_at_relief_and_asked_again": found.closed_at_relief,
         "not_logged_by_kill": sum(one not in logged for one in found.ids) - len(missing),
         "answered_at_most_s_before_the_kill": max(early, default=0.0),
         "wild": dict(found.wild),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REQUEST_S = 30.0  # from a request's first byte to its last
 IDLE_S = 75.0  # a connection without a request
 _SWEEP_S = 1.0
-_ASKED_LATELY_S, _LAST_REQUEST_S = 2.0, 0.3  # at the end of the server
+_ASKED_LATELY_S, _LAST_REQUEST_S = 2.0, 1.0  # at the end of the server
 _MOST_AHEAD = 16  # requests a client may have sent before it has its answers
 _MOST_HEADER_BYTES = 64 * 1024
 

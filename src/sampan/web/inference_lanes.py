@@ -75,13 +75,16 @@ def measure_pace(predict: Callable[[Sequence[Row]], object], rows: Sequence[Row]
 class Lane:
     """One model's lane. All methods belong to the event loop's thread, but for the work itself."""
 
-    def __init__(self, name: str, *, concurrency: int, queue: int, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, name: str, *, concurrency: int, queue: int, changed: Callable[[], None] = lambda: None, suspect: bool = False
+    ) -> None:
         self.name = name
+        self.suspect = suspect  # a process hung on this model before: it has one thread, and never the event loop
         self.inline = False
         self.pace: Pace | None = None  # measured where a row takes long enough for company to matter
         self.running = 0
         self.waiting = 0
-        self._concurrency = concurrency
+        self._concurrency = 1 if suspect else concurrency
         self._queue = queue
         self._changed = changed  # called when `inline` may have
         self._free = asyncio.Condition()
@@ -190,7 +193,7 @@ class Lane:
     def _settle(self) -> None:
         """Decide where the model runs: on the event loop once it has shown that it is quick there and gains nothing from company."""
         proven = len(self._taken) == PROVEN_CALLS and median(self._taken) < INLINE_S
-        self.inline = proven and not self.wants_pace and not self.goes_together
+        self.inline = proven and not self.suspect and not self.wants_pace and not self.goes_together
         self._changed()
 
     def _worker(self) -> _Worker:

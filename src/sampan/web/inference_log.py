@@ -1,7 +1,8 @@
 """Where a server's prediction log, true labels and fed rows go: Arrow segments, written so that no answer ever waits for a disk.
 
-What was answered reaches the operating system a fifth of a second later, and from then on survives kill -9; it is flushed to the disk four
-times a minute. So a killed server loses at most what it answered since the last write, a power failure at most a quarter of a minute.
+What was answered reaches the operating system a fifth of a second later (up to two seconds with hundreds of models), and from then on
+survives kill -9; it is flushed to the disk four times a minute. So a killed server loses at most what it answered since the last write, a
+power failure at most a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ logger = logging.getLogger(__name__)
 CAPACITY_ROWS = 100_000
 CAPACITY_BYTES = 256 << 20
 FLUSH_S = 0.2
+WRITING_SHARE, MOST_GATHER_S = 0.2, 2.0  # of a processor, as long as that leaves rows unwritten for no longer than this
 SYNC_S = 15.0
 SEAL_S = 3600.0
 SEAL_ROWS = 250_000
 SEAL_BYTES = 256 << 20
-MOST_OPEN = 64  # segments: with thousands of models in one server, those that were not asked for longest are sealed
+MOST_OPEN = 512  # segments: with thousands of models in one server, those that were not asked for longest are sealed
 _ROW_BYTES = 1000  # what a waiting row may hold beside its body: decoded fields, features, ids
 _PARSED = 4  # a decoded body takes about so many times its bytes
 
@@ -130,7 +132,9 @@ class PredictionLog:
                 if not self._queue and not self._closing:
                     self._changed.wait(SYNC_S if self._streams or self._volumes else None)
                 taken, self._queue = self._queue, []
+            began = time.thread_time()
             self._write_all(taken)
+            took_s = time.thread_time() - began
             with self._changed:
                 self.queued_rows -= sum(len(scored.ids) for _, scored in taken)
                 self.queued_bytes -= sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
@@ -140,15 +144,19 @@ class PredictionLog:
             if time.monotonic() - self._synced > SYNC_S:
                 self._sync()
             if taken:
-                self._gather()
+                self._gather(took_s)
         self._write_volumes()
         for stream in self._streams.values():
             self._seal(stream)
 
-    def _gather(self) -> None:
-        """Wait for a moment, which makes batches of many requests; an idle server is asleep in `_work` instead."""
+    def _gather(self, took_s: float) -> None:
+        """Wait for a moment, which makes batches of many requests; an idle server is asleep in `_work` instead.
+
+        A batch costs a model's columns, however few its rows: with hundreds of models the moment is longer, and writing keeps to its share.
+        """
+        moment_s = min(max(self._flush_s, took_s / WRITING_SHARE), MOST_GATHER_S)
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self.queued_rows >= self._capacity_rows / 4, self._flush_s)
+            self._changed.wait_for(lambda: self._closing or self.queued_rows >= self._capacity_rows / 4, moment_s)
 
     def _write_all(self, taken: Sequence[tuple[Variant, Scored]]) -> None:
         for variant, service, scored in _by_package(taken):

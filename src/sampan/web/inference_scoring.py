@@ -62,6 +62,7 @@ class Scorer:
     def __init__(self, service: str, *, log: PredictionLog, counters: Counters, limits: Limits, clock: Clock) -> None:
         self.routing = Routing()
         self.catch_up: Callable[[], Awaitable[None]] | None = None  # where several processes are fed: takes rows from the log, each once
+        self.suspects: frozenset[str] = frozenset()  # packages that a process hung on before
         self.marker: mmap | None = None  # names the package that runs, for who looks at what is left of this process
         self._service = service
         self._log = log
@@ -249,7 +250,7 @@ class Scorer:
         }
         for variant in routing.variants:
             if (lane := self._lanes.get(variant.package)) is not None and (n_stuck := lane.stuck(STUCK * self._limits.timeout_s)):
-                now[("sampan_stuck_requests", (("version", variant.version),))] = n_stuck
+                now[("sampan_stuck_requests", (("version", variant.version), ("package", variant.package)))] = n_stuck
         for version, n_rows in self._shadow.failed_rows.items():
             now[("sampan_shadow_failed_rows_total", (("version", version),))] = n_rows
         for version, n_rows in self._shadow.scored_rows.items():
@@ -343,8 +344,13 @@ class Scorer:
         limits = self._limits
         for variant in routing.variants:
             if variant.package not in self._lanes:
-                lane = Lane(variant.version, concurrency=limits.concurrency, queue=limits.queue, changed=self._look_at_lanes)
-                self._lanes[variant.package] = lane
+                self._lanes[variant.package] = Lane(
+                    variant.version,
+                    concurrency=limits.concurrency,
+                    queue=limits.queue,
+                    changed=self._look_at_lanes,
+                    suspect=variant.package in self.suspects,
+                )
 
     def _look_at_lanes(self) -> None:
         answering = [v for v in (self.routing.live, self.routing.canary) if v is not None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -42,6 +43,7 @@ GRACE_S = 20
 _BACKLOG = 2048
 _SWITCH_S = 0.0005
 _MEGABYTE = 1 << 20
+_MOST_FILES = 65_536
 
 
 class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     of: int
     descriptor: int  # of its listening socket
     token: str
+    suspects: tuple[str, ...] = ()  # packages that a worker hung on
 
 
 def serve(
@@ -154,6 +157,7 @@ async def _run(
 ) -> None:
     # The shadow and the log writer are threads; the loop must not wait 5 ms, the default, for each to let go.
     sys.setswitchinterval(_SWITCH_S)
+    _allow_many_files()
     until_the_end = ExitStack()
     log = PredictionLog(workspace.store.segments, rules=log_rules(workspace), clock=workspace.clock)
     host = _host(workspace, plan, log, token=token, worker=worker, marker=_marker(files, worker, until_the_end))
@@ -205,10 +209,10 @@ def _host(
     alias = said.alias if plan.models else ""
 
     async def open_service(name: str) -> Loaded:
-        await asyncio.to_thread(workspace.service.routing_plan, name, alias=alias)  # raises for a name that is none
         arrivals = ArrivalLog(workspace.store.segments, name, rules=log_rules(workspace))
         app = InferenceApp(name, log=log, arrivals=arrivals, token=token, limits=limits, clock=workspace.clock)
         app.scorer.marker = marker
+        app.scorer.suspects = frozenset(worker.suspects) if worker is not None else frozenset()
         follower = Follower(app, workspace, arrivals, plan=partial(workspace.service.routing_plan, alias=alias))
         if worker is not None:
             app.scorer.catch_up = follower.catch_up
@@ -227,6 +231,13 @@ def _host(
         limits=limits,
         memory_bytes=said.memory_mb * _MEGABYTE,
     )
+
+
+def _allow_many_files() -> None:
+    """Take as many open files as the machine allows: each connection is one, and each model's log."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _read_keys(workspace: Workspace, plan: ServerPlan, gate: Gate) -> None:

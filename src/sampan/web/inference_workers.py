@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -42,6 +43,7 @@ _READY_S = 60.0
 _YOUNG_S = 10.0  # a worker that dies younger than this is replaced after a pause, doubled each time
 _MOST_PAUSE_S = 30.0
 _STUCK = "\nsampan_stuck_requests{"
+_PACKAGE = re.compile(r'^sampan_stuck_requests\{.*package="([^"]*)"', re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class Supervisor:
         self._ended = False
         self._hang_s = workspace.project.serving.hang_s
         self._most_bytes = workspace.project.serving.worker_memory_mb << 20 or _machine_bytes() // 2
+        self._suspects: set[str] = set()  # packages that a worker hung on
         self._pilot = Pilot(workspace, self._names)
 
     def run(self) -> None:
@@ -110,7 +113,14 @@ class Supervisor:
 
     def _start(self, slot: _Slot) -> None:
         slot.number, self._numbers = self._numbers, self._numbers + 1
-        told = Worker(plan=self._plan, number=slot.number, of=self._plan.workers, descriptor=slot.listener.fileno(), token=self._token)
+        told = Worker(
+            plan=self._plan,
+            number=slot.number,
+            of=self._plan.workers,
+            descriptor=slot.listener.fileno(),
+            token=self._token,
+            suspects=tuple(sorted(self._suspects)),
+        )
         slot.child = subprocess.Popen(
             [sys.executable, "-m", "sampan.web.inference_worker"],
             env={**os.environ, PLAN: msgspec.json.encode(told).decode()},
@@ -161,6 +171,7 @@ class Supervisor:
             self._listen_to(slot)
         if now - slot.heard > self._hang_s + (_READY_S if self._said(slot) is None else 0.0):
             logger.warning("worker %d says nothing for %.0f s and is replaced", slot.number, now - slot.heard)
+            self._suspects.add(self._ran_last(slot))
             slot.child.kill()
         elif _resident_bytes(slot.child.pid) > self._most_bytes:
             logger.warning("worker %d takes over %d MB and is replaced", slot.number, self._most_bytes >> 20)
@@ -168,6 +179,7 @@ class Supervisor:
             self._relieve(slot, now)
         elif _STUCK in slot.counts and now - slot.started > _YOUNG_S:
             logger.warning("worker %d has calls of a model that do not end, and is replaced", slot.number)
+            self._suspects.update(_PACKAGE.findall(slot.counts))
             self._relieve(slot, now)
 
     def _relieve(self, slot: _Slot, now: float) -> None:
@@ -212,10 +224,15 @@ class Supervisor:
 
     def _note_loss(self, slot: _Slot) -> None:
         """Remember which package ran last in a worker that was lost: a rollout of it is sent back."""
-        with suppress(OSError):
-            package = self._files.marker(slot.number).read_bytes().decode().strip()
-            if package:
-                self._pilot.lost[package] = self._pilot.lost.get(package, 0) + 1
+        if package := self._ran_last(slot):
+            self._pilot.lost[package] = self._pilot.lost.get(package, 0) + 1
+
+    def _ran_last(self, slot: _Slot) -> str:
+        """Return which package a worker noted last; "" where it noted none."""
+        try:
+            return self._files.marker(slot.number).read_bytes().decode().strip()
+        except OSError:
+            return ""
 
     def _see_off(self, slot: _Slot, now: float) -> None:
         staying = []
