@@ -34,8 +34,8 @@ class Trees:
     threshold: NDArray[np.float32]
     missing_left: NDArray[np.bool_]
     strict: NDArray[np.bool_]  # BRANCH_LT: a value at the threshold goes right
-    value: Floats  # shape (nodes,): what a leaf adds
-    base: float
+    value: Floats  # shape (nodes, outputs): what a leaf adds
+    base: Floats  # shape (outputs,)
 
     @classmethod
     def of(cls, graph: bytes) -> Self:
@@ -43,15 +43,15 @@ class Trees:
 
         Raises
         ------
-        Unsupported : the graph has no tree ensemble of one sum.
+        Unsupported : the graph has no tree ensemble, or not of sums.
         """
         node = _tree_node(require("onnx", extra="train").load_from_string(graph))
         return cls._read(_attributes(node))
 
     @classmethod
     def _read(cls, told: dict[str, Any]) -> Self:
-        if len(set(told.get("target_ids", (0,)))) > 1 or told.get("aggregate_function", b"SUM") != b"SUM":
-            raise Unsupported("trees of several sums are not cut back")
+        if told.get("aggregate_function", b"SUM") != b"SUM":
+            raise Unsupported("trees that are not added up are not cut back")
         modes = np.array([each.decode() for each in told["nodes_modes"]])
         if unknown := set(modes.tolist()) - {"LEAF", "BRANCH_LEQ", "BRANCH_LT"}:
             raise Unsupported(f"trees that branch by {', '.join(sorted(unknown))} are not cut back")
@@ -62,9 +62,11 @@ class Trees:
             np.array([-1 if leaf else place[t, c] for leaf, t, c in zip(is_leaf, trees.tolist(), told[name], strict=True)])
             for name in ("nodes_truenodeids", "nodes_falsenodeids")
         )
-        value = np.zeros(len(nodes))
-        for t, n, weight in zip(told["target_treeids"], told["target_nodeids"], told["target_weights"], strict=True):
-            value[place[t, n]] += weight
+        n_outputs = int(told.get("n_targets", 1))
+        value = np.zeros((len(nodes), n_outputs))
+        ends = (told[f"target_{word}"] for word in ("treeids", "nodeids", "ids", "weights"))
+        for t, n, output, weight in zip(*ends, strict=True):
+            value[place[t, n], output] += weight
         numbers, roots = np.unique(trees, return_index=True)
         tracks = told.get("nodes_missing_value_tracks_true") or [0] * len(nodes)
         return cls(
@@ -77,7 +79,7 @@ class Trees:
             missing_left=np.array(tracks, dtype=bool),
             strict=modes == "BRANCH_LT",
             value=value,
-            base=float(sum(told.get("base_values", ()))),
+            base=np.array(told.get("base_values") or [0.0] * n_outputs, dtype=np.float64),
         )
 
     @property
@@ -103,12 +105,20 @@ class Trees:
         return at
 
     def sums(self, rows: NDArray[np.float32]) -> Floats:
-        """Return the sum of the leaves that each row reaches, shape (n,)."""
+        """Return the sum of the leaves that each row reaches, shape (n, outputs)."""
         return np.asarray(self.value[self.leaves(rows)].sum(axis=1) + self.base)
 
     def first(self, n_trees: int) -> Trees:
-        """Return the first trees alone."""
-        return replace(self, roots=self.roots[:n_trees])
+        """Return the first trees alone; where each output has trees of its own, as many of each."""
+        n_outputs = len(self.base)
+        step = n_outputs if self._are_apart() else 1
+        return replace(self, roots=self.roots[: max(step, n_trees // step * step)])
+
+    def _are_apart(self) -> bool:
+        """Say whether each tree adds to one output alone."""
+        added = np.zeros((len(self.roots), len(self.base)), dtype=bool)
+        np.logical_or.at(added, self.tree, self.value != 0)
+        return len(self.base) > 1 and bool((added.sum(axis=1) <= 1).all())
 
     def cut_back(self, rows: NDArray[np.float32], n_leaves: int) -> Trees:
         """Turn branches into leaves until so many leaves are left, those first that change the answers for these rows least.
@@ -125,7 +135,7 @@ class Trees:
         def cost(node: int) -> float:
             a, b = left[node], right[node]
             both = cover[a] + cover[b]
-            return float(cover[a] * cover[b] / both * (value[a] - value[b]) ** 2) if both else 0.0
+            return float(cover[a] * cover[b] / both * ((value[a] - value[b]) ** 2).sum()) if both else 0.0
 
         heap = [(cost(node), int(node)) for node in inner if left[left[node]] < 0 and left[right[node]] < 0]
         heapq.heapify(heap)
@@ -145,9 +155,10 @@ class Trees:
     def fitted_to(self, whole: Floats, rows: NDArray[np.float32]) -> Trees:
         """Return the trees with the factor and constant by which their sums come nearest to the whole's."""
         own = self.sums(rows) - self.base
-        spread = float(((own - own.mean()) ** 2).sum())
-        factor = float(((own - own.mean()) * (whole - whole.mean())).sum()) / spread if spread else 1.0
-        return replace(self, value=self.value * factor, base=float(whole.mean() - factor * own.mean()))
+        apart, wanted = own - own.mean(axis=0), whole - whole.mean(axis=0)
+        spread = (apart**2).sum(axis=0)
+        factor = np.divide((apart * wanted).sum(axis=0), spread, out=np.ones(len(self.base)), where=spread > 0)
+        return replace(self, value=self.value * factor, base=whole.mean(axis=0) - factor * own.mean(axis=0))
 
     def columns(self) -> dict[str, Any]:
         """Return the attributes of a tree ensemble node; nodes that cannot be reached are left out."""
@@ -159,6 +170,10 @@ class Trees:
         is_leaf = self.left[reached] < 0
         modes = np.where(is_leaf, "LEAF", np.where(self.strict[reached], "BRANCH_LT", "BRANCH_LEQ"))
         leaves = reached[is_leaf]
+        # Each leaf once for each output it adds to, and once where it adds nothing.
+        adds = (self.value[leaves] != 0) | ((self.value[leaves] == 0).all(axis=1)[:, None] & (np.arange(len(self.base)) == 0))
+        which, output = np.nonzero(adds)
+        ends = leaves[which]
         found: dict[str, Any] = {
             "nodes_treeids": self.tree[reached].tolist(),
             "nodes_nodeids": number[reached].tolist(),
@@ -168,13 +183,13 @@ class Trees:
             "nodes_truenodeids": np.where(is_leaf, 0, number[self.left[reached]]).tolist(),
             "nodes_falsenodeids": np.where(is_leaf, 0, number[self.right[reached]]).tolist(),
             "nodes_missing_value_tracks_true": (self.missing_left[reached] & ~is_leaf).astype(int).tolist(),
-            "target_treeids": self.tree[leaves].tolist(),
-            "target_nodeids": number[leaves].tolist(),
-            "target_ids": [0] * len(leaves),
-            "target_weights": self.value[leaves].tolist(),
-            "n_targets": 1,
+            "target_treeids": self.tree[ends].tolist(),
+            "target_nodeids": number[ends].tolist(),
+            "target_ids": output.tolist(),
+            "target_weights": self.value[ends, output].tolist(),
+            "n_targets": len(self.base),
         }
-        return {**found, "base_values": [self.base]} if self.base else found
+        return {**found, "base_values": self.base.tolist()} if self.base.any() else found
 
     def into(self, graph: bytes) -> bytes:
         """Return a graph with its trees replaced by these."""

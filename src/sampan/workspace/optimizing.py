@@ -372,7 +372,8 @@ def _gain(paired: Paired, bench: Bench) -> Estimate:
     found = difference.difference
     if is_higher_better(difference.metric):
         return found
-    return Estimate(-(found.value or 0.0), None if found.high is None else -found.high, None if found.low is None else -found.low)
+    value, low, high = (None if each is None else 0.0 - each for each in (found.value, found.high, found.low))
+    return Estimate(value, low, high)
 
 
 def _value(paired: Paired | None, metric: str, *, of_candidate: bool = False) -> float | None:
