@@ -46,6 +46,13 @@ def test_where_only_the_loss_is_limited_the_cheapest_is_picked() -> None:
     assert "parent" == pick([HALF, QUARTER], PARENT, read_limits("loss=0.001"))[0]
 
 
+def test_what_is_slower_is_picked_only_where_a_cost_is_limited() -> None:
+    tiny = point("tiny", 0.0, 10, 1.2, 10)
+
+    assert "half" == pick([tiny, HALF], PARENT, read_limits("loss=0.01"))[0]
+    assert "tiny" == pick([tiny, HALF], PARENT, read_limits("loss=0.01,size=100"))[0]
+
+
 def test_a_loss_counts_at_the_far_end_of_its_interval() -> None:
     doubtful = point("doubtful", 0.001, 100, spread=0.05)
 

@@ -55,7 +55,7 @@ def pick(points: Sequence[Point], parent: Point, budget: Budget) -> tuple[str, d
     """Return the name of the point that a budget picks, "" for none, and what each other one exceeds.
 
     Of those within the budget it is the one of the best metric where a cost is limited, and the cheapest where only the loss is: by the
-    geometric mean of size and both times, each as a share of the parent's.
+    geometric mean of size and both times, each as a share of the parent's, of those that are not noticeably slower in either.
     """
     exceeded = {each.name: tuple(over(budget, each.cost.limits, each.loss)) for each in (parent, *points)}
     within = [each for each in (parent, *points) if not exceeded[each.name]]
@@ -64,8 +64,16 @@ def pick(points: Sequence[Point], parent: Point, budget: Budget) -> tuple[str, d
     if budget.limits_cost:
         best = max(within, key=lambda each: (each.gain.value or 0.0, -relative_cost(each.cost, parent.cost)))
     else:
-        best = min(within, key=lambda each: relative_cost(each.cost, parent.cost))
+        no_slower = [each for each in within if not _is_slower(each.cost, parent.cost)]
+        if not no_slower:
+            return "", exceeded
+        best = min(no_slower, key=lambda each: relative_cost(each.cost, parent.cost))
     return best.name, exceeded
+
+
+def _is_slower(cost: Cost, parent: Cost) -> bool:
+    times = ((cost.p50_ms, parent.p50_ms), (cost.p50_100_ms, parent.p50_100_ms))
+    return any(mine > (1 + NOTICEABLY_SLOWER) * its for mine, its in times)
 
 
 def relative_cost(cost: Cost, parent: Cost) -> float:
