@@ -98,9 +98,9 @@ def figure(name: str, answered: Answered, resampling: Resampling) -> Estimate:
     return resampling.estimate(*measure(name, answered, resampling))
 
 
-def figures(answered: Answered, resampling: Resampling) -> dict[str, Estimate]:
+def figures(answered: Answered, resampling: Resampling, *, without: tuple[str, ...] = ()) -> dict[str, Estimate]:
     """Compute all metrics of a task that can be had."""
-    return {name: figure(name, answered, resampling) for name in answered.names(REPORTED)}
+    return {name: figure(name, answered, resampling) for name in answered.names(REPORTED) if name not in without}
 
 
 def row_losses(name: str, answered: Answered) -> Floats | None:

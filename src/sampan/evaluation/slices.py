@@ -22,6 +22,7 @@ Verdict = Literal["fine", "unclear", "broken"]
 MIN_ROWS: Final = 200
 MIN_OF_EACH_CLASS: Final = 20
 MIN_BLOCKS: Final = 5
+_MOST_CLASSES: Final = 20  # above, groups have no mean AUC of classes: each class costs as much as a model of two outcomes
 _DRAWS: Final = 500  # for each group's own interval; a gap takes all
 
 
@@ -53,13 +54,14 @@ def slices(groups: Sequence[str] | NDArray[np.object_], answered: Answered, resa
     """Return the figures of every group, largest first."""
     names, codes, counts = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
     resampling = resampling.fewer(_DRAWS)
+    without = ("macro_auc",) if answered.task.n_outputs > _MOST_CLASSES else ()
     found = []
     for code in np.argsort(-counts, kind="stable"):
         rows = codes == code
         part, own = resampling.among(rows), answered.among(rows)
         enough = _enough(own, part)
         n_positive = int(own.labels.sum()) if answered.task.kind == "binary" else None
-        found.append(Slice(str(names[code]), int(rows.sum()), n_positive, figures(own, part) if enough else {}, enough))
+        found.append(Slice(str(names[code]), int(rows.sum()), n_positive, figures(own, part, without=without) if enough else {}, enough))
     return tuple(found)
 
 
