@@ -19,6 +19,7 @@ from sampan.tuning.spaces import logs as logs
 from sampan.workspace.datasets import data as data
 from sampan.workspace.live_runs import log as log
 from sampan.workspace.live_runs import run as run
+from sampan.workspace.predictors import load_package as load_package
 from sampan.workspace.sources import dataset as dataset
 from sampan.workspace.training import train as train
 from sampan.workspace.workspace import Workspace as Workspace

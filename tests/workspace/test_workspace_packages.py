@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from small_training import CUT, FIT, add_orders, write_training
 
+import sampan as sp
 from sampan.errors import IntegrityError, NotFound, ParameterError, Unsupported
 from sampan.flavors.whole_graph import WholeScorer
 from sampan.ports import Predictor
@@ -260,3 +262,16 @@ def test_a_package_holds_one_graph_from_the_request_to_the_score(ws: Workspace) 
     np.testing.assert_array_equal(predictor.features(rows), features)
     np.testing.assert_allclose(predictor.predict(rows), scores, atol=1e-7)
     assert manifest.whole.n_rows == ws.catalog.resolve("orders-late", kind="package").facts["whole"]["n_rows"]
+
+
+def test_a_loaded_package_takes_rows_as_dicts_and_tables_alike(ws: Workspace) -> None:
+    folder = packed(ws)
+    predictor = sp.load_package(str(folder))
+    table = pl.read_parquet(folder / "probe.parquet").head(8)
+    rows = table.drop(EXPECTED)
+    frame = pd.DataFrame(rows.to_dicts())
+
+    expected = table[EXPECTED].to_numpy()
+    np.testing.assert_allclose(predictor.predict(rows.to_dicts()), expected, atol=1e-6)
+    np.testing.assert_allclose(predictor.predict(rows), expected, atol=1e-6)  # type: ignore[arg-type]
+    np.testing.assert_allclose(predictor.predict(frame), expected, atol=1e-6)  # type: ignore[arg-type]

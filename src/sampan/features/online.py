@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -54,6 +56,9 @@ class OnlineView:
             return self._plain.matrix(cast(Sequence[Row], rows))  # who decodes rows into the type decodes all of them
         if self._plain is not None and isinstance(rows, ColumnRows) and self._reader.fits(rows):
             return self._plain.of_columns(rows.columns, n)
+        if self._plain is not None and kind is dict:
+            with suppress(msgspec.ValidationError, OverflowError):  # what is unusual is read, or refused, field by field below
+                return self._plain.matrix([msgspec.convert(row, self.row_type) for row in rows])
         found = np.empty((n, len(self._encoders)), np.float32)
         values = self._program.run(self._reader.read(rows), n)
         with np.errstate(all="ignore"):

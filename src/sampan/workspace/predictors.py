@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -81,8 +81,8 @@ class PackagePredictor:
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Return one score per row, shape (n,)."""
-        return self.score(self.features(rows))
+        """Return one score per row, shape (n,); a table of polars or pandas will do as rows."""
+        return self.score(self.features(rows if isinstance(rows, list) else as_rows(rows)))
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Return the feature matrix the model sees, shape (n, k)."""
@@ -150,12 +150,34 @@ def serving_files(paths: Iterable[str], *, served_by: str) -> set[str]:
     return {path for path in paths if path in (MANIFEST, FEATURES, GRAPH, ENVIRONMENT) or path.startswith(f"{ONLINE}/")}
 
 
+def load_package(folder: Path | str) -> PackagePredictor:
+    """Open the folder of a package to ask it, wherever it is: `load_package("churn").predict(rows)`.
+
+    `predict` takes rows as a list of dicts, or a table of polars or pandas, and returns one score per row.
+
+    Raises
+    ------
+    IntegrityError : it is no package, or a file is missing or broken.
+    MissingDependency : the model is served natively and its library is not installed.
+    """
+    return open_predictor(Path(folder).expanduser())
+
+
 def read_manifest(folder: Path) -> PackageManifest:
     """Read a package's manifest."""
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
     except (OSError, msgspec.DecodeError) as cause:
         raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
+
+
+def as_rows(table: Any) -> Sequence[Mapping[str, Any]]:
+    """Return a table of polars or pandas as rows; rows stay what they are."""
+    if hasattr(table, "to_dicts"):  # of polars
+        table = table.to_dicts()
+    elif hasattr(table, "isna"):  # of pandas
+        table = table.astype(object).where(~table.isna(), None).to_dict("records")
+    return cast("Sequence[Mapping[str, Any]]", table)
 
 
 class NativeScorer:
