@@ -1,6 +1,7 @@
 """A small real service for tests: a logistic model as an ONNX graph, an online table, a server process that reads its routing from a file.
 
-Run as `python linear_service.py FOLDER`: serves FOLDER/routing.json, logs into the store FOLDER, writes FOLDER/ready.json.
+Run as `python linear_service.py FOLDER`: serves FOLDER/routing.json, logs into the store FOLDER, writes FOLDER/ready.json (and the port
+of gRPC into FOLDER/grpc.txt).
 """
 
 from __future__ import annotations
@@ -126,6 +127,7 @@ async def main(folder: Path) -> None:
     from sampan.core.project import Traces
     from sampan.store.segments import Segments
     from sampan.web.inference import InferenceApp
+    from sampan.web.inference_grpc import GrpcEdge
     from sampan.web.inference_log import ArrivalLog, PredictionLog
     from sampan.web.inference_scoring import Limits
     from sampan.web.inference_server import listen, serve_app
@@ -149,9 +151,12 @@ async def main(folder: Path) -> None:
 
     app.reload = reload
     await reload()
+    grpc = GrpcEdge(app, body_bytes=app.limits.body_bytes)
+    (folder / "grpc.txt").write_text(str(await grpc.start("127.0.0.1", 0)))
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         await serve_app(app, listener, ready=lambda: (folder / "ready.json").write_text(str(port)))
+    await grpc.stop(1)
     await app.close()
     if tracer is not None:
         tracer.close()
