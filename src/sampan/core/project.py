@@ -131,7 +131,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[services.NAME]`: what a service follows, the steps a new version takes, the guards on each, and what a foreign environment means."""
+    """`[services.NAME]`: what a service follows, the steps a new version takes, the guards on each, what a foreign environment means."""
 
     follow: str = ""  # MODEL@ALIAS: a version that gets the alias is taken up by itself
     shadow: str = "0s"  # how long it scores unseen first
