@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_WINDOWS = 12  # columns of the drift table
 FIRST_FEATURES = 12
+MOST_ROLLOUTS = 10
 LEVELS = (0.10, 0.25, 0.50)  # effects that make a moved feature's cell darker
 
 
@@ -51,6 +52,7 @@ def load_service(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
     windows = workspace.monitor.show(name).windows
     return {
         "shown": shown,
+        "rollouts": workspace.service.rollouts(name).rollouts[:MOST_ROLLOUTS],
         "windows": tuple(reversed(windows)),
         "charts": [*figures.quality(windows), figures.traffic(windows)] if windows else [],
         "watched": list(dict.fromkeys(name for window in windows for name in window.quality)),
