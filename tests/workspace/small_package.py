@@ -75,13 +75,25 @@ def true_chances(x1: NDArray[np.float64], x2: NDArray[np.float64], weights: Sequ
     return np.asarray(1 / (1 + np.exp(-(weights[0] * x1 + weights[1] * x2 + BIAS))))
 
 
-def add_package(ws: Workspace, folder: Path, *, weights: Sequence[float] = WEIGHTS, name: str = "orders-late", graph: bytes = b"") -> Node:
-    """Store a model and its package; return the package. `graph` takes the place of the logistic one that the weights make."""
+def add_package(
+    ws: Workspace,
+    folder: Path,
+    *,
+    weights: Sequence[float] = WEIGHTS,
+    name: str = "orders-late",
+    graph: bytes = b"",
+    libraries: dict[str, str] | None = None,
+) -> Node:
+    """Store a model and its package; return the package.
+
+    `graph` takes the place of the logistic one that the weights make, `libraries` of those that it was made with.
+    """
     rng = np.random.default_rng(99)
     reference = draw_orders(4000, first=-10_000, day=-30, rng=rng)
     frame = orders_view.batch({"orders": reference})
     fitted = orders_view.fit(frame)
-    environment = capture(folder)
+    here = capture(folder)
+    environment = msgspec.structs.replace(here, libraries={**here.libraries, **(libraries or {})})
     model = ModelTrained(
         node=new_id(),
         kind="model",

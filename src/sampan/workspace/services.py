@@ -234,6 +234,10 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
         live = process.find(files)
         if live is not None:
             process.stop(files, live)
+        elif (shared := self.running(name)) is not None:
+            raise Conflict(
+                f"{name} is answered by the server of all services, process {shared.pid}", hint=f"kill {shared.pid} ends that server"
+            )
         return self._state(name, f"{name} stopped" if live else f"{name} was not running", changed=live is not None)
 
     @operation(reads=True, verb="list")
