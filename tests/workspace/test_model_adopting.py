@@ -78,6 +78,13 @@ def test_a_trusted_pipeline_of_numbers_categories_and_text_becomes_one_graph_wit
     assert ("onnx", {"by": "ana", "reason": "we fitted it"}) == (packed.served_by, predictor.manifest.trusted)
     assert [] == list(folder.rglob("*.joblib"))
     assert ws.model.verify(ref).passed
+    assert {"age": True, "city": True, "note": False} == {
+        name: spec["nullable"] for name, spec in predictor.manifest.request_schema.items()
+    }
+    with pytest.raises(ParameterError, match="field 'note' is null, expected text"):
+        predictor.predict([{"age": 1, "city": "Vinh", "note": None}])
+    assert predictor.manifest.whole is not None
+    assert 2 * N == predictor.manifest.whole.n_rows
     assert (("city: category 'Hà Nội' was not seen in training",)) == predictor.flags(rows)[1][:1]
 
 

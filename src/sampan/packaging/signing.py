@@ -145,6 +145,18 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def to_bytes(key: Ed25519PublicKey) -> bytes:
+    """Return a public key's 32 bytes."""
+    return key.public_bytes_raw()
+
+
+def from_bytes(data: bytes) -> Ed25519PublicKey:
+    """Return the public key with these 32 bytes."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(data)
+
+
 def to_pem(key: Ed25519PublicKey) -> str:
     """Write a public key as others read it."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sampan.core.graph import Node
 from sampan.engine.environment import capture
-from sampan.errors import ParameterError, SampanError
+from sampan.errors import ParameterError, SampanError, Unsupported
 from sampan.evaluation.task import BINARY, Task
 from sampan.features import Columns, flag, number, text, view
 from sampan.features.expressions import FieldSpec, col, constant
@@ -73,12 +73,14 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
     (folder / ONLINE).mkdir()
     file = next(iter(sorted((folder / FILE).parent.iterdir())))
     fitted = FittedView.from_json((folder / FEATURES).read_bytes())
-    online = fitted.online({})
-    rows = pl.read_parquet(folder / ROWS).head(_GATE_ROWS).select(list(online.schema)).to_dicts()
+    rows = pl.read_parquet(folder / ROWS).head(_GATE_ROWS).select(list(fitted.view.columns)).to_dicts()
     (folder / ROWS).unlink()
     process = PickleProcess(file)
     try:
         about = process.about
+        fitted = _with_needed(process, fitted, rows[0])
+        (folder / FEATURES).write_bytes(fitted.to_json())
+        online = fitted.online({})
         inputs = inputs_of(leaves(fitted))
         asked, answers = _answered(process, online, rows)
         parity = _whole(folder, process, inputs, online, asked, answers)
@@ -127,11 +129,29 @@ def _answered(
 ) -> tuple[list[Mapping[str, Any]], NDArray[np.float64]]:
     """Return the rows to compare on, with the pickle's answers: real ones, and spoiled ones where it takes such at all."""
     answers = process.scores(_columns(rows, online))
-    hard = spoiled(rows, online, np.random.default_rng(0))
+    for unseen in (True, False):
+        hard = spoiled(rows, online, np.random.default_rng(0), unseen=unseen)
+        try:
+            return [*rows, *hard], np.concatenate([answers, process.scores(_columns(hard, online))])
+        except Unsupported:  # it raises at texts that it never saw
+            continue
+    return list(rows), answers
+
+
+def _with_needed(process: PickleProcess, fitted: FittedView, row: Mapping[str, Any]) -> FittedView:
+    """Return the view with every field marked that the model cannot answer without: a server then refuses such a request by name."""
+    needed = [name for name in fitted.view.columns if not _answers(process, {**row, name: None})]
+    columns = {
+        name: msgspec.structs.replace(spec, nullable=spec.nullable and name not in needed) for name, spec in fitted.view.columns.items()
+    }
+    return FittedView(msgspec.structs.replace(fitted.view, columns=columns), fitted.encoders)
+
+
+def _answers(process: PickleProcess, row: Mapping[str, Any]) -> bool:
     try:
-        return [*rows, *hard], np.concatenate([answers, process.scores(_columns(hard, online))])
-    except SampanError:  # it takes nothing missing or unseen; a server would say so, too
-        return list(rows), answers
+        return bool(np.isfinite(process.scores({name: [value] for name, value in row.items()})).all())
+    except Unsupported:
+        return False
 
 
 def _whole(
@@ -147,7 +167,7 @@ def _whole(
     tensors = {name: told for name, told in tensors.items() if told[1]}
     places = {each.name: (tensor, place) for tensor, side in _sides(inputs) for place, each in enumerate(side)}
     try:
-        graph = process.graph({name: places[name] for name in online.schema}, tensors)
+        graph = process.graph({name: places[name] for name in _ordered(process.about, places)}, tensors)
         found = np.asarray(open_session(graph).run([OUTPUT], online.tensors(asked))[0], np.float64)
     except SampanError as cause:
         return Parity(passed=False, reason=cause.message, scale=scale)
@@ -157,6 +177,11 @@ def _whole(
     if parity.passed:
         (folder / WHOLE).write_bytes(graph)
     return parity
+
+
+def _ordered(about: About, places: Mapping[str, Any]) -> Sequence[str]:
+    """Return the columns as the model was fitted on them, where it says so and all are there."""
+    return about.columns if about.columns and set(about.columns) <= set(places) else list(places)
 
 
 def _sides(inputs: GraphInputs) -> tuple[tuple[str, tuple[InputColumn, ...]], ...]:

@@ -108,7 +108,11 @@ def card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]
     """Write a model's card: what it is for, made of, and how well it does, from what was recorded."""
     facts = model.facts
     yield f"# {model.ref}"
-    yield f"\nTrained on {facts['n_rows']:,} rows from {iso(facts['since'])} to {iso(facts['until'])}; digest {model.digest}."
+    if manifest.trusted:
+        yield f"\nBrought from elsewhere as a pickle on {iso(facts['since'])}, compared on {facts['n_rows']:,} rows; digest {model.digest}."
+        yield f"\nTrusted by {manifest.trusted['by']}: {manifest.trusted['reason']}"
+    else:
+        yield f"\nTrained on {facts['n_rows']:,} rows from {iso(facts['since'])} to {iso(facts['until'])}; digest {model.digest}."
     yield f"\nIt answers with {_ANSWERS[manifest.task.kind]}{': ' + ', '.join(manifest.task.classes) if manifest.task.classes else ''}."
     yield f"\n- Purpose: {manifest.purpose or 'not declared'}\n- Owner: {manifest.owner or 'not declared'}"
     yield "\n## Data\n"

@@ -61,8 +61,8 @@ def add_whole_graph(folder: Path, manifest: PackageManifest, online: OnlineView,
     return Wholeness(inputs, parity)
 
 
-def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return requests again, a share of their cells taken away or set to a text that training never saw."""
+def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator, *, unseen: bool = True) -> list[dict[str, Any]]:
+    """Return requests again, a share of their cells taken away or, if `unseen`, set to a text that training never saw."""
     found = []
     for row in rows:
         again = dict(row)
@@ -70,7 +70,7 @@ def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator) -> list[di
             drawn = rng.random()
             if drawn < _SPOILED and spec.nullable:
                 again[name] = None
-            elif drawn < 2 * _SPOILED and spec.type == "text":
+            elif drawn < 2 * _SPOILED and spec.type == "text" and unseen:
                 again[name] = UNSEEN
         found.append(again)
     return found

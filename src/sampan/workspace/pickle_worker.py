@@ -70,6 +70,9 @@ def _done(estimator: Any, asked: dict[str, Any]) -> dict[str, Any]:
 def scores(estimator: Any, columns: dict[str, list[Any]]) -> np.ndarray[Any, Any]:
     """Answer rows given as columns: the probability of the second of two classes, of each class, or the number."""
     frame = require("pandas", extra="train").DataFrame({name: _column(values) for name, values in columns.items()})
+    fitted_on = [str(each) for each in getattr(estimator, "feature_names_in_", ())]
+    if fitted_on and set(fitted_on) <= set(frame.columns):
+        frame = frame[fitted_on]
     if is_regressor(estimator):
         return np.asarray(estimator.predict(frame), np.float64).reshape(len(frame))
     found = np.asarray(estimator.predict_proba(frame), np.float64)

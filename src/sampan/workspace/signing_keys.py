@@ -20,7 +20,7 @@ from sampan.core.changes import AddNode, Change
 from sampan.core.events import Event, new_id
 from sampan.core.graph import NodeId
 from sampan.errors import ParameterError
-from sampan.packaging.signing import from_pem, key_id, public_key, to_pem
+from sampan.packaging.signing import from_bytes, key_id, public_key, to_bytes
 from sampan.workspace.privacy_keys import PrivacyKeys
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SigningKeyMade(Event, frozen=True, kw_only=True):
 
     node: NodeId
     key_id: str
-    public: str  # PEM
+    public: str  # its 32 bytes in base64
 
     def subject(self) -> NodeId:
         """Return the key's node."""
@@ -62,7 +62,7 @@ class SigningKeys:
     def trusted(self) -> dict[str, Ed25519PublicKey]:
         """Return the public keys that this store knows, by their ids."""
         nodes = self.ws.catalog.nodes(kind=KIND, limit=_MOST) if self.ws.has_store else []
-        keys = [from_pem(str(node.facts["public"]).encode(), node.ref) for node in nodes]
+        keys = [from_bytes(base64.b64decode(str(node.facts["public"]))) for node in nodes]
         return {key_id(key): key for key in keys}
 
     def seed(self) -> bytes:
@@ -75,7 +75,7 @@ class SigningKeys:
             given = self._make()
         key = public_key(given)
         if key_id(key) not in known:
-            self.ws.ledger.append(SigningKeyMade(node=new_id(), key_id=key_id(key), public=to_pem(key)))
+            self.ws.ledger.append(SigningKeyMade(node=new_id(), key_id=key_id(key), public=base64.b64encode(to_bytes(key)).decode()))
         return given
 
     def _file(self, keyid: str) -> Path:
