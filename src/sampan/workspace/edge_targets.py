@@ -102,7 +102,7 @@ class _Work:
                 hint="sampan model pack MODEL --target oci",
             )
         if self.manifest.direct:
-            raise Unsupported(f"{self.manifest.model} answers from the rows themselves, text among them", hint="sampan model pack MODEL --target oci")
+            raise Unsupported(f"{self.manifest.model} answers from the rows themselves", hint="sampan model pack MODEL --target oci")
         self._graph = (package / GRAPH).read_bytes()
         self._calibration = _reference(package, predictor)
         schema = schema_of(self.manifest, asked.name)
