@@ -115,6 +115,7 @@ _REDUCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "min": lambda a: a.min(axis=-1),
     "norm1": lambda a: np.abs(a).sum(axis=-1),
     "norm2": lambda a: np.sqrt((a * a).sum(axis=-1)),
+    "place": lambda a: a.argmax(axis=-1),
     "product": lambda a: a.prod(axis=-1),
     "sum": lambda a: a.sum(axis=-1),
 }

@@ -129,6 +129,18 @@ LAYERS["last8"] = """static void @last8(const int16_t *x, float *y, const int8_t
 }
 """
 
+LAYERS["place_of"] = """/* Where the largest of each n numbers is, the first of equals. */
+static void @place_of(const float *x, float *y, int size, int n)
+{
+    int i, j, at;
+    for (i = 0; i < size; ++i, x += n) {
+        for (at = 0, j = 1; j < n; ++j)
+            if (x[j] > x[at]) at = j;
+        y[i] = (float)at;
+    }
+}
+"""
+
 _REDUCTION: Final = """static void @{name}_of{ending}(const {kind} *x, {kind} *y, int size, int n)
 {{
     int i, j;

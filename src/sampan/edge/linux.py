@@ -20,11 +20,11 @@ from sampan.core.budgets import read_budget
 from sampan.core.refs import nearest
 from sampan.edge.hosted import run_hosted, write_sources
 from sampan.edge.source import Generated
-from sampan.edge.toolchains import HEADERS, fill, zig_cc
-from sampan.errors import MissingDependency, NotFound, ParameterError
+from sampan.edge.toolchains import HEADERS, fill, needs_library, zig_cc
+from sampan.errors import MissingDependency, NotFound, ParameterError, Unsupported
 
 FOLDER: Final = Path(__file__).parent / "computers"
-_FLAGS: Final = ("-O2", "-nostdlib", "-static", "-fno-stack-protector", "-fno-builtin-memset", "-s")
+_FLAGS: Final = ("-O2", "-nostdlib", "-rtlib=compiler-rt", "-static", "-fno-stack-protector", "-fno-builtin-memset", "-s")
 _LOADED, _WRITABLE = 1, 2  # of an ELF file's segments
 
 
@@ -34,7 +34,8 @@ class Computer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     name: str
     about: str
     source: str  # where its figures are from
-    target: str  # as Zig names it
+    target: str  # as Zig names it, without a C library
+    with_library: str = ""  # the same with one, for a model of powers or error functions
     flags: tuple[str, ...] = ()
     emulator: tuple[str, ...]
     budget: dict[str, str | float] = {}
@@ -42,6 +43,14 @@ class Computer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def limits(self) -> dict[str, float]:
         """Return the computer's own budget in bytes."""
         return read_budget(",".join(f"{name}={value}" for name, value in self.budget.items()))
+
+
+class Adapter(msgspec.Struct, frozen=True):
+    """How a program reads rows: the function that answers one, how many 32-bit words it has, and what files that takes."""
+
+    function: str
+    words: str
+    files: dict[str, str] = {}
 
 
 def names() -> list[str]:
@@ -74,18 +83,36 @@ def read_computer(named: str) -> Computer:
     return found
 
 
-def compile_linux(generated: Generated, folder: Path, computer: Computer) -> Path:
+def compile_linux(generated: Generated, folder: Path, computer: Computer, *, adapter: Adapter | None = None) -> Path:
     """Write the generated C into a folder and compile it there; return the program's path.
+
+    A model that calls no power or error function needs no C library; another one gets musl's, linked into the program.
+
+    Parameters
+    ----------
+    adapter : answers rows of another form by the generated functions
 
     Raises
     ------
     MissingDependency : Zig is not installed.
+    Unsupported : the model needs a C library, and the computer's profile names no target with a C library.
     StepFailed : the code does not compile.
     """
     sources = write_sources(generated, folder)
-    main = fill("linux.c", generated.name, folder / f"{generated.name}_linux.c")
-    flags = [*_FLAGS, *computer.flags, f"-I{folder}", f"-isystem{HEADERS}"]
-    return zig_cc(computer.target, [*sources, main], folder / generated.name, flags=flags)
+    shape = adapter or Adapter(f"{generated.name}_scores", f"{generated.name.upper()}_N_FEATURES")
+    for name, text in shape.files.items():
+        (folder / name).write_text(text, encoding="ascii")
+        sources.append(folder / name)
+    library = needs_library(generated)
+    if library and not computer.with_library:
+        raise Unsupported(f"the model needs a C library, and {computer.name} names no target with one", hint="with_library in its profile")
+    part = "hosted.c" if library else "linux.c"
+    main = fill(part, generated.name, folder / f"{generated.name}_main.c", function=shape.function, words=shape.words)
+    include = [f"-I{folder}", *computer.flags]
+    flags = ["-O2", "-static", "-s", *include] if library else [*_FLAGS, *include, f"-isystem{HEADERS}"]
+    libraries = ["-lm"] if library else []
+    program = folder / shape.function.removesuffix("_scores")
+    return zig_cc(computer.with_library if library else computer.target, [*sources, main], program, flags=[*flags, *libraries])
 
 
 def run_linux(program: Path, rows: NDArray[np.float32], n_outputs: int, computer: Computer) -> NDArray[np.float64]:

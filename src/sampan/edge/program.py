@@ -48,7 +48,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduce:
-    """`out[i]` = sum, product, mean, max, min, norm1 or norm2 of `given[i * n]` to `given[i * n + n - 1]`."""
+    """`out[i]` = sum, product, mean, max, min, norm1, norm2 or place (of the largest) of `given[i * n]` to `given[i * n + n - 1]`."""
 
     operation: str
     given: Buffer

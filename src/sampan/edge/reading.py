@@ -61,21 +61,25 @@ def read_transform(graph_bytes: bytes, output: str = "features") -> Program:
     ------
     Unsupported, IntegrityError : as `read_program`.
     """
-    return _read(graph_bytes, output)
+    return _read(graph_bytes, output, has_doubles=True)
 
 
-def read_program(graph_bytes: bytes) -> Program:
+def read_program(graph_bytes: bytes, *, has_doubles: bool = False) -> Program:
     """Read a graph from features to the answer.
+
+    Parameters
+    ----------
+    has_doubles : keep float64 where the graph computes in it, between layers and trees; small processors are slow at it
 
     Raises
     ------
     Unsupported : it has an operation no code is generated for; the message names all of them.
     IntegrityError : it is no ONNX graph.
     """
-    return _read(graph_bytes, "")
+    return _read(graph_bytes, "", has_doubles=has_doubles)
 
 
-def _read(graph_bytes: bytes, output: str) -> Program:
+def _read(graph_bytes: bytes, output: str, *, has_doubles: bool) -> Program:
     onnx = require("onnx", extra="train")
     try:
         model = onnx.load_from_string(graph_bytes)
@@ -83,7 +87,7 @@ def _read(graph_bytes: bytes, output: str) -> Program:
         raise IntegrityError(f"the ONNX graph cannot be read: {cause}", hint="pack the model again") from cause
     if output:
         _keep_only(model.graph, output)
-    reader = Reader(model, has_doubles=bool(output))
+    reader = Reader(model, has_doubles=has_doubles)
     unknown = sorted({node.op_type for node in model.graph.node if not reader.knows(node.op_type)})
     if unknown:
         raise Unsupported(f"no C code is generated for {', '.join(unknown)}", hint="sampan pack MODEL --target oci serves it whole")
@@ -482,7 +486,7 @@ def transformed(reader: Reader, sums: Row, how: str) -> Row:
     if how == "LOGISTIC":
         return reader.computed("Sigmoid", [sums])
     if how == "SOFTMAX":
-        source = reader.whole(sums)
+        source = reader.floats(sums)
         out = reader.buffer(source.size)
         reader.steps.append(Softmax(source, out, sums.elements.shape[-1]))
         return reader.row(out, sums.elements.shape)
@@ -508,8 +512,21 @@ def _tree_classifier(reader: Reader, node: Any, attributes: Attributes) -> None:
     reader.put(node, Row(np.concatenate(scores, axis=1)), 1)
 
 
+def _arg_max(reader: Reader, node: Any, attributes: Attributes) -> None:
+    given = reader.value(node.input[0]).elements
+    axis = attributes.get("axis", 0) % given.ndim
+    if attributes.get("select_last_index"):
+        raise Unsupported("ArgMax of the last of equals is not generated", hint="sampan pack MODEL --target oci serves it whole")
+    lines = np.moveaxis(given, axis, -1)
+    out = reader.buffer(int(np.prod(lines.shape[:-1])))
+    reader.steps.append(Reduce("place", reader.floats(Row(lines)), out))
+    kept = [1 if a == axis else size for a, size in enumerate(given.shape)]
+    reader.put(node, reader.row(out, kept if attributes.get("keepdims", 1) else lines.shape[:-1]))
+
+
 _FOLDED: Final = ("Constant", "ConstantOfShape", "Range", "Tile")
 _OPERATIONS: Final[dict[str, Callable[[Reader, Any, Attributes], None]]] = {
+    "ArgMax": _arg_max,
     "ArrayFeatureExtractor": _placed(_extract),
     "Cast": _cast,
     "Clip": _clip,

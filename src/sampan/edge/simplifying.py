@@ -43,19 +43,19 @@ def _renamed(step: Step, stands: dict[int, Buffer]) -> Step:
 def _neutral(step: Elementwise) -> Buffer | None:
     """Return the operand that a step would only repeat."""
     first = step.operands[0]
-    if step.operation == "Identity" and isinstance(first, Buffer) and first.size == step.out.size:
+    if step.operation == "Identity" and isinstance(first, Buffer) and _alike(first, step.out):
         return first
     if step.operation not in _NEUTRAL:
         return None
     second = step.operands[1]
-    same = isinstance(first, Buffer) and first.size == step.out.size and isinstance(second, np.ndarray)
+    same = isinstance(first, Buffer) and _alike(first, step.out) and isinstance(second, np.ndarray)
     return first if same and bool((np.asarray(second) == _NEUTRAL[step.operation]).all()) else None  # type: ignore[return-value]  # looked at above
 
 
 def _carried(before: Step, step: Elementwise) -> list[Step]:
     """Put an addition or a Relu into the layer before it."""
     apart = [before, step]
-    if not isinstance(before, Dense | Convolution) or before.relu or before.out not in step.operands or before.out.size != step.out.size:
+    if not isinstance(before, Dense | Convolution) or before.relu or before.out not in step.operands or not _alike(before.out, step.out):
         return apart
     if step.operation == "Relu":
         return [replace(before, out=step.out, relu=True)]
@@ -65,3 +65,7 @@ def _carried(before: Step, step: Elementwise) -> list[Step]:
             bias: Floats = (before.bias + constant).astype(np.float32)
             return [replace(before, out=step.out, bias=bias)]
     return apart
+
+
+def _alike(one: Buffer, other: Buffer) -> bool:
+    return (one.size, one.kind) == (other.size, other.kind)

@@ -23,8 +23,9 @@ from sampan.edge.source import Generated, Options, Schema, generate
 from sampan.errors import SampanError, Unsupported
 
 EXACT: Final = "exact"
-# How far the untouched model's answers may be from the package's, in the scale of answers: float32 sums taken in another order.
-PARITY: Final = 1e-5
+# How far the untouched model's answers may be from the package's, in the scale of answers: what a package's own probe set allows. Trees are
+# off by some 1e-7, float32 sums taken in another order by 1e-6, steep calibrations by 1e-5.
+PARITY: Final = 1e-4
 
 
 class Variant(msgspec.Struct, frozen=True):

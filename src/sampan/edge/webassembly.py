@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from sampan.edge.hosted import call, write_sources
 from sampan.edge.source import Generated
-from sampan.edge.toolchains import HEADERS, PARTS, fill, zig_cc
+from sampan.edge.toolchains import HEADERS, PARTS, fill, needs_library, zig_cc
 from sampan.errors import IntegrityError, MissingDependency, Unsupported
 from sampan.plugins import require
 
-TARGET: Final = "wasm32-freestanding"
+TARGET, WITH_LIBRARY = "wasm32-freestanding", "wasm32-wasi"
 _FLAGS: Final = ("-Oz", "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384")
 Json = dict[str, Any]
 
@@ -56,8 +56,13 @@ def compile_wasm(generated: Generated, folder: Path) -> Path:
     work.mkdir()
     try:
         sources = [*write_sources(generated, work), fill("wrapper.c", generated.name, work / "wrapper.c")]
-        flags = [*_FLAGS, f"-I{work}", f"-isystem{HEADERS}"]
-        program = zig_cc(TARGET, sources, folder / f"{generated.name}.wasm", flags=flags)
+        library = needs_library(generated)
+        flags = [
+            *_FLAGS,
+            f"-I{work}",
+            *(["-nostartfiles", "-Wno-unused-command-line-argument", "-lm"] if library else [f"-isystem{HEADERS}"]),
+        ]
+        program = zig_cc(WITH_LIBRARY if library else TARGET, sources, folder / f"{generated.name}.wasm", flags=flags)
     finally:
         shutil.rmtree(work)
     program.chmod(0o644)

@@ -113,7 +113,7 @@ class _Work:
 
     def choose(self, budget: dict[str, float], advance: Any) -> tuple[Generated, list[Point]]:
         """Try variants until one fits; return it last among those tried."""
-        from sampan.edge.trying import EXACT, check_parity, over
+        from sampan.edge.trying import EXACT, PARITY, Variant, check_parity, over
 
         points: list[Point] = []
         passed_over: list[str] = []
@@ -124,6 +124,10 @@ class _Work:
                     continue
                 advance(note=variant.name)
                 generated, point = self.board.attempt(variant, Path(temporary) / str(n))
+                if variant.name == EXACT and point.max_difference > PARITY:
+                    # The graph computes in float64 on its way, and needs to.
+                    in_doubles = Variant(EXACT, program_of(self._graph, has_doubles=True))
+                    generated, point = self.board.attempt(in_doubles, Path(temporary) / "doubles")
                 points.append(point)
                 if variant.name == EXACT:
                     check_parity(point)
@@ -231,12 +235,12 @@ def _transform(package: Path, manifest: PackageManifest, profile: Profile) -> tu
     return transform, ""
 
 
-def program_of(graph: bytes) -> Program:
+def program_of(graph: bytes, *, has_doubles: bool = False) -> Program:
     """Read a package's graph as a program of as few steps as it needs."""
     from sampan.edge.reading import read_program
     from sampan.edge.simplifying import simplify
 
-    return simplify(read_program(graph))
+    return simplify(read_program(graph, has_doubles=has_doubles))
 
 
 def _has_trees(program: Program) -> bool:

@@ -1,7 +1,10 @@
 /* Rows of float32 on standard input, answers on standard output, on Linux without a C library: the system is called by its own numbers. */
 #include "@name@.h"
 
-static float given_row[@upper@_N_FEATURES], answer_row[@upper@_N_OUTPUTS];
+void @function@(const float *row, float *answer);
+
+static union { double aligned; float words[@words@]; } given;
+static float answer_row[@upper@_N_OUTPUTS];
 
 #if defined(__aarch64__)
 enum { READ = 63, WRITE = 64, EXIT = 93 };
@@ -42,8 +45,8 @@ static long moved(long number, long file, char *at, long n)
 __attribute__((noreturn, used)) void sampan_main(void)
 {
     long failed = 0;
-    while (!failed && moved(READ, 0, (char *)given_row, (long)sizeof given_row) == 0) {
-        @name@_scores(given_row, answer_row);
+    while (!failed && moved(READ, 0, (char *)given.words, (long)sizeof given.words) == 0) {
+        @function@(given.words, answer_row);
         failed = moved(WRITE, 1, (char *)answer_row, (long)sizeof answer_row);
     }
     system_call(EXIT, failed != 0, 0, 0);
