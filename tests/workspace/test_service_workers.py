@@ -159,7 +159,7 @@ def test_a_worker_whose_loop_hangs_is_replaced(serve: Serve) -> None:
         add_package(ws, ws.root / "wild", graph=wild_graph(WEIGHTS, hangs_at=5.0))
         ws.service.deploy(f"{NAME}@v2", start=False)
 
-    server = serve(NAME, "--workers", "2", config="[serving]\nhang_s = 1.0\n", prepare=wild)
+    server = serve(NAME, "--workers", "2", config="[serving]\nhang_s = 3.0\n", prepare=wild)
     before = {one.pid for one in server.workers()}
     for _ in range(60):  # proven quick, it runs on the event loop of both
         server.ask("POST", "/predict", ROWS[0])

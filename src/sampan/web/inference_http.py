@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REQUEST_S = 30.0  # from a request's first byte to its last
 IDLE_S = 75.0  # a connection without a request
 _SWEEP_S = 1.0
-_ASKED_LATELY_S, _LAST_REQUEST_S = 2.0, 1.0  # at the end of the server
+_ASKED_LATELY_S, _LAST_REQUEST_S, _LAST_BODY_S = 2.0, 1.0, 3.0  # at the end of the server
 _MOST_AHEAD = 16  # requests a client may have sent before it has its answers
 _MOST_HEADER_BYTES = 64 * 1024
 
@@ -156,8 +156,9 @@ class HttpConnection(asyncio.Protocol):
         """End a connection whose client sends nothing, or sends too slowly."""
         if self._task is not None or self._waiting:
             return
-        if self._in_request and now - self._since > self._edge.request_s:
-            self._refuse(DeadlineExceeded(f"the request was not whole after {self._edge.request_s:g} s", hint="send it at once"))
+        longest_s = _LAST_BODY_S if self._ends else self._edge.request_s
+        if self._in_request and now - self._since > longest_s:
+            self._refuse(DeadlineExceeded(f"the request was not whole after {longest_s:g} s", hint="send it at once"))
         elif not self._in_request and now - self._since > self._edge.idle_s:
             self._transport.close()
 

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 0.1
-_BEAT_S = 1.0
+_BEAT_S, _ANSWER_S = 1.0, 3.0
+_STARVED = 6.0  # times as long as others may a worker be silent that gets no processor
+_CLOSING_S = 30.0  # beyond the requests in hand: to write logs out
 _READY_S = 60.0
 _YOUNG_S = 10.0  # a worker that dies younger than this is replaced after a pause, doubled each time
 _MOST_PAUSE_S = 30.0
@@ -56,6 +58,7 @@ class _Slot:
     started: float = 0.0
     heard: float = 0.0  # when it last answered
     asked: float = 0.0
+    cpu_heard_s: float = 0.0  # what its event loop's thread had taken of a processor by then
     counts: str = ""  # what it counted, as of then
     early_ends: int = 0
     not_before: float = 0.0
@@ -169,7 +172,7 @@ class Supervisor:
         if now - slot.asked >= _BEAT_S:
             slot.asked = now
             self._listen_to(slot)
-        if now - slot.heard > self._hang_s + (_READY_S if self._said(slot) is None else 0.0):
+        if now - slot.heard > self._hang_s + (_READY_S if self._said(slot) is None else 0.0) and not self._is_starved(slot, now):
             logger.warning("worker %d says nothing for %.0f s and is replaced", slot.number, now - slot.heard)
             self._suspects.add(self._ran_last(slot))
             slot.child.kill()
@@ -182,11 +185,17 @@ class Supervisor:
             self._suspects.update(_PACKAGE.findall(slot.counts))
             self._relieve(slot, now)
 
+    def _is_starved(self, slot: _Slot, now: float) -> bool:
+        """Say whether a silent worker only waits for a processor: its loop wants to run, and has had less than half of one."""
+        assert slot.child is not None
+        state, cpu_s = _main_thread(slot.child.pid)
+        return state == "R" and cpu_s - slot.cpu_heard_s < (now - slot.heard) / 2 and now - slot.heard < _STARVED * self._hang_s
+
     def _relieve(self, slot: _Slot, now: float) -> None:
         """Let another worker take a worker's place; it finishes what it has."""
         assert slot.child is not None
         slot.child.terminate()
-        slot.leaving.append((slot.child, now + GRACE_S + 5))
+        slot.leaving.append((slot.child, now + GRACE_S + _CLOSING_S))
         self._depart(slot)
         self._start(slot)
 
@@ -195,9 +204,10 @@ class Supervisor:
         if (live := self._said(slot)) is None:
             return
         with suppress(Unavailable):
-            status, body = process.ask(live, "GET", "/metrics", timeout_s=min(1.0, self._hang_s))
+            status, body = process.ask(live, "GET", "/metrics", timeout_s=min(_ANSWER_S, self._hang_s))
             if status == 200:
                 slot.heard, slot.counts = time.monotonic(), body.decode()
+                slot.cpu_heard_s = _main_thread(live.pid)[1]
 
     def _bury(self, slot: _Slot, code: int, now: float) -> None:
         """Take note of a dead worker; another one takes its place."""
@@ -247,7 +257,7 @@ class Supervisor:
         children = [child for slot in self._slots for child in (slot.child, *(one for one, _ in slot.leaving)) if child is not None]
         for child in children:
             child.terminate()
-        deadline = time.monotonic() + GRACE_S + 5
+        deadline = time.monotonic() + GRACE_S + _CLOSING_S
         for child in children:
             try:
                 child.wait(max(0.1, deadline - time.monotonic()))
@@ -282,6 +292,15 @@ def _resident_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGESIZE
     except (OSError, IndexError):
         return 0
+
+
+def _main_thread(pid: int) -> tuple[str, float]:
+    """Return the state of a process's first thread, and what it took of a processor, in seconds."""
+    try:
+        fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _machine_bytes() -> int:
