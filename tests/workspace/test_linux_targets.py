@@ -43,6 +43,11 @@ def test_a_program_of_a_few_kilobytes_answers_in_emulation(ws: Workspace, target
     assert facts["max_difference"] <= 1e-6
     assert len(program) < 30_000
     assert 24 <= facts["ram"] < 4096
+    assert facts["transform"]
+    assert "void orders_page_answer(const double *numbers, const char *const *texts, float *y);" in (out / "orders_page.h").read_text()
+    assert {"orders_page", "orders_page.c", "orders_page.h", "orders_page_main.c", "probe.f32", "answers.f32", "check.sh"} == {
+        path.name for path in out.iterdir()
+    }
 
 
 def test_the_device_checks_itself_and_holds_the_budget_that_emulation_cannot(ws: Workspace, tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from sampan.errors import IntegrityError, Unsupported
 from sampan.workspace.edge_targets import program_of, schema_of
-from sampan.workspace.predictors import EXPECTED, GRAPH, PROBE, PackageManifest, open_predictor
+from sampan.workspace.predictors import EXPECTED, GRAPH, PROBE, WHOLE, PackageManifest, open_predictor
 
 if TYPE_CHECKING:
     from sampan.edge.program import Program
@@ -29,10 +31,17 @@ class CarriedPackage:
     manifest: PackageManifest
     predictor: PackagePredictor
     schema: Schema
-    program: Program
+    graph: bytes
+    transform: Program | None  # from what a request says to the features
+    why_without: str  # why there is no transform
     requests: list[dict[str, Any]]
     rows: NDArray[np.float32]  # the requests' features
     expected: NDArray[np.float64]  # (n, outputs)
+
+    def programs(self) -> Iterator[Program]:
+        """Yield the model in float32; then, for a graph that computes in float64 on its way and needs to, in that."""
+        yield program_of(self.graph)
+        yield program_of(self.graph, has_doubles=True)
 
     def difference(self, answers: NDArray[np.float64]) -> float:
         """Return the largest difference of answers from the package's, in the scale of answers; not finite counts as infinitely far."""
@@ -76,8 +85,24 @@ def open_carried(package: Path, name: str = "") -> CarriedPackage:
     if not len(rows):
         raise IntegrityError(f"package {manifest.name} has no rows to probe it with", hint="pack the model again")
     expected = np.asarray(predictor.score(rows), np.float64).reshape(len(rows), -1)
-    program = program_of((package / GRAPH).read_bytes())
-    return CarriedPackage(manifest, predictor, schema_of(manifest, name), program, requests, rows, expected)
+    transform, why_without = _transform(package, manifest)
+    schema = schema_of(manifest, name)
+    if transform is None:
+        schema = msgspec.structs.replace(schema, numbers=(), texts=())
+    graph = (package / GRAPH).read_bytes()
+    return CarriedPackage(manifest, predictor, schema, graph, transform, why_without, requests, rows, expected)
+
+
+def _transform(package: Path, manifest: PackageManifest) -> tuple[Program | None, str]:
+    """Read the feature transform; None and the reason where it cannot be generated."""
+    from sampan.edge.reading import read_transform
+
+    if not (package / WHOLE).is_file():
+        return None, manifest.whole.reason if manifest.whole is not None else "the package has no whole graph"
+    try:
+        return read_transform((package / WHOLE).read_bytes()), ""
+    except Unsupported as cause:
+        return None, cause.message
 
 
 def request_columns(carried: CarriedPackage) -> list[dict[str, Any]]:

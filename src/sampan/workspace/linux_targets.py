@@ -5,6 +5,7 @@ Answers are proven here. Time is not: emulation says nothing of it, so a limit i
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from sampan.ports import Built, Progress, TargetOptions
 
 if TYPE_CHECKING:
     from sampan.edge.linux import Computer
+    from sampan.edge.source import Generated
     from sampan.workspace.edge_packages import CarriedPackage
 
 ROWS, ANSWERS, CHECK = "probe.f32", "answers.f32", "check.sh"
@@ -64,8 +66,7 @@ class ArmLinux:
         Unsupported : no code is generated for the model, or it answers otherwise.
         MissingDependency : Zig or the emulator is not installed.
         """
-        from sampan.edge.linux import compile_linux, memory_of, read_computer, run_linux
-        from sampan.edge.source import generate
+        from sampan.edge.linux import memory_of, read_computer
         from sampan.edge.toolchains import zig_version
         from sampan.workspace.edge_packages import open_carried
 
@@ -77,13 +78,13 @@ class ArmLinux:
         limit_ms = limits.pop("ms", None)
         with progress.stage(f"Build for {computer.name}", total=3, unit="steps") as stage:
             carried = open_carried(package, asked.name)
-            generated = generate(carried.program, carried.schema)
-            stage.advance(note="C")
-            program = compile_linux(generated, out, computer)
-            stage.advance(note="program")
-            answers = run_linux(program, carried.rows, carried.program.n_outputs, computer)
+            stage.advance(note="package")
+            program, generated, answers = _compiled(carried, out, computer)
             far = carried.check(answers, f"on {computer.name}, in emulation,")
-            stage.advance(note="asked the probe set")
+            stage.advance(note="asked the rows of the probe set")
+            if carried.transform is not None:
+                far = max(far, carried.check(_asked(carried, generated, computer), f"on {computer.name}, from requests,"))
+            stage.advance(note="asked its requests")
         measured = {"program": float(program.stat().st_size), "ram": float(memory_of(program))}
         hold_to(limits, measured)
         _write_check(out, program, carried, answers, limit_ms)
@@ -91,6 +92,7 @@ class ArmLinux:
             "program": int(measured["program"]),
             "ram": int(measured["ram"]),
             "max_difference": far,
+            "transform": carried.transform is not None,
             "n_rows": len(carried.rows),
             "computer": computer.name,
             "computer_source": computer.source,
@@ -99,14 +101,49 @@ class ArmLinux:
             "ms": "to be measured on the device",
         }
         return Built.of(
-            out, facts=facts, warnings=_warnings(computer, limit_ms), next=("scp -r {out} DEVICE: && ssh DEVICE sh FOLDER/check.sh",)
+            out,
+            facts=facts,
+            warnings=_warnings(computer, carried, limit_ms),
+            next=("scp -r {out} DEVICE: && ssh DEVICE sh FOLDER/check.sh",),
         )
 
 
-def _warnings(computer: Computer, limit_ms: float | None) -> tuple[str, ...]:
-    if limit_ms is None:
-        return ()
-    return (f"ms={limit_ms:g} is to be measured on the device: {CHECK} does, and fails above it; {computer.name} in emulation has no time",)
+def _compiled(carried: CarriedPackage, out: Path, computer: Computer) -> tuple[Path, Generated, NDArray[np.float64]]:
+    """Write C and program; in float64 where the model's graph computes in that and needs to."""
+    from sampan.edge.linux import compile_linux, run_linux
+    from sampan.edge.source import generate
+    from sampan.workspace.edge_packages import PARITY
+
+    for program in carried.programs():
+        generated = generate(program, carried.schema, transform=carried.transform)
+        compiled = compile_linux(generated, out, computer)
+        answers = run_linux(compiled, carried.rows, program.n_outputs, computer)
+        if carried.difference(answers) <= PARITY:
+            break
+    return compiled, generated, answers
+
+
+def _asked(carried: CarriedPackage, generated: Generated, computer: Computer) -> NDArray[np.float64]:
+    """Ask the requests of the probe set by the generated transform and model."""
+    from sampan.edge.linux import Adapter, compile_linux, run_linux
+    from sampan.edge.requests import pack_requests
+
+    packed = pack_requests(carried.predictor.tensors(carried.requests))
+    adapter = Adapter(f"{generated.name}_asked", str(packed.words.shape[1]), packed.adapter(generated.name))
+    with tempfile.TemporaryDirectory() as folder:
+        program = compile_linux(generated, Path(folder), computer, adapter=adapter)
+        return run_linux(program, packed.words, carried.expected.shape[1], computer)
+
+
+def _warnings(computer: Computer, carried: CarriedPackage, limit_ms: float | None) -> tuple[str, ...]:
+    found = []
+    if carried.transform is None:
+        found.append(f"the C takes features, not requests: {carried.why_without}")
+    if limit_ms is not None:
+        found.append(
+            f"ms={limit_ms:g} is to be measured on the device: {CHECK} does, and fails above it; {computer.name} in emulation has no time"
+        )
+    return tuple(found)
 
 
 def _write_check(out: Path, program: Path, carried: CarriedPackage, answers: NDArray[np.float64], limit_ms: float | None) -> None:
