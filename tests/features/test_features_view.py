@@ -168,14 +168,12 @@ def test_a_view_that_could_see_the_future_or_is_wrong_is_refused(change: dict[st
 
 def test_all_faults_of_a_view_come_at_once() -> None:
     with pytest.raises(ParameterError) as raised:
-        view(
-            "v", on="trips", columns=trips, key=["ids"], moment=trips.km, features={"id": trips.minutes}, label=Label(trips.city, trips.km)
-        )
+        view("v", on="trips", columns=trips, key=["ids"], moment=trips.km, features={"id": trips.minutes}, label=Label(trips.end, trips.km))
 
     for part in (
         "'ids' is not declared, did you mean id?",
         "moment of prediction is a number",
-        "label is a text",
+        "label is a moment",
         "known_at is a number",
         "'minutes'",
     ):
@@ -299,3 +297,13 @@ def test_expressions_that_look_alike_are_one_struct() -> None:
     assert first == second
     assert hash(first) == hash(second)
     assert msgspec.json.encode(first) == msgspec.json.encode(second)
+
+
+def test_a_label_may_name_a_class_and_is_then_no_number_to_encode_by(tables: dict[str, pl.DataFrame]) -> None:
+    asked = {"on": "trips", "columns": trips, "key": ["id"], "moment": trips.start, "label": Label(trips.city, known_at=trips.end)}
+
+    built = view("v", features={"km": trips.km}, **asked)  # type: ignore[arg-type]  # a table of arguments
+
+    assert ["A", "A", "B", "A", None] == built.batch(tables)["__label"].to_list()
+    with pytest.raises(ParameterError, match="'taxi_mean' is encoded by the mean label, and the label is text"):
+        view("v", features={"taxi_mean": feature(trips.taxi, encode=Means())}, **asked)  # type: ignore[arg-type]

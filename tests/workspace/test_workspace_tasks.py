@@ -99,6 +99,10 @@ def test_the_gain_between_two_models_is_explained_in_any_metric(ws: Workspace, t
     assert ["rows added"] == [axis.name for axis in found.axes]
     assert found.gain.value == pytest.approx(sum(axis.share.value for axis in found.axes), abs=1e-9)
     assert found.n_rows == compared.n_rows
+    loss = compared.differences[0]
+    fitted_again = ws.home.why(before, after)
+    graphs = (loss.champion, loss.candidate)  # of float32
+    assert graphs == pytest.approx((fitted_again.value_before, fitted_again.value_after), abs=1e-6)
     with pytest.raises(ParameterError, match="auc cannot be explained of a"):
         ws.home.why(before, after, metric="auc")
 

@@ -139,7 +139,8 @@ def lay_side_by_side(ws: Workspace, before: Recipe, after: Recipe, *, data: Mapp
     task = common_task([before.model, after.model])
     first, second = _learned(ws, before, task), _learned(ws, after, task)
     key = [*after.view.key, _NTH]
-    union = pl.concat([first.select(key), second.select(key)]).unique(maintain_order=True).with_row_index(_ROW)
+    # In the later training's order, so that rows of one moment come as they came then: libraries add up in the order of rows.
+    union = pl.concat([second.select(key), first.select(key)]).unique(keep="first", maintain_order=True).with_row_index(_ROW)
     old, new = (Sides(*(_aligned(ws, union, recipe.view, side, key, task) for side in (before, after))) for recipe in (before, after))
     in_before, in_after = (_present(union, frame, key) for frame in (first, second))
     judged_old, judged_new = _judged_rows(ws, before, after, task, data or {})
