@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -163,7 +164,11 @@ def _numbers(values: list[Any]) -> Any:
 
 
 def _moments(values: list[Any]) -> Any:
-    return np.array([parse_moment(v) if type(v) is str else _moment(v) for v in values], np.float64)
+    return np.array([_known_moment(v) if type(v) is str else _moment(v) for v in values], np.float64)
+
+
+# Requests of a while speak of the same few moments.
+_known_moment = lru_cache(maxsize=4096)(parse_moment)
 
 
 def _moment(value: Any) -> float:

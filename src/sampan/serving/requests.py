@@ -5,7 +5,7 @@ Only the shape of a body is judged here. Whether a field's value fits the model 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ _SHOWN = 60
 class PredictRequest(msgspec.Struct, frozen=True):
     """Decoded rows. `ids` is empty or has one id a row; `single` says whether the body was one bare object."""
 
-    rows: list[dict[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     ids: tuple[str, ...] = ()
     single: bool = False
 
@@ -72,6 +72,13 @@ def decode_predict(body: bytes, *, max_rows: int) -> PredictRequest:
         )
     check_rows(rows, max_rows=max_rows)
     return PredictRequest(rows=rows, ids=_ids(value.get("ids"), len(rows)))
+
+
+def typed_request(rows: Sequence[Any], ids: list[str] | None, *, max_rows: int) -> PredictRequest:
+    """Return rows that were decoded into their type as a request. Raises ParameterError as `decode_predict` does."""
+    if not 1 <= len(rows) <= max_rows:
+        check_rows(list(rows), max_rows=max_rows)
+    return PredictRequest(rows=rows, ids=_ids(ids, len(rows)))
 
 
 def check_rows(rows: Sequence[object], *, max_rows: int) -> None:

@@ -42,7 +42,7 @@ from sampan.errors import (
 )
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes
-from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions
+from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions, typed_request
 from sampan.serving.spans import Origin, Span
 from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_reply import Admit, Answered, Handler, Reply, Request
@@ -251,7 +251,10 @@ class InferenceApp:
             given = request.header(b"x-request-id").decode("latin-1")
             if (prediction := self.scorer.answer_row(row, name=given, origin=request.origin)) is not None:
                 return Reply(_encode(prediction))
-        asked = decode_predict(request.body, max_rows=self.limits.rows)
+        if (typed := self.scorer.read_rows(request.body)) is not None:
+            asked = typed_request(*typed, max_rows=self.limits.rows)
+        else:
+            asked = decode_predict(request.body, max_rows=self.limits.rows)
         ids = asked.ids
         if asked.single and (name := request.header(b"x-request-id")):
             ids = (name.decode("latin-1"),)

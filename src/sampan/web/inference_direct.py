@@ -28,6 +28,7 @@ class DirectAnswers:
         self.counted = ("sampan_predictions_total", (("version", variant.version), ("role", variant.role)))
         self._service = service
         self._decode = msgspec.json.Decoder(row_type).decode
+        self._decode_many = msgspec.json.Decoder(msgspec.defstruct("Rows", _many_of(row_type), forbid_unknown_fields=True)).decode
         self._features: Any = variant.predictor.features
         self._score = variant.predictor.score
         self._shape = (1, len(variant.labels.classes)) if variant.labels.classes else (1,)
@@ -39,6 +40,14 @@ class DirectAnswers:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
+
+    def read_rows(self, body: bytes) -> tuple[list[Row], list[str] | None] | None:
+        """Decode a body of many such objects, with their ids where it has any."""
+        try:
+            found: Any = self._decode_many(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return found.rows, found.ids
 
     def measure(self, row: Row, name: str, origin: Origin) -> tuple[Scored, Prediction] | None:
         """Score a row; None where the model's answer has another shape than it should.
@@ -71,6 +80,10 @@ class DirectAnswers:
             size_bytes=origin.size_bytes,
         )
         return scored, self._tell(variant, name, answer)
+
+
+def _many_of(row_type: type[Row]) -> list[Any]:
+    return [("rows", list[row_type]), ("ids", list[str] | None, None)]  # type: ignore[valid-type]  # a type made at run time
 
 
 def direct_answers(service: str, variant: Variant) -> DirectAnswers | None:

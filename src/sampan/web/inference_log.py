@@ -262,6 +262,8 @@ def _moments(variant: Variant, scored: Sequence[Scored]) -> Any:
     try:
         found = variant.predictor.moments(rows)
     except SampanError:
+        if len(scored) > 1:  # one of many must not cost the others theirs
+            return np.concatenate([_moments(variant, [one]) for one in scored])
         found = None
     return np.repeat([one.at for one in scored], [len(one.rows) for one in scored]) if found is None else found
 

@@ -88,6 +88,10 @@ class Scorer:
         """Read a body that is one bare object of the live model's fields; None where it goes the long way, by `answer_now` or `answer`."""
         return self._direct.read(body) if self._direct is not None else None
 
+    def read_rows(self, body: bytes) -> tuple[Sequence[Any], list[str] | None] | None:
+        """Read a body of many such objects, and their ids; None where it goes the long way."""
+        return self._direct.read_rows(body) if self._direct is not None else None
+
     def answer_row(self, row: BareRow, *, name: str = "", origin: Origin) -> Prediction | None:
         """Score what `read_row` read just now; None where the long way has to. Raises as `answer_now`."""
         direct = self._direct

@@ -116,7 +116,6 @@ def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[s
     predictor = variant.predictor
     features = predictor.features(rows)
     scores = predictor.score(features)
-    moments = predictor.moments(rows)
     return Scored(
         service=service,
         version=variant.version,
@@ -125,7 +124,7 @@ def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[s
         latency_us=(time.perf_counter_ns() - started_ns) // 1000,
         ids=ids,
         rows=rows,
-        moments=np.full(len(rows), origin.at, dtype=np.int64) if moments is None else moments,
+        moments=None,  # the log reads those of many rows at once
         features=features,
         scores=scores,
         caller=origin.caller,
@@ -152,7 +151,6 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
                 latency_us=(time.perf_counter_ns() - origin.started_ns) // 1000,
                 ids=ids,
                 rows=rows,
-                moments=whole.moments[part],
                 features=whole.features[part],
                 scores=whole.scores[part],
                 caller=origin.caller,
