@@ -83,8 +83,9 @@ def add_package(
     name: str = "orders-late",
     graph: bytes = b"",
     libraries: dict[str, str] | None = None,
+    dataset: Node | None = None,
 ) -> Node:
-    """Store a model and its package; return the package.
+    """Store a model and its package; return the package. With a `dataset`, the model is one that was trained on it.
 
     `graph` takes the place of the logistic one that the weights make, `libraries` of those that it was made with.
     """
@@ -99,7 +100,12 @@ def add_package(
         kind="model",
         name=name,
         digest="",
-        facts={"objective": msgspec.to_builtins(objective(metric="auc", kpi=value(fp=-1, fn=-4))), "threshold": 0.2},
+        facts={
+            "objective": msgspec.to_builtins(objective(metric="auc", kpi=value(fp=-1, fn=-4))),
+            "threshold": 0.2,
+            "datasets": {} if dataset is None else {"orders": dataset.id},
+        },
+        inputs=() if dataset is None else (Input(dataset.id, "trained_on"),),
     )
     version = ws.ledger.append(model).versions[model.node]
     ref = f"{name}@v{version}"

@@ -119,6 +119,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"  # beyond loopback only with a key (sampan service key add)
     tls_cert: str = ""
     tls_key: str = ""
+    grpc_port: int | None = None  # answer gRPC there, too; 0: a free one
     body_mb: int = 16
     rate: float = 0.0  # requests a second for each caller whose key names no rate of its own; 0: no limit
     memory_mb: int = 2048  # of loaded models in one process; the least recently used are unloaded
@@ -144,6 +145,7 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: tuple[str, ...] = ()  # SQL conditions on its answers, such as "AVG(score) < 0.5"
     kpi_loss: float | None = None  # the value a row that its decisions may lose beside live's; none: not judged
     environment: str = "report"  # report | refuse
+    features: str = "newest"  # newest | package: the dataset versions that online features are looked up in
 
 
 class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

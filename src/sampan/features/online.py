@@ -22,6 +22,9 @@ from sampan.features.plain import plain_rows
 from sampan.features.program import Program
 from sampan.features.requests import Reader
 from sampan.features.sources import OnlineSources
+from sampan.features.tables import Tables, find_table
+
+FOREVER: Millis = 2**62
 
 
 class OnlineView:
@@ -31,17 +34,29 @@ class OnlineView:
         self.fitted = fitted
         view = fitted.view
         self.schema: dict[str, FieldSpec] = view.request_schema()
-        self._sources = OnlineSources(view, tables, known_until=known_until)
-        nodes = [view.moment, *(f.value for f in view.features)]
-        self._program = Program(nodes, self._sources)
+        self._columns = leaves(fitted)
+        self._use(OnlineSources(view, tables, known_until=known_until))
         self._encoders = [fitted.encoders.get(f.name) for f in view.features]
         used = view.request_columns()
         self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
-        self._moment = Program([view.moment], self._sources)
         self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
         self._plain = plain_rows(fitted, self.row_type)
-        columns = leaves(fitted)
-        self._leaves, self._tensors = Program(list(columns), self._sources), Tensors(columns)
+        self._tensors = Tensors(self._columns)
+
+    def _use(self, sources: OnlineSources) -> None:
+        view = self.fitted.view
+        self._sources = sources
+        self._program = Program([view.moment, *(f.value for f in view.features)], sources)
+        self._moment = Program([view.moment], sources)
+        self._leaves = Program(list(self._columns), sources)
+
+    def renewed(self, tables: Tables) -> Renewal:
+        """Index other versions of the tables, whole ones, beside those in use; `Renewal.install` takes them into use."""
+        view = self.fitted.view
+        whole: dict[str, pl.DataFrame] = view.online_tables(tables, FOREVER)
+        if view.event_columns():
+            whole[view.on] = find_table(tables, view.on).lazy().select(view.feed_columns()).collect()
+        return Renewal(self, OnlineSources(view, whole, whole=True))
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Compute the model's input for raw request rows, shape (n, k).
@@ -130,6 +145,22 @@ class OnlineView:
         ParameterError : the view uses no such table, or a row lacks a column or has a wrong value in it.
         """
         self._sources.feed(table, rows)
+
+
+class Renewal:
+    """Online tables that are ready, and not in use yet. What was fed meanwhile is fed to them, too."""
+
+    def __init__(self, online: OnlineView, sources: OnlineSources) -> None:
+        self._online = online
+        self._sources = sources
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows, as `OnlineView.feed` does; a past event that the tables have already does not count again."""
+        self._sources.feed(table, rows)
+
+    def install(self) -> None:
+        """Answer from these tables from now on. A request that runs at this moment is answered from one of the two, whole."""
+        self._online._use(self._sources)
 
 
 def _whole(found: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Match, No
 from sampan.features.operations import kind_of
 from sampan.features.program import Program, key_list
 from sampan.features.requests import Reader
-from sampan.features.tables import canonical
+from sampan.features.tables import canonical, find_table
 from sampan.features.view import PLANNED, View
 
 Rows = Sequence[Mapping[str, Any]]
@@ -31,8 +31,9 @@ Prepare = Callable[[Rows], Callable[[], None]]  # reads rows and returns what ad
 class OnlineSources:
     """What a view's programs fetch from."""
 
-    def __init__(self, view: View, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> None:
+    def __init__(self, view: View, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None, whole: bool = False) -> None:
         self._view = view
+        self._whole = whole  # whether the tables are whole versions, with their keys: an event of theirs that is fed does not count again
         self._known_until = float("-inf") if known_until is None else known_until
         self._tables = tables
         self._fetched = list(dict.fromkeys(n for f in view.features for n in walk(f.value) if isinstance(n, Fetched)))
@@ -148,13 +149,20 @@ class OnlineSources:
         names = [f"by{i}" for i in range(len(group.by))]
         used = [c for c in self._view.columns if c in {n.name for p in parts for n in walk(p) if isinstance(n, Column)}]
         work = Batch(self._tables, self._view.on, {c: self._view.columns[c].type for c in used})
-        events = work.evaluate(dict(zip([*names, "value", "time"], parts, strict=True))).drop_nulls()
+        events = work.evaluate(dict(zip([*names, "value", "time"], parts, strict=True)))
+        held = self._held(events) if self._whole else ()
+        events = events.drop_nulls()
         events = events.with_columns(pl.Series("units", past_units(events["value"].to_numpy()))).sort("time")
         for key, series in events.group_by(names):
             store.extend(key[0] if len(key) == 1 else key, series["time"].to_list(), series["units"].to_list())
-        self._feeds.setdefault(self._view.on, []).append(self._event_feed(store, parts, used))
+        self._feeds.setdefault(self._view.on, []).append(self._event_feed(store, parts, used, held))
 
-    def _event_feed(self, store: Running, parts: list[Node], used: list[str]) -> Prepare:
+    def _held(self, events: pl.DataFrame) -> Container[Key]:
+        """Return the keys of the table's rows that are events."""
+        keys = find_table(self._tables, self._view.on).lazy().select(self._view.key).collect()
+        return HeldKeys(keys.filter(events.select(pl.all_horizontal(pl.all().is_not_null())).to_series()))
+
+    def _event_feed(self, store: Running, parts: list[Node], used: list[str], held: Container[Key]) -> Prepare:
         """Return how past events are fed. One that carries the view's key counts once, however often it is fed."""
         program = Program(parts, self)
         reader = Reader({c: self._view.columns[c] for c in used}, needed=used, exact=False)
@@ -172,9 +180,22 @@ class OnlineSources:
             found = [(name, (key, time, unit)) for name, key, time, unit, there in events if there]
             # In time order a series grows at its end; an event in between costs a copy of the whole series.
             found.sort(key=lambda event: event[1][1])
+            found = [(name, event) for name, event in found if name is None or name not in held]
             return lambda: store.add_all(_first_seen(found, counted))
 
         return prepare
+
+
+class HeldKeys:
+    """The keys of many rows, as sorted hashes: eight bytes a row."""
+
+    def __init__(self, keys: pl.DataFrame) -> None:
+        rows = zip(*(column.to_list() for column in keys), strict=True)
+        self._hashes = np.sort(np.fromiter((hash(key) for key in rows), np.int64, keys.height if keys.width else 0))
+
+    def __contains__(self, key: object) -> bool:
+        place = int(np.searchsorted(self._hashes, hash(key)))
+        return place < len(self._hashes) and bool(self._hashes[place] == hash(key))
 
 
 def _identity(row: Mapping[str, Any], key: Sequence[str]) -> Key | None:

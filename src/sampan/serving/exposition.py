@@ -27,6 +27,8 @@ _HELP: dict[str, tuple[str, str]] = {
     "sampan_stuck_requests": ("gauge", "Calls of a model that run far beyond any deadline, by version."),
     "sampan_failed_rows_total": ("counter", "Rows that got an error, by version and role: refused, raised on, or not in time."),
     "sampan_outcomes_total": ("counter", "True labels received."),
+    "sampan_feature_renewals_total": ("counter", "Times online features were taken from newer versions of their datasets."),
+    "sampan_feature_renewal_failures_total": ("counter", "Times newer versions of datasets could not be used for online features."),
     "sampan_fed_rows_total": ("counter", "Rows fed to online feature tables."),
     "sampan_swaps_total": ("counter", "Times the routing was replaced."),
     "sampan_swap_failures_total": ("counter", "Times a new routing could not be loaded."),

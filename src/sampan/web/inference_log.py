@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from sampan.core.times import Clock, Millis, system_clock
 from sampan.errors import SampanError
-from sampan.ports import Predictor
 from sampan.serving.keeping import EVERYTHING, Keeping
 from sampan.serving.outcomes import Feed, Outcome
 from sampan.serving.records import (
@@ -53,8 +52,17 @@ MOST_OPEN = 512  # segments: with thousands of models in one server, those that 
 _ROW_BYTES = 1000  # what a waiting row may hold beside its body: decoded fields, features, ids
 _PARSED = 4  # a decoded body takes about so many times its bytes
 
+_PLANNED = ".planned"  # suffix of a plan among the online tables
+
 # What is kept of the rows of a service's package.
 Rules = Callable[[str, str], Keeping]
+
+
+class Takes(Protocol):
+    """What fed rows are replayed into, such as a predictor."""
+
+    def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows of an online table."""
 
 
 def everything(service: str, package: str) -> Keeping:  # noqa: ARG001  # the same for all
@@ -291,13 +299,16 @@ class ArrivalLog:
         row = {"table": [table], "at": [feed.at], "received": [received], "rows": [msgspec.json.encode(feed.rows)]}
         self._append(feeds_stream(self._service), FEEDS, pa.RecordBatch.from_pydict(row, schema=FEEDS))
 
-    def replay(self, predictor: Predictor, *, after: str, known_until: Millis) -> str:
-        """Feed a predictor everything since the cursor `after` that became known later than `known_until`; return the new cursor."""
+    def replay(self, predictor: Takes, *, after: str, known_until: Millis, tables: Mapping[str, Millis] | None = None) -> str:
+        """Feed a predictor everything since the cursor `after` that became known later than `known_until`; return the new cursor.
+
+        `tables` gives other moments for some tables: those of which a newer version is in use already.
+        """
         fed, cursor = self._segments.read(feeds_stream(self._service), after=after)
         # Together by table: a year of hourly feeds is then caught up with in a second or two, not in a minute.
         together: dict[str, list[dict[str, Any]]] = {}
         for row in _rows(fed):
-            if row["at"] > known_until:
+            if row["at"] > (tables or {}).get(row["table"].removesuffix(_PLANNED), known_until):
                 together.setdefault(row["table"], []).extend(msgspec.json.decode(row["rows"]))
         for table, rows in together.items():
             predictor.feed(table, rows)

@@ -19,6 +19,7 @@ from sampan.errors import PolicyRefused, SampanError
 from sampan.serving.outcomes import Expected
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.web.inference import InferenceApp
+from sampan.web.inference_features import OnlineFeatures
 from sampan.web.inference_log import ArrivalLog
 from sampan.workspace.service_routing import Planned, RoutingPlan, planned_routing
 
@@ -45,6 +46,7 @@ class Follower:
         self._known_until: dict[str, Millis] = {}  # package -> what its online tables hold already
         self._sizes: dict[str, int] = {}
         self._one_look = asyncio.Lock()
+        self.features = OnlineFeatures(app, workspace, arrivals, cursors=self._cursors)
         app.reload = self.look_again
 
     @property
@@ -227,6 +229,7 @@ class Watch:
             await asyncio.to_thread(self._moved)
             for follower in tuple(self._followers()):
                 await follower.look()
+                await follower.features.look()
             self._seen = newest
         if self.shares_feeds:
             for follower in tuple(self._followers()):

@@ -117,13 +117,15 @@ class Freed(Answer, frozen=True, kw_only=True):
     dry_run: bool
     n_leftovers: int = 0  # temporary files of work that never ended
     n_deleted: int = 0  # deleted runs and logged models whose files are given up
+    n_segments: int = 0  # of prediction logs, older than they are kept
 
     def text(self) -> str:
         """Say how much."""
         verb = "would free" if self.dry_run else "freed"
-        if not self.n_objects and not self.n_leftovers and not self.n_deleted:
+        if not self.n_objects and not self.n_leftovers and not self.n_deleted and not self.n_segments:
             return "nothing to free"
         leftovers = f" and {self.n_leftovers:,} leftover files" if self.n_leftovers else ""
+        leftovers += f" and {count(self.n_segments, 'segment')} of prediction logs" if self.n_segments else ""
         line = f"{verb} {count(self.n_objects, 'object')}{leftovers}, {size_text(self.n_bytes)}"
         if not self.n_deleted:
             return line
@@ -285,7 +287,7 @@ class Upkeep(Room):
 
     @operation()
     def gc(self, *, dry_run: bool = False, grace_minutes: float = 60.0, deleted_days: float = 30.0) -> Freed:
-        """Free stored bytes that nothing needs any more, and the files of runs that were deleted long enough ago.
+        """Free stored bytes that nothing needs any more, files of runs deleted long ago, and prediction logs beyond their days.
 
         Parameters
         ----------
@@ -303,6 +305,7 @@ class Upkeep(Room):
             return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
         from sampan.store.upkeep import gc
         from sampan.workspace.erasure import finish_erasures
+        from sampan.workspace.log_retention import expired_segments, remove_segments
         from sampan.workspace.run_deleting import give_up_files, long_deleted
 
         given_up = long_deleted(self.ws, before=self.ws.clock() - round(deleted_days * DAY_MS))
@@ -310,8 +313,15 @@ class Upkeep(Room):
             finish_erasures(self.ws)
             give_up_files(self.ws, given_up)
         swept = gc(self.ws.store, grace_ms=round(grace_minutes * 60_000), now=self.ws.clock(), dry_run=dry_run)
+        expired = expired_segments(self.ws, self.ws.clock())  # after gc, which seals what killed servers left
+        n_bytes = sum(path.stat().st_size for path in expired) if dry_run else remove_segments(expired)
         return Freed(
-            n_objects=swept.n_objects, n_bytes=swept.n_bytes, dry_run=dry_run, n_leftovers=swept.n_leftovers, n_deleted=len(given_up)
+            n_objects=swept.n_objects,
+            n_bytes=swept.n_bytes + n_bytes,
+            dry_run=dry_run,
+            n_leftovers=swept.n_leftovers,
+            n_deleted=len(given_up),
+            n_segments=len(expired),
         )
 
     @operation(reads=True)

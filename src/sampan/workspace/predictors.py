@@ -18,6 +18,7 @@ from sampan.errors import IntegrityError, ParameterError
 from sampan.evaluation.task import BINARY, Task
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
+from sampan.features.online import Renewal
 from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
@@ -117,6 +118,21 @@ class PackagePredictor:
     def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to an online table: outcomes that arrived, new weather."""
         self._online.feed(table, rows)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that its online features look at; () where every feature comes from the request itself."""
+        view = self._online.fitted.view
+        return (*((view.on,) if view.event_columns() else ()), *view.tables)
+
+    @property
+    def view_table(self) -> str:
+        """The table whose rows requests look like."""
+        return self._online.fitted.view.on
+
+    def renewed(self, tables: Mapping[str, pl.DataFrame | pl.LazyFrame]) -> Renewal:
+        """Index other versions of its tables beside those in use, ready to be installed."""
+        return self._online.renewed(tables)
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Look at every field of every row. Raises ParameterError naming field, value and expectation."""
