@@ -187,3 +187,19 @@ def test_features_encoded_by_the_mean_of_a_class_are_refused(ws: Workspace) -> N
 
     with pytest.raises(ParameterError, match="ward_hours of view 'hours-view' are encoded by the mean label"):
         trained(ws, ENDS_FILE.replace("ends_view", "hours_view").replace("kpi=worth, ", ""))
+
+
+@pytest.mark.slow
+def test_rows_of_one_moment_are_fitted_again_in_the_order_in_which_they_came(ws: Workspace) -> None:
+    quarter, day = 21_600_000, 86_400_000
+    frame = pl.read_parquet(ws.root / "visits.parquet").with_columns(at=pl.col("at") // quarter * quarter)
+    # Every other label is known a month late: the second training learns of them between rows that the first knew.
+    known = pl.when(pl.col("visit") % 2 == 0).then(30 * day).otherwise(day // 2)
+    frame.with_columns(done=pl.col("at") + known).write_parquet(ws.root / "visits.parquet")
+    ws.data.add(ws.root / "visits.parquet", name="visits")
+    bagged = HOURS.replace('"objective": "regression"', '"objective": "regression", "bagging_fraction": 0.5, "bagging_freq": 1')
+    before, after = (trained(ws, bagged, until=until) for until in ("2013-01-25", "2013-02-10"))
+
+    why, compared = ws.home.why(before, after), ws.model.compare(after, before).differences[0]
+
+    assert (compared.champion, compared.candidate) == pytest.approx((why.value_before, why.value_after), abs=1e-6)
