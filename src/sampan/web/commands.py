@@ -67,6 +67,7 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
     @click.option("--workers", type=click.IntRange(1, 256), default=None, help="processes; from 2 on they are watched and replaced")
     @click.option("--tls-cert", default="", help="a PEM certificate's file: answer over TLS")
     @click.option("--tls-key", default="", help="its key's file")
+    @click.option("--grpc-port", type=click.IntRange(0, 65535), default=None, help="answer gRPC on this port, too; 0 finds a free one")
     @click.option("--host", default="", help="address to listen on (default: [serving] of sampan.toml, else 127.0.0.1)")
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on (default: a free one)")
     def command(service: str | None, package: Path | None, host: str, port: int, **more: Any) -> None:
@@ -94,7 +95,8 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
                 workspace.service.require_allowed(service)
         tls = (more["tls_cert"], more["tls_key"]) if more["tls_cert"] or more["tls_key"] else ()
         name = service if service is not None else EVERY
-        return serve_service(Path(project), name, host=host, port=port, workers=more["workers"], models=more["models"], tls=tls)
+        served = {"workers": more["workers"], "models": more["models"], "grpc_port": more["grpc_port"]}
+        return serve_service(Path(project), name, host=host, port=port, tls=tls, **served)
 
     return _run(command, arguments, "sampan serve")
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -39,6 +40,9 @@ from sampan.workspace.service_keys import key_ring
 from sampan.workspace.service_process import EVERY, Liveness, ServiceFiles, announce, hold
 from sampan.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from sampan.web.inference_grpc import GrpcEdge
+
 GRACE_S = 20
 _BACKLOG = 2048
 _SWITCH_S = 0.0005
@@ -57,6 +61,7 @@ class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     tls_cert: str = ""
     tls_key: str = ""
+    grpc_port: int | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -76,7 +81,15 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(
-    project: Path, name: str, *, host: str = "", port: int = 0, workers: int | None = None, models: bool = False, tls: Sequence[str] = ()
+    project: Path,
+    name: str,
+    *,
+    host: str = "",
+    port: int = 0,
+    workers: int | None = None,
+    models: bool = False,
+    tls: Sequence[str] = (),
+    grpc_port: int | None = None,
 ) -> None:
     """Serve until the process is told to stop; then finish the requests in hand and write the logs out.
 
@@ -84,6 +97,7 @@ def serve(
     ----------
     name : a service, or EVERY for all of them, each loaded when it is first asked for
     host, workers, tls : by default what [serving] of sampan.toml says; `tls` is a certificate's file and its key's
+    grpc_port : where to answer gRPC, too; by default what [serving] says; 0 finds a free one
     models : with EVERY, answer for models without a service, too, by their alias
 
     Raises
@@ -105,6 +119,7 @@ def serve(
             workers=workers or said.workers,
             tls_cert=cert,
             tls_key=key,
+            grpc_port=said.grpc_port if grpc_port is None else grpc_port,
         )
         _check(workspace, plan)
         files = ServiceFiles(workspace.store_folder, name)
@@ -140,6 +155,8 @@ def _check(workspace: Workspace, plan: ServerPlan) -> None:
         raise AccessDenied(f"{plan.host} is reached by others, and there is no key", hint="sampan service key add CALLER")
     if bool(plan.tls_cert) != bool(plan.tls_key):
         raise ParameterError("a certificate and its key go together", parameter="tls_cert", hint="--tls-cert FILE --tls-key FILE")
+    if plan.workers > 1 and plan.grpc_port == 0:
+        raise ParameterError("several processes share one port for gRPC", parameter="grpc_port", hint="name it: --grpc-port 8001")
     for file in filter(None, (plan.tls_cert, plan.tls_key)):
         if not Path(file).is_file():
             raise ParameterError(f"there is no file {file}", parameter="tls_cert", hint="give the paths of a PEM certificate and its key")
@@ -171,6 +188,7 @@ async def _run(
         if plan.name != EVERY:
             await host.load(plan.name)
         watch.start()
+        grpc, grpc_port = await _grpc(host, plan)
 
         def ready() -> None:
             address = (control or listener).getsockname()[:2]
@@ -184,6 +202,7 @@ async def _run(
                     token=token,
                     started=workspace.clock(),
                     tls=bool(plan.tls_cert),
+                    grpc_port=grpc_port,
                     worker=worker.number if worker else None,
                 ),
             )
@@ -191,7 +210,11 @@ async def _run(
                 pilot.start()
 
         sockets = [listener, control] if control is not None else [listener]
-        await serve_app(host, sockets, ready=ready, cert=plan.tls_cert, key=plan.tls_key)
+        try:
+            await serve_app(host, sockets, ready=ready, cert=plan.tls_cert, key=plan.tls_key)
+        finally:
+            if grpc is not None:
+                await grpc.stop(GRACE_S)
     finally:
         if pilot is not None:
             await asyncio.to_thread(pilot.stop)
@@ -199,6 +222,16 @@ async def _run(
         await host.close()
         await asyncio.to_thread(log.close)
         until_the_end.close()
+
+
+async def _grpc(host: Host, plan: ServerPlan) -> tuple[GrpcEdge | None, int]:
+    """Begin to answer gRPC where that is wanted; return the port."""
+    if plan.grpc_port is None:
+        return None, 0
+    from sampan.web.inference_grpc import GrpcEdge
+
+    edge = GrpcEdge(host, body_bytes=host.limits.body_bytes)
+    return edge, await edge.start(plan.host, plan.grpc_port, cert=plan.tls_cert, key=plan.tls_key)
 
 
 def _host(

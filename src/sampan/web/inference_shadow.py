@@ -12,7 +12,6 @@ from threading import Lock, Thread
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from sampan.serving.records import Scored
 from sampan.serving.routing import Variant

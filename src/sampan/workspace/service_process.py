@@ -42,6 +42,7 @@ class Liveness(msgspec.Struct, frozen=True):
     token: str
     started: Millis
     tls: bool = False
+    grpc_port: int = 0  # 0: it does not answer gRPC
     worker: int | None = None  # its number, where a server has several processes; its address is then for this machine's commands
 
     @property
