@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
+from small_tasks import ENDS_FILE, HOURS, add_visits, write_task
 from small_training import CUT, add_orders, write_training
 
 from sampan.errors import NotFound, ParameterError, Unsupported
@@ -31,16 +34,25 @@ def fit(features, labels, *, width=32, seed=0):
 """
 
 
-@pytest.fixture
-def ws(tmp_path: Path) -> Workspace:
-    ws = Workspace.open(tmp_path)
-    add_orders(ws)
-    return ws
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project with one model of trees, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("trained")
+    with Workspace.open(folder) as ws:
+        add_orders(ws)
+        return folder, ws.model.train(write_training(folder), trials=1, until=CUT).model.ref
 
 
 @pytest.fixture
-def trees(ws: Workspace) -> str:
-    return ws.model.train(write_training(ws.root), trials=1, until=CUT).model.ref
+def ws(trained: tuple[Path, str], tmp_path: Path) -> Iterator[Workspace]:
+    shutil.copytree(trained[0], tmp_path / "project")
+    with Workspace.open(tmp_path / "project") as ws:
+        yield ws
+
+
+@pytest.fixture
+def trees(trained: tuple[Path, str]) -> str:
+    return trained[1]
 
 
 def variant(found: Optimized, name: str) -> Variant:
@@ -127,7 +139,7 @@ def test_a_variant_that_is_named_is_made_of_its_parents_graph_and_packed(ws: Wor
 
 @pytest.mark.slow
 def test_a_network_is_thinned_and_kept_in_fewer_bits_and_says_where_it_is_slower(ws: Workspace) -> None:
-    model = ws.model.train(write_training(ws.root, NETWORK), trials=1, until=CUT).model.ref
+    model = ws.model.train(write_training(ws.root, NETWORK, name="network.py"), trials=1, until=CUT).model.ref
     found = ws.model.optimise(model, tries=2, take="int8 dynamic")
 
     assert {"int8 dynamic", "int8 static", "float16", "fewer units", "smaller"} <= kinds(found)
@@ -135,6 +147,21 @@ def test_a_network_is_thinned_and_kept_in_fewer_bits_and_says_where_it_is_slower
         slower = each.cost.p50_ms > 1.1 * found.parent.cost.p50_ms
         assert slower == any("slower on one row" in warning for warning in each.warnings)
     assert ws.model.gate(found.made).decision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "metric"), [(ENDS_FILE, "macro_auc"), (HOURS, "rmse")], ids=["classes", "numbers"])
+def test_models_of_classes_and_of_numbers_are_made_smaller_too(tmp_path: Path, text: str, metric: str) -> None:
+    with Workspace.open(tmp_path) as ws:
+        add_visits(ws)
+        model = ws.model.train(write_task(tmp_path, text), trials=1, until=CUT).model.ref
+        found = ws.model.optimise(model, tries=2, take="first trees 50 %")
+
+        assert metric == found.metric
+        half = variant(found, "first trees 50 %")
+        assert half.cost.size_bytes < 0.6 * found.parent.cost.size_bytes
+        assert half.gain.low is not None
+        assert ws.model.gate(found.made).checks
 
 
 @pytest.mark.slow

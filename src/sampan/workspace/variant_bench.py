@@ -21,7 +21,7 @@ from sampan.compression.edits import edited
 from sampan.compression.features import ROWS, importance
 from sampan.compression.teaching import between, taught
 from sampan.core.digests import digest_value
-from sampan.errors import SampanError, Unsupported
+from sampan.engine.environment import capture
 from sampan.evaluation.metrics import Answered, row_losses
 from sampan.features.fitted import FittedView
 from sampan.flavors.onnx_graph import INPUT, OnnxScorer
@@ -111,6 +111,7 @@ class Bench:
     search: Fold
     seed: int
     stack: ExitStack
+    libraries: str  # a digest of what is installed: another version may fit otherwise
     n_remembered: int = 0
     seconds_of_fits: list[float] = field(default_factory=list)
     _replay: Replay | None = None
@@ -125,7 +126,7 @@ class Bench:
         table = str(recipe.model.facts["table"])
         rows = labeled_rows(ws, recipe.view, table, task=task, since=recipe.since, until=recipe.until, known_by=recipe.until)
         split = rolling_origin(rows.moments, rows.known_at)
-        return cls(ws, recipe, rows, task, split.test, split.search[-1], seed, stack)
+        return cls(ws, recipe, rows, task, split.test, split.search[-1], seed, stack, digest_value(capture(ws.root).libraries))
 
     @property
     def learned(self) -> Learned:
@@ -284,13 +285,8 @@ class Bench:
             "attempt": msgspec.to_builtins(attempt.training),
             "seed": self.seed,
             "program": __version__,
-            "libraries": self._libraries(),
+            "libraries": self.libraries,
         }
-
-    def _libraries(self) -> str:
-        from sampan.engine.environment import capture
-
-        return digest_value(capture(self.ws.root).libraries)
 
     def _put(self, array: Floats) -> str:
         buffer = io.BytesIO()
@@ -323,8 +319,3 @@ def kept_view(fitted: FittedView, features: tuple[str, ...]) -> FittedView:
         return fitted
     view = msgspec.structs.replace(fitted.view, features=tuple(each for each in fitted.view.features if each.name in features))
     return FittedView(view, {name: each for name, each in fitted.encoders.items() if name in features})
-
-
-def refusal_of(fault: SampanError) -> str:
-    """Return what a fault says, in one line."""
-    return fault.message if isinstance(fault, Unsupported) else f"{type(fault).__name__}: {fault.message}"
