@@ -29,7 +29,7 @@ from sampan.errors import NotFound, SampanError, Unavailable
 from sampan.serving import inference_protocol as v2
 from sampan.serving.callers import ANYONE, KeyRing, RateLimiter
 from sampan.serving.merged_metrics import merged
-from sampan.web.inference import PROMETHEUS, InferenceApp, told
+from sampan.web.inference import PROMETHEUS, InferenceApp, Tracer, told
 from sampan.web.inference_reply import Answered, Reply, Request
 from sampan.web.inference_scoring import Limits
 
@@ -109,6 +109,7 @@ class Host:
     ) -> None:
         self.gate = gate
         self.limits = limits or Limits()
+        self.tracer: Tracer | None = None  # set where spans are wanted
         self.unloaded = 0
         self.siblings: Callable[[], Awaitable[list[str]]] | None = None  # the metrics of other processes of this server
         self._open_service = open_service
@@ -215,6 +216,7 @@ class Host:
                 raise _unknown(name, [self._only])
             loaded = await self._open_service(name)
             loaded.app.admit = lambda request: self.gate.admit(name, request)
+            loaded.app.tracer = self.tracer
             self._loaded[name] = loaded
             self._make_room(name)
             return loaded

@@ -33,6 +33,7 @@ from sampan.web.inference_log import ArrivalLog, PredictionLog
 from sampan.web.inference_models import Follower, Watch
 from sampan.web.inference_pilot import Pilot
 from sampan.web.inference_scoring import MARK_BYTES, Limits
+from sampan.web.inference_traces import exporter_of
 from sampan.web.security import is_loopback
 from sampan.workspace import service_process as process
 from sampan.workspace.log_rules import log_rules
@@ -178,6 +179,9 @@ async def _run(
     until_the_end = ExitStack()
     log = PredictionLog(workspace.store.segments, rules=log_rules(workspace), clock=workspace.clock)
     host = _host(workspace, plan, log, token=token, worker=worker, marker=_marker(files, worker, until_the_end))
+    host.tracer = tracer = exporter_of(workspace.project.traces, service=workspace.project.project.name or "sampan")
+    if tracer is not None:
+        until_the_end.callback(tracer.close)
     watch = Watch(workspace, host.followers, moved=lambda: _read_keys(workspace, plan, host.gate))
     watch.shares_feeds = worker is not None
     pilot = Pilot(workspace, host.names) if worker is None else None
