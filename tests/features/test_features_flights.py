@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import polars as pl
 import pytest
 
 from sampan.features import FittedView
+from sampan.features.graph import feature_graph
 from sampan.features.nodes import Column, Past, request_children, walk
 
 OUTCOMES = {"dep_delay", "dep_time", "arr_time", "air_time", "arr_delay"}
@@ -126,6 +128,10 @@ def test_replayed_requests_with_outcomes_as_they_become_known_equal_the_batch(
 
     assert picked.height > 0.98 * N_REQUESTS
     np.testing.assert_array_equal(expected[picked["row"].to_numpy()], np.array(got))
+    # The view's graph gives the same bits, asked for all of them now.
+    requests = tables["flights"].select(fields)[picked["row"].to_list()].to_dicts()
+    session = onnxruntime.InferenceSession(feature_graph(fitted), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(online.matrix(requests), session.run(None, online.tensors(requests))[0])
 
 
 @pytest.mark.slow
