@@ -7,11 +7,13 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the module beside this one, under importlib's import mode
@@ -223,3 +225,30 @@ def test_stopping_twice_and_before_the_start_is_harmless(ws: Workspace, first: N
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def test_a_new_version_of_the_data_changes_served_features_without_a_restart(ws: Workspace, tmp_path: Path) -> None:
+    before = draw_orders(40, first=0, day=0, rng=np.random.default_rng(0))
+    ws.data.add_table(before, name="orders", key=["order"])
+    add_package(ws, tmp_path / "followed", dataset=ws.catalog.resolve("orders", kind="dataset"))
+    ws.service.deploy(NAME)
+    asked = {**ROWS[0], "at": START + 40 * 432_000 + 86_400_000 // 2, "shop": "west"}
+
+    def late_share() -> float:
+        ask(ws, "POST", "/predict", asked)
+        ws.service.settle(NAME)
+        return float(ws.service.predictions(NAME)["feature.shop_late"][-1])
+
+    assert late_share() == 0.0
+    more = draw_orders(4, first=100, day=0, rng=np.random.default_rng(1)).with_columns(
+        shop=pl.lit("west"), late=pl.Series([1.0, 1.0, 1.0, 0.0])
+    )
+    outcome = more.select("order", "shop", "late", "done").to_dicts()[0]
+    ask(ws, "POST", "/feed/orders", {"rows": [outcome], "at": START + 1})  # heard of before it is in the data: it counts once
+    fed = late_share()
+    ws.data.add_table(pl.concat([before, more]), name="orders", key=["order"])
+    deadline = time.monotonic() + 30
+    while (served := late_share()) == fed and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    assert (fed, served) == (1.0, 0.75)
