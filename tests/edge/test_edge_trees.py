@@ -134,6 +134,24 @@ def test_trees_of_several_targets_answer_for_each(tmp_path: Path) -> None:
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("leaves", ["exact", "i16", "f32"])
+def test_trees_of_one_target_each_are_summed_apart(tmp_path: Path, leaves: Any) -> None:
+    rng = np.random.default_rng(11)
+    trees = [random_tree(rng, 4) for _ in range(9)]
+    for number, tree in enumerate(trees):
+        for node in tree:
+            if "leaf" in node:
+                node["leaf"] = [(number % 2 * 2, weight) for _, weight in node["leaf"]]  # nothing adds to the one between
+    graph = graph_of(trees, n_targets=3, base_values=[0.5, 0.0, -1.0])
+    rows = hard_rows(rng, trees)
+    import onnxruntime
+
+    (expected,) = onnxruntime.InferenceSession(graph).run(None, {"features": rows})
+    found = answers(generated_from(graph, Options(leaves=leaves)), rows, tmp_path, 3)
+
+    assert np.array_equal(np.round(found * 8) / 8, expected)
+
+
 def test_a_feature_with_more_thresholds_than_a_byte_counts_is_given_several_keys() -> None:
     rng = np.random.default_rng(5)
     trees: list[list[dict[str, Any]]] = []

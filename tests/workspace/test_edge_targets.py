@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
+import small_tasks
 from small_training import CUT, add_orders, write_training
 
 from sampan.edge.profiles import FOLDER
@@ -125,3 +126,16 @@ def test_what_a_board_cannot_heed_is_refused(ws: Workspace, tmp_path: Path, aske
     with pytest.raises(ParameterError, match=reason):
         ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
+
+
+def test_models_of_classes_and_of_numbers_answer_on_a_board_as_their_packages_do(tmp_path: Path) -> None:
+    with Workspace.open(tmp_path) as ws:
+        small_tasks.add_visits(ws)
+        for name, text in (("ends", small_tasks.ENDS_FILE), ("hours", small_tasks.HOURS)):
+            ws.model.train(small_tasks.write_task(tmp_path, text, name=f"train_{name}.py"), trials=1, until=small_tasks.CUT)
+            build = ws.model.pack(name, target="cortex-m4f", out=tmp_path / "out" / name).build
+
+            assert build is not None
+            assert (build.facts["variant"], build.facts["transform"]) == ("exact", True)
+            assert build.facts["max_difference"] <= 1e-5
+    assert "chance of other ward" in (tmp_path / "out" / "ends" / "ends.h").read_text()

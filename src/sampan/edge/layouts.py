@@ -12,6 +12,7 @@ has two.
 | 6 bytes | 16 each | 32 bits |
 | 8 bytes | key 16, jump 16, threshold itself 32 | 32 bits |
 
+Where each tree adds to one output alone, as boosting of several classes has it, trees of an output stand together and are summed apart.
 Leaves of several numbers, or those kept as float32, are in a table of their own, which the entry points into.
 """
 
@@ -48,6 +49,7 @@ class Layout:
     base: NDArray[np.float64]
     vectors: NDArray[np.float64] | None  # (n, outputs): leaves that are not in their entries
     error: float  # by how much a sum may be off, at most
+    outputs: tuple[int, ...] = (0,)  # how many trees add to each output, in the trees' order; all of them, where leaves are vectors
 
     @property
     def leaf_mark(self) -> int:
@@ -76,7 +78,10 @@ def lay_out(trees: Trees, *, leaves: LeafFormat = "exact", tolerance: float = TO
     alone = [flat for flat in all_flat if len(flat.rows) == 1]  # a tree of one leaf is a constant
     base = trees.base.astype(np.float64) + sum((f.tree.values[f.rows[0][3]] for f in alone), np.zeros(trees.base.size))
     plain = [flat for flat in all_flat if len(flat.rows) > 1]
-    several = base.size > 1 or leaves == "f32"
+    own = [_output(flat) for flat in plain]
+    several = leaves == "f32" or None in own
+    if not several:
+        plain.sort(key=lambda flat: _output(flat) or 0)
     found = []
     for width in (8,) if fastest else (3, 4, 6, 8):
         if width == 3 and leaves != "i16":
@@ -148,7 +153,8 @@ def _try(width: int, plain: Sequence[_Flat], base: NDArray[np.float64], *, vecto
     if len(shared.keys) >= mark or jumps >= 1 << jump_bits or too_many:
         return None
     held = _Vectors() if vectors else None
-    centers, unit, error = ([0.0] * len(plain), 1.0, 0.0) if vectors else _scale(plain, bits)
+    own = [0 if vectors else _output(flat) or 0 for flat in plain]
+    centers, unit, error = ([0.0] * len(plain), 1.0, 0.0) if vectors else _scale(plain, own, bits)
     entries = []
     for flat, center in zip(plain, centers, strict=True):
         for row in flat.rows:
@@ -161,7 +167,15 @@ def _try(width: int, plain: Sequence[_Flat], base: NDArray[np.float64], *, vecto
     if table is not None and len(table) > 1 << (min(_VALUE_BITS[width], 31) - 1):
         return None
     sizes = tuple(len(flat.rows) for flat in plain)
-    return Layout(width, shared.keys, shared.thresholds, shared.starts, tuple(entries), sizes, unit, base + sum(centers), table, error)
+    centered = base + np.bincount(own, weights=centers, minlength=base.size) if plain else base
+    counts = tuple(np.bincount(own, minlength=base.size).tolist()) if plain else (0,)
+    return Layout(width, shared.keys, shared.thresholds, shared.starts, tuple(entries), sizes, unit, centered, table, error, counts)
+
+
+def _output(flat: _Flat) -> int | None:
+    """Return the output that a tree adds to; None where it adds to several."""
+    used = np.flatnonzero(np.abs(flat.tree.values[[row[3] for row in flat.rows if row[0] < 0]]).max(axis=0))
+    return None if len(used) > 1 else int(used[0]) if len(used) else 0
 
 
 class _Vectors:
@@ -180,17 +194,18 @@ class _Vectors:
 def _leaf(flat: _Flat, node: int, vectors: _Vectors | None, center: float, unit: float) -> int:
     if vectors is not None:
         return vectors.place(flat.tree.values[node])
-    return round((float(flat.tree.values[node, 0]) - center) / unit)
+    return round((float(flat.tree.values[node].sum()) - center) / unit)  # of one output, all others are 0
 
 
-def _scale(plain: Sequence[_Flat], bits: int) -> tuple[list[float], float, float]:
+def _scale(plain: Sequence[_Flat], own: Sequence[int], bits: int) -> tuple[list[float], float, float]:
     """Center each tree's leaves and find the finest unit in which each leaf and every sum fit; also the largest error of a sum."""
-    leaves = [flat.tree.values[[row[3] for row in flat.rows if row[0] < 0], 0].astype(np.float64) for flat in plain]
+    leaves = [flat.tree.values[[row[3] for row in flat.rows if row[0] < 0]].sum(axis=1).astype(np.float64) for flat in plain]
     centers = [float((each.max() + each.min()) / 2) for each in leaves]
     reach = [float(np.abs(each - center).max()) for each, center in zip(leaves, centers, strict=True)]
-    unit = max(_unit(max(reach, default=0.0), bits), _unit(sum(reach), 32))
-    error = sum(float(np.abs(np.round((e - c) / unit) * unit - (e - c)).max()) for e, c in zip(leaves, centers, strict=True))
-    return centers, unit, error
+    sums = np.bincount(own, weights=reach) if plain else np.zeros(1)
+    unit = max(_unit(max(reach, default=0.0), bits), _unit(float(sums.max()), 32))
+    errors = [float(np.abs(np.round((e - c) / unit) * unit - (e - c)).max()) for e, c in zip(leaves, centers, strict=True)]
+    return centers, unit, float(np.bincount(own, weights=errors).max()) if plain else 0.0
 
 
 def _unit(reach: float, bits: int) -> float:

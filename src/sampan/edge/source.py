@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from sampan.edge.layouts import LeafFormat
+from sampan.edge.layouts import TOLERANCE, LeafFormat
 from sampan.edge.program import Program
 from sampan.edge.text import comment, identifier, number
 from sampan.edge.writing import Function, Parts
@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True):
 
     leaves: LeafFormat = "exact"
     fastest: bool = False  # larger tables, fewer instructions
+    tolerance: float = TOLERANCE  # by how much "exact" sums of leaves may be off
 
 
 class Generated(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ def generate(program: Program, schema: Schema, options: Options | None = None, *
     asked, parts = options or Options(), Parts()
     name = identifier(schema.name)
     front = None if transform is None else Function(transform, parts, given="numbers")
-    model = Function(program, parts, leaves=asked.leaves, fastest=asked.fastest)
+    model = Function(program, parts, leaves=asked.leaves, fastest=asked.fastest, tolerance=asked.tolerance)
     kept = model.kept or (front is not None and front.kept)
     files = {f"{name}.c": _file(name, schema, parts, front, model), f"{name}.h": _header(name, schema, program, transform, kept=kept)}
     working = model.working_bytes + (front.working_bytes if front is not None else 0)

@@ -104,11 +104,12 @@ def _function(layout: Layout, n: int) -> str:
         add = [f"leaf = @leaves{n} + {outs} * ({leaf});" if outs > 1 else f"leaf = @leaves{n} + ({leaf});"]
         add += [f"for (i = 0; i < {outs}; ++i) y[i] += leaf[i];"] if outs > 1 else ["y[0] += leaf[0];"]
     held = "" if layout.width == 8 else ", const int32_t *thresholds"
+    sizes = kind_for(max(layout.sizes))
+    apart = f", const {kind} *root, const {sizes} *size, const {sizes} *end" if outs > 1 and not several else ""
     walk = [
-        f"static {'void' if several else 'int32_t'} @APART @walk{n}(const int32_t *keys{held}{', float *y' if several else ''})",
+        f"static {'void' if several else 'int32_t'} @APART @walk{n}(const int32_t *keys{held}{', float *y' if several else apart})",
         "{",
-        f"    const {kind} *root = @entries{n}, *e;",
-        f"    const {_size_kind(layout)} *size = @sizes{n};",
+        *([f"    const {kind} *e;"] if apart else [f"    const {kind} *root = @entries{n}, *e;", f"    const {sizes} *size = @sizes{n};"]),
         *(["    const float *leaf;", *(["    int i;"] if outs > 1 else [])] if several else ["    int32_t sum = 0;"]),
         "    do {",
         f"        unsigned key = {key.replace('e', 'root', 1)};",
@@ -120,7 +121,7 @@ def _function(layout: Layout, n: int) -> str:
         f"        }} while ((key = {key}) != {layout.leaf_mark});",
         *(f"        {line}" for line in add),
         f"        root += {'3 * ' if layout.width == 3 else ''}*size++;",
-        f"    }} while (size != @sizes{n} + {len(layout.sizes)});",
+        "    } while (size != end);" if apart else f"    }} while (size != @sizes{n} + {len(layout.sizes)});",
         *([] if several else ["    return sum;"]),
         "}",
         "",
@@ -132,7 +133,9 @@ def _caller(layout: Layout, n: int) -> list[str]:
     """Write the function that makes the row's keys and calls the walk."""
     given = f"x[@given{n}[i] >> 1], @given{n}[i] & 1"
     held = "" if layout.width == 8 else f", @thresholds{n}"
-    if layout.vectors is None:
+    if layout.vectors is None and layout.base.size > 1:
+        walk = _apart(layout, n, held)
+    elif layout.vectors is None:
         walk = [f"    y[0] = (float)@walk{n}(keys{held}) * {number(layout.unit)} + {number(float(layout.base[0]))};"]
     else:
         walk = [*(f"    y[{i}] = {number(value)};" for i, value in enumerate(layout.base.tolist())), f"    @walk{n}(keys{held}, y);"]
@@ -149,5 +152,15 @@ def _caller(layout: Layout, n: int) -> list[str]:
     ]
 
 
-def _size_kind(layout: Layout) -> str:
-    return kind_for(max(layout.sizes))
+def _apart(layout: Layout, n: int, held: str) -> list[str]:
+    """Write one walk for each output, over the trees that add to it."""
+    lines, tree, entry = [], 0, 0
+    for output, (n_trees, base) in enumerate(zip(layout.outputs, layout.base.tolist(), strict=True)):
+        if n_trees:
+            place = f"@entries{n} + {entry * (3 if layout.width == 3 else 1)}, @sizes{n} + {tree}, @sizes{n} + {tree + n_trees}"
+            lines.append(f"    y[{output}] = (float)@walk{n}(keys{held}, {place}) * {number(layout.unit)} + {number(base)};")
+        else:
+            lines.append(f"    y[{output}] = {number(base)};")
+        entry += sum(layout.sizes[tree : tree + n_trees])
+        tree += n_trees
+    return lines

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.edge.emulation import Measured, Sources, measure
+from sampan.edge.layouts import TOLERANCE
 from sampan.edge.profiles import Profile
 from sampan.edge.program import Program
 from sampan.edge.requests import Packed
@@ -79,7 +80,8 @@ class Board:
         if variant.program is None:
             return None, Point(variant=variant.name, why_not=variant.why_not)
         try:
-            generated = generate(variant.program, self.schema, variant.options, transform=self.transform)
+            options = msgspec.structs.replace(variant.options, tolerance=TOLERANCE * self.scale)
+            generated = generate(variant.program, self.schema, options, transform=self.transform)
             if needs_math(generated) and not self.profile.math:
                 raise Unsupported(f"the code needs math.h, which {self.profile.name} is compiled without", hint="name another compiler")
             n_outputs = variant.program.n_outputs

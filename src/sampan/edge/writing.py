@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sampan.edge.elementwise import DOUBLES, EXPRESSIONS, FUNCTIONS, called
 from sampan.edge.layers_source import LAYERS
-from sampan.edge.layouts import LeafFormat, lay_out
+from sampan.edge.layouts import TOLERANCE, LeafFormat, lay_out
 from sampan.edge.memory import plan
 from sampan.edge.program import (
     Buffer,
@@ -92,9 +92,18 @@ class Parts:
 class Function:
     """One function of the file: its lines and its working memory."""
 
-    def __init__(self, program: Program, parts: Parts, *, leaves: LeafFormat = "exact", fastest: bool = False, given: str = "x") -> None:
+    def __init__(
+        self,
+        program: Program,
+        parts: Parts,
+        *,
+        leaves: LeafFormat = "exact",
+        fastest: bool = False,
+        tolerance: float = TOLERANCE,
+        given: str = "x",
+    ) -> None:
         self._program, self._parts = program, parts
-        self._leaves, self._fastest, self._given = leaves, fastest, given
+        self._leaves, self._fastest, self._tolerance, self._given = leaves, fastest, tolerance, given
         self._offsets, self._sizes = plan(program)
         self._flows: tuple[int, ...] = (0, 0)  # whole numbers between layers, at most so many in either place
         self._joined: list[int] = []  # bytes that joined texts take
@@ -232,7 +241,7 @@ class Function:
         return lines
 
     def _trees(self, step: Trees) -> list[str]:
-        layout = lay_out(step, leaves=self._leaves, fastest=self._fastest)
+        layout = lay_out(step, leaves=self._leaves, fastest=self._fastest, tolerance=self._tolerance)
         self._parts.tree_error = max(self._parts.tree_error, layout.error)
         self._parts.constants_bytes += layout.size_bytes
         n = sum("@trees" in name for name in self._parts.functions)

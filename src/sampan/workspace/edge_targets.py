@@ -111,6 +111,11 @@ class _Work:
             schema = msgspec.structs.replace(schema, numbers=(), texts=())
         self.board = _board(package, predictor, profile, schema, transform)
 
+    @property
+    def variant_asked(self) -> str:
+        """The variant that a person wants, if any."""
+        return self._asked.variant
+
     def choose(self, budget: dict[str, float], advance: Any) -> tuple[Generated, list[Point]]:
         """Try variants until one fits; return it last among those tried."""
         from sampan.edge.trying import EXACT, PARITY, Variant, check_parity, over
@@ -323,9 +328,8 @@ def _write(out: Path, generated: Generated, points: list[Point], work: _Work, bu
     )
     (out / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     facts = {name: value for name, value in msgspec.to_builtins(taken).items() if name != "why_not"}
-    warnings = (
-        () if taken.variant == EXACT else (f"the model as it is does not fit; {taken.variant} is off by up to {taken.max_difference:.2g}",)
-    )
+    why = f"{taken.variant} was asked for" if work.variant_asked else "the model as it is does not fit"
+    warnings = () if taken.variant == EXACT else (f"{why}; {taken.variant} is off by up to {taken.max_difference:.2g}",)
     facts |= {
         "profile": work.profile.name,
         "profile_source": work.profile.source,
