@@ -72,7 +72,7 @@ class Server:
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *self.command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while time.perf_counter() - began < 90:
+        while time.perf_counter() - began < 240:
             assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}"
             try:
                 if want in ask(self.port, path, body.read_bytes()):
@@ -80,7 +80,7 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.01)
-        raise SystemExit(f"{self.name} did not answer rightly in 90 s")
+        raise SystemExit(f"{self.name} did not answer rightly in 240 s")
 
     def pids(self) -> list[int]:
         """Return its process and all below it."""

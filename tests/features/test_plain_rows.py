@@ -54,6 +54,18 @@ def test_typed_rows_give_the_same_matrix_bit_for_bit(rows: list[dict[str, Any]])
 
 
 @given(st.lists(ROWS, min_size=1, max_size=20))
+def test_unseen_categories_are_named_by_the_typed_way(rows: list[dict[str, Any]]) -> None:
+    typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
+    assert ONLINE.typed_flags is not None
+
+    found = ONLINE.typed_flags(typed)
+    alone = [ONLINE.typed_flags([row]).get(0, ()) for row in typed]
+
+    assert alone == [found.get(index, ()) for index in range(len(rows))]
+    assert [bool(notes) for notes in alone] == [row["get"] not in ("a", "b", None) for row in rows]
+
+
+@given(st.lists(ROWS, min_size=1, max_size=20))
 def test_columns_give_the_same_matrix_as_their_rows(rows: list[dict[str, Any]]) -> None:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     arrays = {**columns, "size": np.array(columns["size"], np.float64)}

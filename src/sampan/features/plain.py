@@ -51,6 +51,23 @@ class PlainRows:
             found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
         return found
 
+    def flags(self, rows: Sequence[Row]) -> dict[int, tuple[str, ...]]:
+        """Say of which rows training never showed a category, and which; mostly it is of none."""
+        found: dict[int, tuple[str, ...]] = {}
+        if len(rows) == 1:
+            if None in map(dict.get, self._tables, self._read_texts(rows[0])):
+                found[0] = self._notes(rows[0])
+            return found
+        columns = zip(*map(self._read_texts, rows), strict=True)
+        if any(set(column) - table.keys() for column, table in zip(columns, self._tables, strict=True)):
+            notes = ((index, self._notes(row)) for index, row in enumerate(rows))
+            found = {index: note for index, note in notes if note}
+        return found
+
+    def _notes(self, row: Row) -> tuple[str, ...]:
+        texts = zip(self._texts, self._tables, self._read_texts(row), strict=True)
+        return tuple(f"{name}: category {text!r} was not seen in training" for (_, name, _), table, text in texts if text not in table)
+
     def of_columns(self, columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
         """Return the same for n rows held as columns, whose values were looked at before."""
         found = np.empty((n, self._width), np.float32)

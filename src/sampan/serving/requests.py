@@ -38,6 +38,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     probabilities: dict[str, float] | None = None
     version: str = ""
     decision: bool | str | None = None
+    flags: tuple[str, ...] = ()  # what training never showed of the row
 
 
 class Predictions(msgspec.Struct, frozen=True):

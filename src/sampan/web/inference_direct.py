@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 
+Flags = Callable[[Sequence[Any]], dict[int, tuple[str, ...]]]
+
 
 class DirectAnswers:
     """Reads and scores single rows for one live variant."""
@@ -29,6 +32,7 @@ class DirectAnswers:
         self._service = service
         self._decode = msgspec.json.Decoder(row_type).decode
         self._decode_many = msgspec.json.Decoder(msgspec.defstruct("Rows", _many_of(row_type), forbid_unknown_fields=True)).decode
+        self._flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
         self._features: Any = variant.predictor.features
         self._score = variant.predictor.score
         self._shape = (1, len(variant.labels.classes)) if variant.labels.classes else (1,)
@@ -79,7 +83,17 @@ class DirectAnswers:
             trace=origin.trace,
             size_bytes=origin.size_bytes,
         )
-        return scored, self._tell(variant, name, answer)
+        told = self._tell(variant, name, answer)
+        return scored, (flagged([told], variant, scored.rows)[0] if self._flags is not None else told)
+
+
+def flagged(told: list[Prediction], variant: Variant, rows: Sequence[Any]) -> list[Prediction]:
+    """Add to answers what training never showed of their rows, where the model says it of typed rows at no cost."""
+    flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
+    if flags is not None and rows and isinstance(rows[0], Row):
+        for index, notes in flags(rows).items():
+            told[index] = msgspec.structs.replace(told[index], flags=notes)
+    return told
 
 
 def _many_of(row_type: type[Row]) -> list[Any]:

@@ -25,7 +25,7 @@ from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
-from sampan.web.inference_direct import DirectAnswers, direct_answers
+from sampan.web.inference_direct import DirectAnswers, direct_answers, flagged
 from sampan.web.inference_lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference_log import PredictionLog
 from sampan.web.inference_shadow import Shadow, measure, measure_together
@@ -421,8 +421,9 @@ def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) 
     slots: list[Prediction | None] = [None] * n_rows
     for (variant, indices), one in zip(parts, scored, strict=True):
         tell = one_class if variant.labels.classes else one_number
-        for index, name, score in zip(indices, one.ids, one.scores.tolist(), strict=True):
-            slots[index] = tell(variant, name, score)
+        told = [tell(variant, name, score) for name, score in zip(one.ids, one.scores.tolist(), strict=True)]
+        for index, prediction in zip(indices, flagged(told, variant, one.rows), strict=True):
+            slots[index] = prediction
     return [slot for slot in slots if slot is not None]
 
 

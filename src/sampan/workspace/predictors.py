@@ -79,6 +79,7 @@ class PackagePredictor:
         tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
         self._online = fitted.online(tables, known_until=self.manifest.until)
         self.row_type = self._online.row_type  # rows decoded into it need no other check
+        self.typed_flags = self._online.typed_flags
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
