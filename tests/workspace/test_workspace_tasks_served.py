@@ -134,6 +134,12 @@ def test_a_version_that_knows_another_class_is_compared_on_live_traffic_by_names
     window = ws.monitor.window("ends", SINCE, UNTIL).window
     gated = ws.model.gate(second, since=SINCE, until=UNTIL, service="ends")
 
+    ws.service.deploy(second, "ends")
+    ask(ws, "ends", "/predict", {"rows": requests(frame)[::2]})
+    both = ws.monitor.window("ends", SINCE, UNTIL).window
+
+    assert frame.height * 3 // 2 == both.n_labelled  # by the first version all, by the second every other
+    assert both.others["accuracy"].value > 0.45
     accuracy = {name: figures["accuracy"].value for name, figures in (("live", window.others), ("shadow", window.shadow_others))}
     assert accuracy["live"] > 0.5
     assert accuracy["shadow"] > 0.45  # it says "abroad" of a few that were not, by these labels

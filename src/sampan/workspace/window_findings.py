@@ -21,7 +21,8 @@ from sampan.monitoring.estimate import Costs, LabelledSample, PerformanceEstimat
 from sampan.monitoring.quality import Quality, measure_point, measure_quality
 from sampan.monitoring.verdict import Verdict, judge_window
 from sampan.stats.bootstrap import Estimate, Resampling
-from sampan.workspace.prediction_history import ANSWERED, PackageRows, read_window
+from sampan.workspace.judging import in_classes
+from sampan.workspace.prediction_history import ANSWERED, PackageRows, coded_labels, read_window
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -129,7 +130,7 @@ def find(ws: Workspace, service: str, since: Millis, until: Millis) -> Findings:
     asked = _asked(ws, main.package)
     reference = _reference(ws, main)
     drift, no_drift = _drift(main, reference)
-    live = _quality(_of_one_task(answered, asked.task), asked, rng)
+    live = _quality(answered, asked, rng)
     reference_quality = _reference_quality(reference, asked)
     estimate = _estimate(main, reference, asked, rng)
     shadow = max((_in_roles(rows, ("shadow",)) for rows in packages), key=lambda rows: rows.frame.height)
@@ -152,9 +153,9 @@ def _in_roles(rows: PackageRows, roles: tuple[str, ...]) -> PackageRows:
     return PackageRows(rows.package, rows.version, rows.frame.filter(pl.col("role").is_in(roles)), rows.task)
 
 
-def _of_one_task(answered: list[PackageRows], task: Task) -> list[PackageRows]:
-    """Return the packages whose answers can be judged together: those of the same kind; of classes, of the same classes."""
-    return [rows for rows in answered if rows.task == task]
+def _wider(answered: list[PackageRows], task: Task) -> Task:
+    """Return the task of all packages together: of classes, those that any of them knows."""
+    return Task(task.kind, tuple(dict.fromkeys(name for rows in answered for name in rows.task.classes)))
 
 
 def _reference(ws: Workspace, rows: PackageRows) -> Reference | None:
@@ -203,14 +204,16 @@ def _estimate(rows: PackageRows, reference: Reference | None, asked: _Asked, rng
 
 def _quality(answered: list[PackageRows], asked: _Asked, rng: np.random.Generator) -> Quality | None:
     known = [PackageRows(r.package, r.version, r.frame.filter(pl.col("label").is_not_null()), r.task) for r in answered if r.frame.height]
-    known = [rows for rows in known if rows.frame.height]
+    known = [rows for rows in known if rows.frame.height and rows.task.kind == asked.task.kind]
     if not known:
         return None
-    labels, moments = (np.concatenate([rows.frame[name].to_numpy() for rows in known]) for name in ("label", "moment"))
-    scores = np.concatenate([rows.scores for rows in known])
+    task = _wider(known, asked.task)
+    frames = [coded_labels(rows.frame, task) for rows in known]
+    labels, moments = (np.concatenate([frame[name].to_numpy() for frame in frames]) for name in ("label", "moment"))
+    scores = np.concatenate([in_classes(rows.scores, rows.task, task) for rows in known])
     if asked.task.kind == "binary":
         return measure_quality(labels, scores, moments, costs=asked.costs, rng=rng)
-    told = Answered.under(asked.objective or Objective(), labels, scores, asked.task)
+    told = Answered.under(asked.objective or Objective(), labels, scores, task)
     found = figures(told, Resampling.by_time(moments, rng, draws=_DRAWS))
     return _named(len(labels), {name: found[name] for name in _WATCHED[asked.task.kind] if name in found})
 
