@@ -21,7 +21,8 @@ from sampan.stats.intervals import wilson
 
 CONFIDENCE = 0.98  # of every interval: one false alarm in about fifty looks at a limit that is just met
 LEAST_ERRORS = 3  # fewer prove nothing, however few the rows
-LEAST_TIMED = 20  # answers before a tail says anything: the first ones are slow in any process
+WARM_UP = 64  # rows of a span whose latency is not counted: a model's first requests run in threads, in each process
+LEAST_TIMED = 20  # rows after those, before a tail says anything
 LATENCY_NOISE_US = 500  # below this a difference is the machine's, not the model's
 TAIL = 0.95
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
@@ -74,7 +75,7 @@ def see(
 
     Parameters
     ----------
-    frame : one row an answer, with `score` and `latency_us`
+    frame : one row an answer, in the order of the log, with `score` and `latency_us`
     edges : inner edges of the bins that scores are counted in; by default their own tenths
     values : what the labelled ones of the decisions were worth
     """
@@ -82,7 +83,8 @@ def see(
         return Seen(version=version, n_errors=n_errors)
     scores = frame["score"].to_numpy()
     inner = np.asarray(edges) if len(edges) else _edges(scores)
-    p95, low, high = _tail(frame["latency_us"].to_numpy())
+    timed = frame["latency_us"].to_numpy()[WARM_UP:]
+    p95, low, high = _tail(timed) if len(timed) >= LEAST_TIMED else (None, 0.0, None)
     n_labelled = 0 if values is None else len(values)
     return Seen(
         version=version,
@@ -140,7 +142,7 @@ def _errors(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
 
 
 def _latency(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
-    if candidate.n_rows < LEAST_TIMED or candidate.p95_us is None or live.p95_us is None or live.p95_high_us is None:
+    if candidate.p95_us is None or live.p95_us is None or live.p95_high_us is None:
         return []
     if candidate.p95_low_us <= guards.latency * live.p95_high_us or candidate.p95_low_us - live.p95_high_us < LATENCY_NOISE_US:
         return []
