@@ -14,6 +14,7 @@ from sampan.errors import ParameterError, Unsupported
 
 FIRST_TREES, CUT_BACK, FEWER_UNITS = "first trees", "cut back", "fewer units"
 FUSED, FLOAT16, DYNAMIC_INT8, STATIC_INT8 = "fused", "float16", "int8 dynamic", "int8 static"
+OF_ONE_MATRIX: Final = (FIRST_TREES, CUT_BACK, FEWER_UNITS)  # want a graph of one input, a matrix of features
 
 Rows = Mapping[str, NDArray[Any]]
 _FEWEST_TREES: Final = 8

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.compression.budget import Budget
-from sampan.compression.edits import edited, edits_for, name_of
+from sampan.compression.edits import OF_ONE_MATRIX, edited, edits_for, name_of
 from sampan.compression.front import Point, front, pick, warnings
 from sampan.compression.probing import Likeness, Probe, flat, gain
 from sampan.compression.timing import TURNS, Contender, measure, open_session, shortest_first, without_padding
@@ -83,7 +83,8 @@ class GraphOptimization:
     def carry_out(self, budget: Budget, take: str, out: Path | None) -> Optimized:
         """Try, measure, pick and keep."""
         began = time.monotonic()
-        attempts = edits_for(self.graph)
+        one_input = len(self.examples.rows) == 1
+        attempts = [(edit, share) for edit, share in edits_for(self.graph) if one_input or edit not in OF_ONE_MATRIX]
         with self.ws.progress.stage(f"Try other forms of {self.file.name}", total=len(attempts) + 1, unit="attempts") as stage:
             self.outputs[PARENT] = self._asked(PARENT, lambda: self.graph)
             stage.advance(1, PARENT)
