@@ -6,14 +6,16 @@ import gzip
 import io
 import struct
 import tarfile
+import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sampan.errors import NotFound, ParameterError, Unsupported
 from sampan.packaging.bases import Base, Grounds, add_base
 from sampan.packaging.cache import Cache
-from sampan.packaging.distributions import SERVING, installed, needed, wheels_of
+from sampan.packaging.distributions import SERVING, installed, native_libraries, needed, wheels_of
 from sampan.packaging.layout import Layout
 
 X86 = b"\x7fELF\x02\x01\x01" + b"\0" * 11 + struct.pack("<H", 62)
@@ -97,9 +99,14 @@ def test_what_serving_needs_is_here_with_what_that_requires() -> None:
     assert not [path for path in paths if "/tests/" in path or path.endswith((".pyc", ".pyi"))]
 
 
-def test_libraries_for_another_base_are_all_named_and_so_are_those_that_are_nowhere() -> None:
-    import msgspec
+def test_what_a_flavor_needs_is_known_or_said() -> None:
+    assert ("scikit-learn",) == native_libraries("sklearn")
+    assert ("hemp", "tar") == native_libraries("rope", ["hemp", "tar"])
+    with pytest.raises(Unsupported, match="nobody here knows what serves the flavor rope"):
+        native_libraries("rope")
 
+
+def test_libraries_for_another_base_are_all_named_and_so_are_those_that_are_nowhere() -> None:
     ancient = msgspec.structs.replace(GROUNDS, glibc=(2, 12))
     with pytest.raises(Unsupported, match=r"glibc 2\.12; blake3 .*numpy .*onnxruntime .*pyarrow"):
         needed(SERVING, installed, ancient)
@@ -110,8 +117,6 @@ def test_libraries_for_another_base_are_all_named_and_so_are_those_that_are_nowh
 
 
 def test_of_a_folder_of_wheels_the_newest_that_fits_is_taken(tmp_path: Path) -> None:
-    import zipfile
-
     for name in ("rope-1.0-py3-none-any.whl", "rope-1.10-py3-none-any.whl", "rope-2.0-cp312-cp312-manylinux_2_28_x86_64.whl"):
         with zipfile.ZipFile(tmp_path / name, "w") as wheel:
             wheel.writestr("rope.py", "")

@@ -61,6 +61,18 @@ class Library:
 Find = Callable[[str], Library]
 
 
+def native_libraries(flavor: str, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name what loads a natively served model; of a flavor that another package brings, only that package knows.
+
+    Raises
+    ------
+    Unsupported : the flavor is none of ours, and nobody says what it needs.
+    """
+    if flavor not in NATIVE and not more:
+        raise Unsupported(f"nobody here knows what serves the flavor {flavor}", hint="name its packages: --setting libraries=NAME,NAME")
+    return (*NATIVE.get(flavor, ()), *more)
+
+
 def needed(names: Sequence[str], find: Find, grounds: Grounds) -> list[Library]:
     """Gather libraries and those they require, by name.
 

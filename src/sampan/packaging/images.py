@@ -21,7 +21,7 @@ from sampan.errors import ParameterError
 from sampan.packaging.bases import Base, Grounds, add_base
 from sampan.packaging.bytecode import with_bytecode
 from sampan.packaging.cache import Cache
-from sampan.packaging.distributions import NATIVE, SERVING, UNUSED, Library, installed, needed, program, wheels_of
+from sampan.packaging.distributions import SERVING, UNUSED, Library, installed, native_libraries, needed, program, wheels_of
 from sampan.packaging.layers import Entry, Layer, folder_entries, write_layer
 from sampan.packaging.layout import EPOCH, Layout
 from sampan.packaging.packages import PackageFacts, read_facts
@@ -50,6 +50,7 @@ class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a person may set of an image."""
 
     wheels: str = ""  # a folder of wheels, to put in other libraries than this environment's
+    libraries: str = ""  # more of them, by name with commas between: of a flavor that another package brings
     compression: int = 6  # 0 to 9
 
 
@@ -74,7 +75,7 @@ class Image:
         with progress.stage("Write the image's layers", total=4, unit="layers") as stage:
             base = add_base(where, writer.layout, writer.cache, compression=asked.compression)
             stage.advance(note="base")
-            libraries = _libraries(facts, base.grounds, asked.wheels)
+            libraries = _libraries(facts, base.grounds, asked)
             own = [writer.add_libraries(libraries, base.grounds.minor)]
             stage.advance(note="libraries")
             own.append(writer.add_program(base.grounds.minor))
@@ -146,9 +147,10 @@ def _asked(options: TargetOptions) -> tuple[ImageSettings, Path]:
     return asked, options.base
 
 
-def _libraries(facts: PackageFacts, grounds: Grounds, wheels: str) -> list[Library]:
-    names = SERVING if facts.served_by == "onnx" else (*SERVING, *NATIVE[facts.flavor])
-    return needed(names, wheels_of(Path(wheels), grounds) if wheels else installed, grounds)
+def _libraries(facts: PackageFacts, grounds: Grounds, asked: ImageSettings) -> list[Library]:
+    more = tuple(filter(None, map(str.strip, asked.libraries.split(","))))
+    names = (*SERVING, *(more if facts.served_by == "onnx" else native_libraries(facts.flavor, more)))
+    return needed(names, wheels_of(Path(asked.wheels), grounds) if asked.wheels else installed, grounds)
 
 
 def _labels(facts: PackageFacts) -> dict[str, str]:

@@ -121,7 +121,7 @@ def _files(package: Path, facts: PackageFacts, *, module: str, version: str, ste
 def _metadata(facts: PackageFacts, version: str) -> str:
     needs = [f"sampan=={__version__}"]
     if facts.served_by != "onnx":  # what loads the model is that by which it was written
-        needs += [f"{name}=={installed(name).version}" for name in NATIVE[facts.flavor]]
+        needs += [f"{name}=={installed(name).version}" for name in NATIVE.get(facts.flavor, ())]
     lines = [
         "Metadata-Version: 2.1",
         f"Name: {facts.name}",
