@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sampan.workspace.monitors import Window
     from sampan.workspace.workspace import Workspace
 
+MOST_CALLERS = 20
 MOST_WINDOWS = 12  # columns of the drift table
 FIRST_FEATURES = 12
 MOST_ROLLOUTS = 10
@@ -53,6 +54,7 @@ def load_service(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
     return {
         "shown": shown,
         "rollouts": workspace.service.rollouts(name).rollouts[:MOST_ROLLOUTS],
+        "callers": workspace.service.callers(name).volumes[:MOST_CALLERS],
         "windows": tuple(reversed(windows)),
         "charts": [*figures.quality(windows), figures.traffic(windows)] if windows else [],
         "watched": list(dict.fromkeys(name for window in windows for name in window.quality)),
