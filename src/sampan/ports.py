@@ -146,11 +146,11 @@ class Flavor(Protocol):
         ...
 
     def predict(self, model: object, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return the probability of the positive class (or the value, for a regression), shape (n,), from float32 features (n, k)."""
+        """Answer float32 features (n, k): the chance of the positive class or a number, shape (n,); that of each of m classes, (n, m)."""
         ...
 
     def to_onnx(self, model: object, n_features: int) -> bytes:
-        """Return an ONNX graph: float32 (n, k) `features` in, float32 (n,) `score` out. Raises Unsupported."""
+        """Return an ONNX graph: float32 (n, k) `features` in, float32 `score` out, shaped as `predict` answers. Raises Unsupported."""
         ...
 
 
@@ -169,7 +169,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
-        """Return one score per row, shape (n,) float64. Raises ParameterError naming field, value and expectation for a bad row."""
+        """Return one score per row, shape (n,) float64; of m classes (n, m). Raises ParameterError naming field, value and expectation."""
         ...
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
@@ -177,7 +177,7 @@ class Predictor(Protocol):
         ...
 
     def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return one score per row of a feature matrix, shape (n,) float64."""
+        """Return one score per row of a feature matrix, shape (n,) float64; of m classes (n, m)."""
         ...
 
     def moments(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any] | None:
