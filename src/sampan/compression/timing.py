@@ -143,6 +143,7 @@ def _cost(one: Contender, *, has_counter: bool) -> Cost:
         cpu_us=one.cpu_s / one.n_calls * 1e6,
         instructions=one.instructions / one.n_calls if has_counter and one.threads == 1 else None,
         threads=one.threads,
+        disturbed=sum(each < 0 for each in (*one.ones, *one.manies)) / (len(one.ones) + len(one.manies)),
     )
 
 

@@ -14,6 +14,7 @@ from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, count, size_text
 
 PARENT = "as it is"
+_BUSY = 0.3  # of the calls
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +111,8 @@ class Optimized(Answer, frozen=True, kw_only=True):
             yield f"{count(self.n_left_out, 'more training')} left out: --tries {len(self.variants) + self.n_left_out}"
         if self.budget:
             yield self._verdict()
+        if self.parent.cost.disturbed > _BUSY:
+            yield f"the machine was busy, {self.parent.cost.disturbed:.0%} of calls were interrupted: times are rough, measure again later"
         remembered = f", {self.n_remembered:,} remembered" if self.n_remembered else ""
         yield f"{self.seconds:.1f} s{remembered}; costs are of the graph alone, one thread, on this machine"
 
