@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sampan.errors import ParameterError
 from sampan.serving.exposition import Counters, latency_quantile, parse, total
-from sampan.serving.inference_protocol import decode_infer
+from sampan.serving.inference_protocol import LAYOUTS, decode_infer, from_bytes, to_bytes
 from sampan.serving.outcomes import decode_feed, decode_outcomes, row_key
 from sampan.serving.requests import decode_predict
 from sampan.serving.routing import position
@@ -111,3 +111,33 @@ def test_a_feed_has_a_moment() -> None:
     assert decode_feed(b'{"rows": [{"a": 1}], "at": 3}', now=7, max_rows=5).at == 3
     with pytest.raises(ParameterError, match="at is the string 'x', expected whole milliseconds"):
         decode_feed(b'{"rows": [{"a": 1}], "at": "x"}', now=7, max_rows=5)
+
+
+@given(st.lists(TEXTS, max_size=20))
+def test_texts_survive_as_bytes_and_what_is_cut_off_is_told(texts: list[str]) -> None:
+    data = to_bytes(texts)
+
+    assert texts == from_bytes("shop", "BYTES", len(texts), memoryview(data))
+    if data:
+        with pytest.raises(ParameterError, match=r"ends within|no UTF-8|values for"):
+            from_bytes("shop", "BYTES", len(texts), memoryview(data[:-1]))
+
+
+@pytest.mark.parametrize("datatype", [*LAYOUTS, "BF16"])
+def test_numbers_of_every_datatype_are_read_from_bytes(datatype: str) -> None:
+    values = np.array([1, 0, 1])
+    data = (
+        (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+        if datatype == "BF16"
+        else values.astype(LAYOUTS[datatype]).tobytes()
+    )
+
+    assert [1, 0, 1] == from_bytes("x", datatype, 3, memoryview(data)).tolist()
+    with pytest.raises(ParameterError, match=f"bytes for 2 values of {datatype}"):
+        from_bytes("x", datatype, 2, memoryview(data))
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_no_bytes_break_the_binary_decoder(body: bytes, json_bytes: int) -> None:
+    with suppress(ParameterError):
+        decode_infer(body, max_rows=10, json_bytes=json_bytes)

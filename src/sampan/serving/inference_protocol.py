@@ -290,18 +290,18 @@ def _json_values(tensor: Tensor, tail: _Tail) -> Values:
     return data
 
 
-def _texts(name: str, n: int, data: memoryview) -> list[str]:
-    found: list[str] = []
-    at = 0
+def _texts(name: str, n: int, view: memoryview) -> list[str]:
+    data, found, at = bytes(view), [], 0
+    end, size_at = len(data), struct.Struct("<I").unpack_from
     try:
-        while at < len(data):
-            (size,) = struct.unpack_from("<I", data, at)
-            if at + 4 + size > len(data):
-                raise ParameterError(f"input {name!r} ends within its value {len(found)}")
-            found.append(str(data[at + 4 : at + 4 + size], "utf-8"))
-            at += 4 + size
+        while at < end:
+            first = at + 4
+            at = first + size_at(data, at)[0]
+            found.append(data[first:at].decode())
     except (struct.error, UnicodeDecodeError) as cause:
         raise ParameterError(f"input {name!r} value {len(found)} is no UTF-8 text with its length before it: {cause}") from cause
+    if at > end:
+        raise ParameterError(f"input {name!r} ends within its value {len(found) - 1}")
     if len(found) != n:
         raise ParameterError(f"input {name!r} has {len(found)} values for {n} rows")
     return found

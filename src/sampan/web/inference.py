@@ -115,6 +115,7 @@ class InferenceApp:
             **self.tensors.routes,
         }
 
+        self._counters_of: dict[tuple[str, int], tuple[str, Labels]] = {}
         self._prefixes = [route for route in self._routes if route.endswith("/")]
 
     # -- transports ---------------------------------------------------------------------------------------------------------------
@@ -190,6 +191,8 @@ class InferenceApp:
             raise DeadlineExceeded(f"no answer after {timeout_s:g} s", hint=f"give it longer by the header {DEADLINE.decode()}") from cause
 
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
+        if (known := self._routes.get(path)) is not None and method == known[0]:
+            return path, known[1], ""
         path = path.rstrip("/") or "/"
         route, rest = path, ""
         if path not in self._routes:
@@ -218,7 +221,11 @@ class InferenceApp:
         return origin
 
     def _count(self, route: str, request: Request, reply: Reply) -> None:
-        self.counters.add("sampan_requests_total", route=route, status=str(reply.status))
+        counter = self._counters_of.get((route, reply.status))
+        if counter is None:
+            counter = ("sampan_requests_total", (("route", route), ("status", str(reply.status))))
+            self._counters_of[route, reply.status] = counter
+        self.counters.count(counter)
         if reply.status >= _REFUSED and route in _PREDICTING:
             self.scorer.refused(request.origin.caller)
         if self.tracer is not None and (span := request.origin.span) is not None:
