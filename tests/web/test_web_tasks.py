@@ -83,7 +83,10 @@ def test_the_page_of_a_model_of_numbers_says_how_far_off_it_is(client: TestClien
 
 def test_a_live_model_of_numbers_is_shown_by_its_errors(client: TestClient, ws: Workspace) -> None:
     incident = ws.incident.list_incidents(service="hours").incidents[0].ref
+    window = ws.monitor.show("hours").windows[0]
 
+    assert "alarm" == window.verdict  # every truth lies 5 hours above what was said
+    assert any("live root mean squared error" in reason and "above the reference's" in reason for reason in window.reasons)
     for path in ("/", "/services/hours", f"/incidents/{incident}", "/models"):
         page = shown(client, path)
         assert "oot mean squared error" in page

@@ -81,18 +81,6 @@ def test_a_number_is_answered_and_watched(ws: Workspace) -> None:
     assert "root mean squared error" in ws.home.status().text()
 
 
-def test_a_number_that_is_far_off_all_at_once_is_an_alarm(ws: Workspace) -> None:
-    ws.model.ship(ws.model.train(write_task(ws.root, HOURS, name="served_hours_off.py"), trials=1, until=CUT).model.ref)
-    frame = later_visits(ws)
-    ask(ws, "hours", "/predict", {"rows": requests(frame)})
-    ask(ws, "hours", "/outcomes", [{"visit": v, "label": hours + 5} for v, hours in frame.select("visit", "hours").iter_rows()])
-
-    window = ws.monitor.window("hours", SINCE, UNTIL).window
-
-    assert "alarm" == window.verdict
-    assert any("root mean squared error" in reason and "above the reference's" in reason for reason in window.reasons)
-
-
 def test_a_class_is_answered_with_the_chance_of_each_and_watched(ws: Workspace) -> None:
     ws.model.ship(ws.model.train(write_task(ws.root, ENDS_FILE, name="served_ends.py"), trials=1, until=CUT).model.ref)
     frame = later_visits(ws)
