@@ -135,7 +135,7 @@ class Rollouts(ServiceRoom):
 
     @operation(local=True)
     def advance(self, name: str) -> RolloutState:
-        """Take one turn of a service's rollout: hold, step on, or roll back. Begins one where the service follows an alias that moved."""
+        """Take one turn of a rollout: hold, step on, or roll back; begin one where the alias that a service follows moved."""
         return self.take_turn(name, {})
 
     @operation(reads=True)
