@@ -105,15 +105,18 @@ def test_a_pipeline_without_a_right_graph_is_answered_by_its_own_process(ws: Wor
         predictor.score(np.zeros((1, 3), np.float32))
 
 
-def test_numbers_are_adopted_too(ws: Workspace) -> None:
+def test_numbers_are_adopted_too_and_a_text_that_the_model_raises_at_is_refused_by_name(ws: Workspace) -> None:
     frame = table()
-    model = make_pipeline(columns(), Ridge()).fit(frame.drop(columns="left"), frame["age"].fillna(0))
+    known = ColumnTransformer([("note", OneHotEncoder(), ["note"]), ("age", SimpleImputer(), ["age"])])
+    model = make_pipeline(known, Ridge()).fit(frame.drop(columns="left"), frame["age"].fillna(0))
     ref = adopted(ws, model, "age")
     ws.model.trust(ref, reason="we fitted it")
 
     predictor = open_predictor(ws.model.package_path(ws.model.pack(ref).package))
 
     assert ("regression", "onnx") == (predictor.manifest.task.kind, predictor.manifest.served_by)
+    with pytest.raises(ParameterError, match="row 0: field 'note' is 'never said', and this model answers none but those"):
+        predictor.predict([{"age": 1.0, "city": None, "note": "never said"}])
 
 
 class Hostile:

@@ -100,7 +100,8 @@ class Traced:
         return self.__array_ufunc__(np.divide, "__call__", self, other)
 
     def __mod__(self, other: float) -> Traced:
-        return self - np.floor(self / other) * other
+        whole: Traced = np.floor(self / other)
+        return self - whole * other
 
     def __neg__(self) -> Traced:
         return self.__array_ufunc__(np.negative, "__call__", self)

@@ -26,7 +26,7 @@ from sampan.flavors.parity import Parity, measure, spread
 from sampan.table.graph_writer import DOUBLE, STRING
 from sampan.workspace.model_adopting import FILE, ROWS, trust_of
 from sampan.workspace.package_documents import owner_of, write_documents
-from sampan.workspace.package_graphs import spoiled
+from sampan.workspace.package_graphs import UNSEEN, spoiled
 from sampan.workspace.pickled import About, PickleProcess
 from sampan.workspace.predictors import ENVIRONMENT, EXPECTED, FEATURES, MANIFEST, ONLINE, PROBE, WHOLE, PackageManifest
 
@@ -80,6 +80,9 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
         about = process.about
         fitted = _with_needed(process, fitted, rows[0])
         (folder / FEATURES).write_bytes(fitted.to_json())
+        closed = tuple(
+            name for name, each in fitted.view.columns.items() if each.type == "text" and not _answers(process, {**rows[0], name: UNSEEN})
+        )
         online = fitted.online({})
         inputs = inputs_of(leaves(fitted))
         asked, answers = _answered(process, online, rows)
@@ -91,7 +94,18 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
         file.parent.rmdir()
     environment = capture(ws.root)
     (folder / ENVIRONMENT).write_bytes(msgspec.json.format(msgspec.json.encode(environment)))
-    manifest = PackageManifest(
+    manifest = msgspec.structs.replace(
+        _manifest(ws, model, fitted, about, parity), environment=environment.digest, trusted=trust, closed=closed
+    )
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    few = min(_PROBE_ROWS, len(rows))
+    probe = pl.DataFrame(rows[:few], schema=_schema(online), strict=False).with_columns(pl.Series(EXPECTED, answers[:few]))
+    probe.write_parquet(folder / PROBE)
+    write_documents(ws, model, manifest, folder, rows[:few], answers[:few].tolist())
+
+
+def _manifest(ws: Workspace, model: Node, fitted: FittedView, about: About, parity: Parity) -> PackageManifest:
+    return PackageManifest(
         name=model.name,
         version=f"v{model.version}",
         model=model.ref,
@@ -109,19 +123,13 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
         scale=parity.scale,
         served_by="onnx" if parity.passed else "pickle",
         why_slow=parity.reason,
-        environment=environment.digest,
-        inputs=inputs,
+        environment="",
+        inputs=inputs_of(leaves(fitted)),
         whole=parity,
         purpose=str(model.facts.get("purpose", "")),
         owner=owner_of(ws, model),
         direct=True,
-        trusted=trust,
     )
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    few = min(_PROBE_ROWS, len(rows))
-    probe = pl.DataFrame(rows[:few], schema=_schema(online), strict=False).with_columns(pl.Series(EXPECTED, answers[:few]))
-    probe.write_parquet(folder / PROBE)
-    write_documents(ws, model, manifest, folder, rows[:few], answers[:few].tolist())
 
 
 def _answered(

@@ -16,6 +16,7 @@ from sampan.core.times import Millis
 from sampan.engine.environment import Environment, capture, differences
 from sampan.errors import IntegrityError, ParameterError
 from sampan.evaluation.task import BINARY, Task
+from sampan.features.encoding import UNSEEN
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
 from sampan.features.online import Renewal
@@ -56,6 +57,7 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     whole: Parity | None = None  # of the whole graph against the native answers; where it did not pass, there is none
     purpose: str = ""
     owner: str = ""
+    closed: tuple[str, ...] = ()  # fields whose text must be one that was seen: the model raises at others
     direct: bool = False  # the whole graph, or the pickle's process, answers from the rows; the features are for logs alone
     trusted: dict[str, str] = {}  # of a pickle: who trusts it, and why
     task: Task = BINARY  # what is asked: an outcome, a class of these, a number
@@ -89,6 +91,8 @@ class PackagePredictor:
     def features(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Return the feature matrix the model sees, shape (n, k)."""
         found = self._online.matrix(rows)
+        if self.manifest.closed:
+            self._refuse_unseen(found, rows)
         return AskedRows.of(found, rows) if self.manifest.direct else found
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -102,6 +106,17 @@ class PackagePredictor:
                 hint="send a value for the fields that the feature is made from",
             )
         return self._score(features)
+
+    def _refuse_unseen(self, features: NDArray[np.float32], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Raise ParameterError where a field has a text that the model was never shown and raises at."""
+        for name in self.manifest.closed:
+            unseen = np.flatnonzero(features[:, self.feature_names.index(name)] == UNSEEN)
+            if len(unseen):
+                row = int(unseen[0])
+                raise ParameterError(
+                    f"row {row}: field {name!r} is {rows[row][name]!r}, and this model answers none but those it was shown",
+                    hint="send one of them, or adopt the model with rows that have it",
+                )
 
     @property
     def fields(self) -> tuple[str, ...]:
