@@ -111,6 +111,8 @@ def judge(guards: Guards, candidate: Seen, live: Seen, *, answers: pl.DataFrame,
     else:
         breaches += [*_drift(guards, candidate, live), *_rules(guards.rules, answers)]
         breaches += _kpi(guards, candidate, live)
+    if candidate.p95_us is None or live.p95_high_us is None:
+        waiting.append(f"too few rows to compare latencies: {candidate.n_rows:,} of its own, {live.n_rows:,} of live")
     if candidate.n_errors is None:
         waiting.append("no server says how many errors there were")
     return Verdict(tuple(breaches), tuple(waiting))
