@@ -23,8 +23,9 @@ from drawn_expressions import ROW, ROWS, SCHEMA, expressions
 
 from sampan.edge.program import Buffer, Elementwise, Program
 from sampan.edge.source import Schema, generate
+from sampan.edge.toolchains import require_tool
 from sampan.edge.webassembly import About, ask_module, compile_wasm, operations, read_transform, write_module
-from sampan.errors import StepFailed, Unsupported
+from sampan.errors import MissingDependency, StepFailed, Unsupported
 from sampan.features import Columns, Expr, Means, feature, number, view
 from sampan.features.fitted import FittedView
 from sampan.features.graph import feature_graph, inputs_of, leaves
@@ -85,7 +86,7 @@ def sendable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(expr=st.sampled_from(["number", "text", "moment", "flag"]).flatmap(lambda kind: expressions(kind, 3)), rows=ROWS)
 def test_a_module_computes_the_features_that_onnx_does(folder: Path, expr: Expr, rows: list[dict[str, Any]]) -> None:
     rows = sendable(rows)
@@ -116,6 +117,13 @@ def test_a_request_is_refused_with_all_its_faults(folder: Path) -> None:
 
     said = 'there is no field z; b is "x", expected a number; a is missing, expected a number; t is 3, expected text'
     assert said in refused.value.message
+
+
+def test_a_tool_that_is_missing_is_named_with_the_package_that_has_it() -> None:
+    with pytest.raises(MissingDependency) as refused:
+        require_tool("no-such-node", "nodejs")
+
+    assert ("no-such-node is not installed", "sudo apt-get install nodejs") == (refused.value.message, refused.value.hint)
 
 
 def test_a_graph_with_other_operations_is_refused_by_name() -> None:

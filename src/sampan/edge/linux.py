@@ -6,7 +6,6 @@ answers there it answers on the device, bit for bit. How long it takes there say
 
 from __future__ import annotations
 
-import shutil
 import struct
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +19,8 @@ from sampan.core.budgets import read_budget
 from sampan.core.refs import nearest
 from sampan.edge.hosted import run_hosted, write_sources
 from sampan.edge.source import Generated
-from sampan.edge.toolchains import HEADERS, fill, needs_library, zig_cc
-from sampan.errors import MissingDependency, NotFound, ParameterError, Unsupported
+from sampan.edge.toolchains import HEADERS, fill, needs_library, require_tool, zig_cc
+from sampan.errors import NotFound, ParameterError, Unsupported
 
 FOLDER: Final = Path(__file__).parent / "computers"
 _FLAGS: Final = ("-O2", "-nostdlib", "-rtlib=compiler-rt", "-static", "-fno-stack-protector", "-fno-builtin-memset", "-s")
@@ -117,8 +116,7 @@ def compile_linux(generated: Generated, folder: Path, computer: Computer, *, ada
 
 def run_linux(program: Path, rows: NDArray[np.float32], n_outputs: int, computer: Computer) -> NDArray[np.float64]:
     """Answer rows in emulation, shape (n, outputs). Raises MissingDependency where the emulator is not installed."""
-    if shutil.which(computer.emulator[0]) is None:
-        raise MissingDependency(computer.emulator[0], extra="edge")
+    require_tool(computer.emulator[0], "qemu-user-static")
     return run_hosted(program, rows, n_outputs, runner=computer.emulator)
 
 

@@ -6,6 +6,7 @@ Reference: ziglang.org/learn/overview, "Zig is also a C compiler".
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 
 from sampan.edge.hosted import call
 from sampan.edge.source import Generated
+from sampan.errors import MissingDependency
 from sampan.plugins import require
 
 # Contraction into fused multiply-adds would round differently from machine to machine.
@@ -34,6 +36,16 @@ def zig_cc(target: str, sources: Sequence[Path], program: Path, *, flags: Sequen
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target, *FLAGS, *flags, *map(str, sources), "-o", str(program)]
     call(command, what=f"the generated C does not compile for {target}")
     return program
+
+
+def require_tool(name: str, package: str) -> str:
+    """Return a program's path. Raises MissingDependency, with the package of Debian that has it."""
+    path = shutil.which(name)
+    if path is None:
+        error = MissingDependency(name, extra="edge")
+        error.hint = f"sudo apt-get install {package}"
+        raise error
+    return path
 
 
 def needs_library(generated: Generated) -> bool:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from sampan.edge.hosted import call, write_sources
 from sampan.edge.source import Generated
-from sampan.edge.toolchains import HEADERS, PARTS, fill, needs_library, zig_cc
-from sampan.errors import IntegrityError, MissingDependency, Unsupported
+from sampan.edge.toolchains import HEADERS, PARTS, fill, needs_library, require_tool, zig_cc
+from sampan.errors import IntegrityError, Unsupported
 from sampan.plugins import require
 
 TARGET, WITH_LIBRARY = "wasm32-freestanding", "wasm32-wasi"
@@ -112,9 +112,7 @@ def ask_module(module: Path, requests: Sequence[Mapping[str, Any]]) -> Answered:
     MissingDependency : Node is not installed.
     StepFailed : the module throws.
     """
-    node = shutil.which("node")
-    if node is None:
-        raise MissingDependency("node", extra="edge")
+    node = require_tool("node", "nodejs")
     given = msgspec.json.encode(list(requests))
     told = msgspec.json.decode(
         call([node, str(PARTS / "check.mjs"), str(module.resolve())], what="the generated module failed in Node", given=given)
