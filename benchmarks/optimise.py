@@ -44,7 +44,8 @@ def fit(X, y, *, rounds=120, leaves=31, learning_rate=0.1, seed=0):
     "network": """
 def fit(X, y, *, width=128, seed=0):
     kind = MLPRegressor if OBJECTIVE == "regression" else MLPClassifier
-    return make_pipeline(StandardScaler(), kind(hidden_layer_sizes=(width, 64), max_iter=150, early_stopping=True, random_state=seed)).fit(X, y)
+    layers = kind(hidden_layer_sizes=(width, 64), max_iter=150, early_stopping=True, random_state=seed)
+    return make_pipeline(StandardScaler(), layers).fit(X, y)
 """,
 }
 FILE = """
