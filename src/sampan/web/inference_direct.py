@@ -84,7 +84,9 @@ class DirectAnswers:
             size_bytes=origin.size_bytes,
         )
         told = self._tell(variant, name, answer)
-        return scored, (flagged([told], variant, scored.rows)[0] if self._flags is not None else told)
+        if self._flags is not None and (notes := self._flags(scored.rows)):
+            told = msgspec.structs.replace(told, flags=notes[0])
+        return scored, told
 
 
 def flagged(told: list[Prediction], variant: Variant, rows: Sequence[Any]) -> list[Prediction]:
