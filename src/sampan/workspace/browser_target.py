@@ -151,7 +151,8 @@ def _usual(fields: Mapping[str, Mapping[str, Any]], requests: Sequence[Mapping[s
         if not values:
             continue
         if spec["type"] == "number":
-            found[name] = float(f"{np.median(values):.4g}")
+            middle = float(f"{np.median(values):.4g}")
+            found[name] = float(int(middle)) if all(float(each).is_integer() for each in values) else middle
         elif spec["type"] == "moment":
             found[name] = max(values)
         elif spec["type"] == "flag" or values[0] in spec.get("choices", ()):

@@ -96,7 +96,7 @@ export class Model {
   /** Computes the features of a request, as 32-bit floats; NaN where one is missing. */
   features(request) {
     this._check(request);
-    const values = { ...this._constants };
+    const values = Object.create(this._constants); // what is not computed for this request is looked up there
     for (const [tensor, columns] of Object.entries(this._about.inputs)) {
       values[tensor] = columns.map(({ name, kind }) => {
         const value = request[name] ?? null;
