@@ -17,7 +17,7 @@ from sampan.edge.program import Dense, Elementwise
 from sampan.edge.quantizing import Quantized, in_int8
 from sampan.edge.reading import read_program
 from sampan.edge.simplifying import simplify
-from sampan.edge.source import Schema, generate
+from sampan.edge.source import Field, Schema, generate
 from sampan.errors import Unsupported
 from sampan.flavors.sklearn import ScikitLearn
 
@@ -232,3 +232,17 @@ def test_a_graph_of_single_operations_answers_as_onnx(tmp_path: Path) -> None:
     far = np.where(same, 0, np.abs(np.where(same, 0, found) - np.where(same, 0, expected)) / (0.1 + np.where(same, 0, np.abs(expected))))
     worst = far.max(axis=0).reshape(-1, 4).max(axis=1)
     assert {name: float(distance) for name, distance in zip(names, worst, strict=True) if not distance < 2e-6} == {}
+
+
+def test_a_header_holds_whatever_features_are_called(tmp_path: Path) -> None:
+    names = ("a b", "a-b", "n_features", "threshold", "h", "number_x", "giá vàng", "*/ evil", "1st", "while")
+    schema = Schema(
+        "int", fields=tuple(map(Field, names)), outputs=("x",) * 10, threshold=0.5, about=("made of churn@live */",), numbers=(Field("x"),)
+    )
+    weights = {"shape": np.array([0, 10])}
+    graph = graph_of([node("Reshape", ["features", "shape"], "score")], weights, 10, [None, 10])
+    rows = np.arange(20, dtype=np.float32).reshape(2, 10)
+
+    found = run_hosted(compile_hosted(generate(read_program(graph), schema), tmp_path, flags=QUICK), rows, 10)
+
+    assert np.array_equal(found, rows)

@@ -30,7 +30,7 @@ from sampan.errors import IntegrityError, MissingDependency, StepFailed
 FLAGS: Final = ("-std=c99", "-Os", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fno-math-errno", "-Wall", "-Wextra")
 HARNESS_FLAGS: Final = ("-std=gnu99", "-O1", "-ffreestanding", "-Wall", "-Wextra")
 TIMEOUT_S: Final = 300.0
-_TICKS: Final = 1 << 24  # SysTick counts no further
+_TICKS: Final = {"arm": 1 << 24, "riscv": 1 << 32}  # how far a board's clock counts
 _FLASH: Final = (".text", ".rodata", ".srodata", ".data", ".sdata", ".ARM.exidx", ".ARM.extab")
 _STATIC: Final = (".data", ".sdata", ".bss", ".sbss", "COMMON")
 
@@ -83,8 +83,9 @@ def measure(
     output = _run(_build(sources, rows, profile, folder, flags=flags, run=run), profile)
     words = _words(output)
     ticks = np.array(words["t"], np.int64)
-    if int(ticks.max()) * len(rows) > _TICKS // 2 and profile.instructions_per_tick > 1:
-        run = max(1, _TICKS // (2 * int(ticks.max() + 1)))  # a clock that wraps is read more often
+    room = _TICKS[profile.board] // 2
+    if int(ticks.max()) * len(rows) > room:
+        run = max(1, room // int(ticks.max() + 1))  # a clock that wraps is read more often
         words = _words(_run(_build(sources, rows, profile, folder, flags=flags, run=run), profile))
     bits = struct.pack(f"<{len(words['a'])}I", *words["a"])
     answers = np.frombuffer(bits, "<f4").astype(np.float64).reshape(len(rows), sources.n_outputs)
@@ -94,7 +95,7 @@ def measure(
         flash_bytes=flash,
         static_bytes=static,
         stack_bytes=words["s"][0],
-        instructions=(words["n"][0] - words["e"][0]) * per_tick / len(rows),
+        instructions=(_whole_count(words["n"][0], ticks) - words["e"][0]) * per_tick / len(rows),
         worst_instructions=int(ticks.max()) * per_tick,
     )
     return answers, measured
@@ -140,6 +141,12 @@ def _run(program: Path, profile: Profile) -> str:
     return call(command, what=f"the program failed on {profile.name} in emulation", timeout_s=TIMEOUT_S, given=b"").decode(
         "ascii", "replace"
     )
+
+
+def _whole_count(told: int, ticks: NDArray[np.int64]) -> int:
+    """Return the ticks of all rows, of which the board told the lowest 32 bits."""
+    wraps = round((int(ticks.sum()) - told) / (1 << 32))
+    return told + wraps * (1 << 32)
 
 
 def _words(output: str) -> dict[str, list[int]]:

@@ -166,7 +166,16 @@ def _enumerated(about: str, prefix: str, fields: Sequence[Field]) -> list[str]:
     return [*lines, "};"]
 
 
+_TAKEN: Final = ("N_FEATURES", "N_OUTPUTS", "THRESHOLD", "H")
+_PREFIXES: Final = ("NUMBER_", "TEXT_")
+
+
 def _unique(name: str, place: int, fields: Sequence[Field]) -> str:
-    """Return a field's name as an identifier, numbered where two would be the same."""
+    """Return a field's name as an identifier, numbered where it would be another's, or one of the header's own."""
     own = identifier(name).upper()
-    return f"{own}_{place}" if [identifier(f.name).upper() for f in fields].count(own) > 1 else own
+    known = [identifier(field.name).upper() for field in fields]
+    is_taken = own in _TAKEN or own.startswith(_PREFIXES) or known.count(own) > 1
+    numbered = f"{own}_{place}"
+    while is_taken and numbered in known:
+        numbered += "_"
+    return numbered if is_taken else own
