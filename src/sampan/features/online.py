@@ -15,7 +15,7 @@ from sampan.core.rows import ColumnRows, Row, row_type
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
-from sampan.features.fitted import FittedView, finite32
+from sampan.features.fitted import FittedView
 from sampan.features.graph import Tensors, leaves
 from sampan.features.nodes import Column, Lookup, walk
 from sampan.features.plain import plain_rows
@@ -25,6 +25,7 @@ from sampan.features.sources import OnlineSources
 from sampan.features.tables import Tables, find_table
 
 FOREVER: Millis = 2**62
+_ZERO = np.float32(0)
 
 
 class OnlineView:
@@ -76,12 +77,14 @@ class OnlineView:
             with suppress(msgspec.ValidationError, OverflowError):  # what is unusual is read, or refused, field by field below
                 return self._plain.matrix([msgspec.convert(row, self.row_type) for row in rows])
         found = np.empty((n, len(self._encoders)), np.float32)
-        values = self._program.run(self._reader.read(rows), n)
+        columns = self._reader.read(rows)
         with np.errstate(all="ignore"):
+            values = self._program.run_quietly(columns, n)
             for i, encoder in enumerate(self._encoders):
                 value = values[i + 1]
                 found[:, i] = encoder.apply(value) if encoder is not None else value
-        return finite32(found)
+            found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
+        return found
 
     def tensors(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
         """Return what goes into the view's graph (graph.py) for raw request rows: their fields and what is fetched for them.
