@@ -91,7 +91,7 @@ class Optimization:
             seconds=time.monotonic() - began,
             next=self._next(found, made),
         )
-        return msgspec.structs.replace(done, optimization=self._keep(done, made))
+        return msgspec.structs.replace(done, optimization=self._keep(done))
 
     def _recipe(self) -> Recipe:
         facts = self.model.facts
@@ -315,7 +315,7 @@ class Optimization:
         with self.ws.progress.stage(f"Make {name} of {self.model.ref}"):
             return make_version(bench, chosen)
 
-    def _keep(self, found: Optimized, made: Node | None) -> str:
+    def _keep(self, found: Optimized) -> str:
         """Record what was found; the very same, times apart, is there already."""
         stable = [[each.name, each.gain.value, each.cost.size_bytes] for each in found.variants]
         digest = digest_value([self.model.id, found.budget, found.picked, stable])
@@ -327,7 +327,6 @@ class Optimization:
             )
             self.ws.ledger.append(event)
             known = self.ws.catalog.node(event.node)
-        del made
         return f"{KIND}:{known.ref}"
 
     def _next(self, found: Optimized, made: Node | None) -> tuple[str, ...]:
