@@ -120,3 +120,17 @@ def test_who_waits_for_the_same_model_goes_together_and_each_gets_its_own() -> N
     assert [answer for answer in answers if not isinstance(answer, Exception)] == [0, 1, 4, 9, 16, 36, 49, 64]
     assert str(answers[5]) == "odd one"
     assert sizes == [6, 3]
+
+
+def test_a_few_slow_answers_among_thousands_are_the_machines_and_not_the_models() -> None:
+    async def run() -> bool:
+        lane = Lane("m@v1", concurrency=1, queue=1)
+        for _ in range(PROVEN_CALLS):
+            await lane.run(lambda: None)
+        for number in range(1, 3001):
+            lane.calls_now += 1
+            if number % 1000 == 0:
+                lane.noted_slow(0.1, now_s=number / 1000)
+        return lane.inline
+
+    assert asyncio.run(run())

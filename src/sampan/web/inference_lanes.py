@@ -30,7 +30,8 @@ Row = Mapping[str, Any]
 PROVEN_CALLS = 16  # in threads, before a model may run on the event loop
 INLINE_S = 0.005  # the median of its calls, at most
 SLOW_S = 0.05  # a request on the event loop that takes longer is held against its model …
-SLOW_CALLS, SLOW_WITHIN_S = 3, 10.0  # … and so many within a while send it back to threads
+SLOW_CALLS, SLOW_WITHIN_S = 3, 10.0  # … and so many within a while send it back to threads …
+SLOW_SHARE = 0.01  # … where they are such a share of its requests: a process that others keep from running is not a slow model
 TOGETHER_ROWS = 32
 TOGETHER_GAIN = 0.7  # t(32) / 32 over t(1): above it, waiting for others does not pay
 # Below this a row costs less than the work of bringing requests together: measured, 200 trees (7 us a row) lost 9 % of their requests/s,
@@ -92,7 +93,8 @@ class Lane:
         self._closed = False
         self._threads: list[_Worker] = []
         self._taken: deque[float] = deque(maxlen=PROVEN_CALLS)
-        self._slow: deque[float] = deque(maxlen=SLOW_CALLS)
+        self._slow: deque[tuple[float, int]] = deque(maxlen=SLOW_CALLS)  # when, and after how many calls
+        self.calls_now = 0  # requests answered on the event loop
 
     @property
     def wants_pace(self) -> bool:
@@ -106,8 +108,10 @@ class Lane:
 
     def noted_slow(self, seconds: float, *, now_s: float) -> None:
         """Take note of a slow request on the event loop."""
-        self._slow.append(now_s)
-        if len(self._slow) == SLOW_CALLS and now_s - self._slow[0] < SLOW_WITHIN_S:
+        self._slow.append((now_s, self.calls_now))
+        since_s, calls = self._slow[0]
+        is_share = SLOW_SHARE * (self.calls_now - calls) <= SLOW_CALLS
+        if len(self._slow) == SLOW_CALLS and now_s - since_s < SLOW_WITHIN_S and is_share:
             logger.warning("%s takes %.0f ms a request; it runs in threads from now on", self.name, seconds * 1000)
             self._slow.clear()
             self._taken.clear()

@@ -106,8 +106,10 @@ class Scorer:
                 raise
             raise _model_failure(direct.variant, cause) from cause
         took_ns = time.perf_counter_ns() - origin.started_ns
+        lane = self._lanes[direct.variant.package]
+        lane.calls_now += 1
         if took_ns > _SLOW_NS:
-            self._lanes[direct.variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
+            lane.noted_slow(took_ns / 1e9, now_s=time.monotonic())
         if answered is None:
             return None
         scored, prediction = answered
@@ -154,6 +156,8 @@ class Scorer:
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
         scored = [self._measured(part, rows, ids, origin) for part in parts]
+        for variant, _ in parts:
+            self._lanes[variant.package].calls_now += 1
         if (took_ns := time.perf_counter_ns() - origin.started_ns) > _SLOW_NS:
             for variant, _ in parts:
                 self._lanes[variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
