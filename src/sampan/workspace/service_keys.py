@@ -145,6 +145,7 @@ class ServiceKeys(ServiceRoom):
 
         Parameters
         ----------
+        caller : whose keys
         key : how the one key begins that is meant; by default all of the caller's
         """
         valid = self.ws.catalog.nodes(kind=KIND, state=VALID, limit=_MOST) if self.ws.has_store else []
