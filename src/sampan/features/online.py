@@ -50,6 +50,8 @@ class OnlineView:
         self._sources = sources
         self._program = Program([view.moment, *(f.value for f in view.features)], sources)
         self._moment = Program([view.moment], sources)
+        named = {n.name for n in walk(view.moment) if isinstance(n, Column)}
+        self._moment_reader = Reader(self.schema, needed=[n for n in self.schema if n in named], exact=True)
         self._leaves = Program(list(self._columns), sources)
 
     def renewed(self, tables: Tables) -> Renewal:
@@ -102,7 +104,9 @@ class OnlineView:
         ------
         ParameterError : a row has no moment, or as `check`.
         """
-        found = np.broadcast_to(self._moment.run(self._reader.read(rows), len(rows))[0], len(rows))
+        kind: object = type(rows[0]) if len(rows) else None
+        reader = self._moment_reader if kind is self.row_type else self._reader  # typed rows were looked at when they were decoded
+        found = np.broadcast_to(self._moment.run(reader.read(rows), len(rows))[0], len(rows))
         return _whole(found)
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
