@@ -30,7 +30,7 @@ import numpy as np
 from sampan.packaging.images import Image
 from sampan.packaging.packages import probe_rows, read_facts
 from sampan.ports import TargetOptions
-from sampan.workspace.predictors import open_predictor
+from sampan.workspace.models.predictors import open_predictor
 from sampan.workspace.workspace import SilentProgress
 
 EMULATOR = Path("/usr/bin/qemu-aarch64-static")

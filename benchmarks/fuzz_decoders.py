@@ -77,9 +77,9 @@ class Judge:
 
         from sampan.serving.routing import Routing, Variant
         from sampan.store.segments import Segments
-        from sampan.web.inference import InferenceApp
-        from sampan.web.inference_log import ArrivalLog, PredictionLog
-        from sampan.workspace.predictors import open_predictor
+        from sampan.web.inference.app import InferenceApp
+        from sampan.web.inference.log import ArrivalLog, PredictionLog
+        from sampan.workspace.models.predictors import open_predictor
         from sampan.workspace.workspace import Workspace
 
         logging.disable(logging.CRITICAL)
@@ -152,7 +152,7 @@ class Judge:
     async def _converse(self, data: bytes) -> None:
         from uvicorn.server import ServerState
 
-        from sampan.web.inference_http import HttpConnection, HttpEdge
+        from sampan.web.inference.http import HttpConnection, HttpEdge
 
         transport = _Written()
         connection = HttpConnection(HttpEdge(self.app), ServerState(), asyncio.get_running_loop())
@@ -206,8 +206,8 @@ def main() -> None:
         import sampan.serving.invocations
         import sampan.serving.outcomes
         import sampan.serving.requests
-        import sampan.web.inference
-        import sampan.web.inference_http  # noqa: F401  # instrumented
+        import sampan.web.inference.app
+        import sampan.web.inference.http  # noqa: F401  # instrumented
     folder = Path(tempfile.mkdtemp())
     judge = Judge(folder)
     corpus = folder / "corpus"

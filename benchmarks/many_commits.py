@@ -28,7 +28,7 @@ from side_by_side import Spent, Timing, machine, measure, summary, table, versio
 from sampan.core.digests import PREFIX
 from sampan.store import Store
 from sampan.store.files import sync_folder
-from sampan.workspace.dataset_edits import edited
+from sampan.workspace.data.dataset_edits import edited
 from sampan.workspace.workspace import Workspace
 
 TIMES_THE_FLOOR = 2.0

@@ -30,11 +30,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from flights_of_23 import make_table
 
 from sampan.core.events import AliasMoved, Event, Input, new_id
-from sampan.workspace import service_process as process
-from sampan.workspace.model_events import ModelTrained, PackageBuilt, StoredFile
-from sampan.workspace.packages import package_digest
-from sampan.workspace.predictors import GRAPH, MANIFEST
-from sampan.workspace.service_process import Liveness, ServiceFiles
+from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
+from sampan.workspace.models.packages import package_digest
+from sampan.workspace.models.predictors import GRAPH, MANIFEST
+from sampan.workspace.services import process
+from sampan.workspace.services.process import Liveness, ServiceFiles
 from sampan.workspace.workspace import Workspace
 
 ORIGINAL = "flights-of-23"

@@ -28,7 +28,7 @@ import polars as pl  # noqa: E402
 from sklearn.datasets import load_digits, make_classification, make_friedman1  # noqa: E402
 
 from sampan.core.times import iso  # noqa: E402
-from sampan.workspace.optimizing_answers import PARENT, Optimized  # noqa: E402
+from sampan.workspace.models.optimizing_answers import PARENT, Optimized  # noqa: E402
 from sampan.workspace.workspace import Workspace  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]

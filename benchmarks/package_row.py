@@ -25,7 +25,7 @@ import sampan as sp
 sys.path.insert(0, str(Path(__file__).parent))
 from flights_of_23 import make_table
 
-from sampan.workspace.predictors import EXPECTED
+from sampan.workspace.models.predictors import EXPECTED
 
 CALLS = 2_000
 GOAL = 1.3

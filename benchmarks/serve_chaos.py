@@ -42,7 +42,7 @@ from wild_graphs import wild_graph
 
 from sampan.errors import SampanError
 from sampan.serving.records import predictions_stream
-from sampan.workspace import service_process as process
+from sampan.workspace.services import process
 from sampan.workspace.workspace import Workspace
 
 STEADY, WILD = "orders-late", "wild"

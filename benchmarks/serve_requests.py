@@ -162,7 +162,7 @@ def binary_infer(rows: list[dict[str, Any]], fields: dict[str, str]) -> tuple[by
 
 def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
     """Write the bodies, find what the answers are, and put the commands together."""
-    from sampan.workspace.predictors import open_predictor
+    from sampan.workspace.models.predictors import open_predictor
 
     predictor = open_predictor(arguments.package)
     schema = {name: str(spec["type"]) for name, spec in predictor.manifest.request_schema.items()}

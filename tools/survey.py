@@ -86,7 +86,7 @@ def _matrix(name: str, takes: str, model: Any) -> Found:
     from sampan.flavors.finding import find_flavor
     from sampan.flavors.onnx_graph import OnnxScorer
     from sampan.flavors.parity import export
-    from sampan.workspace.learning import hard_rows
+    from sampan.workspace.training.learning import hard_rows
 
     _, matrix, labels = flights()
     rows = matrix if takes == "numbers with gaps" else np.nan_to_num(matrix, nan=-1.0)

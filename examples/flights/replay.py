@@ -19,7 +19,7 @@ import polars as pl
 from features import flights_view
 
 from sampan.cli.progress import progress_for
-from sampan.workspace.feature_tables import feature_table, find_datasets
+from sampan.workspace.training.feature_tables import feature_table, find_datasets
 from sampan.workspace.workspace import Workspace
 
 HOUR_MS = 3_600_000

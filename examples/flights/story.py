@@ -18,8 +18,8 @@ from replay import HOUR_MS, Onward, Timeline, Traffic, milliseconds, open_timeli
 
 from sampan.cli.story import Stage, Story
 from sampan.errors import NotFound
-from sampan.workspace.feature_tables import feature_table, find_datasets
-from sampan.workspace.prediction_history import read_window
+from sampan.workspace.services.prediction_history import read_window
+from sampan.workspace.training.feature_tables import feature_table, find_datasets
 from sampan.workspace.workspace import Workspace
 
 N_STAGES = 17

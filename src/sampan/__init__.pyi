@@ -16,12 +16,12 @@ from sampan.tuning.spaces import choice as choice
 from sampan.tuning.spaces import floats as floats
 from sampan.tuning.spaces import ints as ints
 from sampan.tuning.spaces import logs as logs
-from sampan.workspace.datasets import data as data
-from sampan.workspace.live_runs import log as log
-from sampan.workspace.live_runs import run as run
-from sampan.workspace.predictors import load_package as load_package
+from sampan.workspace.data.datasets import data as data
+from sampan.workspace.models.predictors import load_package as load_package
+from sampan.workspace.runs.live_runs import log as log
+from sampan.workspace.runs.live_runs import run as run
 from sampan.workspace.sources import dataset as dataset
-from sampan.workspace.training import train as train
+from sampan.workspace.training.training import train as train
 from sampan.workspace.workspace import Workspace as Workspace
 
 __version__: str

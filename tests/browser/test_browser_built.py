@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page
 
-from sampan.workspace.edge_packages import open_carried, request_columns
+from sampan.workspace.targets.edge_packages import open_carried, request_columns
 from sampan.workspace.workspace import Workspace
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -9,7 +9,7 @@ import pytest
 
 from sampan.data.checking import check_batch
 from sampan.data.contract import Column, Contract, Custom, Freshness, NullShare, Query, Range, Reference, RowCount, Statistic
-from sampan.workspace.data_contracts import Contracts
+from sampan.workspace.data.contracts import Contracts
 from sampan.workspace.operation import operations
 from sampan.workspace.workspace import Workspace
 

@@ -15,10 +15,10 @@ import pytest
 
 from sampan.errors import ContractViolated, DataFormatError, ParameterError, StaleState
 from sampan.table import texts
-from sampan.workspace import batch_edits, batches
-from sampan.workspace.batches import Arrival, Batches
-from sampan.workspace.quarantine import REASONS, Quarantine
-from sampan.workspace.staging import Staging
+from sampan.workspace.data import batch_edits, batches
+from sampan.workspace.data.batches import Arrival, Batches
+from sampan.workspace.data.quarantine import REASONS, Quarantine
+from sampan.workspace.data.staging import Staging
 from sampan.workspace.workspace import Workspace
 
 HEADER = "id,shop,paid,at\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sampan.errors import NotFound, ParameterError, UsageError
-from sampan.workspace.trust import Evidence, judge_trust
+from sampan.workspace.data.trust import Evidence, judge_trust
 from sampan.workspace.workspace import Workspace
 
 ORDERS = "id,shop,paid\n" + "".join(f"{i},s{i % 30:02},{i % 50}.5\n" for i in range(200))

@@ -9,7 +9,7 @@ import pytest
 
 from sampan.core.answers import to_json
 from sampan.errors import EditConflict, ParameterError
-from sampan.workspace.data_cells import newest_finding
+from sampan.workspace.data.cells import newest_finding
 from sampan.workspace.workspace import Workspace
 
 SIZES = ("12 oz", "12 oz.", "16 ounce")

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from sampan.errors import AlreadyExists, DataFormatError, IntegrityError, PolicyRefused, UsageError
-from sampan.workspace.policy import Policy
+from sampan.workspace.governing.policy import Policy
 from sampan.workspace.workspace import Workspace
 
 ORDERS = "id,zip,paid,at,late\n" + "".join(

@@ -9,7 +9,7 @@ import pytest
 
 from sampan.core.answers import to_json
 from sampan.errors import NotFound, ParameterError, ProjectFileError, UsageError
-from sampan.workspace.data import PROFILE
+from sampan.workspace.data.data import PROFILE
 from sampan.workspace.workspace import Workspace
 
 ORDERS = "id,shop,paid,at\n" + "".join(f"{i},s{i % 3},{i % 50}.5,2024-01-{i % 28 + 1:02}T00:00:00Z\n" for i in range(200))

@@ -14,7 +14,7 @@ import pytest
 
 import sampan as sp
 from sampan.errors import StoreUnreachable
-from sampan.workspace import late_events
+from sampan.workspace.runs import late_events
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow

@@ -126,12 +126,12 @@ async def main(folder: Path) -> None:
     """Serve until told to stop."""
     from sampan.core.project import Traces
     from sampan.store.segments import Segments
-    from sampan.web.inference import InferenceApp
-    from sampan.web.inference_grpc import GrpcEdge
-    from sampan.web.inference_log import ArrivalLog, PredictionLog
-    from sampan.web.inference_scoring import Limits
-    from sampan.web.inference_server import listen, serve_app
-    from sampan.web.inference_traces import exporter_of
+    from sampan.web.inference.app import InferenceApp
+    from sampan.web.inference.grpc import GrpcEdge
+    from sampan.web.inference.log import ArrivalLog, PredictionLog
+    from sampan.web.inference.scoring import Limits
+    from sampan.web.inference.server import listen, serve_app
+    from sampan.web.inference.traces import exporter_of
 
     plan = json.loads((folder / "routing.json").read_text())
     if "file_bytes" in plan:

@@ -15,7 +15,7 @@ from sampan.core.project import Traces
 from sampan.errors import ParameterError
 from sampan.serving.spans import read_parent
 from sampan.store.segments import Segments
-from sampan.web.inference_traces import exporter_of
+from sampan.web.inference.traces import exporter_of
 
 Serve = Callable[[dict[str, Any]], Running]
 ROW = {"order": 7, "x1": 0.5, "x2": 0.25, "shop": "north"}

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from sampan.errors import Unavailable
-from sampan.web.inference_lanes import PROVEN_CALLS, SLOW_CALLS, Lane, Pace, measure_pace
-from sampan.web.inference_together import Together
+from sampan.web.inference.lanes import PROVEN_CALLS, SLOW_CALLS, Lane, Pace, measure_pace
+from sampan.web.inference.together import Together
 
 
 def test_a_model_runs_on_the_event_loop_once_it_has_shown_to_be_quick() -> None:

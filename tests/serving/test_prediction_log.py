@@ -22,8 +22,8 @@ from sampan.serving.records import Scored, outcomes_stream, predictions_stream
 from sampan.serving.routing import Variant
 from sampan.serving.volumes import volumes_stream
 from sampan.store.segments import Segments
-from sampan.web import inference_log
-from sampan.web.inference_log import ArrivalLog, PredictionLog
+from sampan.web.inference import log as inference_log
+from sampan.web.inference.log import ArrivalLog, PredictionLog
 
 Serve = Callable[[dict[str, Any]], Running]
 

@@ -14,7 +14,7 @@ import pytest
 
 from sampan.core.events import Input, RunEnded, RunStarted, VersionCommitted, new_id
 from sampan.errors import DataFormatError, Unavailable
-from sampan.workspace.openlineage_events import SCHEMA
+from sampan.workspace.lineage.openlineage_events import SCHEMA
 from sampan.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

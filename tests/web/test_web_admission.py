@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from sampan.web import app
-from sampan.web.words import vietnamese
+from sampan.web.words.dictionary import vietnamese
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # a batch is judged and rows are valued

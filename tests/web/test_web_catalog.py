@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from sampan.data import cells_claims, cells_dependencies, cells_misplaced, cells_placeholders, cells_shapes, cells_spelling, cells_units
 from sampan.web import app
-from sampan.web.words import vietnamese
+from sampan.web.words.dictionary import vietnamese
 from sampan.workspace.workspace import Workspace
 
 STARTS = ("the ", "missing", "nearly ", "as if ", "it also ", "stands for ", "a word for ")

@@ -13,7 +13,7 @@ from sampan.data.contract import AllowedValues, Distribution, Range, Statistic, 
 from sampan.data.contract_yaml import read_contract, write_contract
 from sampan.data.rule_words import describe
 from sampan.web.app import create_app
-from sampan.web.words import vietnamese
+from sampan.web.words.dictionary import vietnamese
 from sampan.workspace.workspace import Workspace
 
 PAGE = "/data/orders/contract"

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from sampan.web import app, charts
 from sampan.web.charts import Spot
-from sampan.workspace.optimizing_answers import Optimized
+from sampan.workspace.models.optimizing_answers import Optimized
 from sampan.workspace.workspace import Workspace
 
 

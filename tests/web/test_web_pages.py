@@ -21,8 +21,8 @@ from sampan.web import app, page
 from sampan.web.pages import models, services
 from sampan.web.pages.datasets import plain_type
 from sampan.web.pages.runs import brief, metric_columns
-from sampan.web.words import VIETNAMESE, vietnamese
-from sampan.workspace.run_listing import RunLine
+from sampan.web.words.dictionary import VIETNAMESE, vietnamese
+from sampan.workspace.runs.listing import RunLine
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # the project they share takes some seconds to live through

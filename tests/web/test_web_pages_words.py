@@ -9,7 +9,7 @@ import pytest
 
 import sampan.web
 from sampan.web.pages import datasets, figures, home, models, runs
-from sampan.web.words import VIETNAMESE, translator, vietnamese
+from sampan.web.words.dictionary import VIETNAMESE, translator, vietnamese
 
 TEMPLATES = Path(sampan.web.__file__).parent / "templates"
 PAGES = sorted(file.stem for file in TEMPLATES.glob("*.html"))

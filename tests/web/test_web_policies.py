@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sampan.web import app
-from sampan.web.words import VIETNAMESE, vietnamese
-from sampan.web.words_policy import PATTERNS, WORDS
+from sampan.web.words.dictionary import VIETNAMESE, vietnamese
+from sampan.web.words.policy import PATTERNS, WORDS
 from sampan.workspace.workspace import Workspace
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -16,7 +16,7 @@ from small_package import draw_orders
 from small_training import DAYS, PER_DAY, add_orders, write_training
 
 from sampan.errors import ParameterError
-from sampan.workspace.admission import BatchVerdict, few_classes, judge_batch
+from sampan.workspace.data.admission import BatchVerdict, few_classes, judge_batch
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # a champion is trained once, and each judgment fits a dozen small models

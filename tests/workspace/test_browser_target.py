@@ -19,8 +19,8 @@ from page_training import train_for_a_page
 
 from sampan.errors import BudgetExceeded, IntegrityError, ParameterError
 from sampan.ports import TargetOptions
-from sampan.workspace.browser_target import Browser
-from sampan.workspace.predictors import open_predictor
+from sampan.workspace.models.predictors import open_predictor
+from sampan.workspace.targets.browser_target import Browser
 from sampan.workspace.workspace import SilentProgress, Workspace
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def test_what_does_not_fit_or_cannot_be_heeded_is_refused(ws: Workspace, tmp_pat
 
 def test_requests_of_the_probe_set_get_the_packages_scores(ws: Workspace, tmp_path: Path) -> None:
     from sampan.edge.webassembly import ask_module
-    from sampan.workspace.edge_packages import open_carried, request_columns
+    from sampan.workspace.targets.edge_packages import open_carried, request_columns
 
     package = ws.model.package_path(ws.model.pack("orders-page").package)
     Browser("browser").build(package, tmp_path, TargetOptions(), SilentProgress())

@@ -10,7 +10,7 @@ import pytest
 
 from sampan.core.events import AliasMoved, Input, RunEnded, RunStarted, VersionCommitted, new_id
 from sampan.errors import NotFound, ParameterError
-from sampan.workspace.comparing_answers import Comparison
+from sampan.workspace.runs.comparing_answers import Comparison
 from sampan.workspace.workspace import Workspace
 
 NOON = 1_357_041_600_000

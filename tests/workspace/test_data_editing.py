@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from sampan.errors import AlreadyExists, EditConflict, NotFound, ParameterError, UsageError
-from sampan.workspace.dataset_edits import AddColumns, Edits, PutRows
+from sampan.workspace.data.dataset_edits import AddColumns, Edits, PutRows
 from sampan.workspace.workspace import Workspace
 
 ORDERS = pl.DataFrame({"id": range(100), "shop": [f"s{i % 3}" for i in range(100)], "paid": [i + 0.5 for i in range(100)]})

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from sampan.core.digests import canonical_json
-from sampan.workspace.data_publishing import VersionPublished
-from sampan.workspace.dataset_copies import REMOVED, THERE, copies_of
-from sampan.workspace.erasure_records import ErasureRecord, verified
+from sampan.workspace.data.dataset_copies import REMOVED, THERE, copies_of
+from sampan.workspace.data.publishing import VersionPublished
+from sampan.workspace.governing.erasure_records import ErasureRecord, verified
 from sampan.workspace.workspace import Workspace
 
 PERSON = {"passenger": "P-000777"}

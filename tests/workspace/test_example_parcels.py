@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.workspace.judging import task_of_model
+from sampan.workspace.models.judging import task_of_model
 from sampan.workspace.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "parcels"

@@ -17,8 +17,8 @@ from small_training import FIT, add_orders, write_training
 import sampan as sp
 from sampan.engine.step import load_script
 from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
-from sampan.workspace.governance import require_allowed
-from sampan.workspace.quarantine import HeldCell, Quarantine
+from sampan.workspace.data.quarantine import HeldCell, Quarantine
+from sampan.workspace.governing.governance import require_allowed
 from sampan.workspace.workspace import Workspace
 
 FOR_LATENESS = FIT.replace("objective=goal)", 'objective=goal, purpose="lateness")')

@@ -156,9 +156,9 @@ def test_doctor_looks_at_machine_and_store(ws: Workspace) -> None:
 
 def test_status_tells_what_is_live_how_it_is_doing_and_what_needs_a_person(ws: Workspace) -> None:
     from sampan.core.graph import NodeId
-    from sampan.workspace.monitor_events import IncidentOpened, WindowSealed
-    from sampan.workspace.monitors import Figure
-    from sampan.workspace.service_routing import Deployed, routed
+    from sampan.workspace.services.monitor_events import IncidentOpened, WindowSealed
+    from sampan.workspace.services.monitors import Figure
+    from sampan.workspace.services.routing import Deployed, routed
 
     package = commit(ws, "package", "late")
     deployment, window, incident = new_id(), new_id(), new_id()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sampan as sp
-from sampan.workspace import lingering
+from sampan.workspace.runs import lingering
 from sampan.workspace.workspace import Workspace
 
 

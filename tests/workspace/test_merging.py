@@ -24,7 +24,7 @@ from sampan.core.graph import Node
 from sampan.errors import AlreadyExists, IntegrityError, NotFound, ParameterError, PolicyRefused
 from sampan.store import Store
 from sampan.store.projection import TABLES
-from sampan.workspace.run_events import RunResumed
+from sampan.workspace.runs.events import RunResumed
 from sampan.workspace.workspace import Workspace
 
 Open = Callable[[str], Workspace]
@@ -528,7 +528,7 @@ def test_what_acts_or_allows_there_does_neither_here(opened: Open) -> None:
     from sampan.core.changes import AddNode, EnsureAsset
     from sampan.core.events import new_id
     from sampan.testing.stores import Noted
-    from sampan.workspace.sign_offs import KIND as SIGN_OFF
+    from sampan.workspace.models.sign_offs import KIND as SIGN_OFF
 
     here, there = opened("here"), opened("hospital")
     signature = new_id()

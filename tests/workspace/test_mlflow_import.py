@@ -19,9 +19,9 @@ import pytest
 
 from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowRegistered
 from sampan.errors import AlreadyExists, DataFormatError, NotFound
-from sampan.workspace.mlflow_folder import MlflowFolder
-from sampan.workspace.mlflow_import import MlflowImport, opened_source
-from sampan.workspace.mlflow_told import ToldToMlflow
+from sampan.workspace.mlflow.folder import MlflowFolder
+from sampan.workspace.mlflow.importing import MlflowImport, opened_source
+from sampan.workspace.mlflow.told import ToldToMlflow
 from sampan.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

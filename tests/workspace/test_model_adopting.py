@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sampan.errors import AccessDenied, ParameterError, Unavailable, Unsupported
-from sampan.workspace.pickled import PickleProcess
-from sampan.workspace.predictors import open_predictor
+from sampan.workspace.models.pickled import PickleProcess
+from sampan.workspace.models.predictors import open_predictor
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # each starts a process that imports scikit-learn

@@ -10,7 +10,7 @@ from sampan.errors import ParameterError
 from sampan.workspace.operation import Room, describe, operation
 from sampan.workspace.options import filled
 from sampan.workspace.parameters import bind, from_text
-from sampan.workspace.training_options import TrainingOptions
+from sampan.workspace.training.training_options import TrainingOptions
 
 
 class Reading(TypedDict, total=False):

@@ -20,11 +20,11 @@ from sampan.core.graph import Node
 from sampan.errors import ParameterError
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
-from sampan.web.inference_log import PredictionLog
-from sampan.web.inference_shadow import measure
-from sampan.workspace.log_rules import keeping_of, log_rules
-from sampan.workspace.predictors import open_predictor
-from sampan.workspace.service_routing import Deployed, routed
+from sampan.web.inference.log import PredictionLog
+from sampan.web.inference.shadow import measure
+from sampan.workspace.models.predictors import open_predictor
+from sampan.workspace.services.log_rules import keeping_of, log_rules
+from sampan.workspace.services.routing import Deployed, routed
 from sampan.workspace.workspace import Workspace
 
 NAME = "orders-late"

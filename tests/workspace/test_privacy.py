@@ -12,8 +12,8 @@ import pytest
 
 from sampan.errors import AccessDenied, IntegrityError, NotFound, ParameterError, PolicyRefused
 from sampan.governance.pseudonyms import PSEUDONYM, pseudonym
-from sampan.workspace.privacy import protect
-from sampan.workspace.privacy_keys import PrivacyKeys
+from sampan.workspace.governing.privacy import protect
+from sampan.workspace.governing.privacy_keys import PrivacyKeys
 from sampan.workspace.workspace import Workspace
 
 N = 60

@@ -14,8 +14,8 @@ from sampan.stats.profile_building import profile_table
 from sampan.stats.profiles import Profile
 from sampan.store.tables import parts
 from sampan.store.tables.manifest import Part
-from sampan.workspace import profiling
-from sampan.workspace.profiling import PROFILE, make_profile, read_profile
+from sampan.workspace.data import profiling
+from sampan.workspace.data.profiling import PROFILE, make_profile, read_profile
 from sampan.workspace.workspace import Workspace
 
 

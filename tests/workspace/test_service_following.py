@@ -18,7 +18,7 @@ from small_package import add_package, draw_orders, requests_of
 
 from sampan.core.events import AliasMoved
 from sampan.errors import Conflict, Unavailable
-from sampan.workspace import service_process as process
+from sampan.workspace.services import process
 from sampan.workspace.workspace import Workspace
 
 NAME = "orders-late"

@@ -20,8 +20,8 @@ from small_package import WEIGHTS, add_package, draw_orders, requests_of
 from wild_graphs import wild_graph
 
 from sampan.errors import Conflict, ParameterError
-from sampan.workspace.rollout_events import RolloutEnded, RolloutStepped
-from sampan.workspace.service_rollouts import RolloutState
+from sampan.workspace.services.rollout_events import RolloutEnded, RolloutStepped
+from sampan.workspace.services.rollouts import RolloutState
 from sampan.workspace.workspace import Workspace
 
 NAME = "orders-late"

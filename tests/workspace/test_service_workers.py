@@ -26,8 +26,8 @@ from wild_graphs import wild_graph
 from sampan.core.events import AliasMoved
 from sampan.errors import Unavailable
 from sampan.serving.exposition import parse, total
-from sampan.workspace import service_process as process
-from sampan.workspace.service_process import Liveness
+from sampan.workspace.services import process
+from sampan.workspace.services.process import Liveness
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # processes for each

@@ -1,4 +1,4 @@
-from sampan.workspace.trees import Branch, draw
+from sampan.workspace.training.trees import Branch, draw
 
 
 def test_a_tree_is_drawn_with_its_labels() -> None:

@@ -18,11 +18,11 @@ from sampan.errors import IntegrityError, ParameterError
 from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.testing.ledgers import tables_of
-from sampan.workspace.dataset_edits import DeleteWhere, Edits
-from sampan.workspace.erasure import Erasure
-from sampan.workspace.erasure_events import ERASURE
-from sampan.workspace.erasure_records import verified
-from sampan.workspace.quarantine import HeldCell, Quarantine
+from sampan.workspace.data.dataset_edits import DeleteWhere, Edits
+from sampan.workspace.data.quarantine import HeldCell, Quarantine
+from sampan.workspace.governing.erasure import Erasure
+from sampan.workspace.governing.erasure_events import ERASURE
+from sampan.workspace.governing.erasure_records import verified
 from sampan.workspace.workspace import Workspace
 
 PERSON, EMAIL = "P-000777", "lan.nguyen@example.net"
@@ -321,7 +321,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from sampan.workspace.workspace import Workspace
-from sampan.workspace import erasure
+from sampan.workspace.governing import erasure
 import sampan.ledger
 when = sys.argv[2]
 def die(*_args, **_more):

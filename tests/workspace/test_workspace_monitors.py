@@ -20,10 +20,10 @@ from sampan.errors import NotFound, ParameterError, StaleState
 from sampan.serving.outcomes import Outcome
 from sampan.serving.routing import Role, Variant
 from sampan.serving.spans import Origin
-from sampan.web.inference_log import ArrivalLog, PredictionLog
-from sampan.web.inference_shadow import measure
-from sampan.workspace.predictors import open_predictor
-from sampan.workspace.service_routing import Deployed, routed
+from sampan.web.inference.log import ArrivalLog, PredictionLog
+from sampan.web.inference.shadow import measure
+from sampan.workspace.models.predictors import open_predictor
+from sampan.workspace.services.routing import Deployed, routed
 from sampan.workspace.workspace import Workspace
 
 NAME = "orders-late"
@@ -218,7 +218,7 @@ def test_a_key_asked_twice_counts_once_and_the_newest_label_counts(ws: Workspace
     arrivals.outcomes([Outcome(label=1.0, at=START, id=name) for name in ids], received=ws.clock())
     arrivals.close()
 
-    from sampan.workspace.prediction_history import read_window
+    from sampan.workspace.services.prediction_history import read_window
 
     (rows,) = read_window(ws, NAME, START, START + 10 * DAY_MS)
 

@@ -21,7 +21,7 @@ from small_training import CUT, add_orders, write_training
 
 from sampan.errors import NotFound, ParameterError, Unsupported
 from sampan.flavors.onnx_graph import OnnxScorer
-from sampan.workspace.optimizing_answers import PARENT, Optimized, Variant
+from sampan.workspace.models.optimizing_answers import PARENT, Optimized, Variant
 from sampan.workspace.workspace import Workspace
 
 NETWORK = """

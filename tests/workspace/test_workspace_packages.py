@@ -20,8 +20,8 @@ import sampan as sp
 from sampan.errors import IntegrityError, NotFound, ParameterError, Unsupported
 from sampan.flavors.whole_graph import WholeScorer
 from sampan.ports import Predictor
-from sampan.workspace.packages import probe
-from sampan.workspace.predictors import EXPECTED, open_predictor
+from sampan.workspace.models.packages import probe
+from sampan.workspace.models.predictors import EXPECTED, open_predictor
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # each trains a small model

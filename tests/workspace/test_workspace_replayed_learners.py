@@ -91,7 +91,7 @@ def test_the_doctor_compares_this_machine_with_what_a_model_was_built_on(ws: Wor
         threads={"usable": "64"},
         gpus=("NVIDIA H200",),
     )
-    monkeypatch.setattr("sampan.workspace.model_diagnosis.capture", lambda: other)
+    monkeypatch.setattr("sampan.workspace.models.diagnosis.capture", lambda: other)
 
     found = {each.about: each for each in ws.home.doctor(model.ref).findings}
 

@@ -16,7 +16,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from sampan.core.graph import Node
-from sampan.workspace.scripts import read_arguments
+from sampan.workspace.runs.scripts import read_arguments
 from sampan.workspace.workspace import Workspace
 
 FIT = """

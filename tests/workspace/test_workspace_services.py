@@ -22,7 +22,7 @@ from small_package import START, add_package, draw_orders, requests_of, true_cha
 
 from sampan.core.graph import Node
 from sampan.errors import Conflict, NotFound, ParameterError, Unavailable
-from sampan.workspace.model_events import PackageBuilt, StoredFile
+from sampan.workspace.models.events import PackageBuilt, StoredFile
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # a process for each
@@ -183,7 +183,7 @@ def test_the_server_follows_the_graph_by_itself(ws: Workspace, first: Node, tmp_
     """Another machine, or a person with the database, moves the aliases; nobody tells the server."""
     import time
 
-    from sampan.workspace.service_routing import Deployed, routed
+    from sampan.workspace.services.routing import Deployed, routed
 
     second = add_package(ws, tmp_path / "second", weights=OTHER)
     ws.service.deploy(f"{NAME}@v1")

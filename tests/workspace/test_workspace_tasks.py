@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 from small_tasks import CUT, ENDS, ENDS_FILE, HOURS, START, add_visits, write_task
 
 from sampan.errors import ParameterError, StepFailed
-from sampan.workspace.judging import task_of_model
-from sampan.workspace.predictors import PackagePredictor, open_predictor
+from sampan.workspace.models.judging import task_of_model
+from sampan.workspace.models.predictors import PackagePredictor, open_predictor
 from sampan.workspace.workspace import Workspace
 
 REQUEST = {"visit": 1, "at": START, "ward": "north", "x1": 1.0, "x2": None}

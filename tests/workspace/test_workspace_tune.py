@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 from small_training import CUT, add_orders, write_training
 
 from sampan.errors import NotFound, ParameterError, StepFailed
-from sampan.workspace.training import load_trainer
+from sampan.workspace.training.training import load_trainer
 from sampan.workspace.workspace import Workspace
 
 TWO_KINDS = """

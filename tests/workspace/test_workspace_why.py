@@ -16,8 +16,8 @@ from small_training import CUT, FIT, add_orders, write_training
 from sampan.errors import ParameterError, StepFailed
 from sampan.evaluation.losses import log_losses
 from sampan.web.app import create_app
-from sampan.workspace.explaining import Why
-from sampan.workspace.judging import judge_stored
+from sampan.workspace.explaining.explaining import Why
+from sampan.workspace.models.judging import judge_stored
 from sampan.workspace.workspace import Workspace
 
 

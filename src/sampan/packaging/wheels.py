@@ -55,7 +55,7 @@ def predict(rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
 
 @cache
 def _predictor() -> Any:
-    from sampan.workspace.predictors import open_predictor
+    from sampan.workspace.models.predictors import open_predictor
 
     return open_predictor(FOLDER)
 '''

@@ -1,6 +1,6 @@
 """What the prediction log keeps of a row: a share of the keys, fields as they are, changed or left out, and the features that may stay.
 
-Pure: who decides it (sampan.toml and the terms of the data) is `sampan.workspace.log_rules`.
+Pure: who decides it (sampan.toml and the terms of the data) is `sampan.workspace.services.log_rules`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Spans of requests: what a caller's trace is told of an answer. Pure; `sampan.web.inference_traces` sends them.
+"""Spans of requests: what a caller's trace is told of an answer. Pure; `sampan.web.inference.traces` sends them.
 
 References
 ----------

@@ -40,7 +40,7 @@ def _openlineage(workspace: Workspace) -> Callable[[Request], Awaitable[Response
     """Take one event, where OpenLineage's clients send it."""
 
     def take(body: bytes) -> Response:
-        from sampan.workspace.openlineage import read_event, take_up
+        from sampan.workspace.lineage.openlineage import read_event, take_up
 
         return json_response({"run": take_up(workspace, read_event(body, where="the request"))}, status=201)
 

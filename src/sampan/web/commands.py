@@ -78,7 +78,7 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
                 hint="sampan service list shows services",
             )
         if package is not None:
-            from sampan.web.inference_package import PackageServing, serve_package
+            from sampan.web.inference.package import PackageServing, serve_package
 
             how = PackageServing(host=host or "127.0.0.1", port=port, log=alone["log"], keys=alone["keys"], open=alone["is_open"])
             return serve_package(package, how)
@@ -86,8 +86,8 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
             raise ParameterError(
                 "--log, --keys and --open go with --package: a service has its log and keys in its store", hint="see `sampan service`"
             )
-        from sampan.web.inference_server import serve as serve_service
-        from sampan.workspace.service_process import EVERY
+        from sampan.web.inference.server import serve as serve_service
+        from sampan.workspace.services.process import EVERY
         from sampan.workspace.workspace import Workspace
 
         if service is not None:

@@ -24,7 +24,7 @@ from sampan import plugins
 from sampan.core.times import Millis, iso
 from sampan.errors import AccessDenied, ParameterError, SampanError
 from sampan.web import charts
-from sampan.web.words import LANGUAGES, translator
+from sampan.web.words.dictionary import LANGUAGES, translator
 
 if TYPE_CHECKING:
     from starlette.requests import Request

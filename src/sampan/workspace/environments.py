@@ -8,7 +8,7 @@ import msgspec
 
 from sampan.core.graph import Node
 from sampan.engine.environment import Environment
-from sampan.workspace.predictors import ENVIRONMENT
+from sampan.workspace.models.predictors import ENVIRONMENT
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

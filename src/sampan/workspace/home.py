@@ -17,16 +17,16 @@ from sampan.core.graph import NodeId, Recorded
 from sampan.core.times import iso
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.columns import count, size_text
-from sampan.workspace.comparing import Comparing
 from sampan.workspace.diagnosis import Finding, examine
-from sampan.workspace.explaining import Explaining
-from sampan.workspace.merged_history import as_it_happened
-from sampan.workspace.merging import Merging
-from sampan.workspace.monitors import quality_text
+from sampan.workspace.explaining.explaining import Explaining
+from sampan.workspace.explaining.reproducing import Reproducing
+from sampan.workspace.lineage.tracing import Tracing
+from sampan.workspace.merging.history import as_it_happened
+from sampan.workspace.merging.merging import Merging
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
-from sampan.workspace.reproducing import Reproducing
-from sampan.workspace.tracing import Tracing
+from sampan.workspace.runs.comparing import Comparing
+from sampan.workspace.services.monitors import quality_text
 
 DAY_MS = 86_400_000
 FIRST_COMMANDS = ("sampan demo", "sampan data add FILE")
@@ -304,9 +304,9 @@ class Upkeep(Room):
         if not self.ws.has_store:
             return Freed(n_objects=0, n_bytes=0, dry_run=dry_run)
         from sampan.store.upkeep import gc
-        from sampan.workspace.erasure import finish_erasures
-        from sampan.workspace.log_retention import expired_segments, remove_segments
-        from sampan.workspace.run_deleting import give_up_files, long_deleted
+        from sampan.workspace.governing.erasure import finish_erasures
+        from sampan.workspace.runs.deleting import give_up_files, long_deleted
+        from sampan.workspace.services.log_retention import expired_segments, remove_segments
 
         given_up = long_deleted(self.ws, before=self.ws.clock() - round(deleted_days * DAY_MS))
         if not dry_run:
@@ -354,8 +354,8 @@ class Upkeep(Room):
         return Diagnosis(findings=found, next=("sampan fsck",) if self.ws.has_store else FIRST_COMMANDS)
 
     def _diagnose(self, model: str) -> Diagnosis:
-        from sampan.workspace.model_diagnosis import examine_model
-        from sampan.workspace.replaying import model_node
+        from sampan.workspace.explaining.replaying import model_node
+        from sampan.workspace.models.diagnosis import examine_model
 
         node = model_node(self.ws, model)
         return Diagnosis(findings=tuple(examine_model(self.ws, node)), next=(f"sampan reproduce {shlex.quote(node.ref)}",))

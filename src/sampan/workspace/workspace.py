@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from sampan.store.places import S3Place
     from sampan.store.store import Store
     from sampan.workspace.audit import Audit
-    from sampan.workspace.data import Data
+    from sampan.workspace.data.data import Data
+    from sampan.workspace.governing.policy import Policy
     from sampan.workspace.home import Home
-    from sampan.workspace.incidents import Incidents
-    from sampan.workspace.mlflow_export import Exports
-    from sampan.workspace.mlflow_import import Imports
-    from sampan.workspace.models import Models
-    from sampan.workspace.monitors import Monitors
-    from sampan.workspace.openlineage import OpenLineage
-    from sampan.workspace.policy import Policy
-    from sampan.workspace.runs import Runs
-    from sampan.workspace.schedule import Schedule
-    from sampan.workspace.services import Services
+    from sampan.workspace.lineage.openlineage import OpenLineage
+    from sampan.workspace.mlflow.exporting import Exports
+    from sampan.workspace.mlflow.importing import Imports
+    from sampan.workspace.models.models import Models
+    from sampan.workspace.runs.runs import Runs
+    from sampan.workspace.services.incidents import Incidents
+    from sampan.workspace.services.monitors import Monitors
+    from sampan.workspace.services.schedule import Schedule
+    from sampan.workspace.services.services import Services
 
 SomeRoom = TypeVar("SomeRoom", bound=Room)
 STORE_FOLDER = ".sampan"

@@ -17,8 +17,8 @@ from sampan.errors import ParameterError
 from sampan.web.app import create_app
 from sampan.web.explored import SECTIONS, render_exploration
 from sampan.web.pages import explored
-from sampan.web.words import VIETNAMESE
-from sampan.workspace.exploration import Asked, explore_version
+from sampan.web.words.dictionary import VIETNAMESE
+from sampan.workspace.data.exploration import Asked, explore_version
 from sampan.workspace.workspace import Workspace
 
 MOST_BYTES = 1_500_000

@@ -15,9 +15,9 @@ from sampan.errors import NotFound
 from sampan.web.mlflow.refusals import invalid, missing, text
 from sampan.web.mlflow.run_queries import artifact_uri
 from sampan.web.mlflow.runs import MlflowRuns
-from sampan.workspace.mlflow_graph import AGAIN, GONE, present_files
-from sampan.workspace.model_events import StoredFile
-from sampan.workspace.run_events import ArtifactsLogged
+from sampan.workspace.mlflow.graph import AGAIN, GONE, present_files
+from sampan.workspace.models.events import StoredFile
+from sampan.workspace.runs.events import ArtifactsLogged
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

@@ -12,8 +12,8 @@ from blake3 import blake3
 from sampan.core.graph import Asset
 from sampan.web.mlflow.filters import Language, Value, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, exists, invalid, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.workspace import mlflow_graph
-from sampan.workspace.mlflow_graph import (
+from sampan.workspace.mlflow import graph as mlflow_graph
+from sampan.workspace.mlflow.graph import (
     ACTIVE,
     DEFAULT,
     DEFAULT_ID,

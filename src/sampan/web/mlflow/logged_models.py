@@ -13,7 +13,7 @@ from sampan.web.mlflow.artifacts import Artifacts
 from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.filters import Language, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE, LOGGED_MODEL, MODEL_PARAM, MODEL_POINT, asset_name
+from sampan.workspace.mlflow.graph import DELETED, LIFECYCLE, LOGGED_MODEL, MODEL_PARAM, MODEL_POINT, asset_name
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

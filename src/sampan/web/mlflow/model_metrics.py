@@ -11,7 +11,7 @@ from sampan.core.events import Event, Tagged
 from sampan.core.graph import NodeId
 from sampan.errors import NotFound
 from sampan.web.mlflow.refusals import integer, key_of, missing, number, text
-from sampan.workspace.mlflow_graph import MODEL_POINT
+from sampan.workspace.mlflow.graph import MODEL_POINT
 
 if TYPE_CHECKING:
     from sampan.store.catalog import Catalog

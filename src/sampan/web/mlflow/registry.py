@@ -14,7 +14,7 @@ from sampan.core.events import AliasMoved, Event, Input, Tagged, VersionCommitte
 from sampan.core.graph import Node
 from sampan.web.mlflow.filters import Language, sort_key
 from sampan.web.mlflow.refusals import exists, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
-from sampan.workspace.mlflow_graph import (
+from sampan.workspace.mlflow.graph import (
     DELETED,
     DESCRIPTION,
     FACT,
@@ -26,7 +26,7 @@ from sampan.workspace.mlflow_graph import (
     RegisteredModelMade,
     asset_name,
 )
-from sampan.workspace.sign_offs import STAGE, require_signed
+from sampan.workspace.models.sign_offs import STAGE, require_signed
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sampan.store.run_search import RunSearch
 from sampan.web.mlflow.filters import Comparison, Field, Language, Value
 from sampan.workspace.comparisons import ORDERINGS
-from sampan.workspace.mlflow_graph import DATASET, DELETED, LIFECYCLE, NAME_TAG, USER_TAG
+from sampan.workspace.mlflow.graph import DATASET, DELETED, LIFECYCLE, NAME_TAG, USER_TAG
 
 if TYPE_CHECKING:
     import numpy as np

@@ -38,8 +38,8 @@ from sampan.web.mlflow.refusals import (
     texts,
 )
 from sampan.web.mlflow.run_queries import LANGUAGE, TOLD, RunQuery, artifact_uri
-from sampan.workspace.mlflow_graph import ACTIVE, DATASET, DELETED, LIFECYCLE, LOGGED_MODEL, NAME_TAG, USER_TAG, asset_name
-from sampan.workspace.run_events import InputsRead, RunResumed
+from sampan.workspace.mlflow.graph import ACTIVE, DATASET, DELETED, LIFECYCLE, LOGGED_MODEL, NAME_TAG, USER_TAG, asset_name
+from sampan.workspace.runs.events import InputsRead, RunResumed
 
 if TYPE_CHECKING:
     from sampan.store.journals import MetricJournal

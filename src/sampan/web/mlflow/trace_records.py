@@ -19,11 +19,11 @@ from sampan.errors import NotFound
 from sampan.web.mlflow import otlp
 from sampan.web.mlflow.experiments import Experiment, Experiments
 from sampan.web.mlflow.refusals import invalid, missing
-from sampan.workspace.mlflow_graph import DELETED, LIFECYCLE
-from sampan.workspace.mlflow_traces import spans_of
-from sampan.workspace.model_events import StoredFile
-from sampan.workspace.run_events import ArtifactsLogged, InputsRead
-from sampan.workspace.trace_events import ASSESSMENT, KIND, RUN_KEY, SPANS, SUMMARY, Summary, TraceSummarized
+from sampan.workspace.mlflow.graph import DELETED, LIFECYCLE
+from sampan.workspace.mlflow.trace_events import ASSESSMENT, KIND, RUN_KEY, SPANS, SUMMARY, Summary, TraceSummarized
+from sampan.workspace.mlflow.traces import spans_of
+from sampan.workspace.models.events import StoredFile
+from sampan.workspace.runs.events import ArtifactsLogged, InputsRead
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

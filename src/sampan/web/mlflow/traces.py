@@ -16,7 +16,7 @@ from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.filters import Comparison, Field, Language, Value, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.trace_records import HERE, PREVIEW, Trace, TraceRecords
-from sampan.workspace.trace_events import RUN_KEY, Summary
+from sampan.workspace.mlflow.trace_events import RUN_KEY, Summary
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

@@ -20,8 +20,8 @@ from sampan.errors import NotFound
 from sampan.governance.pseudonyms import cipher_of, decrypt
 from sampan.web.mlflow import sending
 from sampan.web.mlflow.refusals import invalid, items, limited, missing, page, paged, text
-from sampan.workspace import mlflow_graph
-from sampan.workspace.privacy_keys import PrivacyKeys
+from sampan.workspace.governing.privacy_keys import PrivacyKeys
+from sampan.workspace.mlflow import graph as mlflow_graph
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
 from sampan.web.page import Page
-from sampan.workspace.admission_answers import RowToSee
+from sampan.workspace.data.admission_answers import RowToSee
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node
@@ -63,8 +63,8 @@ def _judged(workspace: Workspace, batch: Node, *, hidden: bool) -> Judged:
 
 def _rows_to_see(workspace: Workspace, holding: Node, found: Mapping[str, Any]) -> Iterator[RowToSee]:
     """Read the most suspicious rows from quarantine, where they lie in the batch's order, alone or with the whole batch."""
-    from sampan.workspace.data_room import plain
-    from sampan.workspace.quarantine import REASONS
+    from sampan.workspace.data.quarantine import REASONS
+    from sampan.workspace.data.room import plain
 
     alone = holding.facts["n_rows"] == found["n_suspicious"]
     places = list(found.get("places" if alone else "rows", ()))[:MOST_ROWS_OF_BATCH]

@@ -13,11 +13,11 @@ from sampan.web import charts
 from sampan.web.charts import Figure, Series, number
 from sampan.web.page import Page
 from sampan.web.pages.runs import metric_columns
-from sampan.workspace.comparing import is_higher_better
-from sampan.workspace.run_listing import RunLine
+from sampan.workspace.runs.comparing import is_higher_better
+from sampan.workspace.runs.listing import RunLine
 
 if TYPE_CHECKING:
-    from sampan.workspace.comparing_answers import Cell, Comparison, Line
+    from sampan.workspace.runs.comparing_answers import Cell, Comparison, Line
     from sampan.workspace.workspace import Workspace
 
 MOST_RUNS = 10_000

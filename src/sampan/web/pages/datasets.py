@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
 from sampan.web.page import Page
-from sampan.workspace.data_answers import Datasets
-from sampan.workspace.data_cells import FINDING as CELLS
-from sampan.workspace.data_cells import newest_finding
-from sampan.workspace.data_leaks import KIND as LEAKAGE
-from sampan.workspace.data_leaks import newest_leaks
+from sampan.workspace.data.answers import Datasets
+from sampan.workspace.data.cells import FINDING as CELLS
+from sampan.workspace.data.cells import newest_finding
+from sampan.workspace.data.leaks import KIND as LEAKAGE
+from sampan.workspace.data.leaks import newest_leaks
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node
-    from sampan.workspace.data_answers import Profiled
+    from sampan.workspace.data.answers import Profiled
     from sampan.workspace.workspace import Workspace
 
 TYPES = {

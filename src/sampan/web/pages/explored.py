@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.web.explored import exploration_context
 from sampan.web.jobs import jobs_of
 from sampan.web.page import Page
-from sampan.workspace.exploration import Asked, explore_version, explored_before
+from sampan.workspace.data.exploration import Asked, explore_version, explored_before
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

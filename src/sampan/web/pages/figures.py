@@ -12,8 +12,8 @@ from sampan.web.charts import Bar, Figure, Frame, Mark, Series, number
 from sampan.web.page import month
 
 if TYPE_CHECKING:
-    from sampan.workspace.monitors import Figure as Value
-    from sampan.workspace.monitors import Window
+    from sampan.workspace.services.monitors import Figure as Value
+    from sampan.workspace.services.monitors import Window
 
 # (title, name in a window, digits)
 QUALITY = (("AUC", "auc", 3), ("Log loss", "log_loss", 3), ("Cost a row", "cost", 2))
@@ -52,7 +52,7 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
 
 def _by_metric(name: str, windows: Sequence[Window], labels: list[str], marks: list[Mark]) -> Figure:
     """Chart a metric of a model of classes or numbers; it is not estimated without labels."""
-    from sampan.workspace.monitors import Figure as Value
+    from sampan.workspace.services.monitors import Figure as Value
 
     live, shadow = [w.quality.get(name, Value()) for w in windows], [w.shadow_quality.get(name, Value()) for w in windows]
     shown = [("live, 95 % interval", live, "c1")]

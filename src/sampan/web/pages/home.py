@@ -12,7 +12,7 @@ from sampan.web import charts
 from sampan.web.page import Page
 
 if TYPE_CHECKING:
-    from sampan.workspace.monitors import Window
+    from sampan.workspace.services.monitors import Window
     from sampan.workspace.workspace import Workspace
 
 LOOKED_AT, SHOWN = 60, 8

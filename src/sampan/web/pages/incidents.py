@@ -9,8 +9,8 @@ import msgspec
 
 from sampan.web.page import Page, month
 from sampan.web.pages.figures import METRIC_WORDS
-from sampan.workspace.incidents import IncidentList
-from sampan.workspace.monitors import Window
+from sampan.workspace.services.incidents import IncidentList
+from sampan.workspace.services.monitors import Window
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node

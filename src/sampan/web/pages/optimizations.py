@@ -11,7 +11,7 @@ import msgspec
 from sampan.web import charts
 from sampan.web.charts import Figure, Spot, number
 from sampan.web.page import Page
-from sampan.workspace.optimizing_answers import PARENT, Optimized, Variant
+from sampan.workspace.models.optimizing_answers import PARENT, Optimized, Variant
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node

@@ -11,7 +11,7 @@ import msgspec
 from sampan.errors import ParameterError
 from sampan.web.page import Page
 from sampan.web.pages import figures
-from sampan.workspace.run_listing import RunLine, RunList
+from sampan.workspace.runs.listing import RunLine, RunList
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace

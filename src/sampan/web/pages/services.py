@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.web.page import Page, month
 from sampan.web.pages import figures
-from sampan.workspace.services import ServiceList
+from sampan.workspace.services.services import ServiceList
 
 if TYPE_CHECKING:
-    from sampan.workspace.monitors import Window
+    from sampan.workspace.services.monitors import Window
     from sampan.workspace.workspace import Workspace
 
 MOST_CALLERS = 20

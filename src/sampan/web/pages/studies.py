@@ -10,11 +10,11 @@ from urllib.parse import quote, urlencode
 from sampan.web import charts
 from sampan.web.charts import Figure, Series, number
 from sampan.web.page import Page
-from sampan.workspace.model_tuning import finished_trials
-from sampan.workspace.studies import find_study
+from sampan.workspace.models.tuning import finished_trials
+from sampan.workspace.training.studies import find_study
 
 if TYPE_CHECKING:
-    from sampan.workspace.tuning_answers import Mattering, TriedOnce, Tuned
+    from sampan.workspace.training.tuning_answers import Mattering, TriedOnce, Tuned
     from sampan.workspace.workspace import Workspace
 
 _TICKS = 6

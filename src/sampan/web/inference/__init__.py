@@ -1,0 +1,1 @@
+"""The inference server: transports, scoring, logs, many models."""

@@ -1,0 +1,96 @@
+"""Keeps the online features of a service's models equal to the newest versions of their datasets, without a restart.
+
+When the ledger says that a dataset has a newer version, the tables are indexed anew in a thread, beside those in use, and taken into use
+between two requests; rows that were fed since, and are not in the version, are fed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sampan.core.times import Millis
+from sampan.errors import SampanError
+from sampan.serving.routing import Variant
+from sampan.web.inference.app import InferenceApp
+from sampan.web.inference.log import ArrivalLog
+
+if TYPE_CHECKING:
+    from sampan.core.graph import Node, NodeId
+    from sampan.features.online import Renewal
+    from sampan.workspace.models.predictors import PackagePredictor
+    from sampan.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+class OnlineFeatures:
+    """Follows the datasets of one service's loaded models."""
+
+    def __init__(self, app: InferenceApp, workspace: Workspace, arrivals: ArrivalLog, *, cursors: dict[str, str]) -> None:
+        self._app = app
+        self._ws = workspace
+        self._arrivals = arrivals
+        self._cursors = cursors  # package -> how far its predictor has been fed from the log; shared with who loads it
+        self._used: dict[str, dict[str, NodeId]] = {}  # package -> table -> the dataset version in use
+        self._is_on = (rules := workspace.project.services.get(app.service)) is None or rules.features == "newest"
+
+    async def look(self) -> None:
+        """Look for newer versions; a table that cannot be used leaves the present ones in use, and is logged and counted."""
+        if not self._is_on:
+            return
+        for variant in self._app.scorer.routing.variants:
+            try:
+                await self._renew(variant)
+            except SampanError as cause:
+                self._app.counters.add("sampan_feature_renewal_failures_total")
+                logger.warning("the online features of %s could not be renewed: %s", variant.version, cause)
+
+    async def _renew(self, variant: Variant) -> None:
+        from sampan.workspace.models.predictors import PackagePredictor
+
+        predictor = variant.predictor
+        if not isinstance(predictor, PackagePredictor) or not predictor.tables:
+            return
+        newest = await asyncio.to_thread(self._newest, variant.package, predictor)
+        versions = {table: node.id for table, node in newest.items()}
+        if not versions or versions == self._used.get(variant.package):
+            return
+        self._used[variant.package] = versions  # also where it fails: the same versions would fail again
+        until = {table: node.created for table, node in newest.items() if table != predictor.view_table}
+        renewal, cursor = await asyncio.to_thread(self._prepare, predictor, newest, until)
+
+        async def install() -> None:
+            # No row is fed meanwhile: what came since `_prepare` is all that is missing.
+            self._cursors[variant.package] = await asyncio.to_thread(self._replay, renewal, predictor, cursor, until)
+            renewal.install()
+
+        await self._app.scorer.swap(self._app.scorer.routing, catch_up=install)
+        self._app.counters.add("sampan_feature_renewals_total")
+        logger.info("%s looks features up in %s now", variant.version, ", ".join(node.ref for node in newest.values()))
+
+    def _newest(self, package: NodeId, predictor: PackagePredictor) -> dict[str, Node]:
+        """Return the newest version of each dataset a package looks features up in; what it was made with counts as in use."""
+        for edge in self._ws.catalog.edges_to(package):
+            if edge.role == "packaged_as":
+                made: Mapping[str, NodeId] = self._ws.catalog.node(edge.src).facts.get("datasets", {})
+                held = {table: made[table] for table in predictor.tables if table in made}
+                if len(held) < len(predictor.tables):
+                    return {}
+                self._used.setdefault(package, dict(held))
+                return {table: self._head(self._ws.catalog.node(node)) for table, node in held.items()}
+        return {}
+
+    def _head(self, node: Node) -> Node:
+        return self._ws.catalog.nodes(kind="dataset", name=node.name, limit=1)[0]
+
+    def _prepare(self, predictor: PackagePredictor, newest: Mapping[str, Node], until: Mapping[str, Millis]) -> tuple[Renewal, str]:
+        from sampan.workspace.training.feature_tables import open_tables
+
+        renewal = predictor.renewed(open_tables(self._ws, newest))
+        return renewal, self._replay(renewal, predictor, "", until)
+
+    def _replay(self, renewal: Renewal, predictor: PackagePredictor, after: str, until: Mapping[str, Millis]) -> str:
+        return self._arrivals.replay(renewal, after=after, known_until=predictor.manifest.until, tables=until)

@@ -1,0 +1,1 @@
+"""The pages' words in Vietnamese, page by page."""

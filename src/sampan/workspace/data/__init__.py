@@ -1,0 +1,1 @@
+"""The data room: what comes in, its versions, checks and worth."""

@@ -1,0 +1,287 @@
+"""A batch coming in: one act that ends in admitted, held or refused, and is recorded whole or not at all.
+
+The order is fixed: personal data is treated as declared, the columns are brought to the table's by a plan, cells that cannot be read send
+their rows to quarantine, the contract is checked, the batch is valued; then its rows are appended (or, where the dataset has a key,
+upserted) in the one transaction that also holds what is held. Content is written before that transaction and named by nothing until
+then: a process killed at any moment leaves the dataset as it was.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from sampan.core.changes import AddEdge, AddNode, Change
+from sampan.core.digests import digest_bytes, digest_value
+from sampan.core.events import Event, Input, StateChanged, new_id
+from sampan.core.graph import Node, NodeId
+from sampan.errors import ContractViolated, StaleState
+from sampan.workspace.data.batch_edits import Edit, edit_rows
+from sampan.workspace.data.dataset_edits import VersionEdited, edited
+from sampan.workspace.data.quarantine import HeldCell, Quarantine
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sampan.store.tables import Tables, TableVersion
+    from sampan.table.reconcile import Plan
+    from sampan.workspace.data.admission import BatchVerdict
+    from sampan.workspace.data.staging import Staged, Staging
+    from sampan.workspace.workspace import Workspace
+
+DATASET, KIND = "dataset", "batch"
+_SHOWN = 5
+_MOST_HELD = 0.5  # of a batch's rows; if more break the contract, the batch is wrong, not its rows
+_MOST_TRIES = 20
+_MOST_JUDGED = 200_000  # rows of a batch: a share or a mean of so many is within 0.3 points of that of all
+
+
+class BatchDecided(Event, frozen=True, kw_only=True):
+    """A batch for a dataset was admitted, held or refused."""
+
+    type: ClassVar[str] = "batch_decided"
+
+    node: NodeId
+    name: str
+    state: str  # admitted | held | refused
+    digest: str  # of the batch's content, so that it is recognized when it comes again
+    dataset: NodeId  # the version it came to
+    facts: dict[str, Any]
+
+    def subject(self) -> NodeId:
+        """Return the batch."""
+        return self.node
+
+    def changes(self) -> tuple[Change, ...]:
+        """Add the batch and what it came to."""
+        return (
+            AddNode(id=self.node, kind=KIND, name=self.name, digest=self.digest, state=self.state, facts=self.facts),
+            AddEdge(dst=self.node, src=self.dataset, role="input"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A batch as it came: its rows staged, and those in which a cell could not be read, as text."""
+
+    staged: Staged
+    staging: Staging
+    bad_rows: pl.DataFrame | None = None
+    bad_cells: tuple[HeldCell, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    readmitted_from: Node | None = None
+    rest: tuple[pl.DataFrame, tuple[HeldCell, ...]] | None = None  # what stays of the holding the rows come from
+    why: str = ""  # the reason a person gave for letting rows in although they are held
+
+    @property
+    def source(self) -> str:
+        """Where it came from."""
+        return self.staging.source
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch."""
+
+    state: str  # admitted | held | refused | known
+    dataset: Node  # the newest version after it
+    batch: Node
+    plan: Plan
+    before: Node | None = None
+    edit: Edit | None = None
+    holdings: tuple[Node, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A batch on its way: the rows that may still go on, and those that are held."""
+
+    tables: Tables
+    rows: TableVersion
+    held: tuple[tuple[pl.DataFrame, tuple[HeldCell, ...], str], ...] = ()
+    reasons: tuple[str, ...] = ()
+    verdict: str = ""  # why the whole batch is held; "" while it goes on
+    value: BatchVerdict | None = None  # what it would do to the model that exists
+
+    def without(self, rows: Sequence[int], cells: Sequence[HeldCell], why: str) -> _Work:
+        """Hold some rows; `cells` count them from 0 in the order of `rows`."""
+        held = self.tables.take(self.rows.digest, rows)
+        # Written again part by part: a filter over all of them reads so far ahead of the writer that 10 million rows take a gigabyte more.
+        rest = self.tables.compact(self.tables.delete(self.rows.digest, rows).digest)
+        return replace(self, rows=rest, held=(*self.held, (held, tuple(cells), why)))
+
+
+class Batches:
+    """The act by which rows come into the datasets of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.ws = workspace
+        self.quarantine = Quarantine(workspace)
+
+    def append(self, arrival: Arrival) -> Outcome:
+        """Take a batch in, hold it, or refuse it.
+
+        Raises
+        ------
+        ParameterError : the table got other columns meanwhile, and nobody agreed to the plan; the message is the plan.
+        ContractViolated : the batch breaks a blocking rule as a whole; it is recorded as refused.
+        """
+        for _ in range(_MOST_TRIES):
+            # Someone else may commit a version while this batch is judged: it is judged anew, beside what is there by then.
+            with suppress(StaleState):
+                return self._attempt(arrival)
+        name = arrival.staging.name
+        raise StaleState(f"others edit {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+
+    def _attempt(self, arrival: Arrival) -> Outcome:
+        before = self.ws.catalog.resolve(arrival.staging.name, kind=DATASET)
+        arrival = replace(arrival, staged=arrival.staging.again(arrival.staged, before))
+        digest = content_digest(arrival)
+        known = self.ws.catalog.find_version(KIND, f"{before.name}.{KIND}", digest)
+        if arrival.readmitted_from is None and known is not None and known.state != "refused":
+            return Outcome(state="known", dataset=before, batch=known, plan=arrival.staged.plan)
+        return self._decide(before, arrival, digest)
+
+    def _decide(self, before: Node, arrival: Arrival, digest: str) -> Outcome:
+        work = _Work(self.ws.store.tables, arrival.staged.table)
+        if arrival.bad_rows is not None and arrival.bad_rows.height:
+            work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
+        try:
+            with self.ws.progress.stage("checking the batch"):
+                work = self._value(self._check(before, work, arrival), before, arrival)
+        except ContractViolated as refusal:
+            self.ws.ledger.append(self._decided(before, arrival, digest, state="refused", facts={"reasons": list(refusal.reasons)}))
+            raise
+        return self._commit(before, arrival, work, digest)
+
+    def _check(self, before: Node, work: _Work, arrival: Arrival) -> _Work:
+        """Hold the batch against the dataset's contract: rows that break a blocking rule wait, a batch that does so as a whole is refused.
+
+        Rows that a person lets in with a reason were decided on.
+        """
+        contracts = self.ws.data.contracts
+        if not work.rows.n_rows or arrival.why or contracts.read(before.name) is None:
+            return work
+        result = contracts.check_frame(before.name, work.tables.scan(work.rows.digest))
+        if not result.blocked:
+            return work
+        broken = tuple(finding.message for finding in result.findings if finding.level == "block")
+        if 0 < len(result.rows) <= _MOST_HELD * work.rows.n_rows:
+            why = "; ".join(broken[:_SHOWN])
+            cells = [HeldCell(row=at, column="", value="", reason=why, source=arrival.source) for at in range(len(result.rows))]
+            rest = replace(work.without(result.rows, cells, "rows break the contract"), reasons=(*work.reasons, *broken))
+            if not contracts.check_frame(before.name, rest.tables.scan(rest.rows.digest)).blocked:
+                return rest
+        raise ContractViolated(
+            f"the batch for {before.name} breaks its contract: " + "; ".join(broken[:_SHOWN]),
+            reasons=broken,
+            hint="mend the source, or the contract if it is wrong",
+        )
+
+    def _value(self, work: _Work, before: Node, arrival: Arrival) -> _Work:
+        """Judge what the batch would do to the model that exists; hold the rows, or the batch, that a person has to look at.
+
+        Rows that a person let out of quarantine were looked at.
+        """
+        found = self._judged(before, work) if work.rows.n_rows and arrival.readmitted_from is None else None
+        if found is None:
+            return work
+        work = replace(work, value=found, reasons=(*work.reasons, f"{found.verdict}: {'; '.join(found.reasons)}"))
+        if found.verdict not in ("suspicious", "harmful"):
+            return work
+        why, rows = found.reasons[0], sorted(found.suspicious_rows)
+        if found.verdict == "harmful" or not 0 < len(rows) < work.rows.n_rows:
+            return replace(work, verdict=f"{found.verdict}: {why}")
+        return work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
+
+    def _judged(self, before: Node, work: _Work) -> BatchVerdict | None:
+        """Judge a batch; of one with very many rows every so many-th, which is said."""
+        from sampan.table.frames import thinned
+        from sampan.workspace.data.admission import find_asker, judge_batch
+
+        if find_asker(self.ws, before) is None:
+            return None
+        step = -(-work.rows.n_rows // _MOST_JUDGED)
+        rows = thinned(work.tables.scan(work.rows.digest), step)
+        found = judge_batch(self.ws, before, rows)
+        if found is None or step == 1:
+            return found
+        said = (*found.reasons, f"judged by every {step}th of {work.rows.n_rows:,} rows")
+        return msgspec.structs.replace(found, reasons=said, suspicious_rows=tuple(row * step for row in found.suspicious_rows))
+
+    def _commit(self, before: Node, arrival: Arrival, work: _Work, digest: str) -> Outcome:
+        """Write what is admitted, then record everything in one transaction."""
+        edit = Edit(work.tables.info(before.digest)) if work.verdict else edit_rows(self.ws, before, work.rows)
+        state = "held" if work.verdict else "admitted"
+        n_held = sum(rows.height for rows, _, _ in work.held) + (work.rows.n_rows if work.verdict else 0)
+        facts = {**edit.counts(), "n_held": n_held, "reasons": list(work.reasons)}
+        if work.value is not None:
+            facts["admission"] = {"verdict": work.value.verdict, "reasons": list(work.value.reasons), **work.value.facts}
+        decided = self._decided(before, arrival, digest, state=state, facts=facts)
+        events: list[Event] = [decided]
+        changed = edit.version.digest != before.digest and not work.verdict
+        if changed:
+            events.append(_version(before, decided, edit, arrival))
+        holdings = [self.quarantine.stage(before.name, rows, cells, batch=decided.node, why=why) for rows, cells, why in work.held]
+        if work.verdict and work.value is not None:
+            reason = work.value.reasons[0]
+            holdings.append(self.quarantine.stage_all(before.name, work.rows, batch=decided.node, reason=reason, why=work.verdict))
+        self.ws.ledger.append(*events, *holdings, *self._left(before, arrival))
+        catalog = self.ws.catalog
+        return Outcome(
+            state=state,
+            dataset=catalog.node(events[1].subject()) if changed else before,
+            batch=catalog.node(decided.node),
+            plan=arrival.staged.plan,
+            before=before,
+            edit=edit,
+            holdings=tuple(catalog.node(holding.node) for holding in holdings),
+            reasons=work.reasons,
+        )
+
+    def _left(self, before: Node, arrival: Arrival) -> Iterator[Event]:
+        """End the holding that re-admitted rows come from; what was not re-admitted goes on waiting in another."""
+        holding = arrival.readmitted_from
+        if holding is None:
+            return
+        if arrival.rest is None:
+            yield StateChanged(node=holding.id, before="held", after="readmitted", reason=arrival.why)
+        else:
+            rows, cells = arrival.rest
+            yield self.quarantine.stage(before.name, rows, cells, why=holding.facts["why"], replaces=holding, became="readmitted")
+
+    def _decided(self, before: Node, arrival: Arrival, digest: str, *, state: str, facts: Mapping[str, Any]) -> BatchDecided:
+        said = {"source": arrival.source, "plan": list(arrival.staged.plan.lines()), **arrival.facts, **facts}
+        return BatchDecided(
+            node=new_id(),
+            name=f"{before.name}.{KIND}",
+            state=state,
+            digest=digest,
+            dataset=before.id,
+            facts={k: v for k, v in said.items() if v},
+        )
+
+
+def content_digest(arrival: Arrival) -> str:
+    """Digest what a batch holds, whatever file or memory it came from."""
+    bad_rows = arrival.bad_rows
+    held = [_digest_frame(bad_rows)] if bad_rows is not None and bad_rows.height else []
+    return digest_value([arrival.staged.table.digest, *held])
+
+
+def _digest_frame(frame: pl.DataFrame) -> str:
+    file = io.BytesIO()
+    frame.rechunk().write_ipc(file, compression="uncompressed")
+    return digest_bytes(file.getbuffer())
+
+
+def _version(before: Node, decided: BatchDecided, edit: Edit, arrival: Arrival) -> VersionEdited:
+    facts = {"source": arrival.source, "format": str(arrival.facts.get("format", "batch")), **edit.counts()}
+    event = edited(before, edit.version, verb="append", facts=facts)
+    return msgspec.structs.replace(event, inputs=(Input(decided.node, "input"),))

@@ -1,0 +1,109 @@
+"""Contracts: drafted from data, checked against data."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sampan.errors import UsageError
+from sampan.workspace.data.answers import Checked, Inferred, TableChecked
+from sampan.workspace.data.contracts import shown_path
+from sampan.workspace.data.room import KIND, DataRoom, Names
+from sampan.workspace.operation import operation
+
+if TYPE_CHECKING:
+    from sampan.core.graph import Node
+    from sampan.data.contract import Contract
+
+
+class Checking(DataRoom):
+    """The verbs of contracts."""
+
+    @operation(local=True)
+    def infer(self, ref: str, *, force: bool = False) -> Inferred:
+        """Draft a contract from a dataset and the others here, as contracts/NAME.yaml.
+
+        A file that is there is never overwritten silently: what the data would add, drop or change is shown, rule by rule. Rules written by
+        hand stay as they are, and so do levels, roles and all else a person said.
+
+        Parameters
+        ----------
+        ref : the dataset
+        force : take the proposal over into the contract that is there
+        """
+        from sampan.data.contract import count_rules
+        from sampan.data.contract_yaml import write_contract
+        from sampan.data.proposal import propose
+
+        node = self._node(ref)
+        drafted, existing = self.contracts.draft(node), self.contracts.read(node.name)
+        shown = shown_path(self.ws, self.contracts.path(node.name))
+        check = f"sampan data check {quote(node.name)}"
+        contract = drafted if existing is None else propose(existing, drafted).contract
+        answer = Inferred(
+            dataset=node.ref, file=shown, written=False, n_rules=count_rules(contract), rules=rule_lines(contract), next=(check,)
+        )
+        text = write_contract(contract)
+        if existing is not None:
+            proposal = propose(existing, drafted)
+            if proposal.is_empty:
+                return answer
+            changed = tuple(f"{one.before} → {one.after} ({one.evidence})" for one in proposal.changed)
+            answer = msgspec.structs.replace(answer, added=proposal.added, removed=proposal.removed, changed=changed)
+            if not force:
+                before = self.contracts.path(node.name).read_text(encoding="utf-8")
+                again = f"sampan data infer {quote(node.name)} --force"
+                return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, check))
+        self.contracts.write(node.name, text)
+        return msgspec.structs.replace(answer, written=True)
+
+    @operation()
+    def check(self, refs: Names | None = None) -> Checked:
+        """Check datasets against their contracts; exit code 3 if a blocking rule is broken.
+
+        References lead to the newest versions of the other datasets here.
+
+        Parameters
+        ----------
+        refs : which datasets; without any, all that have a contract
+        """
+        names = refs or [asset.name for asset in self.ws.catalog.assets(KIND) if self.contracts.path(asset.name).exists()]
+        if not names:
+            raise UsageError("no dataset here has a contract yet", hint="sampan data infer NAME drafts one")
+        tables = []
+        with self.ws.progress.stage("checking", total=len(names), unit="datasets") as stage:
+            for name in names:
+                tables.append(self._checked(self._node(name)))
+                stage.advance(1, tables[-1].dataset)
+        following = tuple(f"sampan data show {quote(self._node(name).name)}" for name in names[:1])
+        return Checked(tables=tuple(tables), next=following)
+
+    def _checked(self, node: Node) -> TableChecked:
+        """Check a version; rows stand in the answer as examples only where its values may be read."""
+        found = self.contracts.check(node)
+        if not self.withheld(node):
+            return found
+        findings, notes = (tuple(msgspec.structs.replace(one, examples=()) for one in told) for told in (found.findings, found.notes))
+        return msgspec.structs.replace(found, findings=findings, notes=notes)
+
+
+def rule_lines(contract: Contract) -> tuple[str, ...]:
+    """Say each rule a check holds a table against, the columns and their types first."""
+    from sampan.data.contract import all_rules
+    from sampan.data.rule_words import describe
+
+    columns = [f"block: {column.name} is there, as {column.type}" for column in contract.columns]
+    return (*columns, *(f"{rule.level}: {describe(rule)}{_expected(rule.false_alarms)}" for rule in all_rules(contract)))
+
+
+def _expected(false_alarms: float | None) -> str:
+    return "" if false_alarms is None else f" (false alarms expected a year: {false_alarms:g})"
+
+
+def _difference(before: str, after: str, file: str) -> str:
+    from difflib import unified_diff
+
+    lines = unified_diff(before.splitlines(), after.splitlines(), fromfile=file, tofile=f"{file} (inferred)", lineterm="", n=1)
+    return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""A batch's rows, brought to the columns of the table they come to and written piece by piece, before anything names them.
+
+So a batch of any size is in memory a piece at a time, and what is admitted as it came is not written again: its parts become the table's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sampan.errors import ParameterError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sampan.core.graph import Node
+    from sampan.store.tables import TableVersion
+    from sampan.table.reconcile import Plan
+    from sampan.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A batch's rows with the table's columns in its order, then added ones; and the plan by which they came to that."""
+
+    table: TableVersion
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Takes the rows of a batch from its source.
+
+    Parameters
+    ----------
+    name : the dataset, or one of its branches
+    accept : the id of the plan a person agreed to, where the batch's columns are not the table's
+    renamed : the table's column by the batch's name
+    drop : columns of the batch to leave out
+    is_protected : personal data was treated when the rows came first, and the plan agreed to
+    """
+
+    ws: Workspace
+    name: str
+    source: str
+    accept: str = ""
+    renamed: Mapping[str, str] | None = None
+    drop: Sequence[str] = ()
+    is_protected: bool = False
+
+    def __call__(self, schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> Staged:
+        """Write the rows.
+
+        Raises
+        ------
+        ParameterError : the columns differ and nobody agreed to the plan; the message is the plan.
+        """
+        from sampan.store.tables.parts import Pieces
+        from sampan.table.csv import gather
+        from sampan.table.reconcile import apply_plan, plan_columns
+        from sampan.workspace.governing.privacy import actions_digest, protect
+
+        before = self._before()
+        # Before the plan: the table has the columns as protection leaves them.
+        if not self.is_protected and actions_digest(self.ws, before.name):
+            whole = protect(self.ws, before.name, gather(schema, frames))
+            schema, frames = whole.schema, iter([whole])
+        tables = self.ws.store.tables
+        wanted = tables.schema(before.digest)
+        plan = plan_columns(wanted, schema, renamed=self.renamed or {}, drop=self.drop)
+        self._require_consent(plan)
+        planned = apply_plan(plan, schema.to_frame(), wanted, renamed=self.renamed)
+        pieces = (apply_plan(plan, frame, wanted, renamed=self.renamed) for frame in frames)
+        return Staged(tables.create(Pieces(planned.schema, pieces)), plan)
+
+    def again(self, staged: Staged, before: Node) -> Staged:
+        """Bring staged rows to the columns of a version that came meanwhile. Raises ParameterError as above."""
+        from sampan.table.reconcile import apply_plan, plan_columns
+
+        tables = self.ws.store.tables
+        wanted, there = tables.schema(before.digest), tables.schema(staged.table.digest)
+        if list(there.items())[: len(wanted)] == list(wanted.items()):
+            return staged
+        plan = plan_columns(wanted, there, renamed={}, drop=())
+        self._require_consent(plan)
+        return Staged(tables.create(apply_plan(plan, tables.scan(staged.table.digest), wanted)), plan)
+
+    def _before(self) -> Node:
+        return self.ws.catalog.resolve(self.name, kind="dataset")
+
+    def _require_consent(self, plan: Plan) -> None:
+        """Show the plan where a person has to agree to it and has not."""
+        agreed = self.accept == plan.id or self.is_protected  # what comes out of quarantine came by a plan
+        if not plan.needs_consent or (agreed and not plan.is_impossible):
+            return
+        said = f"the columns of {self.source} are not those of {self.name}: " + "; ".join(plan.lines())
+        if plan.is_impossible:
+            raise ParameterError(said, hint="declare its type (--types COLUMN=TYPE), leave it out (--drop COLUMN), or add another dataset")
+        if self.accept:
+            raise ParameterError(f"{said}; the plan {self.accept} was for another batch", hint=f"to do so: --accept {plan.id}")
+        raise ParameterError(said, hint=f"to do so: --accept {plan.id}; to name a column yourself: --rename BATCH=TABLE, --drop COLUMN")

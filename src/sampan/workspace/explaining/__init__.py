@@ -1,0 +1,1 @@
+"""Why one model is better than another, and whether it can be made again."""

@@ -1,0 +1,1 @@
+"""What may be done with data, by whom, and how a person leaves it."""

@@ -1,0 +1,1 @@
+"""Up and down the graph: lineage, impact, who; OpenLineage."""

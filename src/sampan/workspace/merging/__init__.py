@@ -1,0 +1,1 @@
+"""Another store of ours comes into this one."""

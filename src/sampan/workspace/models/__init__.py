@@ -1,0 +1,1 @@
+"""Models: judged, signed, packed, made smaller, promoted."""

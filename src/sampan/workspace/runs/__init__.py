@@ -1,0 +1,1 @@
+"""Runs: programs watched, logged to, listed and laid side by side."""

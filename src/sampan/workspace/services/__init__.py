@@ -1,0 +1,1 @@
+"""What is live: servers, rollouts, logs, monitors, incidents."""

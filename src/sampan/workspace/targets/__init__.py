@@ -1,0 +1,1 @@
+"""Forms that packages are given: images, boards, browsers."""

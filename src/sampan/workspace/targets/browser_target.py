@@ -1,0 +1,160 @@
+"""The target `browser`: WebAssembly from the generated C, a module of JavaScript that computes features and score, and a page to try it.
+
+What is built is asked the package's probe set in Node before it is handed over; the answers must be the package's.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from sampan.core.budgets import hold_to
+from sampan.core.settings import read_settings
+from sampan.errors import ParameterError, Unsupported
+from sampan.ports import Built, Progress, TargetOptions
+
+if TYPE_CHECKING:
+    from sampan.edge.webassembly import About
+    from sampan.features.fitted import FittedView
+    from sampan.workspace.targets.edge_packages import CarriedPackage
+
+
+class BrowserSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may set of what runs in a browser."""
+
+    name: str = ""  # of the files; by default the model's
+    title: str = ""  # of the page; by default the model's name
+
+
+class Browser:
+    """Builds WebAssembly, a module and a page."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def build(self, package: Path, out: Path, options: TargetOptions, progress: Progress) -> Built:
+        """Write `NAME.wasm`, `NAME.js` and `index.html`.
+
+        Raises
+        ------
+        ParameterError : a setting, limit or base that cannot be heeded.
+        BudgetExceeded : too many bytes (`wasm`, `download` with gzip), or too many `ms` for a request in Node on this machine.
+        Unsupported : no code is generated for the model or its features, or it answers otherwise.
+        MissingDependency : Zig or Node is not installed.
+        """
+        from sampan.edge.source import generate
+        from sampan.edge.toolchains import zig_version
+        from sampan.edge.webassembly import ask_module, compile_wasm, write_module, write_page
+        from sampan.workspace.targets.edge_packages import PARITY, open_carried, request_columns
+
+        asked = read_settings(options.settings, BrowserSettings)
+        if options.base is not None:
+            raise ParameterError("a page has no base", parameter="base", hint="leave --base out")
+        with progress.stage("Build for the browser", total=3, unit="steps") as stage:
+            carried = open_carried(package, asked.name)
+            fitted, transform = _transform(package, carried)
+            asked_for = request_columns(carried)
+            about = _about(carried, fitted, asked.title, asked_for)
+            stage.advance(note="package")
+            for program in carried.programs():  # in float32; in float64 where the graph computes in that and needs to
+                generated = generate(program, msgspec.structs.replace(carried.schema, numbers=(), texts=()))
+                wasm = compile_wasm(generated, out)
+                module = write_module(about, transform, generated.name, out)
+                answered = ask_module(module, asked_for)
+                if carried.difference(answered.scores) <= PARITY:
+                    break
+            far = carried.check(answered.scores, "in Node")
+            stage.advance(note="WebAssembly and module, asked the probe set")
+            write_page(about, transform, wasm, out)
+            stage.advance(note="page")
+        sizes = {"wasm": float(wasm.stat().st_size), "download": float(sum(len(gzip.compress(p.read_bytes(), 9)) for p in (wasm, module)))}
+        hold_to(options.budget, {**sizes, "ms": answered.us / 1000})
+        facts: dict[str, str | int | float | bool | None] = {
+            "wasm": int(sizes["wasm"]),
+            "download": int(sizes["download"]),
+            "us": round(answered.us, 2),
+            "max_difference": far,
+            "feature_difference": float(np.nanmax(np.abs(answered.features - carried.rows), initial=0.0)),
+            "n_rows": len(carried.rows),
+            "compiler": f"Zig {zig_version()}",
+        }
+        return Built.of(out, facts=facts, next=("xdg-open {out}/index.html",))
+
+
+def _transform(package: Path, carried: CarriedPackage) -> tuple[FittedView, bytes]:
+    """Return the package's features, and their graph from the request to the model's matrix."""
+    from sampan.features.fitted import FittedView
+    from sampan.features.graph import feature_graph
+    from sampan.workspace.models.predictors import FEATURES
+
+    fitted = FittedView.from_json((package / FEATURES).read_bytes())
+    if carried.manifest.inputs is None:
+        raise Unsupported(f"{carried.manifest.model} was packed before packages told their graph's inputs", hint="pack the model again")
+    return fitted, feature_graph(fitted)
+
+
+def _about(carried: CarriedPackage, fitted: FittedView, title: str, requests: Sequence[Mapping[str, Any]]) -> About:
+    from sampan.edge.webassembly import About
+
+    manifest = carried.manifest
+    assert manifest.inputs is not None
+    tensors = {"num": manifest.inputs.num, "cat": manifest.inputs.cat}
+    known = _known_texts(fitted)
+    fields: dict[str, dict[str, Any]] = {}
+    for column in (*tensors["num"], *tensors["cat"]):
+        spec: Mapping[str, Any] = manifest.request_schema.get(column.name, {}) if column.source == "request" else {}
+        fields[column.name] = {
+            "type": column.kind,
+            "nullable": bool(spec.get("nullable", True)),
+            "description": str(spec.get("description", "")),
+            "stored": column.source == "store",
+            **({"choices": known[column.name]} if column.name in known else {}),
+        }
+    order = [*manifest.request_schema, *fields]
+    return About(
+        model=manifest.model,
+        version=manifest.version,
+        title=title or manifest.name,
+        threshold=manifest.threshold if manifest.task.kind == "binary" else None,
+        fields=dict(sorted(fields.items(), key=lambda each: order.index(each[0]))),
+        ignored=tuple(name for name in manifest.request_schema if name not in fields),
+        features=tuple(manifest.feature_names),
+        outputs=manifest.task.classes if manifest.task.kind == "multiclass" else (manifest.output,),
+        example=_usual(fields, requests),
+        inputs={name: tuple({"name": c.name, "kind": c.kind} for c in columns) for name, columns in tensors.items() if columns},
+    )
+
+
+def _known_texts(fitted: FittedView) -> dict[str, list[str]]:
+    """Return the texts that training saw, for fields that a feature encodes as they are."""
+    from sampan.features.nodes import Column
+
+    found: dict[str, list[str]] = {}
+    for item in fitted.view.features:
+        encoder = fitted.encoders.get(item.name)
+        if encoder is not None and isinstance(item.value, Column):
+            found[item.value.name] = sorted(map(str, encoder.values))
+    return found
+
+
+def _usual(fields: Mapping[str, Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make a request that nobody sent, to begin with: medians, the most frequent of the texts training saw, the newest moment."""
+    found: dict[str, Any] = {}
+    for name, spec in fields.items():
+        values = [each[name] for each in requests if each[name] is not None]
+        if not values:
+            continue
+        if spec["type"] == "number":
+            middle = float(f"{np.median(values):.4g}")
+            found[name] = float(int(middle)) if all(float(each).is_integer() for each in values) else middle
+        elif spec["type"] == "moment":
+            found[name] = max(values)
+        elif spec["type"] == "flag" or values[0] in spec.get("choices", ()):
+            found[name] = Counter(values).most_common(1)[0][0]
+    return found
