@@ -31,9 +31,11 @@ _RECORDS: Final = frozenset(
         "input",
         "leakage",
         "logged_model",
+        "optimization",
         "quarantine",
         "report",
         "reproduction",
+        "rollout",
         "run",
         "sign_off",
         "trace",
@@ -42,7 +44,7 @@ _RECORDS: Final = frozenset(
     }
 )
 # What one store's people hold or allowed is no key and no leave in another.
-_THEIR_OWN: Final = frozenset({"key", "grant", "request"})
+_THEIR_OWN: Final = frozenset({"key", "caller_key", "grant", "request"})
 _MANY: Final = 1_000_000
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sampan.serving.callers import KeyRing
     from sampan.store.catalog import Catalog
 
-KIND: Final = "key"
+KIND: Final = "caller_key"  # not "key": those of data are of that kind
 VALID, REVOKED = "valid", "revoked"
 _DAY_MS: Final = 86_400_000
 _MOST: Final = 10_000
