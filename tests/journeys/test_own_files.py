@@ -186,7 +186,7 @@ UNFIT = {
     "labels of one class": (TRAINING, training_rows(600, late="true"), 2, "all 600 rows have the label 1", "label rule"),
     "infinite features": (TRAINING, training_rows(600, x="inf"), 4, "fit raised ValueError: Input X contains NaN at", "2 of 2 features"),
     "no rows": (TRAINING, HEADER, 2, "rows.csv has no rows, so its columns have no types at", "with rows"),
-    "few rows": (TRAINING, training_rows(30), 2, "30 labeled rows are too few to train late", "at least 500"),
+    "few rows": (TRAINING, training_rows(30), 2, "30 labeled rows are too few to train late", "at least 100"),
     "text added to a number": (TRAINING.replace("c.x + c.x", "c.x + c.group"), training_rows(600), 2, "mine.py:11", "two numbers"),
     "no file": (TRAINING.replace("rows.csv", "none.csv"), training_rows(9), 2, "no file none.csv at", "rows.csv"),
 }
