@@ -195,12 +195,15 @@ class LocalBlobs:
 
     def keep(self, digest: Digest) -> bool:
         """Make an object young again, so that no `gc` under way removes it; say whether it is there, and whole."""
+        # Most objects are new or in a pack: for these no path is made, which would cost more than looking.
+        if not os.access(f"{self._objects}/{_place_of(digest)}", os.F_OK):
+            place = self.packs.find_loaded(digest)
+            return place is not None and self._keep_pack(place.pack)
         path = self.object_path(digest)
         try:
             found = signature(path)
-        except (FileNotFoundError, NotADirectoryError):
-            place = self.packs.find_loaded(digest)
-            return place is not None and self._keep_pack(place.pack)
+        except FileNotFoundError:
+            return False
         # What was damaged is not there: a put then replaces it.
         if not self._is_whole(digest, path, found) or not self._touch(path):
             return False
@@ -210,11 +213,7 @@ class LocalBlobs:
 
     def keep_small(self, digest: Digest) -> bool:
         """Keep what may lie in a pack."""
-        # Most small objects are new or in a pack: for these no path is made, which would cost more than looking.
-        if os.access(f"{self._objects}/{digest[3:5]}/{digest[5:]}", os.F_OK):
-            return self.keep(digest)
-        place = self.packs.find_loaded(digest)
-        return place is not None and self._keep_pack(place.pack)
+        return self.keep(digest)
 
     def keep_many(self, digests: Collection[Digest]) -> set[Digest]:
         """Keep many objects, each pack once; return those that are there, and whole."""
@@ -367,10 +366,7 @@ class LocalBlobs:
 
     def object_path(self, digest: Digest) -> Path:
         """Return where an object of its own stands or would stand."""
-        if not is_digest(digest):
-            raise ParameterError(f"{digest!r} is not a digest", hint="a digest is b3: and 64 hex digits")
-        name = digest[len(PREFIX) :]
-        return self._objects / f"{name[:2]}/{name[2:]}"
+        return self._objects / _place_of(digest)
 
     def _is_object(self, digest: Digest) -> bool:
         return self.object_path(digest).exists()
@@ -415,3 +411,11 @@ class LocalBlobs:
 
     def _missing(self, digest: Digest) -> BlobUnavailable:
         return BlobUnavailable(f"{digest} is not in the store at {self.root}", hint="`sampan fsck` names what needs it")
+
+
+def _place_of(digest: Digest) -> str:
+    """Return the path of an object among the others."""
+    if not is_digest(digest):
+        raise ParameterError(f"{digest!r} is not a digest", hint="a digest is b3: and 64 hex digits")
+    name = digest[len(PREFIX) :]
+    return f"{name[:2]}/{name[2:]}"

@@ -94,10 +94,13 @@ class Batch:
     in the order of the calls.
     """
 
+    _flushes = True  # whether what stands at its target survives a power failure
+
     def __init__(self, temporary: Path) -> None:
         self._temporary = temporary
         self._staged: list[tuple[Path, Path]] = []
         self._made: list[Path] = []
+        self._flushed: set[Path] = set()  # while they were written
 
     def __enter__(self) -> Batch:
         return self
@@ -114,8 +117,18 @@ class Batch:
 
     def write(self, data: bytes | memoryview, target: Path) -> None:
         """Stage bytes that shall stand at `target`."""
-        with self.create() as (path, file):
-            file.write(data)
+        with store_errors(self._temporary.parent):
+            path = self._new_name()
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+            try:
+                rest = memoryview(data).cast("B")
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                if self._flushes and len(self._staged) < _FEW and _latest_flush_s < _QUICK_FLUSH_S:
+                    _flush(handle)
+                    self._flushed.add(path)
+            finally:
+                os.close(handle)
         self.place(path, target)
 
     @contextmanager
@@ -165,13 +178,15 @@ class Batch:
         return path
 
     def _commit(self) -> None:
-        _sync_all([temporary for temporary, _ in self._staged])
+        _sync_all([temporary for temporary, _ in self._staged if temporary not in self._flushed])
         folders: dict[Path, None] = {}
         for temporary, target in self._staged:
             for made in _make_folder(target.parent):
                 folders[made.parent] = None
             temporary.replace(target)
             folders[target.parent] = None
+        placed = {temporary for temporary, _ in self._staged}
+        self._made = [path for path in self._made if path not in placed]
         _sync_all([*folders])
 
 
@@ -248,11 +263,15 @@ _latest_flush_s = math.inf  # how long the latest flush of this process took
 
 
 def _fsync(path: Path) -> None:
-    global _latest_flush_s  # noqa: PLW0603  # a measurement: whichever thread wrote it last is right
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        begun = time.perf_counter()
-        os.fsync(handle)
-        _latest_flush_s = time.perf_counter() - begun
+        _flush(handle)
     finally:
         os.close(handle)
+
+
+def _flush(handle: int) -> None:
+    global _latest_flush_s  # noqa: PLW0603  # a measurement: whichever thread wrote it last is right
+    begun = time.perf_counter()
+    os.fsync(handle)
+    _latest_flush_s = time.perf_counter() - begun

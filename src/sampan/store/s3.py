@@ -34,6 +34,8 @@ _WHOLE_PACK_SHARE = 8  # once an eighth of a pack was asked for, it is fetched w
 class Uploads(Batch):
     """New files that are in the bucket before they stand in the cache. The cache is never flushed: losing a copy loses nothing."""
 
+    _flushes = False
+
     def __init__(self, root: Path, bucket: Bucket, copies: CopyFolders, known: StatCache) -> None:
         super().__init__(root / "tmp")
         self._root = root
