@@ -53,7 +53,7 @@ CHANCES = {
 }
 THROWS, HANGS, EATS = 20.0, 30.0, 40.0  # x1 of a row that sets the wild model off
 LOAD = 0.8
-UNWRITTEN_S = 1.0  # before a kill: an answer younger than that may not be in the log
+UNWRITTEN_S = 2.5  # before a kill: an answer younger than that may not be in the log, which gathers for 2 s at most
 READ_LATE_S = 0.5  # what was sent before a kill may be read after it
 CONFIG = """[serving]
 workers = 2

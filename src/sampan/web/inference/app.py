@@ -191,7 +191,7 @@ class InferenceApp:
             raise DeadlineExceeded(f"no answer after {timeout_s:g} s", hint=f"give it longer by the header {DEADLINE.decode()}") from cause
 
     def _find(self, path: str, method: str) -> tuple[str, Handler, str]:
-        if (known := self._routes.get(path)) is not None and method == known[0]:
+        if not path.endswith("/") and (known := self._routes.get(path)) is not None and method == known[0]:
             return path, known[1], ""
         path = path.rstrip("/") or "/"
         route, rest = path, ""
