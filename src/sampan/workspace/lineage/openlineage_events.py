@@ -18,7 +18,7 @@ from sampan.core.times import Millis, iso
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-PRODUCER: Final = "https://pypi.org/project/sampan"
+PRODUCER: Final = "urn:sampan:openlineage"  # who tells: an address that needs to lead nowhere
 SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS: Final = {
     "schema": "1-2-0/SchemaDatasetFacet",
