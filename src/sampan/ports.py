@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 import msgspec
 
 from sampan.core.digests import Digest, digest_stream
+from sampan.errors import ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,6 +213,11 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     base: Path | None = None  # what to build on: an image's base as folder or tar
     settings: dict[str, str] = {}  # of this target alone, such as {"replicas": "3"}; see core/settings.py
     cache: Path | None = None  # a folder for what takes long to make again; all of it may be deleted at any time
+
+    def refuse_base(self, why: str, *, hint: str = "leave --base out") -> None:
+        """Raise ParameterError where a base is given: for targets that build on none."""
+        if self.base is not None:
+            raise ParameterError(why, parameter="base", hint=hint)
 
 
 class BuiltFile(msgspec.Struct, frozen=True):

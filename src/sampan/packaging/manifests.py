@@ -97,8 +97,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def _plan(package: Path, options: TargetOptions, progress: Progress) -> _Plan:
     asked = read_settings(options.settings, ClusterSettings)
-    if options.base is not None:
-        raise ParameterError("manifests are built on no base", parameter="base", hint="--target oci builds the image")
+    options.refuse_base("manifests are built on no base", hint="--target oci builds the image")
     facts = read_facts(package)
     name = re.sub(r"[^a-z0-9]+", "-", facts.name.lower()).strip("-")[:63]
     faults = [

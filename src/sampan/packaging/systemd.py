@@ -95,10 +95,7 @@ class Systemd:
         BudgetExceeded : serving takes more than it may: `rss_mb`, `start_s`, `p99_ms`.
         """
         asked = read_settings(options.settings, UnitSettings)
-        if options.base is not None:
-            raise ParameterError(
-                "a unit is built on no base", parameter="base", hint="--setting program=PATH says where sampan is installed"
-            )
+        options.refuse_base("a unit is built on no base", hint="--setting program=PATH says where sampan is installed")
         facts = read_facts(package)
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", facts.name)
         folder = asked.folder or f"/srv/{name}"

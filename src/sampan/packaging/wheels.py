@@ -82,8 +82,7 @@ class Wheel:
         BudgetExceeded : the wheel has more megabytes (`mb`) than it may have.
         """
         asked = read_settings(options.settings, WheelSettings)
-        if options.base is not None:
-            raise ParameterError("a wheel is built on no base", parameter="base", hint="leave --base out")
+        options.refuse_base("a wheel is built on no base")
         facts = read_facts(package)
         module = _module(asked.module or re.sub(r"\W+", "_", facts.name))
         version = facts.version.removeprefix("v")

@@ -16,7 +16,7 @@ import numpy as np
 
 from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
-from sampan.errors import ParameterError, Unsupported
+from sampan.errors import Unsupported
 from sampan.ports import Built, Progress, TargetOptions
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class Browser:
         from sampan.workspace.targets.edge_packages import PARITY, open_carried, request_columns
 
         asked = read_settings(options.settings, BrowserSettings)
-        if options.base is not None:
-            raise ParameterError("a page has no base", parameter="base", hint="leave --base out")
+        options.refuse_base("a page has no base")
         with progress.stage("Build for the browser", total=3, unit="steps") as stage:
             carried = open_carried(package, asked.name)
             fitted, transform = _transform(package, carried)

@@ -76,8 +76,7 @@ class Microcontroller:
         from sampan.edge.profiles import read_profile
 
         asked = read_settings(options.settings, BoardSettings)
-        if options.base is not None:
-            raise ParameterError("a board has no base", parameter="base", hint="leave --base out")
+        options.refuse_base("a board has no base")
         profile = read_profile(asked.profile or self.name)
         require_tools(profile)
         budget = _budget(profile, options)

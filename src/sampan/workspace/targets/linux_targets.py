@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
-from sampan.errors import ParameterError
 from sampan.ports import Built, Progress, TargetOptions
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ class ArmLinux:
         from sampan.workspace.targets.edge_packages import open_carried
 
         asked = read_settings(options.settings, ComputerSettings)
-        if options.base is not None:
-            raise ParameterError("a computer has no base", parameter="base", hint="--target oci builds an image on one")
+        options.refuse_base("a computer has no base", hint="--target oci builds an image on one")
         computer = read_computer(asked.profile or self.name)
         limits = {**computer.limits(), **options.budget}
         limit_ms = limits.pop("ms", None)
