@@ -60,9 +60,8 @@ Reload = Callable[[], Awaitable[None]]
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 LINGER_S = 2.0
 DEADLINE = b"x-request-timeout-ms"
-_WITH_DEADLINE = ("/predict", "/v2/models/", "/invocations", "/endpoints/")
+_PREDICTING = ("/predict", "/v2/models/", "/invocations", "/endpoints/")
 _REFUSED = 400  # a status from here on
-_PREDICTING = _WITH_DEADLINE
 
 
 class Tracer(Protocol):
@@ -183,7 +182,7 @@ class InferenceApp:
 
     async def _in_time(self, route: str, request: Request, coming: Awaitable[Reply]) -> Reply:
         """Wait for an answer until the request's deadline, or the server's own; what reloads or stores takes its time."""
-        timeout_s = deadline_s(request, self.limits.timeout_s) if route in _WITH_DEADLINE else None
+        timeout_s = deadline_s(request, self.limits.timeout_s) if route in _PREDICTING else None
         try:
             async with asyncio.timeout(timeout_s):
                 return await coming

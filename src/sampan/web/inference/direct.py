@@ -6,7 +6,6 @@ The body is decoded straight into the model's row type, which is its check; what
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
+from sampan.web.inference.shadow import measure
 
 Flags = Callable[[Sequence[Any]], dict[int, tuple[str, ...]]]
 
@@ -33,8 +33,6 @@ class DirectAnswers:
         self._decode = msgspec.json.Decoder(row_type).decode
         self._decode_many = msgspec.json.Decoder(msgspec.defstruct("Rows", _many_of(row_type), forbid_unknown_fields=True)).decode
         self._flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
-        self._features: Any = variant.predictor.features
-        self._score = variant.predictor.score
         self._shape = (1, len(variant.labels.classes)) if variant.labels.classes else (1,)
         self._tell: Any = one_class if variant.labels.classes else one_number
 
@@ -61,28 +59,13 @@ class DirectAnswers:
         ParameterError : the row has the right types, yet a value that cannot be read, or one missing that the model needs.
         """
         variant = self.variant
-        features = self._features((row,))
-        scores = self._score(features)
-        if scores.shape != self._shape:
+        rows: Any = (row,)  # a row is a mapping by registration
+        scored = measure(self._service, variant, rows, (name,), origin, started_ns=origin.started_ns)
+        if scored.scores.shape != self._shape:
             return None
-        (answer,) = scores.tolist()
+        (answer,) = scored.scores.tolist()
         if not math.isfinite(sum(answer) if self._shape[1:] else answer):
             raise IntegrityError(f"{variant.version} answered {answer} for row 0, which is no finite number")
-        scored = Scored(
-            service=self._service,
-            version=variant.version,
-            role=variant.role,
-            at=origin.at,
-            latency_us=(time.perf_counter_ns() - origin.started_ns) // 1000,
-            ids=(name,),
-            rows=(row,),  # type: ignore[arg-type]  # a row is a mapping by registration
-            moments=None,  # the log reads those of many rows at once
-            features=features,
-            scores=scores,
-            caller=origin.caller,
-            trace=origin.trace,
-            size_bytes=origin.size_bytes,
-        )
         told = self._tell(variant, name, answer)
         if self._flags is not None and (notes := self._flags(scored.rows)):
             told = msgspec.structs.replace(told, flags=notes[0])

@@ -127,21 +127,9 @@ class Follower:
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._sizes[planned.package] = max(_resident_bytes() - before, files)
         self._judge_environment(planned.version, predictor)
-        manifest = predictor.manifest
-        variant = Variant(
-            role=role,
-            package=planned.package,
-            version=planned.version,
-            predictor=predictor,
-            threshold=manifest.threshold,
-            fields=tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items()),
-            keys=manifest.keys,
-            slices=manifest.slices,
-            labels=Expected(manifest.task.kind, manifest.task.classes),
-            worth=manifest.worth,
-        )
+        variant = variant_of(predictor, role=role, package=planned.package, version=planned.version)
         self._cursors[planned.package] = ""
-        self._known_until[planned.package] = manifest.until
+        self._known_until[planned.package] = predictor.manifest.until
         self._replay(variant)
         return variant
 
@@ -234,3 +222,20 @@ class Watch:
         if self.shares_feeds:
             for follower in tuple(self._followers()):
                 await follower.catch_up()
+
+
+def variant_of(predictor: PackagePredictor, *, role: Role, package: str, version: str) -> Variant:
+    """Return an opened package as a routing holds it."""
+    manifest = predictor.manifest
+    return Variant(
+        role=role,
+        package=package,
+        version=version,
+        predictor=predictor,
+        threshold=manifest.threshold,
+        fields=tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items()),
+        keys=manifest.keys,
+        slices=manifest.slices,
+        labels=Expected(manifest.task.kind, manifest.task.classes),
+        worth=manifest.worth,
+    )

@@ -16,15 +16,15 @@ import uvloop
 
 from sampan.errors import ParameterError
 from sampan.serving.keeping import Keeping
-from sampan.serving.outcomes import Expected
 from sampan.serving.routing import Routing, Variant
 from sampan.store.segments import Segments
 from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.key_folder import KeyFolder
 from sampan.web.inference.log import ArrivalLog, PredictionLog
+from sampan.web.inference.models import variant_of
 from sampan.web.inference.server import listen, serve_app
 from sampan.web.security import is_loopback
-from sampan.workspace.models.predictors import PackagePredictor, open_predictor
+from sampan.workspace.models.predictors import open_predictor
 
 _NOTHING = Keeping(share=0.0)
 
@@ -64,7 +64,8 @@ def serve_package(folder: Path, how: PackageServing) -> None:
 
 async def _run(folder: Path, listener: socket, segments: Segments, how: PackageServing) -> None:
     predictor = open_predictor(folder)
-    variant = _live(predictor)
+    model = predictor.manifest.model
+    variant = variant_of(predictor, role="live", package=model, version=model)
     name = predictor.name
     arrivals = ArrivalLog(segments, name)
     arrivals.replay(predictor, after="", known_until=predictor.manifest.until)
@@ -81,22 +82,6 @@ async def _run(folder: Path, listener: socket, segments: Segments, how: PackageS
 
 async def _nothing_to_do() -> None:
     """Nothing was fed while the one model was loaded."""
-
-
-def _live(predictor: PackagePredictor) -> Variant:
-    manifest = predictor.manifest
-    return Variant(
-        role="live",
-        package=manifest.model,
-        version=manifest.model,
-        predictor=predictor,
-        threshold=manifest.threshold,
-        fields=tuple((name, str(spec["type"])) for name, spec in manifest.request_schema.items()),
-        keys=manifest.keys,
-        slices=manifest.slices,
-        labels=Expected(manifest.task.kind, manifest.task.classes),
-        worth=manifest.worth,
-    )
 
 
 def _announce(variant: Variant, listener: socket) -> None:
