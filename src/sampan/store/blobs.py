@@ -53,7 +53,7 @@ class BlobBatch:
         """Store bytes as an object of their own."""
         digest = digest_bytes(data)
         if self._is_new(digest, self._blobs.keep):
-            self._files.write(data, self._blobs.object_path(digest))
+            self._files.write(data, self._blobs.object_place(digest))
             self.large += [digest] if len(data) >= MAX_OBJECT_BYTES else []
         return digest
 
@@ -74,7 +74,7 @@ class BlobBatch:
         if len(self._small) >= _MIN_PACKED:
             self._write_pack()
         for digest, data in self._small:
-            self._files.write(data, self._blobs.object_path(digest))
+            self._files.write(data, self._blobs.object_place(digest))
         self._small.clear()
 
     def _is_new(self, digest: Digest, keep: Callable[[Digest], bool]) -> bool:
@@ -196,7 +196,7 @@ class LocalBlobs:
     def keep(self, digest: Digest) -> bool:
         """Make an object young again, so that no `gc` under way removes it; say whether it is there, and whole."""
         # Most objects are new or in a pack: for these no path is made, which would cost more than looking.
-        if not os.access(f"{self._objects}/{_place_of(digest)}", os.F_OK):
+        if not os.access(self.object_place(digest), os.F_OK):
             place = self.packs.find_loaded(digest)
             return place is not None and self._keep_pack(place.pack)
         path = self.object_path(digest)
@@ -249,7 +249,8 @@ class LocalBlobs:
     def read(self, digest: Digest) -> bytes:
         """Return all bytes, checked against the digest. Raises IntegrityError naming the digest if they differ."""
         try:
-            data = self.object_path(digest).read_bytes()
+            with open(self.object_place(digest), "rb", buffering=0) as file:  # noqa: PTH123  # as text: see `object_place`
+                data = file.readall()
         except FileNotFoundError:
             place = self.packs.find(digest)
             if place is None:
@@ -366,7 +367,13 @@ class LocalBlobs:
 
     def object_path(self, digest: Digest) -> Path:
         """Return where an object of its own stands or would stand."""
-        return self._objects / _place_of(digest)
+        return Path(self.object_place(digest))
+
+    def object_place(self, digest: Digest) -> str:
+        """Return the same as a text, which costs a tenth."""
+        if not is_digest(digest):
+            raise ParameterError(f"{digest!r} is not a digest", hint="a digest is b3: and 64 hex digits")
+        return f"{self._objects}/{digest[3:5]}/{digest[5:]}"
 
     def _is_object(self, digest: Digest) -> bool:
         return self.object_path(digest).exists()
@@ -411,11 +418,3 @@ class LocalBlobs:
 
     def _missing(self, digest: Digest) -> BlobUnavailable:
         return BlobUnavailable(f"{digest} is not in the store at {self.root}", hint="`sampan fsck` names what needs it")
-
-
-def _place_of(digest: Digest) -> str:
-    """Return the path of an object among the others."""
-    if not is_digest(digest):
-        raise ParameterError(f"{digest!r} is not a digest", hint="a digest is b3: and 64 hex digits")
-    name = digest[len(PREFIX) :]
-    return f"{name[:2]}/{name[2:]}"

@@ -53,14 +53,19 @@ def signature(path: Path) -> Signature:
     return Signature(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-@contextmanager
-def store_errors(where: Path) -> Iterator[None]:
+class store_errors:  # noqa: N801  # reads as what it is used as, a context
     """Turn an OSError raised inside into a StoreUnavailable that names the place and says what to do."""
-    try:
-        yield
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
-        raise StoreUnavailable(f"cannot write to the store at {where}: {reason}", hint=_HINTS.get(cause.errno or 0, "")) from cause
+
+    def __init__(self, where: str | Path) -> None:
+        self._where = where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            told = f"cannot write to the store at {self._where}: {reason}"
+            raise StoreUnavailable(told, hint=_HINTS.get(error.errno or 0, "")) from error
 
 
 @contextmanager
@@ -97,10 +102,12 @@ class Batch:
     _flushes = True  # whether what stands at its target survives a power failure
 
     def __init__(self, temporary: Path) -> None:
-        self._temporary = temporary
-        self._staged: list[tuple[Path, Path]] = []
-        self._made: list[Path] = []
-        self._flushed: set[Path] = set()  # while they were written
+        # Plain texts from here on: a small commit spends more on path objects than on all else that is not the disk.
+        self._temporary = str(temporary)
+        self._store = os.path.dirname(self._temporary)
+        self._staged: list[tuple[str, str]] = []
+        self._made: list[str] = []
+        self._flushed: set[str] = set()  # while they were written
 
     def __enter__(self) -> Batch:
         return self
@@ -108,18 +115,17 @@ class Batch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
-                with store_errors(self._temporary.parent):
+                with store_errors(self._store):
                     self._commit()
         finally:
             for path in self._made:
                 with suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
 
-    def write(self, data: bytes | memoryview, target: Path) -> None:
+    def write(self, data: bytes | memoryview, target: str | Path) -> None:
         """Stage bytes that shall stand at `target`."""
-        with store_errors(self._temporary.parent):
-            path = self._new_name()
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+        with store_errors(self._store):
+            path, handle = self._new_file(os.O_WRONLY)
             try:
                 rest = memoryview(data).cast("B")
                 while rest:
@@ -134,11 +140,10 @@ class Batch:
     @contextmanager
     def create(self, *, mode: int = os.O_WRONLY) -> Iterator[tuple[Path, IO[bytes]]]:
         """Open a new temporary file. It vanishes with the batch unless `place` gives it a target."""
-        with store_errors(self._temporary.parent):
-            path = self._new_name()
-            handle = os.open(path, mode | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+        with store_errors(self._store):
+            path, handle = self._new_file(mode)
             with os.fdopen(handle, "wb") as file:
-                yield path, file
+                yield Path(path), file
 
     def copy(self, source: Path) -> Path:
         """Copy a file inside the kernel and start flushing the copy; return its temporary path."""
@@ -153,38 +158,42 @@ class Batch:
 
     def hardlink(self, source: Path) -> Path:
         """Give a file a second, temporary name. Raises OSError where the file system cannot."""
-        path = self._new_name()
+        path = Path(self._new_name())
         path.hardlink_to(source)
         path.chmod(READ_ONLY)
         return path
 
     def reflink(self, source: Path) -> Path:
         """Clone a file without copying its bytes. Raises OSError where the file system cannot."""
-        path = self._new_name()
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+        path, handle = self._new_file(os.O_WRONLY)
         with os.fdopen(handle, "wb") as file, source.open("rb") as origin:
             fcntl.ioctl(file.fileno(), _FICLONE, origin.fileno())
-        return path
+        return Path(path)
 
-    def place(self, temporary: Path, target: Path) -> None:
+    def place(self, temporary: str | Path, target: str | Path) -> None:
         """Say where a temporary file shall stand once the batch is left."""
-        self._staged.append((temporary, target))
+        self._staged.append((str(temporary), str(target)))
 
-    def _new_name(self) -> Path:
-        if not self._made:
-            self._temporary.mkdir(parents=True, exist_ok=True)
-        path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
+    def _new_file(self, mode: int) -> tuple[str, int]:
+        path = self._new_name()
+        return path, os.open(path, mode | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+
+    def _new_name(self) -> str:
+        if not self._made and not os.path.isdir(self._temporary):
+            os.makedirs(self._temporary, exist_ok=True)
+        path = f"{self._temporary}/{os.getpid()}-{os.urandom(8).hex()}"
         self._made.append(path)
         return path
 
     def _commit(self) -> None:
         _sync_all([temporary for temporary, _ in self._staged if temporary not in self._flushed])
-        folders: dict[Path, None] = {}
+        folders: dict[str, None] = {}
         for temporary, target in self._staged:
-            for made in _make_folder(target.parent):
-                folders[made.parent] = None
-            temporary.replace(target)
-            folders[target.parent] = None
+            folder = os.path.dirname(target)
+            for made in _make_folder(folder):
+                folders[os.path.dirname(made)] = None
+            os.replace(temporary, target)
+            folders[folder] = None
         placed = {temporary for temporary, _ in self._staged}
         self._made = [path for path in self._made if path not in placed]
         _sync_all([*folders])
@@ -193,7 +202,7 @@ class Batch:
 _FICLONE = 0x40049409
 
 
-def _sync_all(paths: Sequence[Path]) -> None:
+def _sync_all(paths: Sequence[str]) -> None:
     """Flush several files or folders at once: the file system then writes its journal once for all, not once for each.
 
     A few of them, on a disk that flushed in less time than a thread takes to start, are flushed one after the other.
@@ -247,22 +256,21 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    if folder.is_dir():
-        return []
-    made: list[Path] = []
+def _make_folder(folder: str) -> list[str]:
+    made: list[str] = []
     missing = folder
-    while not missing.is_dir():
+    while not os.path.isdir(missing):
         made.append(missing)
-        missing = missing.parent
-    folder.mkdir(parents=True, exist_ok=True)
+        missing = os.path.dirname(missing)
+    if made:
+        os.makedirs(folder, exist_ok=True)
     return made
 
 
 _latest_flush_s = math.inf  # how long the latest flush of this process took
 
 
-def _fsync(path: Path) -> None:
+def _fsync(path: str | Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _flush(handle)

@@ -44,9 +44,10 @@ class Uploads(Batch):
         self._known = known
 
     def _commit(self) -> None:
-        uploaded = {target: self._bucket.put(target.relative_to(self._root).as_posix(), file) for file, target in self._staged}
+        staged = [(Path(temporary), Path(target)) for temporary, target in self._staged]
+        uploaded = {target: self._bucket.put(target.relative_to(self._root).as_posix(), file) for file, target in staged}
         with store_errors(self._root):
-            for temporary, target in self._staged:
+            for temporary, target in staged:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary.replace(target)
                 self._copies.note_unused(target)
