@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -21,22 +21,19 @@ from sampan.compression.edits import edits_for, name_of
 from sampan.compression.ensembles import n_trees
 from sampan.compression.features import levels
 from sampan.compression.front import Point, front, pick, warnings
-from sampan.compression.sizing import Size, grid, halvings, sizes_among
+from sampan.compression.sizing import grid
 from sampan.compression.teaching import COPIES
 from sampan.compression.timing import Contender, measure
 from sampan.core.digests import digest_value
 from sampan.core.events import Input, VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.errors import NotFound, StepFailed, Unsupported
-from sampan.evaluation.metrics import is_higher_better
 from sampan.evaluation.paired import Paired, Scored, compare
-from sampan.features.reading import columns_learned, columns_read
 from sampan.flavors.onnx_graph import INPUT
 from sampan.stats.estimates import Estimate
-from sampan.workspace.explaining.replaying import Recipe
-from sampan.workspace.governing import governance
 from sampan.workspace.models.judging import objective_of
 from sampan.workspace.models.optimizing_answers import PARENT, Optimized, Variant
+from sampan.workspace.models.smaller_trainings import costs_more, gain_of, halved, metric_of, recipe_of, sizes_of, smaller, spread
 from sampan.workspace.models.variant_bench import TEACHERS, Attempt, Bench, Tried
 from sampan.workspace.models.variants import Chosen, make_version
 
@@ -74,7 +71,7 @@ class Optimization:
         PolicyRefused : its data may not be learned from now.
         """
         began = time.monotonic()
-        recipe = self._recipe()
+        recipe = recipe_of(self.ws, self.model)
         with ExitStack() as stack:
             with self.ws.progress.stage(f"Fit {self.model.ref} on the rows before its test"):
                 bench = Bench.of(self.ws, recipe, seed=self.seed, stack=stack)
@@ -93,22 +90,6 @@ class Optimization:
         )
         return msgspec.structs.replace(done, optimization=self._keep(done))
 
-    def _recipe(self) -> Recipe:
-        facts = self.model.facts
-        if facts.get("variant") and not facts["variant"].get("is_replayable"):
-            parent = facts["variant"]["parent_ref"]
-            raise Unsupported(f"{self.model.ref} was made from {parent} without a training", hint=f"sampan model optimise {parent}")
-        if not facts.get("parity", {}).get("passed"):
-            raise Unsupported(
-                f"{self.model.ref} is served natively, not as a graph, so there is nothing to make smaller",
-                hint=f"sampan model show {self.model.ref}",
-            )
-        recipe = Recipe.of(self.ws, self.model)
-        purpose = str(facts.get("purpose", ""))
-        reads, learns = columns_read(recipe.view), columns_learned(recipe.view)
-        governance.require_training(self.ws, recipe.datasets, reads=reads, learns=learns, purpose=purpose)
-        return recipe
-
     # -- what is tried ------------------------------------------------------------------------------------------------------------
 
     def _try_all(self, bench: Bench, parent: Tried) -> None:
@@ -117,13 +98,13 @@ class Optimization:
         for threads in range(2, n_threads() + 1):
             attempt = Attempt(name=f"{threads} threads", how=THREADS, threads=threads)
             self.tried[attempt.name] = Tried(attempt, parent.graph, parent.answers, parent.seconds)
-        self._round(bench, _halved(bench), "See which parameters are of size", seconds=parent.seconds)
-        sizes = self._sizes(bench, parent)
-        for each in _halved(bench):  # what did not make the model smaller is another model, not a smaller one
+        self._round(bench, halved(bench), "See which parameters are of size", seconds=parent.seconds)
+        sizes = sizes_of(bench, parent, self.tried)
+        for each in halved(bench):  # what did not make the model smaller is another model, not a smaller one
             if not any(size.name in each.params for size in sizes):
                 self.tried.pop(each.name, None)
-        smaller = [_smaller(params) for params in grid(bench.recipe.params, sizes)]
-        unknown = [each for each in smaller if each.name not in self.tried]
+        made = [smaller(params) for params in grid(bench.recipe.params, sizes)]
+        unknown = [each for each in made if each.name not in self.tried]
         room = max(3, self.tries - self._n_trained - _FOR_OTHERS)
         self._round(bench, spread(unknown, room), "Train smaller", seconds=parent.seconds)
         self.n_left_out += max(0, len(unknown) - room)
@@ -151,16 +132,6 @@ class Optimization:
                 except (Unsupported, StepFailed) as fault:
                     self.refused[each.name] = fault.message
                 stage.advance(1, each.name)
-
-    def _sizes(self, bench: Bench, parent: Tried) -> list[Size]:
-        """Return the parameters of size, by what halving each left."""
-        trees, found = n_trees(parent.graph), []
-        for each in _halved(bench):
-            if one := self.tried.get(each.name):
-                (name,) = each.params
-                left = n_trees(one.graph) / trees if trees else None
-                found.append(Size(name, len(one.graph) / len(parent.graph), left))
-        return sizes_among(found)
 
     def _fewer_features(self, bench: Bench, parent: Tried) -> None:
         """Leave the least important features out, level by level; each level ranks what is left anew."""
@@ -225,11 +196,11 @@ class Optimization:
     def _measured(self, bench: Bench, parent: Tried, budget: Budget) -> Optimized:
         paired = {name: self._paired(bench, parent, each) for name, each in self.tried.items()}
         costs = self._costs(bench, parent)
-        metric = _metric(bench, next(iter(paired.values()), None))
+        metric = metric_of(self.model, next(iter(paired.values()), None))
         itself = Point(name=PARENT, gain=Estimate(0.0, 0.0, 0.0), cost=costs[PARENT])
-        points = [Point(name=name, gain=_gain(found, bench), cost=costs[name]) for name, found in paired.items()]
+        points = [Point(name=name, gain=gain_of(self.model, found), cost=costs[name]) for name, found in paired.items()]
         beaten = front([itself, *points])
-        versions = [each for each in points if self.tried[each.name].attempt.how != THREADS and not _costs_more(paired[each.name])]
+        versions = [each for each in points if self.tried[each.name].attempt.how != THREADS and not costs_more(paired[each.name])]
         chosen, exceeded = pick(versions, itself, budget) if budget else ("", {})
         mine = Variant(
             name=PARENT,
@@ -251,7 +222,7 @@ class Optimization:
                 n_features=len(self.tried[each.name].attempt.features) or len(bench.recipe.fitted.names),
                 beaten_by=beaten[each.name],
                 exceeds=exceeded.get(each.name, ()),
-                warnings=(*warnings(each, itself, metric), *(("cost shown worse",) if _costs_more(paired[each.name]) else ())),
+                warnings=(*warnings(each, itself, metric), *(("cost shown worse",) if costs_more(paired[each.name]) else ())),
                 beside=self.tried[each.name].attempt.beside,
             )
             for each in points
@@ -274,11 +245,11 @@ class Optimization:
     def _is_worse(self, bench: Bench, parent: Tried, one: Tried) -> bool:
         """Say whether a variant is shown worse in its metric or in what decisions by it cost."""
         paired = self._paired(bench, parent, one)
-        high = _gain(paired, bench).high
-        return _costs_more(paired) or (high is not None and high < 0)
+        high = gain_of(self.model, paired).high
+        return costs_more(paired) or (high is not None and high < 0)
 
     def _gain(self, bench: Bench, parent: Tried, one: Tried) -> Estimate:
-        return _gain(self._paired(bench, parent, one), bench)
+        return gain_of(self.model, self._paired(bench, parent, one))
 
     def _paired(self, bench: Bench, parent: Tried, one: Tried) -> Paired:
         judged, threshold = bench.learned.judged, self.model.facts["threshold"]
@@ -339,53 +310,11 @@ class Optimization:
         return (f"sampan model optimise {self.model.ref} --budget loss={smallest:.2g}",)
 
 
-def spread(attempts: Sequence[Attempt], most: int) -> list[Attempt]:
-    """Return at most so many of some attempts, from the first to the last."""
-    if len(attempts) <= most:
-        return list(attempts)
-    places = np.unique(np.linspace(0, len(attempts) - 1, most).round().astype(int))
-    return [attempts[place] for place in places]
-
-
-def _halved(bench: Bench) -> list[Attempt]:
-    return [_smaller(changed) for changed in halvings(bench.recipe.params).values()]
-
-
-def _smaller(params: Mapping[str, Any]) -> Attempt:
-    named = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items())
-    return Attempt(name=named, how="smaller", params=dict(params))
-
-
-def _metric(bench: Bench, paired: Paired | None) -> str:
-    """Return the objective's metric, or the loss where the paired test has none of that name."""
-    wanted = objective_of(bench.recipe.model).metric
-    if paired is None or paired.of(wanted) is not None:
-        return wanted
-    return paired.differences[0].metric
-
-
-def _gain(paired: Paired, bench: Bench) -> Estimate:
-    difference = paired.of(_metric(bench, paired))
-    if difference is None or difference.difference.value is None:
-        return Estimate(None)
-    found = difference.difference
-    if is_higher_better(difference.metric):
-        return found
-    value, low, high = (None if each is None else 0.0 - each for each in (found.value, found.high, found.low))
-    return Estimate(value, low, high)
-
-
 def _value(paired: Paired | None, metric: str, *, of_candidate: bool = False) -> float | None:
     difference = paired.of(metric) if paired is not None else None
     if difference is None:
         return None
     return difference.candidate if of_candidate else difference.champion
-
-
-def _costs_more(paired: Paired) -> bool:
-    """Say whether deciding by a variant is shown to cost more: its gate would refuse it."""
-    difference = paired.of("cost")
-    return difference is not None and difference.verdict == "worse"
 
 
 def n_threads() -> int:
