@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 
 _FILE = "erased"
 
@@ -51,11 +50,3 @@ def noted_erased(folder: Path) -> dict[int, ErasedRows]:
             continue
         found.setdefault(told.segment, {}).setdefault(told.at, []).extend(told.rows)
     return found
-
-
-def without_erased(batch: pa.RecordBatch, rows: Sequence[int] | None) -> pa.RecordBatch:
-    """Return a batch without its erased rows."""
-    if not rows:
-        return batch
-    gone = set(rows)
-    return batch.take(pa.array([row for row in range(batch.num_rows) if row not in gone], pa.int64()))

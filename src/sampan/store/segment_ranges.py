@@ -11,10 +11,12 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FILE = "ranges"
 
@@ -26,24 +28,13 @@ class _Line(msgspec.Struct, frozen=True):
     columns: Ranges
 
 
-def widen(ranges: Ranges, batch: pa.RecordBatch) -> None:
-    """Let ranges reach over a batch's 64-bit integers; missing values have no place in any range."""
-    for field, column in zip(batch.schema, batch.columns, strict=True):
-        if field.type != pa.int64() or column.null_count == len(column):
-            continue
-        values = (column.drop_null() if column.null_count else column).to_numpy()
-        low, high = int(values.min()), int(values.max())
-        known = ranges.get(field.name, (low, high))
-        ranges[field.name] = (min(low, known[0]), max(high, known[1]))
-
-
-def within(batch: pa.RecordBatch, column: str, low: int, high: int) -> pa.RecordBatch:
-    """Return a batch's rows with `low` <= column < `high`; none where it has no such column."""
-    if column not in batch.schema.names:
-        return batch.slice(0, 0)
-    values = batch.column(column).to_numpy(zero_copy_only=False)  # a missing value is NaN here, which no range holds
-    inside = (values >= low) & (values < high)
-    return batch if inside.all() else batch.filter(pa.array(np.asarray(inside, dtype=np.bool_)))
+def widen(ranges: Ranges, columns: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> None:
+    """Let ranges reach over integers, by the name of their column; without missing values, which have no place in any range."""
+    for name, values in columns:
+        if len(values):
+            low, high = int(values.min()), int(values.max())
+            known = ranges.get(name, (low, high))
+            ranges[name] = (min(low, known[0]), max(high, known[1]))
 
 
 def note(folder: Path, segment: int, ranges: Ranges) -> None:

@@ -13,28 +13,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-import pyarrow as pa
-
 from sampan.errors import ParameterError, UsageError
+from sampan.store.arrow_blocks import END_OF_STREAM, Block, Schema
 from sampan.store.files import locked, store_errors, sync_folder
-from sampan.store.journals import writer_lives
-from sampan.store.segment_erasing import ErasedRows, noted_erased, without_erased
-from sampan.store.segment_ranges import Ranges, note, widen, within
+from sampan.store.segment_files import OPEN, SEALED, Segment, segments_in
+from sampan.store.segment_ranges import Ranges, note, widen
 from sampan.store.segment_ranges import noted as noted_ranges
 
-_OPEN = ".open"
-_SEALED = ".arrows"
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
 _LOCK = "lock"
-_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _MAX_BUFFERED_BYTES = 8 << 20
-_TORN = (EOFError, OSError, pa.ArrowInvalid)  # what Arrow says of a message that is not whole, or not there
 
 
 class SegmentWriter:
@@ -43,7 +42,7 @@ class SegmentWriter:
     After a failed write the segment ends with the last batch that was written whole, and the writer may be used again.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, file: int) -> None:
+    def __init__(self, path: Path, schema: Schema | pa.Schema, file: int, begin: bytes) -> None:
         self.schema = schema
         self._path = path
         self._file = file
@@ -52,7 +51,7 @@ class SegmentWriter:
         self._waiting_bytes = 0
         self._n_batches = 0
         self._ranges: Ranges = {}
-        self._append(schema.serialize().to_pybytes())
+        self._append(begin)
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -60,23 +59,24 @@ class SegmentWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.seal()
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append a batch; readers see it after the next `flush`.
+    def write(self, rows: Block | pa.RecordBatch) -> int:
+        """Append rows; readers see them after the next `flush`. Return how many bytes they take.
 
         Raises
         ------
-        ParameterError : the batch's columns are not the stream's.
+        ParameterError : the columns are not the stream's, or hold what their type cannot.
         StoreUnavailable : the disk refuses; what was written since the last flush is dropped.
         """
-        if not batch.schema.equals(self.schema):
-            raise ParameterError(f"a batch with columns {_columns(batch.schema)} for a log of {_columns(self.schema)}")
+        if rows.schema != self.schema:
+            raise ParameterError(f"rows with columns {_columns(rows.schema)} for a log of {_columns(self.schema)}")
         self._check_open()
-        data = batch.serialize().to_pybytes()
-        widen(self._ranges, batch)
+        data, integers = _message(rows)
+        widen(self._ranges, integers)
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= _MAX_BUFFERED_BYTES:
             self.flush()
+        return len(data)
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system: readers see it, and kill -9 no longer loses it.
@@ -104,7 +104,7 @@ class SegmentWriter:
         try:
             self.flush()
             if self._n_batches:
-                self._append(_END_OF_STREAM)
+                self._append(END_OF_STREAM)
                 _finish(self._path, self._file)
                 note(self._path.parent, int(self._path.stem), self._ranges)
             else:
@@ -134,27 +134,25 @@ class Segments:
     def __init__(self, root: Path) -> None:
         self._folder = root / "segments"
 
-    def writer(self, stream: str, schema: pa.Schema) -> SegmentWriter:
+    def writer(self, stream: str, schema: Schema | pa.Schema) -> SegmentWriter:
         """Begin a new segment of a stream.
 
         Raises
         ------
         ParameterError : a column is dictionary-encoded.
         """
-        encoded = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-        if encoded:
-            raise ParameterError(f"dictionary-encoded columns in a log: {', '.join(encoded)}", hint="cast them to their value type")
+        begin = _schema_message(schema)
         folder = self._of(stream)
         with store_errors(folder), locked(folder / _LOCK, exclusive=True):
-            number = max((found.number for found in _found(folder)), default=0) + 1
+            number = max((found.number for found in segments_in(folder)), default=0) + 1
             # The lock is held before the segment has its name: a reader never takes a living writer for dead.
             draft = folder / f"{os.getpid()}.draft"
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             fcntl.flock(file, fcntl.LOCK_EX)
-            path = folder / f"{number:010d}{_OPEN}"
+            path = folder / f"{number:010d}{OPEN}"
             draft.rename(path)
         try:
-            return SegmentWriter(path, schema, file)
+            return SegmentWriter(path, schema, file, begin)
         except BaseException:
             os.close(file)
             path.unlink(missing_ok=True)
@@ -166,43 +164,55 @@ class Segments:
         Rows of a segment are in the order written. Columns that only some segments have are null in the others. Without new rows
         the table is empty, and has the newest segment's columns if there is one.
         """
+        import pyarrow as pa
+
+        from sampan.store.segment_reading import read_segment, together
+
         cursor = _Cursor.parse(after)
         offsets: dict[int, int] = {}
         finished: set[int] = set()
         tables: list[pa.Table] = []
         newest: pa.Schema | None = None
-        for found in _found(self._of(stream)):
+        for found in segments_in(self._of(stream)):
             if found.number <= cursor.through:
                 continue
-            piece = _read_segment(found, cursor.offsets.get(found.number, 0))
+            piece = read_segment(found, cursor.offsets.get(found.number, 0))
             newest = piece.schema or newest
             tables += [pa.Table.from_batches(piece.batches)] if piece.batches else []
             offsets[found.number] = piece.end
             if piece.is_finished:
                 finished.add(found.number)
         if tables:
-            return _together(tables), str(cursor.advance(offsets, finished))
+            return together(tables), str(cursor.advance(offsets, finished))
         return newest.empty_table() if newest else pa.table({}), str(cursor.advance(offsets, finished))
 
     def read_range(self, stream: str, column: str, low: int, high: int) -> pa.Table:
         """Return the rows with `low` <= column < `high`, reading only segments that can hold such rows; without any, an empty table."""
+        import pyarrow as pa
+
+        from sampan.store.segment_reading import read_segment, together, within
+
         wanted = set(self.covering(stream, column, low, high))
         tables = []
-        for found in _found(self._of(stream)):
+        for found in segments_in(self._of(stream)):
             if found.number in wanted:
-                batches = [part for batch in _read_segment(found, 0).batches if (part := within(batch, column, low, high)).num_rows]
+                batches = [part for batch in read_segment(found, 0).batches if (part := within(batch, column, low, high)).num_rows]
                 tables += [pa.Table.from_batches(batches)] if batches else []
-        return _together(tables) if tables else pa.table({})
+        return together(tables) if tables else pa.table({})
 
     def read_newest(self, stream: str, n_rows: int) -> pa.Table:
         """Return at least the newest rows, as many as asked for if there are so many, whole segments of them, in the order written."""
+        import pyarrow as pa
+
+        from sampan.store.segment_reading import read_segment, together
+
         tables: list[pa.Table] = []
-        for found in reversed(_found(self._of(stream))):
-            batches = [batch for batch in _read_segment(found, 0).batches if batch.num_rows]
+        for found in reversed(segments_in(self._of(stream))):
+            batches = [batch for batch in read_segment(found, 0).batches if batch.num_rows]
             tables[:0] = [pa.Table.from_batches(batches)] if batches else []
             if sum(table.num_rows for table in tables) >= n_rows:
                 break
-        return _together(tables) if tables else pa.table({})
+        return together(tables) if tables else pa.table({})
 
     def expired(self, stream: str, column: str, before: int) -> list[tuple[int, Path]]:
         """Return the sealed segments, by number, of which every row has a column < `before`."""
@@ -210,7 +220,7 @@ class Segments:
         return [
             (number, path)
             for number, path in self.files(stream)
-            if path.suffix == _SEALED and number in ranges and ranges[number][1] < before
+            if path.suffix == SEALED and number in ranges and ranges[number][1] < before
         ]
 
     def covering(self, stream: str, column: str, low: int, high: int) -> list[int]:
@@ -218,8 +228,8 @@ class Segments:
         folder = self._of(stream)
         ranges = noted_ranges(folder, column)
         found = []
-        for segment in _found(folder):
-            known = ranges.get(segment.number) if segment.path.suffix == _SEALED else None
+        for segment in segments_in(folder):
+            known = ranges.get(segment.number) if segment.path.suffix == SEALED else None
             if known is None or (known[0] < high and known[1] >= low):
                 found.append(segment.number)
         return found
@@ -232,14 +242,14 @@ class Segments:
 
     def files(self, stream: str) -> list[tuple[int, Path]]:
         """Return a stream's segments, by number."""
-        return [(found.number, found.path) for found in _found(self._of(stream))]
+        return [(found.number, found.path) for found in segments_in(self._of(stream))]
 
     def seal_abandoned(self) -> int:
         """Seal the segments whose writers died, without their torn tails; return how many. Only `gc` calls this."""
         n_sealed = 0
         for stream in self.streams():
-            for found in _found(self._of(stream)):
-                if found.path.suffix == _OPEN and _seal_if_abandoned(found):
+            for found in segments_in(self._of(stream)):
+                if found.path.suffix == OPEN and _seal_if_abandoned(found):
                     n_sealed += 1
         return n_sealed
 
@@ -249,21 +259,6 @@ class Segments:
         name = quote(stream, safe="")
         # A name made of dots is not quoted and would leave the folder.
         return self._folder / (name.replace(".", "%2E") if not name.strip(".") else name)
-
-
-class _Found(NamedTuple):
-    number: int
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """What a segment had from an offset on."""
-
-    batches: list[pa.RecordBatch]
-    end: int
-    is_finished: bool
-    schema: pa.Schema | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,76 +290,9 @@ class _Cursor:
         return " ".join([str(self.through), *rest]) if rest or self.through else ""
 
 
-def _together(tables: list[pa.Table]) -> pa.Table:
-    """Lay tables under one another; a column that is text in some and a number in others is text in all."""
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        texts = {field.name for table in tables for field in table.schema if pa.types.is_string(field.type)}
-        return pa.concat_tables([_with_texts(table, texts) for table in tables], promote_options="permissive")
+def _seal_if_abandoned(found: Segment) -> bool:
+    from sampan.store.segment_reading import integers, read_segment
 
-
-def _with_texts(table: pa.Table, names: set[str]) -> pa.Table:
-    fields = [pa.field(field.name, pa.string() if field.name in names else field.type) for field in table.schema]
-    return table.cast(pa.schema(fields))
-
-
-def _found(folder: Path) -> list[_Found]:
-    """Return a stream's segments by number."""
-    try:
-        names = [path for path in folder.iterdir() if path.suffix in (_OPEN, _SEALED)]
-    except FileNotFoundError:
-        return []
-    # While a segment is being sealed a listing may show both names, or the one that is about to vanish.
-    return sorted({found.number: found for found in sorted(_Found(int(path.stem), path) for path in names)}.values())
-
-
-def _read_segment(found: _Found, offset: int) -> _Piece:
-    # Asked before reading: what a writer adds in between is read by the next call.
-    is_finished = found.path.suffix == _SEALED or not writer_lives(found.path)
-    try:
-        with _open(found.path) as file:
-            schema = _read_schema(file)
-            if schema is None:
-                return _Piece([], offset, is_finished, None)
-            start = max(offset, file.tell())
-            file.seek(start)
-            data = file.read()
-            # Noted before a row is overwritten: so looked for after the bytes are read, no blank row is taken for one.
-            erased = noted_erased(found.path.parent).get(found.number, {})
-            batches, n_bytes = _read_batches(data, schema, start, erased)
-            return _Piece(batches, start + n_bytes, is_finished, schema)
-    except FileNotFoundError:
-        return _Piece([], offset, is_finished=True, schema=None)  # it was empty, and its writer removed it
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:  # sealed a moment ago
-        return path.with_suffix(_SEALED).open("rb")
-
-
-def _read_schema(file: IO[bytes]) -> pa.Schema | None:
-    try:
-        return pa.ipc.read_schema(pa.ipc.read_message(file))
-    except _TORN:
-        return None
-
-
-def _read_batches(data: bytes, schema: pa.Schema, start: int, erased: ErasedRows) -> tuple[list[pa.RecordBatch], int]:
-    """Read whole batches; also return how many bytes they took. A torn tail, or the end mark, is left."""
-    source, batches, end = pa.BufferReader(data), [], 0
-    try:
-        while True:
-            batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
-            batches.append(without_erased(batch, erased.get(start + end)))
-            end = source.tell()
-    except _TORN:
-        return batches, end
-
-
-def _seal_if_abandoned(found: _Found) -> bool:
     with store_errors(found.path):
         try:
             file = os.open(found.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
@@ -372,14 +300,14 @@ def _seal_if_abandoned(found: _Found) -> bool:
             return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            piece = _read_segment(found, 0)
+            piece = read_segment(found, 0)
             if piece.batches:
                 os.ftruncate(file, piece.end)
-                _write_whole(file, _END_OF_STREAM)
+                _write_whole(file, END_OF_STREAM)
                 _finish(found.path, file)
                 ranges: Ranges = {}
                 for batch in piece.batches:
-                    widen(ranges, batch)
+                    widen(ranges, integers(batch))
                 note(found.path.parent, found.number, ranges)
             else:
                 found.path.unlink(missing_ok=True)
@@ -393,7 +321,7 @@ def _seal_if_abandoned(found: _Found) -> bool:
 def _finish(path: Path, file: int) -> None:
     with store_errors(path):
         os.fsync(file)
-        path.rename(path.with_suffix(_SEALED))
+        path.rename(path.with_suffix(SEALED))
         sync_folder(path.parent)
 
 
@@ -403,5 +331,22 @@ def _write_whole(file: int, data: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {field.type}" for field in schema)
+def _schema_message(schema: Schema | pa.Schema) -> bytes:
+    if isinstance(schema, Schema):
+        return schema.message()
+    if encoded := [field.name for field in schema if str(field.type).startswith("dictionary")]:
+        raise ParameterError(f"dictionary-encoded columns in a log: {', '.join(encoded)}", hint="cast them to their value type")
+    return bytes(schema.serialize())
+
+
+def _message(rows: Block | pa.RecordBatch) -> tuple[bytes, Iterable[tuple[str, np.ndarray[Any, Any]]]]:
+    """Return rows as a message of the stream, and their 64-bit integers by column."""
+    if isinstance(rows, Block):
+        return rows.message(), rows.integers()
+    from sampan.store.segment_reading import integers
+
+    return rows.serialize().to_pybytes(), integers(rows)
+
+
+def _columns(schema: Schema | pa.Schema) -> str:
+    return str(schema) if isinstance(schema, Schema) else ", ".join(f"{field.name} {field.type}" for field in schema)

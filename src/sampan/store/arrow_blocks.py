@@ -1,0 +1,322 @@
+"""Arrow's IPC stream written with numpy alone: what a server writes of its predictions, without a library of 150 MB to write it.
+
+    Schema([Field("id", "utf8"), Field("score", "float64")]).message() + Block(schema, 2, [["a", None], np.zeros(2)]).message() + …
+
+Flat columns of the types a log needs, uncompressed, aligned as Arrow's own writer aligns them. Not here: reading, which is pyarrow's.
+
+Source: the Arrow columnar format 1.5, "Serialization and Interprocess Communication", Schema.fbs, Message.fbs; FlatBuffers Internals.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from sampan.errors import ParameterError
+
+END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_ALIGNED: Final = 8
+_V5: Final = 4  # of Arrow's metadata
+_SCHEMA, _RECORD_BATCH = 1, 3  # what a message's header can be
+_INT, _FLOAT, _BINARY, _UTF8, _BOOL = 2, 3, 4, 5, 6  # Arrow's kinds of types
+_SINGLE, _DOUBLE = 1, 2
+_MOST_BYTES: Final = 2**31 - 1  # of text in one column: its offsets have 32 bits
+
+
+class _Type(NamedTuple):
+    """How Arrow names a type, and numpy."""
+
+    kind: int
+    about: tuple[tuple[str, int], ...] = ()
+    numbers: str = ""  # numpy's name; "" where values have no fixed width
+
+
+TYPES: Final[Mapping[str, _Type]] = {
+    "utf8": _Type(_UTF8),
+    "binary": _Type(_BINARY),
+    "bool": _Type(_BOOL, (), "?"),
+    "int32": _Type(_INT, (("i", 32), ("?", 1)), "<i4"),
+    "int64": _Type(_INT, (("i", 64), ("?", 1)), "<i8"),
+    "float32": _Type(_FLOAT, (("h", _SINGLE),), "<f4"),
+    "float64": _Type(_FLOAT, (("h", _DOUBLE),), "<f8"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column's name and type, one of TYPES."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise ParameterError(f"column {self.name!r} of type {self.type!r}", hint=f"a log has columns of {', '.join(TYPES)}")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a stream, and words about them."""
+
+    fields: Sequence[Field]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [one.name for one in self.fields]
+
+    def message(self) -> bytes:
+        """Return the message that a stream begins with."""
+        flat = _Flat()
+
+        def described(one: Field) -> _Child:
+            kind = TYPES[one.type]
+            return lambda: flat.table(
+                lambda: flat.text(one.name),
+                ("?", one.nullable),
+                ("B", kind.kind),
+                lambda: flat.table(*kind.about),
+                None,
+                lambda: flat.offsets([]),
+            )
+
+        def words(key: str, value: str) -> _Child:
+            return lambda: flat.table(lambda: flat.text(key), lambda: flat.text(value))
+
+        def schema() -> int:
+            about = [words(key, value) for key, value in self.metadata.items()]
+            return flat.table(
+                None,
+                lambda: flat.offsets([described(one) for one in self.fields]),
+                (lambda: flat.offsets(about)) if about else None,
+            )
+
+        return flat.message(_SCHEMA, schema, n_body_bytes=0)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{one.name} {one.type}" for one in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Nullable:
+    """Values of which some are missing, where `valid` is false."""
+
+    values: np.ndarray[Any, Any]
+    valid: np.ndarray[Any, Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Texts, each standing `counts` times in a row: what all rows of a request share."""
+
+    texts: Sequence[str]
+    counts: Sequence[int]
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+
+Column = np.ndarray[Any, Any] | Nullable | Repeated | Sequence[Any]  # a sequence has None where a value is missing
+_Child = Callable[[], int]  # writes a part that another refers to, and returns where it stands
+_Buffers = tuple[int, list[Any]]  # how many values are missing, and the bytes of the validity, the offsets if there are any, and the values
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows as columns, one for each field of the schema."""
+
+    schema: Schema
+    n_rows: int
+    columns: Sequence[Column]
+
+    def message(self) -> bytes:
+        """Return the rows as one message of the stream.
+
+        Raises
+        ------
+        ParameterError : a column has another number of rows, or values that its type cannot hold.
+        """
+        if len(self.columns) != len(self.schema.fields):
+            raise ParameterError(f"{len(self.columns)} columns for a log of {self.schema}")
+        nodes, places, body, end = [], [], [], 0
+        for about, column in zip(self.schema.fields, self.columns, strict=True):
+            if len(column) != self.n_rows:
+                raise ParameterError(f"column {about.name!r} has {len(column)} values for {self.n_rows} rows")
+            n_missing, buffers = _laid_out(about, column)
+            if n_missing and not about.nullable:
+                raise ParameterError(f"column {about.name!r} misses {n_missing} values and may miss none")
+            nodes += [self.n_rows, n_missing]
+            for buffer in buffers:
+                n_bytes = len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
+                places += [end, n_bytes]
+                padding = -n_bytes % _ALIGNED
+                body += [buffer, bytes(padding)] if padding else [buffer]
+                end += n_bytes + padding
+        flat = _Flat()
+        head = flat.message(
+            _RECORD_BATCH,
+            lambda: flat.table(("q", self.n_rows), lambda: flat.pairs(nodes), lambda: flat.pairs(places)),
+            n_body_bytes=end,
+        )
+        return b"".join([head, *body])
+
+    def integers(self) -> Iterable[tuple[str, np.ndarray[Any, Any]]]:
+        """Iterate over the 64-bit integer columns: name and the values that are there."""
+        for about, column in zip(self.schema.fields, self.columns, strict=True):
+            if about.type == "int64":
+                values, valid = _as_array(about, column)
+                yield about.name, values if valid is None else values[valid]
+
+
+def _laid_out(about: Field, column: Column) -> _Buffers:
+    if TYPES[about.type].numbers:
+        values, valid = _as_array(about, column)
+        return _validity(valid, [np.packbits(values, bitorder="little") if about.type == "bool" else values])
+    if isinstance(column, Repeated):
+        each = [_encoded(about, text) for text in column.texts]
+        data = b"".join([text * n for text, n in zip(each, column.counts, strict=True)])
+        return _validity(None, [_offsets(about, np.repeat([len(text) for text in each], column.counts), len(data)), data])
+    return _texts(about, column)
+
+
+def _texts(about: Field, column: Column) -> _Buffers:
+    values: Sequence[Any] = column.tolist() if isinstance(column, np.ndarray) else column  # type: ignore[assignment]
+    valid = None
+    if None in values:
+        valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
+        values = [("" if about.type == "utf8" else b"") if value is None else value for value in values]
+    if about.type == "utf8" and (joined := _joined(values)).isascii():  # a character is a byte: no text is encoded alone
+        data = joined.encode()
+    else:
+        values = [_encoded(about, value) for value in values]
+        data = b"".join(values)
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    return _validity(valid, [_offsets(about, lengths, len(data)), data])
+
+
+def _joined(values: Sequence[Any]) -> str:
+    try:
+        return "".join(values)
+    except TypeError:
+        return "\x80"  # one of them is no text: `_encoded` says which
+
+
+def _encoded(about: Field, value: Any) -> bytes:
+    try:
+        return value.encode() if about.type == "utf8" else bytes(memoryview(value))
+    except (AttributeError, TypeError, UnicodeEncodeError) as cause:
+        raise ParameterError(f"column {about.name!r} is of {about.type} and cannot hold {value!r}") from cause
+
+
+def _offsets(about: Field, lengths: np.ndarray[Any, Any], n_bytes: int) -> np.ndarray[Any, Any]:
+    if n_bytes > _MOST_BYTES:
+        raise ParameterError(f"column {about.name!r} has {n_bytes:,} bytes, more than 2 GiB", hint="write fewer rows at once")
+    offsets = np.zeros(len(lengths) + 1, "<i4")
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _as_array(about: Field, column: Column) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+    """Return a column's values in its type, and which of them are there; None where all are."""
+    valid = None
+    if isinstance(column, Nullable):
+        valid = None if column.valid.all() else column.valid
+        column = column.values
+    elif not isinstance(column, np.ndarray) and None in column:  # type: ignore[operator]
+        valid = np.fromiter((value is not None for value in column), np.bool_, len(column))  # type: ignore[union-attr]
+        column = [False if value is None else value for value in column]  # type: ignore[union-attr]
+    wanted = np.dtype(TYPES[about.type].numbers)
+    try:
+        values = np.asarray(column) if len(column) else np.empty(0, wanted)
+        if wanted.kind == "i" and values.dtype.kind in "iu" and not np.can_cast(values.dtype, wanted):
+            _check_range(values, np.iinfo(wanted))
+        with np.errstate(over="ignore"):  # beyond what a float32 holds is infinite there
+            return np.ascontiguousarray(values.astype(wanted, casting="same_kind", copy=False)), valid
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise ParameterError(f"column {about.name!r} is of {about.type} and cannot hold its values: {cause}") from cause
+
+
+def _check_range(values: np.ndarray[Any, Any], limits: np.iinfo[Any]) -> None:
+    """Raise OverflowError where a cast would wrap values around."""
+    for value in (int(values.min()), int(values.max())):
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(f"{value} is out of range")
+
+
+def _validity(valid: np.ndarray[Any, Any] | None, buffers: list[Any]) -> _Buffers:
+    if valid is None:
+        return 0, [b"", *buffers]
+    return len(valid) - int(np.count_nonzero(valid)), [np.packbits(valid, bitorder="little"), *buffers]
+
+
+class _Flat:
+    """A FlatBuffer, written forwards: each table before what it refers to."""
+
+    def __init__(self) -> None:
+        self._data = bytearray(4)  # where the first table stands
+
+    def message(self, kind: int, header: _Child, *, n_body_bytes: int) -> bytes:
+        """Return an encapsulated message, without its body."""
+        self._refer(0, lambda: self.table(("h", _V5), ("B", kind), header, ("q", n_body_bytes)))
+        self._align()
+        return struct.pack("<iI", -1, len(self._data)) + bytes(self._data)
+
+    def table(self, *fields: tuple[str, int] | _Child | None) -> int:
+        """Write a table; a field is a number with its format, or what writes the part that it refers to."""
+        size, places = 4, []
+        for one in fields:
+            width = struct.calcsize(one[0]) if isinstance(one, tuple) else 4
+            size += -size % width if one is not None else 0
+            places.append(size if one is not None else 0)
+            size += width if one is not None else 0
+        about = struct.pack(f"<{2 + len(places)}H", 4 + 2 * len(places), size, *places)
+        self._align(len(about))
+        self._data += about
+        start = len(self._data)
+        self._data += struct.pack("<i", len(about)) + bytes(size - 4)
+        for one, place in zip(fields, places, strict=True):
+            if isinstance(one, tuple):
+                struct.pack_into(f"<{one[0]}", self._data, start + place, one[1])
+            elif one is not None:
+                self._refer(start + place, one)
+        return start
+
+    def text(self, text: str) -> int:
+        """Write a text."""
+        data = text.encode()
+        self._align(4)
+        start = len(self._data)
+        self._data += struct.pack("<I", len(data)) + data + b"\x00"
+        return start
+
+    def offsets(self, children: Sequence[_Child]) -> int:
+        """Write a vector of what it refers to."""
+        self._align(4)
+        start = len(self._data)
+        self._data += struct.pack("<I", len(children)) + bytes(4 * len(children))
+        for number, child in enumerate(children):
+            self._refer(start + 4 + 4 * number, child)
+        return start
+
+    def pairs(self, numbers: Sequence[int]) -> int:
+        """Write a vector of structs of two 64-bit integers."""
+        self._align(4)
+        start = len(self._data)
+        self._data += struct.pack(f"<I{len(numbers)}q", len(numbers) // 2, *numbers)
+        return start
+
+    def _refer(self, place: int, child: _Child) -> None:
+        struct.pack_into("<I", self._data, place, child() - place)
+
+    def _align(self, ahead: int = 0) -> None:
+        """Pad so that what stands `ahead` bytes from here is aligned."""
+        self._data += bytes(-(len(self._data) + ahead) % _ALIGNED)
