@@ -131,7 +131,7 @@ class OnlineView:
         for node in self._plain_lookups():
             key = node.keys[0].value
             assert isinstance(key, Column)
-            known = self._sources.references(node).rows
+            known = self._sources.references(node)
             for i, row in enumerate(rows):
                 if row[key.name] is not None and row[key.name] not in known:
                     found[i].append(f"{key.name}: {row[key.name]!r} is not in {node.table}")

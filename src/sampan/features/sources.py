@@ -114,8 +114,8 @@ class OnlineSources:
         time: tuple[str, Kind] = (group.time, "moment")
         timed = [*held, *([] if time in held else [time])]
         frame = canonical(self._tables, group.table, _kinds(group.keys, timed))
-        store = self._made[group] = Newest(_missing(held), group.tolerance_ms)
-        store.add_all(zip(_keys(frame, group.keys), _floats(frame[group.time]), _rows(frame, held), strict=True))
+        rows = zip(_keys(frame, group.keys), _floats(frame[group.time]), _rows(frame, held), strict=True)
+        store = self._made[group] = Newest(rows, _missing(held), group.tolerance_ms)
         read = _row_reader(group.keys, timed)
         place, n = timed.index(time), len(held)
 
@@ -138,13 +138,12 @@ class OnlineSources:
 
         def prepare(given: Rows) -> Callable[[], None]:
             found = Counter(read(given)[0])
-            return lambda: store.add_all((key, (store.rows.get(key, store.missing)[0] + n,)) for key, n in found.items())
+            return lambda: store.add_all((key, (store.one(key)[0] + n,)) for key, n in found.items())
 
         self._feeds.setdefault(name, []).append(prepare)
 
     def _make_running(self, group: Past) -> None:
         windows = dict.fromkeys(n.window_ms for n in self._fetched if isinstance(n, Past) and group_of(n) == group)
-        store = self._made[group] = Running(list(windows))
         parts: list[Node] = [*group.by, group.value, group.known_at]
         names = [f"by{i}" for i in range(len(group.by))]
         used = [c for c in self._view.columns if c in {n.name for p in parts for n in walk(p) if isinstance(n, Column)}]
@@ -153,8 +152,8 @@ class OnlineSources:
         held = self._held(events) if self._whole else ()
         events = events.drop_nulls()
         events = events.with_columns(pl.Series("units", past_units(events["value"].to_numpy()))).sort("time")
-        for key, series in events.group_by(names):
-            store.extend(key[0] if len(key) == 1 else key, series["time"].to_list(), series["units"].to_list())
+        series = [(key[0] if len(key) == 1 else key, one["time"].to_list(), one["units"].to_list()) for key, one in events.group_by(names)]
+        store = self._made[group] = Running(list(windows), series)
         self._feeds.setdefault(self._view.on, []).append(self._event_feed(store, parts, used, held))
 
     def _held(self, events: pl.DataFrame) -> Container[Key]:
