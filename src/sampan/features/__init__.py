@@ -24,6 +24,7 @@ from sampan.features.expressions import (
 from sampan.features.fitted import FittedView
 from sampan.features.moments import DAY, HOUR, MINUTE, SECOND
 from sampan.features.online import OnlineView
+from sampan.features.texts import Letters, Words
 from sampan.features.view import Feature, Label, View, feature, features, view
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "FieldSpec",
     "FittedView",
     "Label",
+    "Letters",
     "Means",
     "OnlineView",
     "View",
+    "Words",
     "as_of",
     "col",
     "concat",

@@ -21,6 +21,9 @@ from sampan.features.fitted import FittedView
 from sampan.features.nodes import Apply, AsOf, Column, Fetched, Kind, Lookup, Moment, Node, Past, Planned, walk
 from sampan.features.nodes import Literal as Constant
 from sampan.features.operations import OPERATIONS, kind_of
+from sampan.features.terms import composed
+from sampan.features.text_graph import text_columns
+from sampan.features.texts import TextEncoder
 from sampan.features.traced import Traced, choose, distance_to
 from sampan.table.graph_writer import BOOL, DOUBLE, FLOAT, MISSING, ML, STRING, Writer
 
@@ -76,14 +79,15 @@ def feature_graph(fitted: FittedView) -> bytes:
     if not columns:
         raise Unsupported("no feature depends on the request", hint="a view of constants needs no graph")
     compiler = _Compiler(columns)
-    pieces = [compiler.feature(item.value, fitted.encoders.get(item.name)) for item in fitted.view.features]
+    encoders: dict[str, Encoder | TextEncoder] = {**fitted.encoders, **fitted.texts}
+    pieces = [compiler.feature(item.value, encoders.get(item.name)) for item in fitted.view.features]
     writer = compiler.writer
     joined = writer.node("Concat", *_blocks(compiler, pieces), axis=1)
     # What is too large for float32 is missing, as in batch.
     writer.output(OUTPUT, joined, "Add", writer.node("Mul", joined, writer.constant([[0.0]], FLOAT)))
     both = inputs_of(columns)
     given = [(name, kind, [None, len(each)]) for name, kind, each in ((NUMBERS, DOUBLE, both.num), (TEXTS, STRING, both.cat)) if each]
-    model = writer.model("features", given, [(OUTPUT, FLOAT, [None, len(pieces)])])
+    model = writer.model("features", given, [(OUTPUT, FLOAT, [None, len(fitted.names)])])
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -105,7 +109,7 @@ class Tensors:
         if self._texts:
             found[TEXTS] = np.empty((n, len(self._texts)), object)
             for column, place in enumerate(self._texts):
-                found[TEXTS][:, column] = [MISSING if text is None else text for text in values[place]]
+                found[TEXTS][:, column] = [MISSING if text is None else composed(text) for text in values[place]]
         return found
 
 
@@ -120,11 +124,13 @@ class _Compiler:
             for node, each in columns.items()
         }
 
-    def feature(self, node: Node, encoder: Encoder | None) -> str | int:
-        """Return the name of a feature's float32 column; of one that is an input as it is, its place in `num`."""
+    def feature(self, node: Node, encoder: Encoder | TextEncoder | None) -> str | int:
+        """Return the name of a feature's float32 columns; of one that is an input as it is, its place in `num`."""
         if node in self._places and encoder is None:
             return self._places[node][1]
-        if encoder is not None:
+        if isinstance(encoder, TextEncoder):
+            found = text_columns(self.writer, self._text(node), encoder)
+        elif encoder is not None:
             found = _encoded(self.writer, self._text(node), encoder)
         else:
             found = self.writer.node("Cast", self._number(node, bare=True).name, to=FLOAT)

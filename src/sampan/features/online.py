@@ -23,6 +23,7 @@ from sampan.features.program import Program
 from sampan.features.requests import Reader
 from sampan.features.sources import OnlineSources
 from sampan.features.tables import Tables, find_table
+from sampan.features.texts import TextColumns
 
 FOREVER: Millis = 2**62
 _ZERO = np.float32(0)
@@ -37,7 +38,8 @@ class OnlineView:
         self.schema: dict[str, FieldSpec] = view.request_schema()
         self._columns = leaves(fitted)
         self._use(OnlineSources(view, tables, known_until=known_until))
-        self._encoders = [fitted.encoders.get(f.name) for f in view.features]
+        self._encoders = [fitted.text_columns.get(f.name) or fitted.encoders.get(f.name) for f in view.features]
+        self._widths = [len(columns) for columns in fitted.columns.values()]
         used = view.request_columns()
         self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
         self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
@@ -78,13 +80,17 @@ class OnlineView:
         if self._plain is not None and kind is dict:
             with suppress(msgspec.ValidationError, OverflowError):  # what is unusual is read, or refused, field by field below
                 return self._plain.matrix([msgspec.convert(row, self.row_type) for row in rows])
-        found = np.empty((n, len(self._encoders)), np.float32)
+        found = np.empty((n, sum(self._widths)), np.float32)
         columns = self._reader.read(rows)
         with np.errstate(all="ignore"):
             values = self._program.run_quietly(columns, n)
-            for i, encoder in enumerate(self._encoders):
-                value = values[i + 1]
-                found[:, i] = encoder.apply(value) if encoder is not None else value
+            end = 0
+            for value, encoder, width in zip(values[1:], self._encoders, self._widths, strict=True):
+                begin, end = end, end + width
+                if isinstance(encoder, TextColumns):
+                    found[:, begin:end] = encoder.apply(value)
+                else:
+                    found[:, begin] = encoder.apply(value) if encoder is not None else value
             found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
         return found
 
@@ -124,6 +130,11 @@ class OnlineView:
         found: list[list[str]] = [[] for _ in rows]
         for item, encoder, column in zip(self.fitted.view.features, self._encoders, values[1:], strict=True):
             if encoder is None:
+                continue
+            if isinstance(encoder, TextColumns):
+                strange = (i for i, value in enumerate(column) if value is not None and encoder.is_strange(value))
+                for i in strange:
+                    found[i].append(f"{item.name}: no word of it is one that the model knows")
                 continue
             for i, value in enumerate(column):
                 if value is not None and value not in encoder.values:

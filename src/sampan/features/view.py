@@ -29,6 +29,7 @@ from sampan.features.expressions import Columns, Expr, FieldSpec, constant
 from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Node, Past, Planned, children, request_children, walk, with_moment
 from sampan.features.operations import kind_of
 from sampan.features.tables import Tables, canonical, find_table
+from sampan.features.texts import Letters, TextEncoding, Words, faults, fit_text
 
 if TYPE_CHECKING:
     from sampan.features.fitted import FittedView
@@ -52,7 +53,7 @@ class Feature(msgspec.Struct, frozen=True):
     name: str
     value: Node
     family: Family
-    encoding: Encoding | None = None
+    encoding: Encoding | TextEncoding | None = None
     description: str = ""
 
 
@@ -70,12 +71,14 @@ class FeatureOptions:
     """An expression with what else is to be said about the feature; made by `feature`."""
 
     value: Expr
-    encode: Encoding | None
+    encode: Encoding | TextEncoding | None
     family: Family | None
     description: str
 
 
-def feature(value: Expr, *, encode: Encoding | None = None, family: Family | None = None, description: str = "") -> FeatureOptions:
+def feature(
+    value: Expr, *, encode: Encoding | TextEncoding | None = None, family: Family | None = None, description: str = ""
+) -> FeatureOptions:
     """Say more about a feature than its expression: how to encode it, its family where it is not plain, what it means."""
     if family is not None and family not in get_args(Family):
         raise ParameterError(f"no feature family {family!r}", hint=f"one of {', '.join(get_args(Family))}")
@@ -161,8 +164,9 @@ class View(msgspec.Struct, frozen=True):
         if frame.height == 0:
             raise ParameterError(f"view {self.name!r} cannot be fitted on no rows")
         labels = frame[LABEL] if known_by is None else frame.select(pl.when(pl.col(KNOWN_AT) <= known_by).then(LABEL)).to_series()
-        encoders = {f.name: fit_encoder(f.encoding, frame[f.name], labels) for f in self.features if f.encoding is not None}
-        return FittedView(self, encoders)
+        encoders = {f.name: fit_encoder(f.encoding, frame[f.name], labels) for f in self.features if isinstance(f.encoding, Codes | Means)}
+        texts = {f.name: fit_text(f.encoding, frame[f.name].to_list()) for f in self.features if isinstance(f.encoding, Words | Letters)}
+        return FittedView(self, encoders, texts)
 
     def online_tables(self, tables: Tables, until_ms: Millis) -> dict[str, pl.DataFrame]:
         """Return what a package has to carry to answer online: nothing that became known after `until_ms`, plans excepted.
@@ -291,7 +295,7 @@ def make_feature(name: str, given: Expr | FeatureOptions, moment: Node) -> Featu
     return Feature(name, node, options.family or _family(node, encoding), encoding, options.description)
 
 
-def _family(node: Node, encoding: Encoding | None) -> Family:
+def _family(node: Node, encoding: Encoding | TextEncoding | None) -> Family:
     """Tell a feature's family by how it is made."""
     if encoding is not None:
         return "combination" if len(_own_columns(node)) > 1 else "encoding"
@@ -352,6 +356,8 @@ def _kind_faults(built: View) -> Iterator[str]:
     for item in built.features:
         if (kind_of(item.value) == "text") != (item.encoding is not None):
             yield f"feature {item.name!r} is {kind_of(item.value)}, which does not fit its encoding"
+        if isinstance(item.encoding, Words | Letters):
+            yield from (f"feature {item.name!r}: {fault}" for fault in faults(item.encoding))
         if kind_of(item.value) == "moment":
             yield f"feature {item.name!r} is a moment, which no model can learn from; take a part of it or a difference"
         if built.label is not None and isinstance(item.encoding, Means) and kind_of(built.label.value) == "text":

@@ -152,7 +152,7 @@ def _with_needed(process: PickleProcess, fitted: FittedView, row: Mapping[str, A
     columns = {
         name: msgspec.structs.replace(spec, nullable=spec.nullable and name not in needed) for name, spec in fitted.view.columns.items()
     }
-    return FittedView(msgspec.structs.replace(fitted.view, columns=columns), fitted.encoders)
+    return FittedView(msgspec.structs.replace(fitted.view, columns=columns), fitted.encoders, fitted.texts)
 
 
 def _answers(process: PickleProcess, row: Mapping[str, Any]) -> bool:

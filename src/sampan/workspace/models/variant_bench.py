@@ -317,5 +317,4 @@ def kept_view(fitted: FittedView, features: tuple[str, ...]) -> FittedView:
     """Return a fitted view with some of its features alone, in its own order."""
     if not features:
         return fitted
-    view = msgspec.structs.replace(fitted.view, features=tuple(each for each in fitted.view.features if each.name in features))
-    return FittedView(view, {name: each for name, each in fitted.encoders.items() if name in features})
+    return fitted.kept(features)
