@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sampan.errors import ParameterError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Floats = NDArray[np.float64]
 UNSEEN = 0.0
@@ -48,6 +51,8 @@ class Encoder(msgspec.Struct, frozen=True):
 
     def apply_column(self, column: pl.Series) -> Floats:
         """Encode a whole column, each distinct category once."""
+        import polars as pl
+
         distinct = column.unique().drop_nulls()
         table = {t: self.values.get(t, self.unseen) for t in distinct}
         if not table:
@@ -57,6 +62,8 @@ class Encoder(msgspec.Struct, frozen=True):
 
 def fit(encoding: Encoding, column: pl.Series, labels: pl.Series) -> Encoder:
     """Fit on training rows; `labels` may hold nulls."""
+    import polars as pl
+
     if isinstance(encoding, Codes):
         counts = (
             pl.DataFrame({"category": column}).drop_nulls().group_by("category").len().sort(["len", "category"], descending=[True, False])

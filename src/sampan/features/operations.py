@@ -4,19 +4,17 @@ Missing values. A number, moment or flag is a finite float64 or missing (NaN her
 operation with a missing operand gives missing, comparisons and `& | ~` included, and `where` whose condition is missing. Only `fill` and
 `is_missing` take missing and give an answer. A result that is no finite number (1/0, log1p(-2), overflow) is missing. A flag is 1 or 0.
 
-Batch and online must agree to the last bit. Polars is used where IEEE 754 leaves no choice (+ - * and comparisons). Division, sine and the
-like go through the numpy kernel in batch as well: Polars multiplies by the reciprocal when it divides by a constant.
+Batch and online must agree to the last bit: batch computes with these kernels, or with what cannot differ from them, see
+`polars_operations.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, cast
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.refs import nearest
@@ -38,7 +36,6 @@ class Operation:
     kinds: Callable[[Sequence[Kind]], Kind | None]  # None: it cannot take these
     takes: str  # in words, for the error
     kernel: Kernel
-    native: Callable[..., pl.Expr] | None = None  # exactly the kernel's answer, in Polars; None: batch calls the kernel
 
 
 def _numbers(n: int) -> Callable[[Sequence[Kind]], Kind | None]:
@@ -103,10 +100,6 @@ def finite(values: Floats) -> Floats:
     return values + values * 0.0  # inf * 0 is NaN; two passes, several times faster than isfinite and where
 
 
-def _finite(expr: pl.Expr) -> pl.Expr:
-    return pl.when(expr.is_finite()).then(expr)
-
-
 def _compare(test: Callable[[Floats, Floats], NDArray[np.bool_]]) -> Kernel:
     return lambda a, b: test(a, b) + 0.0 * a + 0.0 * b
 
@@ -120,10 +113,6 @@ def _compare_any(test: Callable[[Any, Any], Any]) -> Kernel:
         return cast(Floats, compare(a, b))
 
     return kernel
-
-
-def _native_compare(method: str) -> Callable[[pl.Expr, pl.Expr], pl.Expr]:
-    return lambda a, b: getattr(a, method)(b).cast(pl.Float64)
 
 
 def _where(condition: Floats, a: Any, b: Any) -> Any:
@@ -142,16 +131,6 @@ def _fill(a: Any, b: Any) -> Any:
     if isinstance(a, list):
         return [y if x is None else x for x, y in zip(a, b, strict=True)]
     return np.where(np.isnan(a), b, a)
-
-
-def _minimum(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    less = a <= b
-    return pl.when(less).then(a).when(~less).then(b)
-
-
-def _maximum(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    more = a >= b
-    return pl.when(more).then(a).when(~more).then(b)
 
 
 def _mod(a: Floats, b: Floats) -> Floats:
@@ -196,43 +175,36 @@ def _weekday(moment: Floats, zone: str) -> Any:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "add": Operation(
-        _added, "two numbers, or a moment and a number of milliseconds", lambda a, b: finite(a + b), lambda a, b: _finite(a + b)
-    ),
-    "sub": Operation(
-        _subtracted,
-        "two numbers, two moments, or a moment and a number of milliseconds",
-        lambda a, b: finite(a - b),
-        lambda a, b: _finite(a - b),
-    ),
-    "mul": Operation(_numbers(2), "two numbers", lambda a, b: finite(a * b), lambda a, b: _finite(a * b)),
+    "add": Operation(_added, "two numbers, or a moment and a number of milliseconds", lambda a, b: finite(a + b)),
+    "sub": Operation(_subtracted, "two numbers, two moments, or a moment and a number of milliseconds", lambda a, b: finite(a - b)),
+    "mul": Operation(_numbers(2), "two numbers", lambda a, b: finite(a * b)),
     "div": Operation(_numbers(2), "two numbers", lambda a, b: finite(np.divide(a, b))),
     "mod": Operation(_numbers(2), "two numbers", _mod),
-    "neg": Operation(_numbers(1), "a number", lambda a: -a, lambda a: -a),
-    "abs": Operation(_numbers(1), "a number", np.abs, lambda a: a.abs()),
+    "neg": Operation(_numbers(1), "a number", lambda a: -a),
+    "abs": Operation(_numbers(1), "a number", np.abs),
     "floor": Operation(_numbers(1), "a number", np.floor),
     "sqrt": Operation(_numbers(1), "a number", np.sqrt),
     "log1p": Operation(_numbers(1), "a number", lambda a: finite(np.log1p(a))),
     "sin": Operation(_numbers(1), "a number", np.sin),
     "cos": Operation(_numbers(1), "a number", np.cos),
-    "min": Operation(_extreme, "two numbers or two moments", np.minimum, _minimum),
-    "max": Operation(_extreme, "two numbers or two moments", np.maximum, _maximum),
-    "lt": Operation(_ordered, "two numbers or two moments", _compare(np.less), _native_compare("__lt__")),
-    "le": Operation(_ordered, "two numbers or two moments", _compare(np.less_equal), _native_compare("__le__")),
-    "gt": Operation(_ordered, "two numbers or two moments", _compare(np.greater), _native_compare("__gt__")),
-    "ge": Operation(_ordered, "two numbers or two moments", _compare(np.greater_equal), _native_compare("__ge__")),
-    "eq": Operation(_equal_kinds, "two of one kind", _compare_any(lambda a, b: a == b), _native_compare("__eq__")),
-    "ne": Operation(_equal_kinds, "two of one kind", _compare_any(lambda a, b: a != b), _native_compare("__ne__")),
-    "and": Operation(_flags(2), "two flags", lambda a, b: a * b, lambda a, b: a * b),
-    "or": Operation(_flags(2), "two flags", lambda a, b: a + b - a * b, lambda a, b: a + b - a * b),
-    "not": Operation(_flags(1), "a flag", lambda a: 1.0 - a, lambda a: 1.0 - a),
-    "where": Operation(_chosen, "a flag and two of one kind", _where, lambda c, a, b: pl.when(c == 1.0).then(a).when(c == 0.0).then(b)),
-    "is_missing": Operation(_one_of_any, "one value of any kind", _is_missing, lambda a: a.is_null().cast(pl.Float64)),
-    "fill": Operation(_either, "two of one kind", _fill, lambda a, b: a.fill_null(b)),
+    "min": Operation(_extreme, "two numbers or two moments", np.minimum),
+    "max": Operation(_extreme, "two numbers or two moments", np.maximum),
+    "lt": Operation(_ordered, "two numbers or two moments", _compare(np.less)),
+    "le": Operation(_ordered, "two numbers or two moments", _compare(np.less_equal)),
+    "gt": Operation(_ordered, "two numbers or two moments", _compare(np.greater)),
+    "ge": Operation(_ordered, "two numbers or two moments", _compare(np.greater_equal)),
+    "eq": Operation(_equal_kinds, "two of one kind", _compare_any(lambda a, b: a == b)),
+    "ne": Operation(_equal_kinds, "two of one kind", _compare_any(lambda a, b: a != b)),
+    "and": Operation(_flags(2), "two flags", lambda a, b: a * b),
+    "or": Operation(_flags(2), "two flags", lambda a, b: a + b - a * b),
+    "not": Operation(_flags(1), "a flag", lambda a: 1.0 - a),
+    "where": Operation(_chosen, "a flag and two of one kind", _where),
+    "is_missing": Operation(_one_of_any, "one value of any kind", _is_missing),
+    "fill": Operation(_either, "two of one kind", _fill),
     "cut": Operation(_numbers(1), "a number", _cut),
     "isin": Operation(_one_of_any, "a number, a text or a moment", _isin),
     "distance_to": Operation(_numbers(1), "a number", _distance_to),
-    "concat": Operation(_texts, "texts", _concat, lambda *parts: pl.concat_str(parts[:-1], separator=parts[-1], ignore_nulls=False)),
+    "concat": Operation(_texts, "texts", _concat),
     "hour": Operation(_is("moment", "number"), "a moment", lambda m, zone: np.floor(_time_of_day(m, zone) / moments.HOUR)),
     "minute_of_day": Operation(_is("moment", "number"), "a moment", lambda m, zone: np.floor(_time_of_day(m, zone) / moments.MINUTE)),
     "weekday": Operation(_is("moment", "number"), "a moment", _weekday),
@@ -241,42 +213,6 @@ OPERATIONS: dict[str, Operation] = {
     "local_day": Operation(_is("moment", "number"), "a moment", _days),
     "seconds": Operation(_is("moment", "number"), "a moment", lambda m: finite(m / moments.SECOND)),
 }
-
-
-def to_polars(op: str, args: Sequence[pl.Expr | float | str], constants: Constants, *, text: bool) -> pl.Expr | float | str | None:
-    """Compile one operation for Polars; `text` says whether its answer is text. Constant operands are folded."""
-    operation = OPERATIONS[op]
-    if not any(isinstance(a, pl.Expr) for a in args):
-        return _fold(operation, args, constants)
-    if operation.native is not None:
-        return operation.native(*(a if isinstance(a, pl.Expr) else pl.lit(a) for a in args), *constants)
-    columns = [a for a in args if isinstance(a, pl.Expr)]
-
-    def call(series: Sequence[pl.Series]) -> pl.Series:
-        given = iter(series)
-        n = max(len(s) for s in series)
-        operands = [_operand(next(given) if isinstance(a, pl.Expr) else a, n) for a in args]
-        with np.errstate(all="ignore"):
-            answer = operation.kernel(*operands, *constants)
-        return pl.Series(answer, dtype=pl.String) if text else pl.Series(answer, dtype=pl.Float64, nan_to_null=True)
-
-    return pl.map_batches(columns, call, pl.String if text else pl.Float64, is_elementwise=True)
-
-
-def _operand(given: pl.Series | float | str, n: int) -> Any:
-    if isinstance(given, pl.Series):
-        given = given.new_from_index(0, n) if len(given) == 1 else given
-        return given.to_list() if given.dtype == pl.String else given.cast(pl.Float64).to_numpy()
-    return list(repeat(given, n)) if isinstance(given, str) else given
-
-
-def _fold(operation: Operation, args: Sequence[pl.Expr | float | str], constants: Constants) -> float | str | None:
-    operands = [[a] if isinstance(a, str) else np.array([a], np.float64) for a in args]
-    with np.errstate(all="ignore"):
-        answer = operation.kernel(*operands, *constants)[0]
-    if isinstance(answer, str) or answer is None:
-        return answer
-    return None if np.isnan(answer) else float(answer)
 
 
 def kind_of(node: Node) -> Kind:

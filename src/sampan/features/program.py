@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sampan.features.batch import past_statistic
 from sampan.features.history import Key, Newest, References, Row, Running
 from sampan.features.nodes import Apply, AsOf, Column, Fetched, Kind, Literal, Lookup, Moment, Node, Past, Planned, group_of
 from sampan.features.operations import OPERATIONS, kind_of
+from sampan.features.pasts import past_statistic
 
 Values = Any  # float64 array of shape (n,), or a list of n texts
 
