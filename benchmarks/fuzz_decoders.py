@@ -201,7 +201,7 @@ def main() -> None:
     """Fuzz until told to stop; what breaks a rule is written to crash-… and shown."""
     import atheris
 
-    with atheris.instrument_imports(include=["sampan.serving", "sampan.web", "sampan.features.online", "sampan.core.rows"]):
+    with atheris.instrument_imports(include=["sampan.serving", "sampan.web", "sampan.features.online", "sampan.table.rows"]):
         import sampan.serving.inference_protocol
         import sampan.serving.invocations
         import sampan.serving.outcomes

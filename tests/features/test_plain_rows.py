@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.core.rows import ColumnRows, row_type
 from sampan.errors import ParameterError
 from sampan.features import Columns, Label, flag, moment, number, text, view
 from sampan.features.encoding import Means, fit
 from sampan.features.expressions import col
 from sampan.features.fitted import FittedView
 from sampan.features.view import feature
+from sampan.table.rows import ColumnRows, row_type
 
 ORDERS = Columns(at=moment(), get=text(), size=number(), new=flag(), late=flag(later=True), done=moment(later=True))
 VIEW = view(

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sampan.core.rows import ColumnRows, row_type
 from sampan.serving.keeping import Keeping, Remembered
 from sampan.serving.records import KEY_CHANGED, Scored, record_batch, record_schema
 from sampan.serving.volumes import MOST_CALLERS, OTHERS, Volumes
+from sampan.table.rows import ColumnRows, row_type
 
 FIELDS = (("order", "number"), ("shop", "text"), ("gift", "flag"), ("day", "moment"))
 ROWS: list[dict[str, Any]] = [

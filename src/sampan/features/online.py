@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sampan.core.rows import ColumnRows, Row, row_type
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
@@ -24,6 +23,7 @@ from sampan.features.requests import Reader
 from sampan.features.sources import OnlineSources
 from sampan.features.tables import Tables, find_table
 from sampan.features.texts import TextColumns
+from sampan.table.rows import ColumnRows, Row, row_type
 
 FOREVER: Millis = 2**62
 _ZERO = np.float32(0)
@@ -37,12 +37,12 @@ class OnlineView:
         view = fitted.view
         self.schema: dict[str, FieldSpec] = view.request_schema()
         self._columns = leaves(fitted)
+        self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
         self._use(OnlineSources(view, tables, known_until=known_until))
         self._encoders = [fitted.text_columns.get(f.name) or fitted.encoders.get(f.name) for f in view.features]
         self._widths = [len(columns) for columns in fitted.columns.values()]
         used = view.request_columns()
-        self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True)
-        self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
+        self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True, kind=self.row_type)
         self._plain = plain_rows(fitted, self.row_type)
         self.typed_flags = self._plain.flags if self._plain is not None else None  # of typed rows, at next to no cost
         self._tensors = Tensors(self._columns)
@@ -53,7 +53,7 @@ class OnlineView:
         self._program = Program([view.moment, *(f.value for f in view.features)], sources)
         self._moment = Program([view.moment], sources)
         named = {n.name for n in walk(view.moment) if isinstance(n, Column)}
-        self._moment_reader = Reader(self.schema, needed=[n for n in self.schema if n in named], exact=True)
+        self._moment_reader = Reader(self.schema, needed=[n for n in self.schema if n in named], exact=True, kind=self.row_type)
         self._leaves = Program(list(self._columns), sources)
 
     def renewed(self, tables: Tables) -> Renewal:
@@ -72,14 +72,10 @@ class OnlineView:
         ParameterError : as `check`.
         """
         n = len(rows)
-        kind: object = type(rows[0]) if n else None
-        if self._plain is not None and kind is self.row_type:
-            return self._plain.matrix(cast(Sequence[Row], rows))  # who decodes rows into the type decodes all of them
-        if self._plain is not None and isinstance(rows, ColumnRows) and self._reader.fits(rows):
-            return self._plain.of_columns(rows.columns, n)
-        if self._plain is not None and kind is dict:
-            with suppress(msgspec.ValidationError, OverflowError):  # what is unusual is read, or refused, field by field below
-                return self._plain.matrix([msgspec.convert(row, self.row_type) for row in rows])
+        if isinstance(rows, ColumnRows) and self._reader.fits(rows):
+            rows.kind = self.row_type  # the log need not look again
+        if self._plain is not None and (typed := self._typed(rows)) is not None:
+            return self._plain.matrix(typed)
         found = np.empty((n, sum(self._widths)), np.float32)
         columns = self._reader.read(rows)
         with np.errstate(all="ignore"):
@@ -93,6 +89,22 @@ class OnlineView:
                     found[:, begin] = encoder.apply(value) if encoder is not None else value
             found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
         return found
+
+    def _typed(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row] | ColumnRows | None:
+        """Return rows whose values need no other look; None where each has to be read, or refused, field by field."""
+        if (kind := self._kind(rows)) is self.row_type:
+            return cast("Sequence[Row] | ColumnRows", rows)  # who decodes rows into the type decodes all of them
+        if kind is dict:
+            with suppress(msgspec.ValidationError, OverflowError):
+                return [msgspec.convert(row, self.row_type) for row in rows]
+        return None
+
+    @staticmethod
+    def _kind(rows: Sequence[Mapping[str, Any]]) -> object:
+        """Return what type rows were decoded as; None where that is not known."""
+        if isinstance(rows, ColumnRows):
+            return rows.kind
+        return type(rows[0]) if len(rows) else None
 
     def tensors(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
         """Return what goes into the view's graph (graph.py) for raw request rows: their fields and what is fetched for them.
@@ -110,8 +122,7 @@ class OnlineView:
         ------
         ParameterError : a row has no moment, or as `check`.
         """
-        kind: object = type(rows[0]) if len(rows) else None
-        reader = self._moment_reader if kind is self.row_type else self._reader  # typed rows were looked at when they were decoded
+        reader = self._moment_reader if self._kind(rows) is self.row_type else self._reader
         found = np.broadcast_to(self._moment.run(reader.read(rows), len(rows))[0], len(rows))
         return _whole(found)
 

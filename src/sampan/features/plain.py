@@ -6,30 +6,27 @@ The same values as `Program` gives, without its steps: for one row this is a ten
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.core.rows import Row
 from sampan.features.encoding import Encoder
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column
+from sampan.table.rows import ColumnRows, Row, columns_of
 
 _MISSING = float("nan")
 _ZERO = np.float32(0)
-_FEW = 8  # rows up to which each is laid out by itself
 
 
 class PlainRows:
-    """Lays typed rows out as the model's matrix."""
+    """Lays rows of a type, or columns of such rows, out as the model's matrix."""
 
     def __init__(self, fitted: FittedView, kind_of_row: type[Row]) -> None:
         attributes = kind_of_row.attributes
-        places = {name: index for index, name in enumerate(attributes)}
         features = [(item.value.name, fitted.encoders.get(item.name)) for item in fitted.view.features if isinstance(item.value, Column)]
         self._numbers = [(i, name) for i, (name, encoder) in enumerate(features) if encoder is None]
         self._texts = [(i, name, encoder) for i, (name, encoder) in enumerate(features) if encoder is not None]
@@ -39,54 +36,48 @@ class PlainRows:
         self._read_texts = _getter([attributes[name] for _, name, _ in self._texts])
         behind = [i for i, _ in self._numbers] + [i for i, _, _ in self._texts]
         self._in_order = _picker([behind.index(i) for i in range(len(features))])
-        self._columns = [(i, places[name]) for i, name in self._numbers]
-        self._coded = [
-            (i, places[name], table, encoder.unseen) for (i, name, encoder), table in zip(self._texts, self._tables, strict=True)
-        ]
         self._width = len(features)
         self._pack = struct.Struct(f"={self._width}f").pack
 
-    def matrix(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        """Return shape (n, k), NaN where a value is missing."""
-        if len(rows) == 1:
-            try:
-                # A fifth of what an array from a list costs; where a value is missing or too large, it raises.
-                return np.ndarray((1, self._width), np.float32, self._pack(*self._row(rows[0])))
-            except (struct.error, OverflowError):
-                pass
-        with np.errstate(all="ignore"):
-            found = np.array([self._row(row) for row in rows], np.float32) if len(rows) <= _FEW else self._many(rows)
-            found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
-        return found
+    def matrix(self, rows: Sequence[Row] | ColumnRows) -> NDArray[np.float32]:
+        """Return shape (n, k), NaN where a value is missing. Values of columns were looked at before."""
+        if isinstance(rows, ColumnRows):
+            return self._of_columns(rows)
+        if len(rows) > 1:
+            return self._of_columns(columns_of(rows))
+        values = self._row(rows[0])
+        try:
+            # A fifth of what an array from a list costs; where a value is missing or too large, it raises.
+            return np.ndarray((1, self._width), np.float32, self._pack(*values))
+        except (struct.error, OverflowError):
+            with np.errstate(all="ignore"):
+                return _finite(np.array([values], np.float32))
 
-    def flags(self, rows: Sequence[Row]) -> dict[int, tuple[str, ...]]:
+    def flags(self, rows: Sequence[Row] | ColumnRows) -> dict[int, tuple[str, ...]]:
         """Say of which rows training never showed a category, and which; mostly it is of none."""
+        if not isinstance(rows, ColumnRows):
+            columns: list[Sequence[str | None]] = [(text,) for text in self._read_texts(rows[0])] if len(rows) == 1 else []
+            if not columns:
+                return self.flags(columns_of(rows))
+        else:
+            columns = [rows.columns[name] for _, name, _ in self._texts]
         found: dict[int, tuple[str, ...]] = {}
-        if len(rows) == 1:
-            if None in map(dict.get, self._tables, self._read_texts(rows[0])):
-                found[0] = self._notes(rows[0])
-            return found
-        columns = zip(*map(self._read_texts, rows), strict=True)
-        if any(set(column) - table.keys() for column, table in zip(columns, self._tables, strict=True)):
-            notes = ((index, self._notes(row)) for index, row in enumerate(rows))
-            found = {index: note for index, note in notes if note}
+        for (_, name, _), table, column in zip(self._texts, self._tables, columns, strict=True):
+            if not table.keys() >= set(column):
+                for index, text in enumerate(column):
+                    if text not in table:
+                        found[index] = (*found.get(index, ()), f"{name}: category {text!r} was not seen in training")
         return found
 
-    def _notes(self, row: Row) -> tuple[str, ...]:
-        texts = zip(self._texts, self._tables, self._read_texts(row), strict=True)
-        return tuple(f"{name}: category {text!r} was not seen in training" for (_, name, _), table, text in texts if text not in table)
-
-    def of_columns(self, columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
-        """Return the same for n rows held as columns, whose values were looked at before."""
-        found = np.empty((n, self._width), np.float32)
+    def _of_columns(self, rows: ColumnRows) -> NDArray[np.float32]:
+        found = np.empty((rows.n, self._width), np.float32)
         with np.errstate(all="ignore"):
             for index, name in self._numbers:
-                values = columns[name]
-                found[:, index] = np.array(values, np.float64) if isinstance(values, list) else values
-            found += found * _ZERO
-        for (index, name, _), table, unseen in zip(self._texts, self._tables, self._unseen, strict=True):
-            found[:, index] = [table.get(text, unseen) for text in columns[name]]
-        return found
+                found[:, index] = rows.numbers(name)
+            for (index, name, _), table, unseen in zip(self._texts, self._tables, self._unseen, strict=True):
+                codes = list(map(table.get, rows.columns[name]))
+                found[:, index] = [unseen if code is None else code for code in codes] if None in codes else codes
+            return _finite(found)
 
     def _row(self, row: Row) -> Any:
         texts = self._read_texts(row)
@@ -95,14 +86,11 @@ class PlainRows:
             codes = tuple(unseen if code is None else code for code, unseen in zip(codes, self._unseen, strict=True))
         return self._in_order(self._read_numbers(row) + codes)
 
-    def _many(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
-        found = np.empty((len(rows), self._width), np.float32)
-        for index, place in self._columns:
-            found[:, index] = columns[place]
-        for index, place, table, unseen in self._coded:
-            found[:, index] = [table.get(text, unseen) for text in columns[place]]
-        return found
+
+def _finite(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the matrix with NaN where a value is too large for float32, as `finite32` in batch."""
+    found += found * _ZERO
+    return found
 
 
 def plain_rows(fitted: FittedView, kind_of_row: type[Row]) -> PlainRows | None:

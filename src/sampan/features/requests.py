@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sampan.core.refs import nearest
-from sampan.core.rows import ColumnRows
 from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.moments import datetime_millis, parse_moment
 from sampan.features.nodes import Kind
+from sampan.table.rows import ColumnRows, Row, columns_of
 
 MOST_FAULTS = 10  # as many are told at once
 _NONE = type(None)
@@ -28,12 +28,13 @@ _EXPECTED: dict[Kind, str] = {
 
 
 class Reader:
-    """Reads rows with the given fields. `exact` refuses fields beyond these."""
+    """Reads rows with the given fields. `exact` refuses fields beyond these; rows of type `kind` were looked at when they were decoded."""
 
-    def __init__(self, fields: Mapping[str, FieldSpec], *, needed: Sequence[str], exact: bool) -> None:
+    def __init__(self, fields: Mapping[str, FieldSpec], *, needed: Sequence[str], exact: bool, kind: type[Row] | None = None) -> None:
         self.fields = dict(fields)
         self._exact = exact
-        self._needed = [(name, _READ[fields[name].type]) for name in needed]
+        self._kind = kind
+        self._needed = [(name, fields[name].type) for name in needed]
         self._types = [(name, _PLAIN[spec.type] if spec.nullable else _PLAIN[spec.type] - {_NONE}) for name, spec in self.fields.items()]
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -43,26 +44,25 @@ class Reader:
         ------
         ParameterError : naming row, field, value and what was expected, for every fault up to ten.
         """
-        if not self._looks_plain(rows):
+        kind: object = None if isinstance(rows, ColumnRows) or not len(rows) else type(rows[0])
+        if kind is not None and kind is self._kind:
+            rows = columns_of(cast(Sequence[Row], rows))
+        if not self.fits(rows):
             self.check(rows)
+        if not isinstance(rows, ColumnRows):
+            rows = ColumnRows({name: [row[name] for row in rows] for name, _ in self._needed}, len(rows))
         try:
             with np.errstate(all="ignore"):
-                if isinstance(rows, ColumnRows):
-                    return {name: read(rows.columns[name]) for name, read in self._needed}
-                return {name: read([row[name] for row in rows]) for name, read in self._needed}
+                return {name: _READ[kind](rows, name) for name, kind in self._needed}
         except (ValueError, TypeError, OverflowError):
             self.check(rows)
             raise
 
-    def fits(self, rows: ColumnRows) -> bool:
-        """Tell columns whose values all have the usual types; of others, `read` says what is wrong, if anything is."""
-        return self._columns_look_plain(rows.columns)
-
-    def _looks_plain(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Tell rows whose values all have the usual types, cheaply; others are looked at one by one."""
-        n_fields = len(self.fields)
+    def fits(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell rows whose values all have the usual types, cheaply; of others, `check` says what is wrong, if anything is."""
         if isinstance(rows, ColumnRows):
-            return self._columns_look_plain(rows.columns)
+            return (rows.kind is not None and rows.kind is self._kind) or self._columns_look_plain(rows.columns)
+        n_fields = len(self.fields)
         try:
             if self._exact and any(len(row) != n_fields for row in rows):
                 return False
@@ -113,7 +113,7 @@ class Reader:
 
 
 def _is_plain_column(values: Any, plain: frozenset[type], kind: Kind) -> bool:
-    if isinstance(values, list):
+    if not isinstance(values, np.ndarray):
         return set(map(type, values)) <= plain
     # An array: NaN is a missing value there.
     if values.dtype.kind not in _ARRAYS[kind]:
@@ -158,13 +158,20 @@ def _is_moment(value: str) -> bool:
     return True
 
 
-def _numbers(values: list[Any]) -> Any:
-    found = np.array(values, np.float64)  # None becomes NaN
+def _numbers(rows: ColumnRows, name: str) -> Any:
+    found = rows.numbers(name)
     return found + found * 0.0
 
 
-def _moments(values: list[Any]) -> Any:
+def _moments(rows: ColumnRows, name: str) -> Any:
+    values = rows.columns[name]
+    if isinstance(values, np.ndarray):
+        return _numbers(rows, name)
     return np.array([_known_moment(v) if type(v) is str else _moment(v) for v in values], np.float64)
+
+
+def _texts(rows: ColumnRows, name: str) -> Any:
+    return list(rows.columns[name])
 
 
 # Requests of a while speak of the same few moments.
@@ -190,4 +197,4 @@ _PLAIN: dict[Kind, frozenset[type]] = {
     "flag": frozenset({bool, _NONE}),
 }
 _ARRAYS: dict[Kind, str] = {"number": "iuf", "text": "", "moment": "iuf", "flag": "b"}  # kinds of numpy's that hold values of ours
-_READ: dict[Kind, Callable[[list[Any]], Any]] = {"number": _numbers, "text": list, "moment": _moments, "flag": _numbers}
+_READ: dict[Kind, Callable[[ColumnRows, str], Any]] = {"number": _numbers, "text": _texts, "moment": _moments, "flag": _numbers}

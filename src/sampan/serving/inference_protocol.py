@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sampan.core.rows import ColumnRows
 from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
+from sampan.table.rows import ColumnRows
 
 SCORE, DECISION, LABEL, PROBABILITIES = "score", "decision", "label", "probabilities"
 BINARY_HEADER = b"inference-header-content-length"

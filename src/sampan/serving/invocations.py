@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from sampan.core.rows import ColumnRows
 from sampan.errors import ParameterError
 from sampan.serving.inference_protocol import LABEL, SCORE, Values
 from sampan.serving.requests import json_kind
+from sampan.table.rows import ColumnRows
 
 CSV, JSON = "text/csv", "application/json"
 _FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")

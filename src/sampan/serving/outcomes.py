@@ -123,7 +123,7 @@ def row_key(row: Mapping[str, Any], keys: Sequence[str]) -> str:
     return keys_of([[row.get(name)] for name in keys], 1)[0]
 
 
-def keys_of(columns: Sequence[list[Any]], n: int) -> list[str]:
+def keys_of(columns: Sequence[Sequence[Any]], n: int) -> list[str]:
     """Write the key of each of n rows from the columns of the key fields: many rows at once cost half of what they cost one by one."""
     if not columns:
         return [""] * n
@@ -133,7 +133,7 @@ def keys_of(columns: Sequence[list[Any]], n: int) -> list[str]:
     return ["" if None in key else "|".join(key) for key in zip(*parts, strict=True)]
 
 
-def _key_texts(values: list[Any]) -> list[Any]:
+def _key_texts(values: Sequence[Any]) -> Sequence[Any]:
     kinds = set(map(type, values))
     if kinds == {int}:
         return list(map(str, values))

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from sampan.core.times import Millis
-from sampan.serving.chunks import Chunk, chunks_of
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
+from sampan.table.rows import ColumnRows, joined
 
 FEATURE = "feature."  # column prefix of a model feature
 FIELD = "field."  # column prefix of a request field
@@ -89,8 +89,8 @@ def record_batch(
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
     """
     counts = [len(one.ids) for one in scored]
-    chunks = list(chunks_of([one.rows for one in scored]))
-    named = [key for chunk in chunks for key in keys_of([chunk.values(name) for name in keys], len(chunk))]
+    rows = joined([one.rows for one in scored], [name for name, _ in fields])
+    named = keys_of([rows.column(name) for name in keys], len(rows))
     columns: dict[str, pa.Array] = {
         "id": pa.array([name for one in scored for name in one.ids], pa.string()),
         "key": pa.array([keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named, pa.string()),
@@ -102,8 +102,7 @@ def record_batch(
     for name in ("service", "version", "role", "caller", "trace"):
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     for name, kind in keeping.fields(fields):
-        parts = [_field(chunk, name, kind, keeping.changes.get(name)) for chunk in chunks]
-        columns[FIELD + name] = parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+        columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
     matrix = np.concatenate([one.features for one in scored]).astype(np.float32, copy=False)
     kept = set(keeping.features(feature_names))
     for index, name in enumerate(feature_names):
@@ -161,19 +160,18 @@ def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:
     return pa.array([text for text, n in zip(texts, counts, strict=True) for _ in range(n)], pa.string())
 
 
-def _field(chunk: Chunk, name: str, kind: str, change: Change | None) -> pa.Array:
-    wanted = _TYPES.get(kind, pa.string())
+def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> pa.Array:
     if change is not None:
-        return pa.array([None if value is None else change(value) for value in chunk.values(name)], pa.string())
-    given = chunk.column(name)
-    if isinstance(given, np.ndarray) and given.dtype.kind == "f" and kind == "number":
-        return pa.array(given, pa.float64(), from_pandas=True)  # NaN is a missing value
-    values = chunk.values(name)
+        return pa.array([None if value is None else change(value) for value in rows.column(name)], pa.string())
+    if kind == "number":
+        return pa.array(rows.numbers(name), pa.float64(), from_pandas=True)  # NaN is a missing value
+    wanted = _TYPES.get(kind, pa.string())
+    values = rows.column(name)
     try:
         return pa.array(values, wanted)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # a number beyond what a float holds exactly, a moment in milliseconds
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a moment in milliseconds
         read = _READ.get(kind, str)
         return pa.array([None if value is None else read(value) for value in values], wanted)
 
 
-_READ: dict[str, Callable[[Any], Any]] = {"number": float, "flag": bool}
+_READ: dict[str, Callable[[Any], Any]] = {"flag": bool}

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from sampan.core.rows import Row
 from sampan.errors import IntegrityError
 from sampan.serving.answers import one_class, one_number
 from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
+from sampan.table.rows import ColumnRows, Row, columns_of
 from sampan.web.inference.shadow import measure
 
 Flags = Callable[[Sequence[Any]], dict[int, tuple[str, ...]]]
@@ -43,13 +43,13 @@ class DirectAnswers:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
 
-    def read_rows(self, body: bytes) -> tuple[list[Row], list[str] | None] | None:
-        """Decode a body of many such objects, with their ids where it has any."""
+    def read_rows(self, body: bytes) -> tuple[ColumnRows, list[str] | None] | None:
+        """Decode a body of many such objects, held as columns, with their ids where it has any."""
         try:
             found: Any = self._decode_many(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        return found.rows, found.ids
+        return (columns_of(found.rows), found.ids) if found.rows else None
 
     def measure(self, row: Row, name: str, origin: Origin) -> tuple[Scored, Prediction] | None:
         """Score a row; None where the model's answer has another shape than it should.
@@ -75,7 +75,7 @@ class DirectAnswers:
 def flagged(told: list[Prediction], variant: Variant, rows: Sequence[Any]) -> list[Prediction]:
     """Add to answers what training never showed of their rows, where the model says it of typed rows at no cost."""
     flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
-    if flags is not None and rows and isinstance(rows[0], Row):
+    if flags is not None and isinstance(rows, ColumnRows) and rows.kind is variant.predictor.row_type:  # type: ignore[attr-defined]  # who has flags has it
         for index, notes in flags(rows).items():
             told[index] = msgspec.structs.replace(told[index], flags=notes)
     return told

@@ -34,6 +34,7 @@ from sampan.serving.records import (
 )
 from sampan.serving.routing import Variant
 from sampan.serving.volumes import VOLUMES, Volumes, volumes_stream
+from sampan.table.rows import joined
 
 if TYPE_CHECKING:
     from sampan.store.segments import Segments, SegmentWriter
@@ -266,7 +267,7 @@ def _moments(variant: Variant, scored: Sequence[Scored]) -> Any:
     """Return the moments of all rows, read at once where that was left to the log; a row that has none speaks of when it came."""
     if any(one.moments is not None for one in scored):
         return np.concatenate([_moments(variant, [one]) if one.moments is None else one.moments for one in scored])
-    rows = [row for one in scored for row in one.rows]
+    rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
     try:
         found = variant.predictor.moments(rows)
     except SampanError:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from sampan.core.rows import Row as BareRow
 from sampan.core.times import Clock
 from sampan.errors import ModelFailed, NotFound, SampanError, Unavailable
 from sampan.serving.answers import one_class, one_number
@@ -25,6 +24,8 @@ from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
+from sampan.table.rows import ColumnRows
+from sampan.table.rows import Row as BareRow
 from sampan.web.inference.direct import DirectAnswers, direct_answers, flagged
 from sampan.web.inference.lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference.log import PredictionLog
@@ -88,7 +89,7 @@ class Scorer:
         """Read a body that is one bare object of the live model's fields; None where it goes the long way, by `answer_now` or `answer`."""
         return self._direct.read(body) if self._direct is not None else None
 
-    def read_rows(self, body: bytes) -> tuple[Sequence[Any], list[str] | None] | None:
+    def read_rows(self, body: bytes) -> tuple[ColumnRows, list[str] | None] | None:
         """Read a body of many such objects, and their ids; None where it goes the long way."""
         return self._direct.read_rows(body) if self._direct is not None else None
 
@@ -377,7 +378,8 @@ def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tup
     """Return the rows and ids of a part."""
     if len(indices) == len(rows):
         return rows, ids
-    return [rows[i] for i in indices], [ids[i] for i in indices]
+    part = rows.take(indices) if isinstance(rows, ColumnRows) else [rows[i] for i in indices]
+    return part, [ids[i] for i in indices]
 
 
 def _alone(service: str, item: _Item) -> Scored:

@@ -16,6 +16,7 @@ import msgspec
 from sampan.serving.records import Scored
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
+from sampan.table.rows import ColumnRows, joined
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
     """Let one variant score the rows of several requests at once; return what `measure` would return for each."""
     variant = items[0][0]
     together = Origin(at=items[0][3].at)
-    every = [row for _, rows, _, _ in items for row in rows]
+    every = _under([rows for _, rows, _, _ in items])
     whole = measure(service, variant, every, (), together, started_ns=time.perf_counter_ns())
     found, first = [], 0
     for its_variant, rows, ids, origin in items:
@@ -158,3 +159,10 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
             )
         )
     return found
+
+
+def _under(requests: Sequence[Sequence[Row]]) -> Sequence[Row]:
+    """Return the rows of several requests under one another, as columns where all come as columns of the same names."""
+    if all(isinstance(rows, ColumnRows) and rows.columns.keys() == requests[0].columns.keys() for rows in requests):  # type: ignore[attr-defined]  # the first is one of them
+        return joined(requests, ())
+    return [row for rows in requests for row in rows]

@@ -18,12 +18,12 @@ import msgspec
 
 from sampan import __version__
 from sampan.core.refs import nearest
-from sampan.core.rows import ColumnRows
 from sampan.errors import MethodRefused, NotFound, ParameterError
 from sampan.serving import inference_protocol as v2
 from sampan.serving.invocations import decode_invocations, encode_invocations
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
+from sampan.table.rows import ColumnRows
 from sampan.web.inference.reply import Answered, Reply, Request
 
 if TYPE_CHECKING:

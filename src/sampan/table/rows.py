@@ -1,0 +1,227 @@
+"""Request rows in the two forms that cost least: one decoded from JSON straight into a type of the model's fields, many held as columns.
+
+Both read like the plain mapping of field to value they stand for, so whoever takes rows takes these.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from typing import Any, ClassVar, overload
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = Sequence[Mapping[str, Any]]
+
+# What JSON may hold for a field of each kind. Whether text is a moment is seen when it is read.
+_TYPES: dict[str, Any] = {"number": int | float, "text": str, "moment": str | int | float, "flag": bool}
+
+
+class Row(msgspec.Struct, frozen=True, gc=False, weakref=False):
+    """A row with every field of a model and no other, each of its kind. A mapping of field names to values."""
+
+    attributes: ClassVar[dict[str, str]] = {}  # field -> attribute of the struct
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, self.attributes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.attributes)
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.attributes
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field's value."""
+        attribute = self.attributes.get(name)
+        return default if attribute is None else getattr(self, attribute)
+
+    def keys(self) -> Any:
+        """Return the fields' names."""
+        return self.attributes.keys()
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Iterate over fields and their values."""
+        return zip(self.attributes, msgspec.structs.astuple(self), strict=True)
+
+
+Mapping.register(Row)
+
+
+def row_type(fields: Mapping[str, tuple[str, bool]]) -> type[Row]:
+    """Make the type of a model's rows.
+
+    Parameters
+    ----------
+    fields : name -> kind (number, text, moment or flag) and whether it may be null
+    """
+    # Attributes get names of their own: a field may be called anything, also `get`.
+    attributes = {name: f"field_{index}" for index, name in enumerate(fields)}
+    types = [(attributes[name], _TYPES[kind] | None if nullable else _TYPES[kind]) for name, (kind, nullable) in fields.items()]
+    made = msgspec.defstruct(
+        "Row",
+        types,
+        bases=(Row,),
+        namespace={"attributes": attributes},
+        rename={attribute: name for name, attribute in attributes.items()},
+        frozen=True,
+        gc=False,
+        forbid_unknown_fields=True,
+    )
+    assert issubclass(made, Row)
+    return made
+
+
+class ColumnRows(Sequence[Mapping[str, Any]]):
+    """Rows held as columns: lists or tuples, or arrays in which NaN is a missing value. A row is made when it is asked for.
+
+    `kind` is the type of row that the values were decoded as, if they were: who made that type need not look at them again.
+    """
+
+    __slots__ = ("_numbers", "columns", "kind", "n")
+
+    def __init__(self, columns: Mapping[str, Any], n: int, *, kind: type[Row] | None = None) -> None:
+        self.columns = columns
+        self.n = n
+        self.kind = kind
+        self._numbers: dict[str, NDArray[np.float64]] = {}
+
+    def __len__(self) -> int:
+        return self.n
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> ColumnRows: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | ColumnRows:
+        if isinstance(index, slice):
+            return ColumnRows(
+                {name: values[index] for name, values in self.columns.items()}, len(range(*index.indices(self.n))), kind=self.kind
+            )
+        if not -self.n <= index < self.n:
+            raise IndexError(index)
+        return {name: plain(values[index]) for name, values in self.columns.items()}
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        lists = [self.column(name) for name in self.columns]
+        return (dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True))
+
+    def take(self, indices: Sequence[int]) -> ColumnRows:
+        """Return some of the rows, in that order."""
+        columns = {
+            name: values[indices] if isinstance(values, np.ndarray) else [values[index] for index in indices]
+            for name, values in self.columns.items()
+        }
+        return ColumnRows(columns, len(indices), kind=self.kind)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Return one field's values, None where one is missing; all None where the rows lack the field."""
+        values = self.columns.get(name)
+        if values is None:
+            return [None] * self.n
+        if isinstance(values, np.ndarray):
+            return [None if value != value else value for value in values.tolist()]
+        found: Sequence[Any] = values
+        return found
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a field of numbers or flags as float64, NaN where one is missing. Kept: features ask first, the log again.
+
+        Raises TypeError, ValueError or OverflowError where a value is no number.
+        """
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._numbers[name] = self._read_numbers(name)
+        return found
+
+    def _read_numbers(self, name: str) -> NDArray[np.float64]:
+        values = self.columns.get(name)
+        if values is None:
+            return np.full(self.n, np.nan)
+        if isinstance(values, np.ndarray):
+            return values.astype(np.float64, copy=False)
+        try:
+            # Half of what an array from a list costs; where a value is missing or no number, it raises.
+            return np.frombuffer(struct.pack(f"{self.n}d", *values))
+        except (struct.error, OverflowError):
+            return np.array(values, np.float64)  # None becomes NaN
+
+
+class JoinedRows(ColumnRows):
+    """The rows of several requests under one another; a column is laid out when it is asked for."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[ColumnRows]) -> None:
+        kinds = {rows.kind for rows in parts}
+        super().__init__(_Under(parts), sum(rows.n for rows in parts), kind=kinds.pop() if len(kinds) == 1 else None)
+        self._parts = parts
+
+    def _read_numbers(self, name: str) -> NDArray[np.float64]:
+        return np.concatenate([rows.numbers(name) for rows in self._parts])
+
+
+class _Under(Mapping[str, Any]):
+    """The columns of several rows under one another."""
+
+    def __init__(self, parts: Sequence[ColumnRows]) -> None:
+        self._parts = parts
+        self._names = dict.fromkeys(chain.from_iterable(rows.columns for rows in parts))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        columns = [rows.columns.get(name) for rows in self._parts]
+        if all(isinstance(values, np.ndarray) for values in columns):
+            return np.concatenate(columns)  # type: ignore[arg-type]  # arrays, all of them
+        return list(chain.from_iterable(rows.column(name) for rows in self._parts))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def columns_of(rows: Sequence[Row]) -> ColumnRows:
+    """Hold typed rows of one kind as columns; there has to be one at least."""
+    kind = type(rows[0])
+    return ColumnRows(dict(zip(kind.attributes, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True)), len(rows), kind=kind)
+
+
+def joined(requests: Sequence[Rows], names: Sequence[str]) -> ColumnRows:
+    """Hold the rows of several requests, in whichever form each came, as columns of these names."""
+    parts: list[ColumnRows] = []
+    for kind, alike in groupby(requests, key=_form):
+        if kind is ColumnRows:
+            parts += [rows for rows in alike if isinstance(rows, ColumnRows)]
+            continue
+        rows: list[Any] = [row for request in alike for row in request]
+        if rows:
+            parts.append(columns_of(rows) if issubclass(kind, Row) else _of_mappings(rows, names))
+    if len(parts) == 1:
+        return parts[0]
+    return JoinedRows(parts) if parts else ColumnRows({name: [] for name in names}, 0)
+
+
+def _form(rows: Rows) -> type:
+    if isinstance(rows, ColumnRows):
+        return ColumnRows
+    kind: type = type(rows[0]) if rows else dict
+    return kind if issubclass(kind, Row) else dict
+
+
+def _of_mappings(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> ColumnRows:
+    return ColumnRows({name: [row.get(name) for row in rows] for name in names}, len(rows))
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON would hold for a value of an array."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if value != value else value
