@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.times import Millis
@@ -17,6 +16,8 @@ from sampan.features.texts import Letters, TextColumns, TextEncoder, Words
 from sampan.features.view import Family, View, check_view
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sampan.features.online import OnlineView
 
 FORMAT = 1

@@ -14,25 +14,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from sampan.core.digests import Digest, digest_value
 from sampan.core.refs import nearest
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
-from sampan.features.batch import Batch
 from sampan.features.encoding import Codes, Encoding, Means
-from sampan.features.encoding import fit as fit_encoder
 from sampan.features.expressions import Columns, Expr, FieldSpec, constant
 from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Node, Past, Planned, children, request_children, walk, with_moment
 from sampan.features.operations import kind_of
-from sampan.features.tables import Tables, canonical, find_table
-from sampan.features.texts import Letters, TextEncoding, Words, faults, fit_text
+from sampan.features.texts import Letters, TextEncoding, Words, faults
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
     from sampan.features.fitted import FittedView
+    from sampan.features.tables import Tables
 
 Family = Literal["derivative", "enrichment", "encoding", "combination"]
 MOMENT, LABEL, KNOWN_AT = "__moment", "__label", "__known_at"
@@ -107,7 +106,7 @@ class View(msgspec.Struct, frozen=True):
     @property
     def tables(self) -> tuple[str, ...]:
         """The names of other tables it needs."""
-        return tuple(sorted({n.table for n in self._nodes() if isinstance(n, Lookup | AsOf | Planned)} - {self.on}))
+        return tuple(sorted({n.table for n in self.nodes() if isinstance(n, Lookup | AsOf | Planned)} - {self.on}))
 
     def request_schema(self) -> dict[str, FieldSpec]:
         """Return the raw fields every request carries: those features read, the key and the slices."""
@@ -116,7 +115,7 @@ class View(msgspec.Struct, frozen=True):
 
     def event_columns(self) -> tuple[str, ...]:
         """Return the columns of the view's own table that outcomes are fed with; () if no feature looks at the past."""
-        pasts = [n for n in self._nodes() if isinstance(n, Past)]
+        pasts = [n for n in self.nodes() if isinstance(n, Past)]
         used = {c.name for p in pasts for part in (*p.by, p.value, p.known_at) for c in walk(part) if isinstance(c, Column)}
         return tuple(name for name in self.columns if name in used)
 
@@ -131,20 +130,9 @@ class View(msgspec.Struct, frozen=True):
         Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, or String of text;
         null for none), and a column for each feature: Float64, or String before its encoding.
         """
-        used = {c.name for n in self._roots() for c in walk(n) if isinstance(c, Column)}
-        work = Batch(tables, self.on, {name: spec.type for name, spec in self.columns.items() if name in used})
-        nodes: dict[str, Node] = {MOMENT: self.moment}
-        if self.label is not None:
-            nodes |= {LABEL: self.label.value, KNOWN_AT: self.label.known_at}
-        nodes |= {f.name: f.value for f in self.features}
-        found = work.evaluate(nodes)
-        if self.label is None:
-            found = found.with_columns(pl.lit(None, pl.Float64).alias(LABEL), pl.lit(None, pl.Float64).alias(KNOWN_AT))
-        identity = list(dict.fromkeys((*self.key, *self.slices)))
-        own = find_table(tables, self.on).lazy().select(identity).collect()
-        front = [MOMENT, LABEL, KNOWN_AT]
-        moments = found.with_columns(pl.col(MOMENT, KNOWN_AT).floor().cast(pl.Int64)).select(*front, pl.exclude(front))
-        return pl.concat([own, moments], how="horizontal")
+        from sampan.features.view_tables import batch
+
+        return batch(self, tables)
 
     def unlabelled(self, frame: pl.DataFrame) -> dict[str, int]:
         """Count rows of a batch without a label, under the rule that was declared for them."""
@@ -157,16 +145,9 @@ class View(msgspec.Struct, frozen=True):
         ------
         ParameterError : the frame has no rows, or an encoding of the label finds no label.
         """
-        from sampan.features.fitted import FittedView
+        from sampan.features.view_tables import fit
 
-        if rows is not None:
-            frame = frame.filter(pl.Series(rows))
-        if frame.height == 0:
-            raise ParameterError(f"view {self.name!r} cannot be fitted on no rows")
-        labels = frame[LABEL] if known_by is None else frame.select(pl.when(pl.col(KNOWN_AT) <= known_by).then(LABEL)).to_series()
-        encoders = {f.name: fit_encoder(f.encoding, frame[f.name], labels) for f in self.features if isinstance(f.encoding, Codes | Means)}
-        texts = {f.name: fit_text(f.encoding, frame[f.name].to_list()) for f in self.features if isinstance(f.encoding, Words | Letters)}
-        return FittedView(self, encoders, texts)
+        return fit(self, frame, rows=rows, known_by=known_by)
 
     def online_tables(self, tables: Tables, until_ms: Millis) -> dict[str, pl.DataFrame]:
         """Return what a package has to carry to answer online: nothing that became known after `until_ms`, plans excepted.
@@ -174,43 +155,19 @@ class View(msgspec.Struct, frozen=True):
         Reference tables come whole, as-of tables up to `until_ms`, the view's own table as past events known by then, and under
         `<table>.planned` the counts of what is planned.
         """
-        nodes = list(self._nodes())
-        found: dict[str, pl.DataFrame] = {}
-        for table in self.tables:
-            lookups = [n for n in nodes if isinstance(n, Lookup) and n.table == table]
-            newest = [n for n in nodes if isinstance(n, AsOf) and n.table == table]
-            both: list[Lookup | AsOf] = [*lookups, *newest]
-            wanted = {c for n in both for c in (*(m.column for m in n.keys), n.column)} | {n.time for n in newest}
-            if not wanted:
-                continue
-            frame = _columns(tables, table, wanted)
-            if newest and not lookups:
-                times = canonical(tables, table, {newest[0].time: "moment"}).to_series()
-                frame = frame.filter((times <= until_ms).fill_null(value=False))
-            found[table] = frame
-        for table in sorted({n.table for n in nodes if isinstance(n, Planned)}):
-            columns = sorted({m.column for n in nodes if isinstance(n, Planned) and n.table == table for m in n.keys})
-            found[table + PLANNED] = _columns(tables, table, columns).group_by(columns, maintain_order=True).len("planned")
-        if self.event_columns():
-            found[self.on] = self._events(tables, until_ms)
-        return found
+        from sampan.features.view_tables import online_tables
 
-    def _events(self, tables: Tables, until_ms: Millis) -> pl.DataFrame:
-        columns = self.event_columns()
-        known = {p.known_at for p in self._nodes() if isinstance(p, Past)}
-        work = Batch(tables, self.on, {c: self.columns[c].type for c in columns})
-        times = work.evaluate({str(i): node for i, node in enumerate(known)})
-        seen = times.select(pl.any_horizontal(pl.all() <= until_ms).fill_null(value=False)).to_series()
-        return _columns(tables, self.on, columns).filter(seen)
+        return online_tables(self, tables, until_ms)
 
-    def _roots(self) -> Iterator[Node]:
+    def roots(self) -> Iterator[Node]:
+        """Iterate over everything it computes: the moment of prediction, the label, the features."""
         yield self.moment
         if self.label is not None:
             yield from (self.label.value, self.label.known_at)
         for item in self.features:
             yield item.value
 
-    def _nodes(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[Node]:
         """Iterate over the parts of all features, those inside `past` included."""
         for item in self.features:
             yield from walk(item.value)
@@ -219,14 +176,6 @@ class View(msgspec.Struct, frozen=True):
         """Return the columns that features and the moment of prediction read from the asking row."""
         roots = [self.moment, *(f.value for f in self.features)]
         return {n.name for root in roots for n in walk(root, request_children) if isinstance(n, Column)}
-
-
-def _columns(tables: Tables, table: str, columns: Sequence[str] | set[str]) -> pl.DataFrame:
-    lazy = find_table(tables, table).lazy()
-    lost = sorted(set(columns) - set(lazy.collect_schema().names()))
-    if lost:
-        raise ParameterError(f"table {table!r} has no column {', '.join(map(repr, lost))}")
-    return lazy.select(sorted(columns)).collect()
 
 
 def view(
@@ -340,7 +289,7 @@ def _identity_faults(built: View) -> Iterator[str]:
         if column not in built.columns:
             close = nearest(column, built.columns)
             yield f"key or slice column {column!r} is not declared" + (f", did you mean {' or '.join(close)}?" if close else "")
-    for root in built._roots():
+    for root in built.roots():
         for n in walk(root):
             if isinstance(n, Column) and (n.name not in built.columns or built.columns[n.name].type != n.kind):
                 yield f"column {n.name!r} is not declared as {n.kind}"

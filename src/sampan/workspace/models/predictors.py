@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sampan import plugins
@@ -24,6 +23,9 @@ from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
 from sampan.workspace.models.direct_scoring import AskedRows, open_direct
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
 WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
@@ -78,8 +80,7 @@ class PackagePredictor:
             fitted = FittedView.from_json((folder / FEATURES).read_bytes())
         except OSError as cause:
             raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
-        tables = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
-        self._online = fitted.online(tables, known_until=self.manifest.until)
+        self._online = fitted.online(_online_tables(folder), known_until=self.manifest.until)
         self.row_type = self._online.row_type  # rows decoded into it need no other check
         self.typed_flags = self._online.typed_flags
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
@@ -210,6 +211,15 @@ def as_rows(table: Any) -> Sequence[Mapping[str, Any]]:
     elif hasattr(table, "isna"):  # of pandas
         table = table.astype(object).where(~table.isna(), None).to_dict("records")
     return cast("Sequence[Mapping[str, Any]]", table)
+
+
+def _online_tables(folder: Path) -> dict[str, pl.DataFrame]:
+    """Read the tables that a package carries to answer online. Polars is loaded for those that carry some."""
+    if not (files := sorted((folder / ONLINE).glob("*.parquet"))):
+        return {}
+    import polars as pl
+
+    return {file.stem: pl.read_parquet(file) for file in files}
 
 
 class NativeScorer:
