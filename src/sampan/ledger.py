@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,16 +34,14 @@ _CHANGES = msgspec.json.Decoder(list[AnyChange])
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What an append came to: the number of its last row, and the version numbers given to new nodes."""
 
     seq: int
     versions: dict[NodeId, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """What a check of the whole chain found; `first_bad` is None and `what` empty where every row is as it was written."""
 
     n_rows: int

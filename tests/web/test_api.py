@@ -117,7 +117,7 @@ def test_open_stages_are_kept_until_they_end() -> None:
 
 
 def test_a_path_outside_of_the_project_cannot_be_named_over_http(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from sampan.errors import AccessDenied
     from sampan.web.api import _confine_paths

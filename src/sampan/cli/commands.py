@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 import click
+import msgspec
 
 from sampan import plugins
 from sampan.cli import output, start
@@ -26,8 +26,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What the options that every command takes were set to."""
 
     project: str = "."
@@ -181,7 +180,7 @@ class OperationCommand(click.Command):
 
 def operation_command(operation: Operation, settings: Settings) -> click.Command:
     """Build the command of one operation."""
-    parameters = [replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
+    parameters = [msgspec.structs.replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
 
     def call(**texts: Any) -> int:
         start.commands_stand()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -31,6 +30,8 @@ def show(answer: Answer, *, as_json: bool) -> None:
 def show_error(error: BaseException, *, as_json: bool) -> int:
     """Print an error on stderr; return the exit code."""
     if debugging():
+        import traceback
+
         traceback.print_exception(error)
     told = describe(error)
     if as_json:

@@ -10,9 +10,10 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from sampan.core.digests import PREFIX, Digest
 from sampan.errors import StaleState
@@ -34,14 +35,13 @@ class FolderFile(NamedTuple):
     head: bytes | None  # its first bytes; None where it is known and was not opened
 
 
-@dataclass(frozen=True)
-class FolderFiles:
+class FolderFiles(msgspec.Struct, frozen=True):
     """The files of a folder that are in the store now, in the order in which the system lists them."""
 
     paths: Sequence[str]
     told: array[int]  # of each file its size, two moments and its inode
     digests: bytes  # 32 of each file
-    heads: dict[int, bytes] = field(default_factory=dict)  # the first bytes of those that were opened, by place
+    heads: dict[int, bytes] = msgspec.field(default_factory=dict)  # the first bytes of those that were opened, by place
 
     def __len__(self) -> int:
         return len(self.paths)

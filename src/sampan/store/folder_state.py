@@ -6,7 +6,6 @@ only, so it is never flushed.
 
 from __future__ import annotations
 
-import logging
 import os
 from array import array
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,6 @@ SIGNATURE_BYTES = FIELDS * 8
 DIGEST_BYTES = 32
 LOOSE = 0  # the home of a file that is an object of its own
 _BLOCK = 512  # files that are compared at once
-_log = logging.getLogger(__name__)
 
 
 class Columnar(Protocol):
@@ -79,7 +77,9 @@ class Remembered:
             draft.write_bytes(msgspec.msgpack.encode(value))
             draft.replace(file)
         except OSError as error:
-            _log.debug("cannot remember the files of a folder: %s", error)
+            import logging  # costs every command 3 ms, and is needed when something failed
+
+            logging.getLogger(__name__).debug("cannot remember the files of a folder: %s", error)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{digest_bytes(os.fsencode(name))[len(PREFIX) :][:32]}.columns"

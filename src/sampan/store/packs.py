@@ -9,7 +9,6 @@ The pack gets its name before its index does: data without an index is an orphan
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 import threading
@@ -32,7 +31,6 @@ _HEAD = struct.Struct("<8sQ")
 _ENTRY = struct.Struct("<32sQQ")
 _CHECK_BYTES = 32
 _LOOKUP = 16  # entries that are listed while one is looked up
-_log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -150,7 +148,9 @@ class Packs:
         try:
             loaded[name] = PackIndex.load(self._folder / name)
         except FileNotFoundError:
-            _log.debug("pack index %s vanished while it was being read", name)
+            import logging  # costs every command 3 ms, and is needed when something failed
+
+            logging.getLogger(__name__).debug("pack index %s vanished while it was being read", name)
         except IntegrityError as error:
             self._damaged[name] = error
 

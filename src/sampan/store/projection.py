@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -65,14 +64,13 @@ TABLES = (
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
-@dataclass(slots=True)
-class Projection:
+class Projection(msgspec.Struct):
     """Applies changes within one transaction and remembers what it looked up."""
 
     session: Session
-    versions: dict[NodeId, int] = field(default_factory=dict)  # of the numbered nodes added in this transaction
-    _nodes: dict[NodeId, int] = field(default_factory=dict)
-    _keys: dict[str, int] = field(default_factory=dict)
+    versions: dict[NodeId, int] = msgspec.field(default_factory=dict)  # of the numbered nodes added in this transaction
+    _nodes: dict[NodeId, int] = msgspec.field(default_factory=dict)
+    _keys: dict[str, int] = msgspec.field(default_factory=dict)
 
     def apply(self, change: Change, *, at: Millis, actor: str) -> None:
         """Do what the change says.

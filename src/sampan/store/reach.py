@@ -7,8 +7,9 @@ a raw dataset that half a million runs have read costs no more than any other. B
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from sampan.core.graph import Edge, Node, NodeId
 from sampan.store import listing
@@ -18,12 +19,11 @@ FAR: Final = 1_000_000  # edges: farther than any way leads
 _ROWS_A_NODE: Final = 4  # of a level: how many edges are read for a node that there is room for
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(msgspec.Struct):
     """Where a walk came: nodes by internal number with their distance, the nearest first. Not whole: there is more."""
 
     distance: dict[int, int]
-    edges: list[tuple[int, int, str]] = field(default_factory=list)  # dst, src, role; between nodes of the walk
+    edges: list[tuple[int, int, str]] = msgspec.field(default_factory=list)  # dst, src, role; between nodes of the walk
     whole: bool = True
 
     @property
@@ -32,8 +32,7 @@ class Walk:
         return list(self.distance)
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(msgspec.Struct, frozen=True):
     """A part of the graph around some nodes. Not whole: there is more, farther away."""
 
     nodes: list[Node]  # the nearest first
@@ -42,8 +41,7 @@ class Near:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class After:
+class After(msgspec.Struct, frozen=True):
     """What came of some nodes. Not whole: there is more than was counted."""
 
     nearest: list[Node]
@@ -52,8 +50,7 @@ class After:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pointed:
+class Pointed(msgspec.Struct, frozen=True):
     """An alias and the node it points at."""
 
     alias: str

@@ -6,10 +6,11 @@ A database that a newer program has migrated is refused: this program cannot kno
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from sampan import __version__
 from sampan.core.times import system_clock
@@ -23,8 +24,7 @@ _HISTORY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     """One file: `0001_graph.sql` is number 1, called graph."""
 
     number: int

@@ -5,7 +5,6 @@ One line of JSON a file, appended; the last line of a path counts. Losing the ca
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -17,7 +16,6 @@ from sampan.core.digests import Digest
 from sampan.store.files import Signature
 
 _SETTLED_NS = 2_000_000_000
-_log = logging.getLogger(__name__)
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -97,7 +95,9 @@ class StatCache:
                 os.close(handle)
         except OSError as error:
             # A store that can only be read has no cache to write; it is slower and still right.
-            _log.debug("cannot remember file signatures: %s", error)
+            import logging  # costs every command 3 ms, and is needed when something failed
+
+            logging.getLogger(__name__).debug("cannot remember file signatures: %s", error)
 
     def _rewrite(self, lines: dict[str, Line]) -> None:
         new = self._file.with_name(f"{self._file.name}.{os.getpid()}")
@@ -105,4 +105,6 @@ class StatCache:
             new.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines.values()))
             new.replace(self._file)
         except OSError as error:
-            _log.debug("cannot shorten %s: %s", self._file, error)
+            import logging  # costs every command 3 ms, and is needed when something failed
+
+            logging.getLogger(__name__).debug("cannot shorten %s: %s", self._file, error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from sampan.core.digests import Digest
 
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from sampan.table.bad_cells import BadCell
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """Where a table came from, and everything a reader should know of how it was read."""
 
     source: str  # the path or address, or "memory"

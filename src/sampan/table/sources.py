@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import polars as pl
 from blake3 import blake3
 
@@ -60,8 +61,7 @@ class SourceForm:
         return [*said, self.decimal, self.thousands, self.sheet]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Account):
+class Loaded(Account, frozen=True, kw_only=True):
     """A table in memory, and the account of how it was read."""
 
     frame: pl.DataFrame
@@ -70,7 +70,7 @@ class Loaded(Account):
 def read_source(source: Any, *, form: SourceForm | None = None, progress: Progress | None = None) -> Loaded:
     """Read a file, or a table in memory, completely. See `stream_source`."""
     frame, account = stream_source(source, take=gather, form=form, progress=progress)
-    return Loaded(frame=frame, **{name: getattr(account, name) for name in Account.__slots__})
+    return Loaded(frame=frame, **{name: getattr(account, name) for name in Account.__struct_fields__})
 
 
 def stream_source(
@@ -101,7 +101,7 @@ def stream_source(
     if form.format in ("", "excel") and is_workbook(path):
         table = read_workbook(path, sheet=form.sheet)
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
-        return take_pieces(_InMemory(table.frame), replace(account, notes=table.notes), form, take)
+        return take_pieces(_InMemory(table.frame), msgspec.structs.replace(account, notes=table.notes), form, take)
     head, member = read_head(path, _SAMPLE_BYTES)
     kind = form.format or _format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
@@ -280,7 +280,7 @@ def take_pieces(
     typing = TextTyping(table.schema, table.column, _csv_form(form), source=account.source, only=only, line_of=lambda row: row + first_line)
     taken = take(typing.schema, (typing.apply(piece) for piece in table.frames()))
     left_out = typing.left_out
-    return taken, replace(
+    return taken, msgspec.structs.replace(
         account,
         notes=(*account.notes, *typing.notes()),
         bad_rows=left_out.frame() if left_out.n_rows else None,

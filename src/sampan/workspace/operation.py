@@ -20,9 +20,10 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import msgspec
 
 from sampan import plugins
 from sampan.core.answers import Answer
@@ -38,8 +39,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 ROOMS = "sampan.rooms"
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True):
     """What the decorator says of a method: whether it only reads, and its verb where that is not the method's name."""
 
     reads: bool
@@ -77,8 +77,7 @@ class Room:
         return cls.default_verb
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """An operation as a surface sees it."""
 
     noun: str

@@ -19,15 +19,15 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, Unpack, get_args, get_origin, get_type_hints
+
+import msgspec
 
 Options = TypeVar("Options", bound=Mapping[str, object])
 _EMPTY: Mapping[object, object] = {str: "", int: 0, float: 0.0, bool: False}
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """One of the options: its name, type, and what it is where it is left out."""
 
     name: str

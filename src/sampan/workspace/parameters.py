@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
 
 from sampan.core.refs import nearest
 from sampan.errors import ParameterError
@@ -30,8 +31,7 @@ _JSON_NAMES: Final = ((bool, "true or false"), ((int, float), "a number"), (str,
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
-class AtLeast:
+class AtLeast(msgspec.Struct, frozen=True):
     """Goes with a parameter's type, as `Annotated[int, AtLeast(1)]`."""
 
     number: int
@@ -50,8 +50,7 @@ class _Required:
 REQUIRED: Final = _Required()
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """A parameter's type in the words all surfaces share."""
 
     base: Base
@@ -68,13 +67,12 @@ class Form:
         return "one of " + ", ".join(self.choices) if self.base == "choice" else _EXPECTED[self.base]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """One parameter of an operation."""
 
     name: str
     form: Form
-    default: Any = field(default=REQUIRED)
+    default: Any = REQUIRED
     help: str = ""
     positional: bool = False
     spelled: str = ""  # how a surface writes its name, where that is another; for messages
@@ -100,7 +98,7 @@ def read_form(hint: object) -> Form:
     inner, optional = _without_none(hint)
     origin, args = get_origin(inner), get_args(inner)
     if origin is Annotated and isinstance(args[1], AtLeast):
-        return replace(read_form(args[0]), optional=optional, least=args[1].number)
+        return msgspec.structs.replace(read_form(args[0]), optional=optional, least=args[1].number)
     if inner in _BASES:
         return Form(base=_BASES[inner], optional=optional)
     if origin is Literal and all(isinstance(arg, str) for arg in args):

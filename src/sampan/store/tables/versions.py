@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,15 +10,17 @@ import msgspec
 from sampan.core.digests import Digest
 
 
-@dataclass(frozen=True)
-class TableVersion:
+class TableVersion(msgspec.Struct, frozen=True, dict=True):
     """A table's content at one moment. `digest` names it for ever."""
 
     digest: Digest
     n_rows: int
     n_parts: int
     size_bytes: int  # all parts, overlays and deletion vectors
-    _columns: bytes = field(repr=False, compare=False)  # a Parquet file without rows
+    _columns: bytes  # a Parquet file without rows
+
+    def __repr__(self) -> str:
+        return f"TableVersion({self.digest!r}, n_rows={self.n_rows}, n_parts={self.n_parts}, size_bytes={self.size_bytes})"
 
     @cached_property
     def columns(self) -> dict[str, str]:

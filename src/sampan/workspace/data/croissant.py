@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -196,6 +195,8 @@ def _located(file: Path, table: TableRead) -> Path:
 
 
 def _sha256(path: Path) -> str:
+    import hashlib
+
     found = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +70,8 @@ def remove(copies: Iterable[Copy]) -> None:
     for where in {Path(copy.where) for copy in copies}:
         with store_errors(where), suppress(FileNotFoundError):
             if where.is_dir():
+                import shutil
+
                 shutil.rmtree(where)
             else:
                 where.unlink()

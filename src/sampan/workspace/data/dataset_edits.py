@@ -11,8 +11,9 @@ points to the last one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import msgspec
 
 from sampan.core.changes import AddEdge, AddNode, Change, ExpectContent, ExpectNewest, MoveAlias
 from sampan.core.events import Event, Input, new_id
@@ -83,8 +84,7 @@ class Edit(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteWhere:
+class DeleteWhere(msgspec.Struct, frozen=True):
     """Delete the rows a condition is true of. Made again, it deletes what it is true of by then."""
 
     condition: pl.Expr
@@ -98,8 +98,7 @@ class DeleteWhere:
         """A condition holds for whatever is there: no conflict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compact:
+class Compact(msgspec.Struct, frozen=True):
     """Rewrite what edits left in pieces. The rows stay what they are."""
 
     verb: str = "compact"
@@ -112,8 +111,7 @@ class Compact:
         """Nothing can meet it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddColumns:
+class AddColumns(msgspec.Struct, frozen=True):
     """Add or replace columns: by key, or (with no key) row for row in the table's order."""
 
     columns: pl.DataFrame
@@ -144,8 +142,7 @@ class AddColumns:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class PutRows:
+class PutRows(msgspec.Struct, frozen=True):
     """Replace the rows with the same key and add the others; without a key, add all."""
 
     rows: pl.DataFrame
@@ -205,12 +202,11 @@ def edited(before: Node, version: TableVersion, *, verb: str, facts: Mapping[str
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Edits:
+class Edits(msgspec.Struct, frozen=True):
     """Commits edits to the datasets of one workspace."""
 
     ws: Workspace
-    facts_of: Callable[[TableVersion], Mapping[str, Any]] = field(default=lambda _: {})
+    facts_of: Callable[[TableVersion], Mapping[str, Any]] = msgspec.field(default=lambda _: {})
 
     def apply(self, seen: Node, edit: Edit, *, facts: Mapping[str, Any] | None = None) -> Node:
         """Make an edit of the line `seen` is on and return its new version, or the newest where the edit changes nothing.

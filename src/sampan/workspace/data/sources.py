@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+import msgspec
 
 from sampan.core.digests import digest_bytes
 from sampan.errors import ParameterError
@@ -82,7 +83,7 @@ def read_from(ws: Workspace, source: Path, form: SourceForm, take: Take[Taken], 
         return _ask(ws, address, query, form, take)
     with local_file(ws, source) as path:
         taken, account = stream_source(path, take=take, form=form, progress=ws.progress)
-    return taken, replace(account, source=without_secrets(address)) if address else account
+    return taken, msgspec.structs.replace(account, source=without_secrets(address)) if address else account
 
 
 @contextmanager

@@ -6,8 +6,9 @@ So a batch of any size is in memory a piece at a time, and what is admitted as i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sampan.errors import ParameterError
 
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(msgspec.Struct, frozen=True):
     """A batch's rows with the table's columns in its order, then added ones; and the plan by which they came to that."""
 
     table: TableVersion
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Staging:
+class Staging(msgspec.Struct, frozen=True):
     """Takes the rows of a batch from its source.
 
     Parameters

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import os
-import secrets
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -26,7 +24,6 @@ from sampan.workspace.governing.governance_events import KEY, KeyMade
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-_log = logging.getLogger(__name__)
 KEYS_VARIABLE: Final = "SAMPAN_PRIVACY_KEYS"
 FOLDER_VARIABLE: Final = "SAMPAN_KEYS"
 
@@ -102,7 +99,7 @@ class PrivacyKeys:
         return _decode(file.read_text(encoding="ascii").strip(), str(file))
 
     def _make(self, purpose: str, given: bytes | None) -> bytes:
-        key = given or secrets.token_bytes(KEY_BYTES)
+        key = given or os.urandom(KEY_BYTES)
         if given is None:
             folder = self.folder
             with store_errors(folder):
@@ -112,7 +109,9 @@ class PrivacyKeys:
                     stream.write(base64.b64encode(key).decode() + "\n")
                     stream.flush()
                     os.fsync(stream.fileno())
-            _log.warning(
+            import logging  # costs every command 3 ms, and is needed when something failed
+
+            logging.getLogger(__name__).warning(
                 "made the key for %s: %s; keep a copy of it elsewhere, what it protects cannot be read or linked without", purpose, file
             )
         self.ws.ledger.append(KeyMade(node=new_id(), name=f"{purpose}.key", fingerprint=fingerprint(key)))
