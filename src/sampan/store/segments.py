@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sampan.errors import ParameterError, UsageError
-from sampan.store.arrow_blocks import END_OF_STREAM, Block, Schema
 from sampan.store.files import locked, store_errors, sync_folder
 from sampan.store.segment_files import OPEN, SEALED, Segment, segments_in
 from sampan.store.segment_ranges import Ranges, note, widen
 from sampan.store.segment_ranges import noted as noted_ranges
+from sampan.table.arrow_blocks import END_OF_STREAM, Block, Schema
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import ParameterError
-from sampan.store.arrow_blocks import END_OF_STREAM, TYPES, Block, Column, Field, Nullable, Repeated, Schema
 from sampan.store.segments import Segments
+from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Block, Column, Field, Nullable, Repeated, Schema
 
 ARROW = {
     "utf8": pa.string(),
@@ -164,7 +164,7 @@ def test_writing_a_log_imports_neither_polars_nor_pyarrow(tmp_path: Path) -> Non
     program = """
 import sys
 from pathlib import Path
-from sampan.store.arrow_blocks import Block, Field, Schema
+from sampan.table.arrow_blocks import Block, Field, Schema
 from sampan.store.segments import Segments
 schema = Schema([Field("id", "utf8"), Field("at", "int64")])
 with Segments(Path(sys.argv[1])).writer("log", schema) as writer:
