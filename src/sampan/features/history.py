@@ -17,6 +17,7 @@ Key = Any  # one text or number, or a tuple of several
 Row = tuple[Any, ...]
 Timed = tuple[float, Any]  # when, and a row or units
 Value = TypeVar("Value")
+_NO_MOMENT = float("nan")
 _CHANGED_SHARE = 0.25  # of the keys: beyond it the changes become part of what is shared, which costs a copy of the keys
 
 
@@ -84,7 +85,7 @@ class References:
         found._hold(self._rows.revised({key: self.missing if row is None else row for key, row in rows.items()}))
         return found
 
-    def one(self, key: Key) -> Row:
+    def one(self, key: Key, moment: float = _NO_MOMENT) -> Row:  # noqa: ARG002  # asked like the others, a row has no moment
         """Return a key's row, or missing values."""
         if self._fed and (fed := self._fed.get(key)) is not None:
             return fed

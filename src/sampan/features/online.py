@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.times import Millis
@@ -17,13 +16,18 @@ from sampan.features.expressions import FieldSpec
 from sampan.features.fitted import FittedView
 from sampan.features.graph import Tensors, leaves
 from sampan.features.nodes import Column, Lookup, walk
+from sampan.features.one_row import one_row
 from sampan.features.plain import plain_rows
 from sampan.features.program import Program
 from sampan.features.requests import Reader
 from sampan.features.sources import OnlineSources
-from sampan.features.tables import Tables, find_table
 from sampan.features.texts import TextColumns
 from sampan.table.rows import ColumnRows, Row, row_type
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sampan.features.tables import Tables
 
 FOREVER: Millis = 2**62
 _ZERO = np.float32(0)
@@ -55,12 +59,15 @@ class OnlineView:
         named = {n.name for n in walk(view.moment) if isinstance(n, Column)}
         self._moment_reader = Reader(self.schema, needed=[n for n in self.schema if n in named], exact=True, kind=self.row_type)
         self._leaves = Program(list(self._columns), sources)
+        self._one = one_row(self.fitted, self.row_type, sources)
 
     def renewed(self, tables: Tables) -> Renewal:
         """Index other versions of the tables, whole ones, beside those in use; `Renewal.install` takes them into use."""
         view = self.fitted.view
         whole: dict[str, pl.DataFrame] = view.online_tables(tables, FOREVER)
         if view.event_columns():
+            from sampan.features.tables import find_table
+
             whole[view.on] = find_table(tables, view.on).lazy().select(view.feed_columns()).collect()
         return Renewal(self, OnlineSources(view, whole, whole=True))
 
@@ -76,6 +83,8 @@ class OnlineView:
             rows.kind = self.row_type  # the log need not look again
         if self._plain is not None and (typed := self._typed(rows)) is not None:
             return self._plain.matrix(typed)
+        if n == 1 and (alone := self._alone(rows)) is not None:
+            return alone
         found = np.empty((n, sum(self._widths)), np.float32)
         columns = self._reader.read(rows)
         with np.errstate(all="ignore"):
@@ -89,6 +98,12 @@ class OnlineView:
                     found[:, begin] = encoder.apply(value) if encoder is not None else value
             found += found * _ZERO  # as `finite32`: what is too large for float32 is missing
         return found
+
+    def _alone(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32] | None:
+        """Return a single row's matrix by the shortest way, None where it has to go the long one."""
+        if self._one is None or (typed := self._typed(rows)) is None:
+            return None
+        return self._one.matrix(row) if isinstance(row := typed[0], Row) else None
 
     def _typed(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Row] | ColumnRows | None:
         """Return rows whose values need no other look; None where each has to be read, or refused, field by field."""

@@ -1,26 +1,27 @@
-"""The online tables of a view, indexed for single requests, and how they grow by `feed`."""
+"""The online tables of a view, indexed for single requests, and how they grow by `feed`. Polars is loaded for views that have some."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from sampan.core.refs import nearest
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
-from sampan.features.batch import Batch, past_units
 from sampan.features.expressions import FieldSpec
 from sampan.features.history import Key, Newest, References, Row, Running
 from sampan.features.nodes import AsOf, Column, Fetched, Kind, Lookup, Match, Node, Past, Planned, group_of, walk
 from sampan.features.operations import kind_of
+from sampan.features.pasts import past_units
 from sampan.features.program import Program, key_list
 from sampan.features.requests import Reader
-from sampan.features.tables import canonical, find_table
 from sampan.features.view import PLANNED, View
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Rows = Sequence[Mapping[str, Any]]
 Event = tuple[Key, float, int]  # key, moment known, units
@@ -50,6 +51,14 @@ class OnlineSources:
     def columns(self, group: Fetched) -> Columns:
         """Return the columns a group's rows hold."""
         return list(dict.fromkeys((n.column, n.kind) for n in self._fetched if isinstance(n, Lookup | AsOf) and group_of(n) == group))
+
+    def store(self, group: Fetched) -> Any:
+        """Return what holds a group's rows: References, Newest or Running."""
+        return self._made[group]
+
+    def gather(self, asked: Sequence[tuple[Any, Key, float]]) -> list[Row]:
+        """Fetch a row of each of several stores by key and moment."""
+        return [store.one(key, moment) for store, key, moment in asked]
 
     def references(self, group: Lookup) -> References:
         """Return rows by key."""
@@ -97,6 +106,8 @@ class OnlineSources:
                 self._make_running(group)
 
     def _make_references(self, group: Lookup) -> None:
+        from sampan.features.tables import canonical
+
         held = self.columns(group)
         frame = canonical(self._tables, group.table, _kinds(group.keys, held))
         keys, rows = _keys(frame, group.keys), _rows(frame, held)
@@ -110,6 +121,8 @@ class OnlineSources:
         self._feeds.setdefault(group.table, []).append(prepare)
 
     def _make_newest(self, group: AsOf) -> None:
+        from sampan.features.tables import canonical
+
         held = self.columns(group)
         time: tuple[str, Kind] = (group.time, "moment")
         timed = [*held, *([] if time in held else [time])]
@@ -126,6 +139,10 @@ class OnlineSources:
         self._feeds.setdefault(group.table, []).append(prepare)
 
     def _make_plan(self, group: Planned) -> None:
+        import polars as pl
+
+        from sampan.features.tables import canonical
+
         name = group.table + PLANNED
         columns = _kinds(group.keys, [])
         if name in self._tables:
@@ -143,6 +160,10 @@ class OnlineSources:
         self._feeds.setdefault(name, []).append(prepare)
 
     def _make_running(self, group: Past) -> None:
+        import polars as pl
+
+        from sampan.features.batch import Batch
+
         windows = dict.fromkeys(n.window_ms for n in self._fetched if isinstance(n, Past) and group_of(n) == group)
         parts: list[Node] = [*group.by, group.value, group.known_at]
         names = [f"by{i}" for i in range(len(group.by))]
@@ -158,6 +179,10 @@ class OnlineSources:
 
     def _held(self, events: pl.DataFrame) -> Container[Key]:
         """Return the keys of the table's rows that are events."""
+        import polars as pl
+
+        from sampan.features.tables import find_table
+
         keys = find_table(self._tables, self._view.on).lazy().select(self._view.key).collect()
         return HeldKeys(keys.filter(events.select(pl.all_horizontal(pl.all().is_not_null())).to_series()))
 
