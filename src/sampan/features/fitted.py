@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.encoding import Encoder
+from sampan.features.nodes import Column, request_children, walk
 from sampan.features.texts import Letters, TextColumns, TextEncoder, Words
 from sampan.features.view import Family, View, check_view
 
@@ -49,6 +50,11 @@ class FittedView:
     def families(self) -> dict[str, Family]:
         """Each column's family: its feature's."""
         return {name: f.family for f in self.view.features for name in self.columns[f.name]}
+
+    def free_text(self) -> set[str]:
+        """Return the fields of a request whose words are features."""
+        values = [f.value for f in self.view.features if f.name in self.texts]
+        return {node.name for value in values for node in walk(value, request_children) if isinstance(node, Column) and node.kind == "text"}
 
     def kept(self, columns: Collection[str]) -> FittedView:
         """Return this view with those features alone that have one of these columns, in their order."""

@@ -17,8 +17,9 @@ import msgspec
 from sampan.errors import ParameterError
 from sampan.features.encoding import Means
 from sampan.features.expressions import Expr, col, concat, past, prediction_moment
-from sampan.features.nodes import Stat
+from sampan.features.nodes import Column, Stat, walk
 from sampan.features.operations import kind_of
+from sampan.features.texts import Letters, Words
 from sampan.features.view import Feature, FeatureOptions, View, check_view, feature, make_feature
 
 MOST: Final = 300
@@ -32,7 +33,7 @@ PREFIX: Final = "made_"
 def candidates(view: View, *, by_label: bool = True) -> tuple[Feature, ...]:
     """Return features that could be added to a view, at most 300, the plainest first.
 
-    Keys are left out: a number that names a row says nothing of the next. Moments are cut in UTC.
+    Keys are left out: a number that names a row says nothing of the next; so is free text, which no category is. Moments are cut in UTC.
 
     Parameters
     ----------
@@ -61,7 +62,10 @@ def with_features(view: View, added: tuple[Feature, ...]) -> View:
 
 
 def _made(view: View, *, by_label: bool) -> Iterator[tuple[str, FeatureOptions]]:
-    known = {name: spec for name, spec in view.columns.items() if not spec.later and name not in view.key}
+    free = {
+        node.name for f in view.features if isinstance(f.encoding, Words | Letters) for node in walk(f.value) if isinstance(node, Column)
+    }
+    known = {name: spec for name, spec in view.columns.items() if not spec.later and name not in {*view.key, *free}}
     numbers, texts, moments, flags = ([name for name, spec in known.items() if spec.type == kind] for kind in _KINDS)
     for name in (*numbers, *flags):
         yield name, feature(col(name, known[name].type))

@@ -135,8 +135,8 @@ class Optimization:
 
     def _fewer_features(self, bench: Bench, parent: Tried) -> None:
         """Leave the least important features out, level by level; each level ranks what is left anew."""
-        kept = Attempt()
-        for n in levels(len(bench.recipe.fitted.names)):
+        kept, columns = Attempt(), bench.recipe.fitted.columns
+        for n in levels(len(columns)):
             if self._n_trained >= self.tries:
                 self.n_left_out += 1
                 continue
@@ -145,9 +145,11 @@ class Optimization:
             except (Unsupported, StepFailed) as fault:
                 self.refused["fewer features"] = fault.message
                 return
-            best = set(sorted(matters, key=lambda name: -matters[name])[:n])
-            names = tuple(name for name in bench.recipe.fitted.names if name in best)
-            kept = Attempt(name=f"{n} of {len(bench.recipe.fitted.names)} features", how="fewer features", features=names)
+            # A free text is one feature of many columns: all of them stay, or none.
+            together = {feature: sum(matters.get(each, 0.0) for each in own) for feature, own in columns.items() if own[0] in matters}
+            best = set(sorted(together, key=lambda feature: -together[feature])[:n])
+            names = tuple(each for feature, own in columns.items() if feature in best for each in own)
+            kept = Attempt(name=f"{n} of {len(columns)} features", how="fewer features", features=names)
             self._round(bench, [kept], "Train on fewer features", seconds=parent.seconds)
 
     def _combined(self, bench: Bench, parent: Tried) -> Iterator[Attempt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -124,12 +125,19 @@ def card_lines(model: Node, manifest: PackageManifest, datasets: dict[str, Node]
         yield f"| {name} | {_number(figure['value'])} | {_number(figure['low'])} to {_number(figure['high'])} |"
     yield "\n## Parameters\n"
     yield from (f"- {name}: {value}" for name, value in facts["params"].items())
-    yield f"\n## Features\n\n{', '.join(f'{n} ({f})' for n, f in manifest.families.items())}"
+    yield f"\n## Features\n\n{', '.join(_features(manifest))}"
     yield "\n## Serving\n"
     slow = f", slower: {manifest.why_slow}" if manifest.why_slow else ""
     decides = "" if manifest.threshold is None else f"; threshold {manifest.threshold}"
     yield f"Served by {manifest.served_by}{slow}{decides}."
     yield from _whole_lines(manifest)
+
+
+def _features(manifest: PackageManifest) -> Iterator[str]:
+    """Yield the features and their families; the columns of a free text as one."""
+    for feature, columns in groupby(manifest.families.items(), key=lambda item: item[0].partition(": ")[0]):
+        (name, family), *more = columns
+        yield f"{feature} ({family}, {len(more) + 1} columns of its text)" if more else f"{name} ({family})"
 
 
 def _whole_lines(manifest: PackageManifest) -> Iterator[str]:

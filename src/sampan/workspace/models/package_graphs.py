@@ -22,6 +22,9 @@ from sampan.flavors.whole_graph import WholeScorer, whole_graph
 from sampan.workspace.models.predictors import GRAPH, NATIVE, WHOLE, NativeScorer, PackageManifest, load_scorer
 
 UNSEEN: Final = "a text that training never saw"
+_STRANGE: Final = (
+    " ΟΔΟΣ İ e\u0302\u0323 😂🏽 हिन्दी 你好\u200d ǅ ﬁ\x00"  # letters that programs do not agree on, after what was written
+)
 _SPOILED: Final = 0.15  # share of cells taken away or replaced, in the requests that are asked again
 
 Rows = Sequence[Mapping[str, Any]]
@@ -62,7 +65,8 @@ def add_whole_graph(folder: Path, manifest: PackageManifest, online: OnlineView,
 
 
 def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator, *, unseen: bool = True) -> list[dict[str, Any]]:
-    """Return requests again, a share of their cells taken away or, if `unseen`, set to a text that training never saw."""
+    """Return requests again, a share of their cells taken away or, if `unseen`, set to a text that training never saw; free text grows."""
+    free = online.fitted.free_text()
     found = []
     for row in rows:
         again = dict(row)
@@ -71,7 +75,7 @@ def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator, *, unseen:
             if drawn < _SPOILED and spec.nullable:
                 again[name] = None
             elif drawn < 2 * _SPOILED and spec.type == "text" and unseen:
-                again[name] = UNSEEN
+                again[name] = f"{row[name] or UNSEEN}{_STRANGE}".upper() if name in free else UNSEEN
         found.append(again)
     return found
 

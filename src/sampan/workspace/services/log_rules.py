@@ -139,7 +139,7 @@ def _change(action: str, column: str, terms: Terms, key: bytes) -> Change:
 
 
 def _told(folder: Path, fields: set[str], names: tuple[str, ...]) -> set[str]:
-    """Return the features that tell one of these fields: computed from it, not fetched by it."""
+    """Return the columns of features that tell one of these fields: computed from it, not fetched by it."""
     from sampan.features.fitted import FittedView
     from sampan.features.nodes import Column, Fetched, children, walk
 
@@ -147,9 +147,10 @@ def _told(folder: Path, fields: set[str], names: tuple[str, ...]) -> set[str]:
     if not fields or not file.exists():
         return set(names) & fields
 
-    found = set()
-    for item in FittedView.from_json(file.read_bytes()).view.features:
+    found: set[str] = set()
+    fitted = FittedView.from_json(file.read_bytes())
+    for item in fitted.view.features:
         parts = walk(item.value, lambda node: () if isinstance(node, Fetched) else children(node))
         if any(isinstance(part, Column) and part.name in fields for part in parts):
-            found.add(item.name)
+            found.update(fitted.columns[item.name])
     return found

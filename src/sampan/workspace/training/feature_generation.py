@@ -77,7 +77,8 @@ def _choose(ws: Workspace, order: Order, most: int) -> Generated:
     with ws.progress.stage(f"Choose among {len(made)} features made from the declared columns", total=len(search) + 1) as stage:
         gains = np.empty((len(search), len(made)))
         for number, fold in enumerate(search):
-            gains[number] = _gains(order, prepare(order.viewing(wide), fold, rows), len(view.features))
+            prepared = prepare(order.viewing(wide), fold, rows)
+            gains[number] = _gains(order, prepared, prepared.matrix.shape[1] - len(made))
             stage.advance()
         ranked = [int(at) for at in np.argsort(-gains.mean(axis=0), kind="stable") if (gains[:, at] > 0).all()]
         chosen = with_features(view, tuple(made[at] for at in sorted(ranked[:most]))) if ranked else view
