@@ -18,7 +18,18 @@ import msgspec
 from sampan.core.digests import PREFIX, Digest
 from sampan.errors import StaleState
 from sampan.store.blobs import LocalBlobs
-from sampan.store.folder_state import DIGEST_BYTES, FIELDS, LOOSE, SIGNATURE_BYTES, FolderState, differing, gathered, remembered
+from sampan.store.folder_state import (
+    DIGEST_BYTES,
+    FIELDS,
+    LOOSE,
+    SIGNATURE_BYTES,
+    FolderState,
+    differing,
+    gathered,
+    in_one,
+    one_by_one,
+    remembered,
+)
 from sampan.store.packs import MAX_OBJECT_BYTES
 
 HEAD_BYTES = 4096
@@ -39,6 +50,7 @@ class FolderFiles(msgspec.Struct, frozen=True):
     """The files of a folder that are in the store now, in the order in which the system lists them."""
 
     paths: Sequence[str]
+    names: bytes  # the paths in one text
     told: array[int]  # of each file its size, two moments and its inode
     digests: bytes  # 32 of each file
     heads: dict[int, bytes] = msgspec.field(default_factory=dict)  # the first bytes of those that were opened, by place
@@ -82,8 +94,9 @@ def adopt_folder(blobs: LocalBlobs, folder: Path, *, done: Callable[[int], None]
     began = time.time_ns()
     paths, told = _listed(root)
     signatures = told.tobytes()
+    names = in_one(paths)
     before = states.get(root, FolderState) or FolderState()
-    known, new = _compared(before, paths, signatures)
+    known, new = _compared(before, names, paths, signatures)
     blobs.packs.refresh()
     homes = _kept(blobs, known, new)
     done(len(paths) - len(new))
@@ -91,11 +104,11 @@ def adopt_folder(blobs: LocalBlobs, folder: Path, *, done: Callable[[int], None]
     for at, digest, head in _stored(blobs, root, paths, told, sorted(new), done):
         digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] = digest
         heads[at] = head
-    found = FolderFiles(paths, told, bytes(digests), heads)
+    found = FolderFiles(paths, names, told, bytes(digests), heads)
     if new or known is not before:
         blobs.packs.refresh()
         settled = _settled(signatures, told, new, began - _SETTLED_NS)
-        states.put(root, FolderState(tuple(paths), settled, found.digests, *_homes(blobs, found, known, homes, new)))
+        states.put(root, FolderState(names, settled, found.digests, *_homes(blobs, found, known, homes, new)))
     return found
 
 
@@ -130,15 +143,15 @@ def _listed(root: str) -> tuple[list[str], array[int]]:
     return paths, array("q", told)
 
 
-def _compared(before: FolderState, paths: Sequence[str], signatures: bytes) -> tuple[FolderState, set[int]]:
+def _compared(before: FolderState, names: bytes, paths: Sequence[str], signatures: bytes) -> tuple[FolderState, set[int]]:
     """Return what was known of the files listed now, and the places of those that are new or changed."""
-    if before.paths == tuple(paths):
+    if before.names == names:
         return before, set(differing(before.signatures, signatures, SIGNATURE_BYTES))
-    place_of = {path: at for at, path in enumerate(before.paths)}
+    place_of = {path: at for at, path in enumerate(one_by_one(before.names))}
     origins = [place_of.get(path, -1) for path in paths]
     numbers = before.home_numbers()
     known = FolderState(
-        tuple(paths),
+        names,
         gathered(before.signatures, origins, SIGNATURE_BYTES),
         gathered(before.digests, origins, DIGEST_BYTES),
         before.homes,

@@ -7,7 +7,7 @@ changed. Nothing here imports Polars: it would take longer than a folder of whic
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +17,7 @@ import msgspec
 from sampan.core.digests import PREFIX, Digest
 from sampan.errors import BlobUnavailable, DataFormatError, IntegrityError
 from sampan.store.folder_files import HEAD_BYTES, FolderFiles, adopt_folder
-from sampan.store.folder_state import DIGEST_BYTES, differing, remembered
+from sampan.store.folder_state import DIGEST_BYTES, count, differing, one_by_one, remembered
 from sampan.store.tables.plain import MAX_PART_ROWS
 from sampan.table.file_types import sniff_type
 
@@ -38,7 +38,7 @@ class _Rows(msgspec.Struct, frozen=True):
 
     table: Digest
     contents: Digest
-    paths: tuple[str, ...]
+    names: bytes  # the paths, see `in_one`
     digests: bytes  # 32 a file
     types: tuple[str, ...]
     type_of: bytes  # u32 a file, into `types`
@@ -47,7 +47,7 @@ class _Rows(msgspec.Struct, frozen=True):
 
     def is_whole(self) -> bool:
         """Say whether all columns are of one length."""
-        n = len(self.paths)
+        n = count(self.names)
         return len(self.digests) == DIGEST_BYTES * n and len(self.type_of) == len(self.part_of) == len(self.row_of) == 4 * n
 
 
@@ -102,35 +102,34 @@ class FileTable:
         found = self._remembered.get(self._name, _Rows)
         return found if found is not None and found.table == newest else None
 
-    def _types(self, files: FolderFiles, before: _Rows | None) -> list[str]:
+    def _types(self, files: FolderFiles, before: _Rows | None) -> _Types:
         """Return each file's media type; of contents that were looked at before it is known."""
-        names = [before.types[number] for number in array("I", before.type_of)] if before is not None else []
-        if before is not None and before.paths == tuple(files.paths):
+        types = _Types(list(before.types), array("I", before.type_of)) if before is not None else _Types([], array("I"))
+        if before is not None and before.names == files.names:
             for at in differing(before.digests, files.digests, DIGEST_BYTES):
-                names[at] = self._type(files, at)
-            return names
-        known = dict(zip(_each(before.digests), names, strict=True)) if before is not None else {}
+                types.of[at] = types.number(self._type(files, at))
+            return types
+        known = dict(zip(_each(before.digests), types.of, strict=True)) if before is not None else {}
         digests = _each(files.digests)
         for at, digest in enumerate(digests):
             if digest not in known:
-                known[digest] = self._type(files, at)
-        return [known[digest] for digest in digests]
+                known[digest] = types.number(self._type(files, at))
+        return types._replace(of=array("I", [known[digest] for digest in digests]))
 
     def _type(self, files: FolderFiles, at: int) -> str:
         head = files.heads.get(at)
         return sniff_type(self._ws.store.blobs.head(files.digest(at), HEAD_BYTES) if head is None else head)
 
-    def _remember(self, files: FolderFiles, types: Sequence[str], table: Digest, places: _Places, before: _Rows | None) -> Digest:
+    def _remember(self, files: FolderFiles, types: _Types, table: Digest, places: _Places, before: _Rows | None) -> Digest:
         """Keep what is known of a version's rows; return the list of its contents."""
         contents = self._put_contents(files.digests, before)
-        numbers = {name: number for number, name in enumerate(sorted(set(types)))}
         rows = _Rows(
             table=table,
             contents=contents,
-            paths=tuple(files.paths),
+            names=files.names,
             digests=files.digests,
-            types=tuple(numbers),
-            type_of=array("I", [numbers[name] for name in types]).tobytes(),
+            types=tuple(types.names),
+            type_of=types.of.tobytes(),
             part_of=places.parts.tobytes(),
             row_of=places.rows.tobytes(),
         )
@@ -146,9 +145,10 @@ class FileTable:
             touched = {first >> (8 - bits) for first in _first_bytes_of_differing(before.digests, digests)}
             lists = [None if number in touched else one for number, one in enumerate(old)]
         held: dict[int, set[Digest]] = {number: set() for number, known in enumerate(lists) if known is None}
-        for at, first in enumerate(digests[::DIGEST_BYTES]):
-            if first >> (8 - bits) in held:
-                held[first >> (8 - bits)].add(_text(digests, at))
+        firsts = digests[::DIGEST_BYTES]
+        for number, some in held.items():
+            for first in range(number << (8 - bits), (number + 1) << (8 - bits)):
+                some.update(_text(digests, at) for at in _places_of(first, firsts))
         with self._ws.store.blobs.batch() as batch:
             for number, some in held.items():
                 lists[number] = batch.put_small(msgspec.json.encode(sorted(some)))
@@ -158,6 +158,19 @@ class FileTable:
         with suppress(BlobUnavailable, IntegrityError, msgspec.DecodeError):
             return msgspec.json.decode(self._ws.store.blobs.read(contents), type=list[Digest])
         return []
+
+
+class _Types(NamedTuple):
+    """Each file's media type."""
+
+    names: list[str]
+    of: array[int]  # of each file, into `names`
+
+    def number(self, name: str) -> int:
+        """Return the number of a type, a new one where it is new."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
 
 
 class _Places(NamedTuple):
@@ -200,13 +213,13 @@ def _compare(before: _Rows, files: FolderFiles) -> _Edit:
     """Return what a folder adds to a version's rows and takes away from them."""
     parts, rows = array("I", before.part_of), array("I", before.row_of)
     gone: dict[int, list[int]] = {}
-    if before.paths == tuple(files.paths):
+    if before.names == files.names:
         added = list(differing(before.digests, files.digests, DIGEST_BYTES))
         for at in added:
             gone.setdefault(parts[at], []).append(rows[at])
         return _Edit(added, gone, _Places(parts, rows))
     added, kept = [], set[int]()
-    place_of = {path: at for at, path in enumerate(before.paths)}
+    place_of = {path: at for at, path in enumerate(one_by_one(before.names))}
     found = _Places(array("I", bytes(4 * len(files))), array("I", bytes(4 * len(files))))
     for at, path in enumerate(files.paths):
         old = place_of.get(path, -1)
@@ -215,21 +228,28 @@ def _compare(before: _Rows, files: FolderFiles) -> _Edit:
             kept.add(old)
         else:
             added.append(at)
-    for old in range(len(before.paths)):
+    for old in range(count(before.names)):
         if old not in kept:
             gone.setdefault(parts[old], []).append(rows[old])
     return _Edit(added, gone, found)
 
 
-def _columns(files: FolderFiles, order: Sequence[int], types: Sequence[str]) -> Columns:
+def _columns(files: FolderFiles, order: Sequence[int], types: _Types) -> Columns:
     paths = [files.paths[at] for at in order]
     return {
         "path": paths,
         "folder": [path.rpartition("/")[0] or "." for path in paths],
         "file": [files.digest(at) for at in order],
-        "type": [types[at] for at in order],
+        "type": [types.names[types.of[at]] for at in order],
         "size_bytes": [files.size(at) for at in order],
     }
+
+
+def _places_of(byte: int, column: bytes) -> Iterator[int]:
+    at = column.find(byte)
+    while at >= 0:
+        yield at
+        at = column.find(byte, at + 1)
 
 
 def _first_bytes_of_differing(old: bytes, new: bytes) -> set[int]:
