@@ -1,47 +1,51 @@
-"""The prediction log's rows: one Arrow row per answered (or shadow-scored) request row, with its fields, features, answer and caller."""
+"""The prediction log's rows: one per answered (or shadow-scored) row of a request, with its fields, features, answer and caller.
+
+A request's rows stay as they came until many are laid out at once, column by column.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
+from sampan.table.arrow_blocks import Block, Column, Field, Nullable, Repeated, Schema
 from sampan.table.rows import ColumnRows, joined
 
 FEATURE = "feature."  # column prefix of a model feature
 FIELD = "field."  # column prefix of a request field
 SCORE = "score."  # column prefix of a class's chance
 MOST_CLASSES = 100  # whose chances are kept
-KEY_CHANGED = b"sampan.key_changed"  # of a schema's metadata: the key is a pseudonym, labels by key have to be named the same way
+KEY_CHANGED = "sampan.key_changed"  # of a schema's metadata: the key is a pseudonym, labels by key have to be named the same way
 
-_FIXED: tuple[tuple[str, pa.DataType], ...] = (
-    ("id", pa.string()),
-    ("key", pa.string()),
-    ("at", pa.int64()),
-    ("moment", pa.int64()),
-    ("service", pa.string()),
-    ("version", pa.string()),
-    ("role", pa.string()),
-    ("caller", pa.string()),
-    ("trace", pa.string()),
-    ("score", pa.float64()),
-    ("latency_us", pa.int64()),
+_FIXED = (
+    Field("id", "utf8"),
+    Field("key", "utf8"),
+    Field("at", "int64"),
+    Field("moment", "int64"),
+    Field("service", "utf8"),
+    Field("version", "utf8"),
+    Field("role", "utf8"),
+    Field("caller", "utf8"),
+    Field("trace", "utf8"),
+    Field("score", "float64"),
+    Field("latency_us", "int64"),
 )
-_TYPES: dict[str, pa.DataType] = {"number": pa.float64(), "flag": pa.bool_()}  # others are text
+_TYPES = {"number": "float64", "flag": "bool"}  # others are text
 
-OUTCOMES = pa.schema(
+OUTCOMES = Schema(
     [
-        *(("id", pa.string()), ("key", pa.string()), ("label", pa.float64()), ("at", pa.int64()), ("received", pa.int64())),
-        ("label_name", pa.string()),  # of a class; "" where labels are no classes
+        *(Field("id", "utf8"), Field("key", "utf8"), Field("label", "float64"), Field("at", "int64"), Field("received", "int64")),
+        Field("label_name", "utf8"),  # of a class; "" where labels are no classes
     ]
 )
-FEEDS = pa.schema([("table", pa.string()), ("at", pa.int64()), ("received", pa.int64()), ("rows", pa.binary())])
+FEEDS = Schema([Field("table", "utf8"), Field("at", "int64"), Field("received", "int64"), Field("rows", "binary")])
 
 Fields = Sequence[tuple[str, str]]  # request fields with their type words
 
@@ -64,17 +68,17 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
 
 
-def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING, *, classes: Sequence[str] = ()) -> pa.Schema:
+def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING, *, classes: Sequence[str] = ()) -> Schema:
     """Return the log's schema for a package: fixed columns, the request fields and the features that are kept."""
-    columns = [pa.field(name, kind) for name, kind in _FIXED]
-    columns += [pa.field("answer", pa.string())] if classes else []
-    columns += [pa.field(SCORE + name, pa.float64()) for name in classes[:MOST_CLASSES]]
-    columns += [pa.field(FIELD + name, _TYPES.get(kind, pa.string())) for name, kind in keeping.fields(fields)]
-    columns += [pa.field(FEATURE + name, pa.float32()) for name in keeping.features(feature_names)]
-    return pa.schema(columns, metadata={KEY_CHANGED: b"1"} if keeping.name_key else None)
+    columns = list(_FIXED)
+    columns += [Field("answer", "utf8")] if classes else []
+    columns += [Field(SCORE + name, "float64") for name in classes[:MOST_CLASSES]]
+    columns += [Field(FIELD + name, _TYPES.get(kind, "utf8")) for name, kind in keeping.fields(fields)]
+    columns += [Field(FEATURE + name, "float32") for name in keeping.features(feature_names)]
+    return Schema(columns, {KEY_CHANGED: "1"} if keeping.name_key else {})
 
 
-def record_batch(
+def record_block(
     scored: Sequence[Scored],
     *,
     feature_names: Sequence[str],
@@ -83,50 +87,48 @@ def record_batch(
     moments: Any = None,
     keeping: Keeping = EVERYTHING,
     classes: Sequence[str] = (),
-) -> pa.RecordBatch:
-    """Lay scored rows of one package out as one Arrow batch, of what is kept of them.
+) -> Block:
+    """Lay scored rows of one package out as one block, of what is kept of them.
 
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
     """
     counts = [len(one.ids) for one in scored]
     rows = joined([one.rows for one in scored], [name for name, _ in fields])
+    ids = list(chain.from_iterable(one.ids for one in scored))
     named = keys_of([rows.column(name) for name in keys], len(rows))
-    columns: dict[str, pa.Array] = {
-        "id": pa.array([name for one in scored for name in one.ids], pa.string()),
-        "key": pa.array([keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named, pa.string()),
-        "at": pa.array(np.repeat([one.at for one in scored], counts), pa.int64()),
-        "moment": pa.array(np.concatenate([one.moments for one in scored]) if moments is None else moments, pa.int64()),
+    columns: dict[str, Column] = {
+        "id": ids,
+        "key": [keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named,
+        "at": np.repeat([one.at for one in scored], counts),
+        "moment": np.concatenate([one.moments for one in scored]) if moments is None else moments,
         **_answers(np.concatenate([one.scores for one in scored]), classes),
-        "latency_us": pa.array(np.repeat([one.latency_us for one in scored], counts), pa.int64()),
+        "latency_us": np.repeat([one.latency_us for one in scored], counts),
     }
     for name in ("service", "version", "role", "caller", "trace"):
-        columns[name] = _repeated([getattr(one, name) for one in scored], counts)
+        columns[name] = Repeated([getattr(one, name) for one in scored], counts)
     for name, kind in keeping.fields(fields):
         columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
-    matrix = np.concatenate([one.features for one in scored]).astype(np.float32, copy=False)
-    kept = set(keeping.features(feature_names))
-    for index, name in enumerate(feature_names):
-        if name in kept:
-            columns[FEATURE + name] = pa.array(np.ascontiguousarray(matrix[:, index]), pa.float32())
+    matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)
+    columns.update(zip([FEATURE + name for name in feature_names], matrix, strict=True))
     schema = record_schema(feature_names, fields, keeping, classes=classes)
-    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     if keeping.share >= 1:
-        return batch
-    names = [key or name for key, name in zip(named, columns["id"].to_pylist(), strict=True)]
-    return batch.filter(pa.array([keeping.keeps(name) for name in names], pa.bool_()))
+        return Block(schema, len(ids), [columns[name] for name in schema.names])
+    kept = [index for index, name in enumerate(ids) if keeping.keeps(named[index] or name)]
+    return Block(schema, len(kept), [_picked(columns[name], kept) for name in schema.names])
 
 
-def outcome_batch(outcomes: Sequence[Outcome], *, received: Millis) -> pa.RecordBatch:
-    """Lay true labels out as one Arrow batch."""
-    columns = {
-        "id": [one.id for one in outcomes],
-        "key": [one.key for one in outcomes],
-        "label": [one.label for one in outcomes],
-        "at": [one.at for one in outcomes],
-        "received": [received] * len(outcomes),
-        "label_name": [one.name for one in outcomes],
-    }
-    return pa.RecordBatch.from_pydict(columns, schema=OUTCOMES)
+def outcome_block(outcomes: Sequence[Outcome], *, received: Millis) -> Block:
+    """Lay true labels out as one block."""
+    n = len(outcomes)
+    columns: list[Column] = [
+        [one.id for one in outcomes],
+        [one.key for one in outcomes],
+        np.array([one.label for one in outcomes], np.float64),
+        np.array([one.at for one in outcomes], np.int64),
+        np.full(n, received, np.int64),
+        [one.name for one in outcomes],
+    ]
+    return Block(OUTCOMES, n, columns)
 
 
 def predictions_stream(service: str, package: str) -> str:
@@ -144,34 +146,35 @@ def feeds_stream(service: str) -> str:
     return f"feeds.{service}"
 
 
-def _answers(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> dict[str, pa.Array]:
+def _answers(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> dict[str, Column]:
     if not classes:
-        return {"score": pa.array(scores, pa.float64())}
+        return {"score": scores}
     chosen = scores.argmax(axis=1)
-    each = {SCORE + name: pa.array(np.ascontiguousarray(scores[:, at]), pa.float64()) for at, name in enumerate(classes[:MOST_CLASSES])}
-    answers = pa.array([classes[at] for at in chosen.tolist()], pa.string())
-    return {"score": pa.array(scores.max(axis=1), pa.float64()), "answer": answers, **each}
+    each: dict[str, Column] = {SCORE + name: scores[:, at] for at, name in enumerate(classes[:MOST_CLASSES])}
+    return {"score": scores.max(axis=1), "answer": [classes[at] for at in chosen.tolist()], **each}
 
 
-def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.Array:
-    """Repeat each text as often as its request has rows: mostly it is the same text all over."""
-    if len(set(texts)) == 1:
-        return pa.repeat(pa.scalar(texts[0], pa.string()), sum(counts))
-    return pa.array([text for text, n in zip(texts, counts, strict=True) for _ in range(n)], pa.string())
-
-
-def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> pa.Array:
+def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Column:
     if change is not None:
-        return pa.array([None if value is None else change(value) for value in rows.column(name)], pa.string())
+        return [None if value is None else change(value) for value in rows.column(name)]
     if kind == "number":
-        return pa.array(rows.numbers(name), pa.float64(), from_pandas=True)  # NaN is a missing value
-    wanted = _TYPES.get(kind, pa.string())
+        numbers = rows.numbers(name)
+        return Nullable(numbers, ~np.isnan(numbers))
     values = rows.column(name)
-    try:
-        return pa.array(values, wanted)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a moment in milliseconds
-        read = _READ.get(kind, str)
-        return pa.array([None if value is None else read(value) for value in values], wanted)
+    if kind == "flag":
+        return [None if value is None else bool(value) for value in values]
+    if set(map(type, values)) <= _TEXT:
+        return values
+    return [None if value is None else str(value) for value in values]  # a moment in milliseconds
 
 
-_READ: dict[str, Callable[[Any], Any]] = {"flag": bool}
+def _picked(column: Column, kept: Sequence[int]) -> Column:
+    if isinstance(column, np.ndarray):
+        return column[kept]
+    if isinstance(column, Nullable):
+        return Nullable(column.values[kept], column.valid[kept])
+    values = np.repeat(column.texts, column.counts).tolist() if isinstance(column, Repeated) else column
+    return [values[index] for index in kept]
+
+
+_TEXT = {str, type(None)}

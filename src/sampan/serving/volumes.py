@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import pyarrow as pa
+import numpy as np
 
 from sampan.core.times import Millis
 from sampan.serving.records import Scored
+from sampan.table.arrow_blocks import Block, Column, Field, Schema
 
-VOLUMES = pa.schema(
+VOLUMES = Schema(
     [
-        ("at", pa.int64()),  # when the span began
-        ("until", pa.int64()),
-        ("caller", pa.string()),
-        ("version", pa.string()),  # "" where a request was refused before a model saw it
-        ("role", pa.string()),
-        ("requests", pa.int64()),
-        ("rows", pa.int64()),
-        ("refused", pa.int64()),  # of the requests
-        ("latency_us_sum", pa.int64()),
-        ("latency_us_max", pa.int64()),
+        Field("at", "int64"),  # when the span began
+        Field("until", "int64"),
+        Field("caller", "utf8"),
+        Field("version", "utf8"),  # "" where a request was refused before a model saw it
+        Field("role", "utf8"),
+        Field("requests", "int64"),
+        Field("rows", "int64"),
+        Field("refused", "int64"),  # of the requests
+        Field("latency_us_sum", "int64"),
+        Field("latency_us_max", "int64"),
     ]
 )
 MOST_CALLERS = 1000  # in one span; what others ask is counted together, so that memory has a bound
@@ -62,15 +63,15 @@ class Volumes:
         count.requests += 1
         count.refused += 1
 
-    def take(self, until: Millis) -> pa.RecordBatch:
+    def take(self, until: Millis) -> Block:
         """Return what was counted, and begin anew."""
         since, counts = self._since or until, self._counts
         self._since, self._counts, self._callers = None, {}, set()
-        rows = [
-            {"at": since, "until": until, "caller": caller, "version": version, "role": role, **msgspec.structs.asdict(count)}
-            for (caller, version, role), count in counts.items()
-        ]
-        return pa.RecordBatch.from_pylist(rows, schema=VOLUMES)
+        n = len(counts)
+        moments: list[Column] = [np.full(n, since, np.int64), np.full(n, until, np.int64)]
+        names: list[Column] = [list(names) for names in zip(*counts, strict=True)]
+        numbers: list[Column] = [np.array(each, np.int64) for each in zip(*map(msgspec.structs.astuple, counts.values()), strict=True)]
+        return Block(VOLUMES, n, [*moments, *names, *numbers])
 
     def _of(self, caller: str, version: str, role: str, at: Millis) -> _Count:
         if self._since is None:

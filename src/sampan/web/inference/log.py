@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from sampan.core.times import Clock, Millis, system_clock
 from sampan.errors import SampanError
@@ -26,17 +25,20 @@ from sampan.serving.records import (
     OUTCOMES,
     Scored,
     feeds_stream,
-    outcome_batch,
+    outcome_block,
     outcomes_stream,
     predictions_stream,
-    record_batch,
+    record_block,
     record_schema,
 )
 from sampan.serving.routing import Variant
 from sampan.serving.volumes import VOLUMES, Volumes, volumes_stream
+from sampan.table.arrow_blocks import Block, Column, Schema
 from sampan.table.rows import joined
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from sampan.store.segments import Segments, SegmentWriter
 
 logger = logging.getLogger(__name__)
@@ -174,7 +176,7 @@ class PredictionLog:
             n_rows = sum(len(one.ids) for one in scored)
             try:
                 self._write(variant, service, scored)
-            except (pa.ArrowException, SampanError, OSError) as cause:
+            except (SampanError, OSError) as cause:
                 self._drop(n_rows, cause)
             except Exception as cause:  # a row of a shape nobody thought of must not end the log
                 logger.exception("rows of %s cannot be laid out for the prediction log", variant.version)
@@ -185,7 +187,7 @@ class PredictionLog:
 
     def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
         stream = self._stream(variant, service)
-        batch = record_batch(
+        block = record_block(
             scored,
             feature_names=variant.predictor.feature_names,
             fields=variant.fields,
@@ -194,9 +196,9 @@ class PredictionLog:
             keeping=stream.keeping,
             classes=variant.labels.classes,
         )
-        if batch.num_rows:
+        if block.n_rows:
             try:
-                stream.write(batch)
+                stream.write(block)
             except SampanError:
                 # A disk that is full may have room again, a file that may not grow has not: begin another.
                 self._seal(self._streams.pop((service, variant.package)))
@@ -213,7 +215,7 @@ class PredictionLog:
         self._streams[place] = stream
         return stream
 
-    def _open(self, stream: str, schema: pa.Schema, keeping: Keeping = EVERYTHING) -> _Stream:
+    def _open(self, stream: str, schema: Schema, keeping: Keeping = EVERYTHING) -> _Stream:
         if len(self._streams) >= MOST_OPEN:
             self._seal(self._streams.pop(next(iter(self._streams))))
         return _Stream(self._segments.writer(stream, schema), keeping)
@@ -240,12 +242,12 @@ class PredictionLog:
         now = self._clock()
         with self._changed:
             taken = {service: volumes.take(now) for service, volumes in self._volumes.items() if volumes}
-        for service, batch in taken.items():
+        for service, block in taken.items():
             place = (service, "")
             try:
                 stream = self._streams.pop(place, None) or self._open(volumes_stream(service), VOLUMES)
                 self._streams[place] = stream
-                stream.write(batch)
+                stream.write(block)
             except SampanError as cause:
                 logger.warning("the volumes of %s cannot be written and are lost: %s", service, cause)
 
@@ -293,12 +295,12 @@ class ArrivalLog:
         """Append true labels; by key, under the name that the log of `package`, the live one, gives the key."""
         if package and (name := self._rules(self._service, package).name_key) is not None:
             outcomes = [msgspec.structs.replace(one, key=name(one.key)) if one.key else one for one in outcomes]
-        self._append(outcomes_stream(self._service), OUTCOMES, outcome_batch(outcomes, received=received))
+        self._append(outcomes_stream(self._service), OUTCOMES, outcome_block(outcomes, received=received))
 
     def feed(self, table: str, feed: Feed, *, received: Millis) -> None:
         """Append rows fed to an online feature table."""
-        row = {"table": [table], "at": [feed.at], "received": [received], "rows": [msgspec.json.encode(feed.rows)]}
-        self._append(feeds_stream(self._service), FEEDS, pa.RecordBatch.from_pydict(row, schema=FEEDS))
+        row: list[Column] = [[table], np.array([feed.at], np.int64), np.array([received], np.int64), [msgspec.json.encode(feed.rows)]]
+        self._append(feeds_stream(self._service), FEEDS, Block(FEEDS, 1, row))
 
     def replay(self, predictor: Takes, *, after: str, known_until: Millis, tables: Mapping[str, Millis] | None = None) -> str:
         """Feed a predictor everything since the cursor `after` that became known later than `known_until`; return the new cursor.
@@ -321,11 +323,11 @@ class ArrivalLog:
             writer.seal()
         self._writers.clear()
 
-    def _append(self, stream: str, schema: pa.Schema, batch: pa.RecordBatch) -> None:
+    def _append(self, stream: str, schema: Schema, block: Block) -> None:
         writer = self._writers.get(stream)
         if writer is None:
             writer = self._writers[stream] = self._segments.writer(stream, schema)
-        writer.write(batch)
+        writer.write(block)
         writer.flush()
 
 
@@ -339,12 +341,11 @@ class _Stream:
         self._n_bytes = 0
         self._opened = time.monotonic()
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append a batch and hand it to the operating system."""
-        self.writer.write(batch)
+    def write(self, block: Block) -> None:
+        """Append a block and hand it to the operating system."""
+        self._n_bytes += self.writer.write(block)
         self.writer.flush()
-        self._n_rows += batch.num_rows
-        self._n_bytes += batch.nbytes
+        self._n_rows += block.n_rows
 
     @property
     def is_full(self) -> bool:

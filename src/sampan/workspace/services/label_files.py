@@ -12,7 +12,7 @@ import polars as pl
 from sampan.core.refs import nearest
 from sampan.errors import ParameterError
 from sampan.serving.outcomes import Expected, Outcome, outcomes_from
-from sampan.serving.records import OUTCOMES, outcome_batch, outcomes_stream
+from sampan.serving.records import OUTCOMES, outcome_block, outcomes_stream
 from sampan.workspace.models.predictors import read_manifest
 from sampan.workspace.services import prediction_frames as frames
 from sampan.workspace.services.log_rules import log_rules
@@ -48,10 +48,11 @@ def take_labels(ws: Workspace, service: str, package: str, given: Sequence[Outco
     name_key = log_rules(ws)(service, package).name_key
     if name_key is not None:
         given = [msgspec.structs.replace(one, key=name_key(one.key)) if one.key else one for one in given]
-    batch = outcome_batch(given, received=ws.clock())
-    met = _met(ws, service, pl.DataFrame(batch))
+    block = outcome_block(given, received=ws.clock())
+    fresh = [(one.id, one.key, one.label) for one in given]
+    met = _met(ws, service, pl.DataFrame(fresh, {"id": pl.String, "key": pl.String, "label": pl.Float64}, orient="row"))
     with ws.store.segments.writer(outcomes_stream(service), OUTCOMES) as writer:
-        writer.write(batch)
+        writer.write(block)
     return met
 
 

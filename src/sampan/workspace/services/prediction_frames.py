@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import pyarrow as pa
 
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.serving.records import OUTCOMES, outcomes_stream
 from sampan.serving.volumes import VOLUMES, volumes_stream
+from sampan.table.arrow_blocks import END_OF_STREAM, Schema
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -51,8 +53,7 @@ def predictions(ws: Workspace, service: str, *, since: Millis = 0, until: Millis
 def outcomes(ws: Workspace, service: str) -> pl.DataFrame:
     """Return every label a service was sent, in the order in which they count: the newest last."""
     table, _ = ws.store.segments.read(outcomes_stream(service))
-    frame = pl.from_arrow(table if table.num_rows else OUTCOMES.empty_table())
-    assert isinstance(frame, pl.DataFrame)
+    frame = _frame(table, OUTCOMES)
     if "label_name" not in frame.columns:  # labels of earlier releases were no classes
         frame = frame.with_columns(label_name=pl.lit(""))
     return frame.sort("at", "received", maintain_order=True)
@@ -61,7 +62,13 @@ def outcomes(ws: Workspace, service: str) -> pl.DataFrame:
 def volumes(ws: Workspace, service: str, *, since: Millis = 0, until: Millis = FOREVER) -> pl.DataFrame:
     """Return what callers asked for, span by span."""
     table = ws.store.segments.read_range(volumes_stream(service), "at", since, until)
-    frame = pl.from_arrow(table if table.num_rows else VOLUMES.empty_table())
+    return _frame(table, VOLUMES)
+
+
+def _frame(table: pa.Table, schema: Schema) -> pl.DataFrame:
+    """Return what was read; without rows, a frame of the schema's columns."""
+    empty = pa.ipc.open_stream(schema.message() + END_OF_STREAM)
+    frame = pl.from_arrow(table if table.num_rows else empty.read_all())
     assert isinstance(frame, pl.DataFrame)
     return frame
 
