@@ -206,12 +206,68 @@ class Progress(Protocol):
         ...
 
 
+class Gain(msgspec.Struct, frozen=True, kw_only=True):
+    """How much better a form's metric is than its model's own, with its interval; negative where it is worse.
+
+    Both were fitted on the rows before the ones that they are judged on here.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n_rows: int
+    costs_more: bool = False  # deciding by it is shown to cost more
+
+    @property
+    def loss(self) -> float:
+        """Return how much worse the metric may be: the far end of the interval."""
+        return -self.low
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})" + (", and costs more" if self.costs_more else "")
+
+
+class SmallerForms(Protocol):
+    """Smaller forms of a packaged model, from where its rows and its training code are at hand. Nothing is trained before it is asked for.
+
+    A form is named as `sampan model optimise` names it, "" is the model itself.
+    """
+
+    @property
+    def why_not(self) -> str:
+        """Why there are none, "" where there are."""
+        ...
+
+    def trained(self, tries: int) -> Iterator[tuple[str, bytes]]:
+        """Train smaller, at most so often; yield the forms' names and graphs, of the fits that are judged."""
+        ...
+
+    def judge(self, form: str, answer: Callable[[bytes, Any], Any] | None = None) -> Gain | None:
+        """Hold a form against the model on rows that neither learned from; None where they do not suffice.
+
+        `answer` answers rows by a graph in another way than ONNX does, such as by generated code.
+        """
+        ...
+
+    def make(self, form: str, *, allowed_loss: float | None) -> Path:
+        """Make a version of a form, hold it to its gate and return its package's folder.
+
+        Raises
+        ------
+        NotFound : there is no such form.
+        GateRejected : the version may not take its model's place; it is kept, with the decision.
+        """
+        ...
+
+
 class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a person asked of a target. A target refuses what it cannot heed: an option is never ignored."""
 
     budget: dict[str, float] = {}  # by name, such as {"flash": 65536, "ms": 5}; see core/budgets.py
     base: Path | None = None  # what to build on: an image's base as folder or tar
     settings: dict[str, str] = {}  # of this target alone, such as {"replicas": "3"}; see core/settings.py
+    forms: SmallerForms | None = None  # smaller forms of the model, where it does not fit; None where the workspace hands none in
     cache: Path | None = None  # a folder for what takes long to make again; all of it may be deleted at any time
 
     def refuse_base(self, why: str, *, hint: str = "leave --base out") -> None:

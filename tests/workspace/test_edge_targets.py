@@ -16,7 +16,7 @@ import small_tasks
 from small_training import CUT, add_orders, write_training
 
 from sampan.edge.profiles import FOLDER
-from sampan.errors import BudgetExceeded, ParameterError
+from sampan.errors import BudgetExceeded, GateRejected, ParameterError
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -86,19 +86,56 @@ def test_a_budget_that_the_model_exceeds_is_met_by_the_mildest_smaller_form(ws: 
     assert "does not fit" in packed.build.warnings[0]
 
 
-def test_where_nothing_fits_the_front_is_told_and_a_form_can_be_taken_from_it(ws: Workspace, tmp_path: Path) -> None:
+def test_where_nothing_fits_the_front_is_told_with_what_each_form_loses_on_rows_held_out(ws: Workspace, tmp_path: Path) -> None:
     whole = facts_of(ws, "cortex-m4f", tmp_path / "whole")
     budget = f"flash={whole['flash'] // 2}"
 
     with pytest.raises(BudgetExceeded, match="the front is") as refused:
-        ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "out", budget=budget)
-    names = sorted({name.partition(": ")[0] for name in refused.value.measured if ": " in name})
-    fitting = [name for name in names if refused.value.measured[f"{name}: flash"] <= whole["flash"] // 2]
-    taken = facts_of(ws, "cortex-m4f", tmp_path / "out", budget=budget, setting={"variant": fitting[0]})
+        ws.model.pack("orders-late", target="cortex-m4f", out=tmp_path / "out", budget=budget, setting={"tries": "2"})
 
-    assert "exact" in names
-    assert taken["variant"] == fitting[0]
-    assert taken["flash"] <= whole["flash"] // 2
+    measured = refused.value.measured
+    names = sorted({name.partition(": ")[0] for name in measured if ": " in name})
+    assert any(name.startswith("rounds ") or "num_leaves" in name for name in names), names
+    assert all(measured[f"{name}: gain_low"] <= measured[f"{name}: gain"] <= measured[f"{name}: gain_high"] for name in names)
+    fitting = [name for name in names if measured[f"{name}: flash"] <= whole["flash"] // 2]
+    assert fitting
+    assert "--setting 'variant=" in refused.value.hint
+    assert "rows held out" in refused.value.message
+
+
+def test_a_limit_on_loss_makes_the_best_form_that_fits_a_version_which_passes_its_gate(ws: Workspace, tmp_path: Path) -> None:
+    parent = ws.catalog.resolve("orders-late@v1", kind="model")
+    whole = facts_of(ws, "cortex-m4f", tmp_path / "whole")
+    limit = round(0.7 * whole["flash"])
+    asked: dict[str, Any] = {"target": "cortex-m4f", "budget": f"flash={limit},loss=0.05", "setting": {"tries": "2"}}
+
+    packed = ws.model.pack(parent.ref, out=tmp_path / "out", **asked)
+    again = ws.model.pack(parent.ref, out=tmp_path / "again", **asked)
+
+    assert packed.build is not None
+    assert packed.build.facts["flash"] <= limit
+    version = ws.catalog.resolve(packed.model, kind="model")
+    assert (parent.ref, 0.05) == (version.facts["variant"]["parent_ref"], version.facts["variant"]["allowed_loss"])
+    assert version.facts["variant"]["name"] == packed.build.facts["form"]
+    assert ws.model.show(version.ref).decision is not None
+    lineage = {ws.catalog.node(edge.src).ref for edge in ws.catalog.edges_to(ws.catalog.resolve(packed.build.ref).id)}
+    assert {packed.package.removeprefix("package:")} == lineage
+    assert (packed.model, packed.build.ref) == (again.model, again.build.ref if again.build else "")
+
+
+def test_a_form_can_be_taken_by_its_name_and_is_held_to_its_gate(ws: Workspace, tmp_path: Path) -> None:
+    parent = ws.catalog.resolve("orders-late@v1", kind="model")
+
+    trained = ws.model.pack(parent.ref, target="cortex-m0plus", out=tmp_path / "out", setting={"variant": "rounds 12, i16 leaves"})
+
+    assert trained.build is not None
+    assert ("rounds 12", "i16 leaves") == (trained.build.facts["form"], trained.build.facts["variant"])
+    assert 12 == ws.catalog.resolve(trained.model, kind="model").facts["params"]["rounds"]
+    ws.model.gate(parent.ref)
+    ws.model.promote(parent.ref)
+    with pytest.raises(GateRejected, match="was refused by its gate") as refused:
+        ws.model.pack(parent.ref, target="cortex-m4f", out=tmp_path / "half", setting={"variant": "first trees 25 %"})
+    assert "loss=0.01" in refused.value.hint
 
 
 def test_a_board_of_ones_own_is_a_file(ws: Workspace, tmp_path: Path) -> None:

@@ -124,6 +124,19 @@ def ask_module(module: Path, requests: Sequence[Mapping[str, Any]]) -> Answered:
     )
 
 
+def ask_features(module: Path, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Let Node score rows of features by a module, shape (n, outputs).
+
+    Raises
+    ------
+    MissingDependency : Node is not installed.
+    StepFailed : the module throws.
+    """
+    command = [require_tool("node", "nodejs"), str(PARTS / "score.mjs"), str(module.resolve()), str(rows.shape[1])]
+    found = call(command, what="the generated module failed in Node", given=np.ascontiguousarray(rows, "<f4").tobytes())
+    return np.frombuffer(found, "<f4").astype(np.float64).reshape(len(rows), -1)
+
+
 def _runtime() -> str:
     return (PARTS / "runtime.js").read_text(encoding="utf-8")
 

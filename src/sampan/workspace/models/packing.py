@@ -171,13 +171,20 @@ class Packing(Room):
 
     def _built(self, packed: Packed, target: Target, out: Path, options: TargetOptions) -> Packed:
         """Build a package for a target; what it measured is recorded, also where the budget was exceeded."""
+        from sampan.workspace.models.smaller_forms import ModelForms
+
         package = self.ws.catalog.resolve(packed.package, kind="package")
         build = _Build(self.ws, package, target.name, options)
-        try:
-            made = _into(out, lambda folder: target.build(self.package_path(package.id), folder, options, self.ws.progress))
-        except BudgetExceeded as refused:
-            build.record(facts=dict(refused.measured), state="refused", reasons=refused.reasons or (refused.message,))
-            raise
+        with ModelForms(self.ws, self.ws.catalog.resolve(packed.model, kind="model")) as forms:
+            handed = msgspec.structs.replace(options, forms=forms)
+            try:
+                made = _into(out, lambda folder: target.build(self.package_path(package.id), folder, handed, self.ws.progress))
+            except BudgetExceeded as refused:
+                build.record(facts=dict(refused.measured), state="refused", reasons=refused.reasons or (refused.message,))
+                raise
+            if forms.made is not None:  # a smaller form was built, which is a version with a package of its own
+                packed = self._packed(forms.made)
+                build = build._replace(package=self.ws.catalog.resolve(packed.package, kind="package"))
         files = {file.path: file.size_bytes for file in made.files}
         digest = digest_value(sorted((file.path, file.digest) for file in made.files))
         node = build.record(facts=made.facts, files=files, digest=digest, warnings=made.warnings)

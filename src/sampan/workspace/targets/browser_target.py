@@ -8,28 +8,71 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
-from sampan.errors import Unsupported
+from sampan.edge.source import Generated, generate
+from sampan.edge.toolchains import zig_version
+from sampan.edge.trying import EXACT, Point, Variant
+from sampan.edge.webassembly import About, ask_features, ask_module, compile_wasm, write_module, write_page
+from sampan.errors import SampanError, Unsupported
 from sampan.ports import Built, Progress, TargetOptions
+from sampan.workspace.targets.edge_packages import PARITY, CarriedPackage, open_carried, request_columns
+from sampan.workspace.targets.ladder import Ladder, LadderSettings, build_version
 
 if TYPE_CHECKING:
-    from sampan.edge.webassembly import About
     from sampan.features.fitted import FittedView
-    from sampan.workspace.targets.edge_packages import CarriedPackage
 
 
-class BrowserSettings(msgspec.Struct, frozen=True, kw_only=True):
+class BrowserSettings(LadderSettings, frozen=True, kw_only=True):
     """What a person may set of what runs in a browser."""
 
     name: str = ""  # of the files; by default the model's
     title: str = ""  # of the page; by default the model's name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """A site of the ladder: WebAssembly and module, run in Node."""
+
+    carried: CarriedPackage
+    about: About
+    transform: bytes
+    requests: list[dict[str, Any]]
+
+    def attempt(self, variant: Variant, folder: Path) -> tuple[Generated | None, Point]:
+        """Compile a variant, and let Node ask its module the probe's requests."""
+        if variant.program is None:
+            return None, Point(variant=variant.name, why_not=variant.why_not)
+        try:
+            generated, wasm, module = self.compiled(variant, folder)
+            answered = ask_module(module, self.requests)
+        except SampanError as cause:
+            if variant.name == EXACT:
+                raise
+            return None, Point(variant=variant.name, why_not=cause.message)
+        download = sum(len(gzip.compress(path.read_bytes(), 9)) for path in (wasm, module))
+        limits = {"wasm": float(wasm.stat().st_size), "download": float(download), "ms": answered.us / 1000}
+        far = float(np.nanmax(np.abs(answered.features - self.carried.rows), initial=0.0))
+        return generated, self.carried.probe.point(variant.name, answered.scores, limits, us=round(answered.us, 2), feature_difference=far)
+
+    def answers(self, variant: Variant, rows: NDArray[np.float32], folder: Path) -> NDArray[np.float64]:
+        """Answer other rows of features: by the module alone, without its transform."""
+        *_, module = self.compiled(variant, folder)
+        return ask_features(module, rows)
+
+    def compiled(self, variant: Variant, folder: Path) -> tuple[Generated, Path, Path]:
+        """Write `NAME.wasm` and `NAME.js`."""
+        assert variant.program is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        generated = generate(variant.program, msgspec.structs.replace(self.carried.schema, numbers=(), texts=()), variant.options)
+        return generated, compile_wasm(generated, folder), write_module(self.about, self.transform, generated.name, folder)
 
 
 class Browser:
@@ -45,45 +88,26 @@ class Browser:
         ------
         ParameterError : a setting, limit or base that cannot be heeded.
         BudgetExceeded : too many bytes (`wasm`, `download` with gzip), or too many `ms` for a request in Node on this machine.
+        GateRejected : the form that was taken may not take the model's place.
         Unsupported : no code is generated for the model or its features, or it answers otherwise.
         MissingDependency : Zig or Node is not installed.
         """
-        from sampan.edge.source import generate
-        from sampan.edge.toolchains import zig_version
-        from sampan.edge.webassembly import ask_module, compile_wasm, write_module, write_page
-        from sampan.workspace.targets.edge_packages import PARITY, open_carried, request_columns
-
         asked = read_settings(options.settings, BrowserSettings)
         options.refuse_base("a page has no base")
-        with progress.stage("Build for the browser", total=3, unit="steps") as stage:
-            carried = open_carried(package, asked.name)
-            fitted, transform = _transform(package, carried)
-            asked_for = request_columns(carried)
-            about = _about(carried, fitted, asked.title, asked_for)
-            stage.advance(note="package")
-            for program in carried.programs():  # in float32; in float64 where the graph computes in that and needs to
-                generated = generate(program, msgspec.structs.replace(carried.schema, numbers=(), texts=()))
-                wasm = compile_wasm(generated, out)
-                module = write_module(about, transform, generated.name, out)
-                answered = ask_module(module, asked_for)
-                if carried.difference(answered.scores) <= PARITY:
-                    break
-            far = carried.check(answered.scores, "in Node")
-            stage.advance(note="WebAssembly and module, asked the probe set")
-            write_page(about, transform, wasm, out)
-            stage.advance(note="page")
-        sizes = {"wasm": float(wasm.stat().st_size), "download": float(sum(len(gzip.compress(p.read_bytes(), 9)) for p in (wasm, module)))}
-        hold_to(options.budget, {**sizes, "ms": answered.us / 1000})
-        facts: dict[str, str | int | float | bool | None] = {
-            "wasm": int(sizes["wasm"]),
-            "download": int(sizes["download"]),
-            "us": round(answered.us, 2),
-            "max_difference": far,
-            "feature_difference": float(np.nanmax(np.abs(answered.features - carried.rows), initial=0.0)),
-            "n_rows": len(carried.rows),
-            "compiler": f"Zig {zig_version()}",
-        }
-        return Built.of(out, facts=facts, next=("xdg-open {out}/index.html",))
+        carried = open_carried(package, asked.name)
+        fitted, transform = _transform(package, carried)
+        requests = request_columns(carried)
+        page = Page(carried, _about(carried, fitted, asked.title, requests), transform, requests)
+        taken = Ladder(page, carried, asked, PARITY, options.forms).climb(options.budget, progress, "Build for the browser")
+        if taken.form:
+            return build_version(self, taken, out, options, progress)
+        assert taken.generated is not None
+        wasm = compile_wasm(taken.generated, out)
+        write_module(page.about, transform, taken.generated.name, out)
+        write_page(page.about, transform, wasm, out)
+        facts = {**taken.point.facts(), "n_rows": len(carried.rows), "compiler": f"Zig {zig_version()}"}
+        warnings = taken.warnings(asked=bool(asked.variant))
+        return Built.of(out, facts=facts, warnings=warnings, next=("xdg-open {out}/index.html",))
 
 
 def _transform(package: Path, carried: CarriedPackage) -> tuple[FittedView, bytes]:
@@ -99,8 +123,6 @@ def _transform(package: Path, carried: CarriedPackage) -> tuple[FittedView, byte
 
 
 def _about(carried: CarriedPackage, fitted: FittedView, title: str, requests: Sequence[Mapping[str, Any]]) -> About:
-    from sampan.edge.webassembly import About
-
     manifest = carried.manifest
     assert manifest.inputs is not None
     tensors = {"num": manifest.inputs.num, "cat": manifest.inputs.cat}

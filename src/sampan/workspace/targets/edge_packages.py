@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -13,21 +13,31 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sampan.errors import IntegrityError, Unsupported
-from sampan.workspace.models.predictors import EXPECTED, GRAPH, PROBE, WHOLE, PackageManifest, open_predictor
-from sampan.workspace.targets.edge_targets import program_of, schema_of
+from sampan.workspace.models.predictors import (
+    EXPECTED,
+    GRAPH,
+    PROBE,
+    REFERENCE,
+    WHOLE,
+    PackageManifest,
+    open_predictor,
+)
 
 if TYPE_CHECKING:
     from sampan.edge.program import Program
     from sampan.edge.source import Schema
+    from sampan.edge.trying import Probe
     from sampan.workspace.models.predictors import PackagePredictor
 
-PARITY = 1e-5  # how far answers may be from the package's, in the scale of answers: float32 sums taken in another order
+PARITY: Final = 1e-5  # how far answers may be from the package's, in the scale of answers: float32 sums taken in another order
+_USUAL_ROWS: Final = 2000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CarriedPackage:
     """What a target needs of a package."""
 
+    folder: Path
     manifest: PackageManifest
     predictor: PackagePredictor
     schema: Schema
@@ -38,31 +48,31 @@ class CarriedPackage:
     rows: NDArray[np.float32]  # the requests' features
     expected: NDArray[np.float64]  # (n, outputs)
 
-    def programs(self) -> Iterator[Program]:
-        """Yield the model in float32; then, for a graph that computes in float64 on its way and needs to, in that."""
-        yield program_of(self.graph)
-        yield program_of(self.graph, has_doubles=True)
+    @cached_property
+    def probe(self) -> Probe:
+        """What the package answers to its probe rows."""
+        from sampan.edge.trying import Probe
 
-    def difference(self, answers: NDArray[np.float64]) -> float:
-        """Return the largest difference of answers from the package's, in the scale of answers; not finite counts as infinitely far."""
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(answers - self.expected) / self.manifest.scale
-        apart[np.isnan(answers) & np.isnan(self.expected)] = 0.0
-        return float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
+        threshold = self.manifest.threshold if self.manifest.task.kind == "binary" else None
+        return Probe(self.expected, self.manifest.scale, threshold)
 
-    def check(self, answers: NDArray[np.float64], where: str) -> float:
-        """Return how far answers are from the package's. Raises Unsupported where that is too far."""
-        found = self.difference(answers)
-        if found > PARITY:
-            raise Unsupported(
-                f"{where} the answers differ from the package's by up to {found:.3g}, more than {PARITY:g}",
-                hint="serve it whole: sampan model pack MODEL --target oci",
-            )
-        return found
+    @cached_property
+    def usual(self) -> NDArray[np.float32]:
+        """Rows that the model was tested on, for what needs to see usual values; the probe's where the package has none."""
+        if not (self.folder / REFERENCE).exists():
+            return self.rows
+        frame = pl.read_parquet(self.folder / REFERENCE, columns=list(self.predictor.feature_names))
+        step = max(1, frame.height // _USUAL_ROWS)
+        return np.ascontiguousarray(frame.gather_every(step).to_numpy(), dtype=np.float32)
 
 
-def open_carried(package: Path, name: str = "") -> CarriedPackage:
-    """Open a package; `name` is that of the C functions, by default the model's.
+def open_carried(package: Path, name: str = "", *, transform: bool = True) -> CarriedPackage:
+    """Open a package.
+
+    Parameters
+    ----------
+    name : of the C functions, by default the model's
+    transform : whether features are to be made of requests
 
     Raises
     ------
@@ -75,6 +85,8 @@ def open_carried(package: Path, name: str = "") -> CarriedPackage:
         raise Unsupported(
             f"{manifest.model} has no graph that answers as it does: {manifest.why_slow}", hint="sampan model pack MODEL --target oci"
         )
+    if manifest.direct:
+        raise Unsupported(f"{manifest.model} answers from the rows themselves", hint="sampan model pack MODEL --target oci")
     if not (package / PROBE).is_file():
         raise IntegrityError(f"package {manifest.name} has no {PROBE}", hint="pack the model again")
     requests = pl.read_parquet(package / PROBE).drop(EXPECTED).to_dicts()
@@ -85,12 +97,12 @@ def open_carried(package: Path, name: str = "") -> CarriedPackage:
     if not len(rows):
         raise IntegrityError(f"package {manifest.name} has no rows to probe it with", hint="pack the model again")
     expected = np.asarray(predictor.score(rows), np.float64).reshape(len(rows), -1)
-    transform, why_without = _transform(package, manifest)
+    front, why_without = _transform(package, manifest) if transform else (None, "")
     schema = schema_of(manifest, name)
-    if transform is None:
+    if front is None:
         schema = msgspec.structs.replace(schema, numbers=(), texts=())
     graph = (package / GRAPH).read_bytes()
-    return CarriedPackage(manifest, predictor, schema, graph, transform, why_without, requests, rows, expected)
+    return CarriedPackage(package, manifest, predictor, schema, graph, front, why_without, requests, rows, expected)
 
 
 def _transform(package: Path, manifest: PackageManifest) -> tuple[Program | None, str]:
@@ -103,6 +115,31 @@ def _transform(package: Path, manifest: PackageManifest) -> tuple[Program | None
         return read_transform((package / WHOLE).read_bytes()), ""
     except Unsupported as cause:
         return None, cause.message
+
+
+def program_of(graph: bytes, *, has_doubles: bool = False) -> Program:
+    """Read a package's graph as a program of as few steps as it needs."""
+    from sampan.edge.reading import read_program
+    from sampan.edge.simplifying import simplify
+
+    return simplify(read_program(graph, has_doubles=has_doubles))
+
+
+def schema_of(manifest: PackageManifest, name: str = "") -> Schema:
+    """Say in the header what a package's manifest says."""
+    from sampan.edge.source import Field, Schema
+
+    fields = tuple(
+        Field(each, manifest.families.get(each, ""), "NaN where missing" if manifest.takes_missing else "never missing")
+        for each in manifest.feature_names
+    )
+    outputs = tuple(f"chance of {each}" for each in manifest.task.classes) if manifest.task.kind == "multiclass" else (manifest.output,)
+    about, inputs = (f"Model {manifest.model}.",), manifest.inputs
+    columns = (inputs.num, inputs.cat) if inputs is not None else ((), ())
+    numbers, texts = (
+        tuple(Field(each.name, each.kind, "looked up by the caller" if each.source == "store" else "") for each in some) for some in columns
+    )
+    return Schema(name or manifest.name, manifest.version, fields, outputs, manifest.threshold, about, numbers, texts)
 
 
 def request_columns(carried: CarriedPackage) -> list[dict[str, Any]]:

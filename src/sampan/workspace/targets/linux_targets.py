@@ -5,22 +5,23 @@ Answers are proven here. Time is not: emulation says nothing of it, so a limit i
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
+from sampan.edge.linux import Adapter, Computer, compile_linux, memory_of, read_computer, run_linux
+from sampan.edge.requests import pack_requests
+from sampan.edge.source import Generated, generate
+from sampan.edge.toolchains import zig_version
+from sampan.edge.trying import EXACT, Point, Variant
+from sampan.errors import SampanError
 from sampan.ports import Built, Progress, TargetOptions
-
-if TYPE_CHECKING:
-    from sampan.edge.linux import Computer
-    from sampan.edge.source import Generated
-    from sampan.workspace.targets.edge_packages import CarriedPackage
+from sampan.workspace.targets.edge_packages import PARITY, CarriedPackage, open_carried
+from sampan.workspace.targets.ladder import Ladder, LadderSettings, build_version
 
 ROWS, ANSWERS, CHECK = "probe.f32", "answers.f32", "check.sh"
 _REPEATS: Final = 2000
@@ -42,11 +43,57 @@ _LIMIT: Final = """\
 """
 
 
-class ComputerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ComputerSettings(LadderSettings, frozen=True, kw_only=True):
     """What a person may set of a computer."""
 
     profile: str = ""  # a file that describes another computer
     name: str = ""  # of the program and of the C functions; by default the model's
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Machine:
+    """A site of the ladder: a program for Arm Linux, in emulation."""
+
+    carried: CarriedPackage
+    computer: Computer
+
+    def attempt(self, variant: Variant, folder: Path) -> tuple[Generated | None, Point]:
+        """Compile a variant, and run it on the probe's rows and its requests."""
+        if variant.program is None:
+            return None, Point(variant=variant.name, why_not=variant.why_not)
+        try:
+            generated, program = self.compiled(variant, folder)
+            answers = run_linux(program, self.carried.rows, variant.program.n_outputs, self.computer)
+            limits = {"program": float(program.stat().st_size), "ram": float(memory_of(program))}
+            point = self.carried.probe.point(variant.name, answers, limits)
+            if self.carried.transform is not None:
+                asked = self.carried.probe.point(variant.name, self._asked(generated, folder / "asked"), limits)
+                point = max(point, asked, key=lambda each: each.max_difference)
+        except SampanError as cause:
+            if variant.name == EXACT:
+                raise
+            return None, Point(variant=variant.name, why_not=cause.message)
+        return generated, point
+
+    def answers(self, variant: Variant, rows: NDArray[np.float32], folder: Path) -> NDArray[np.float64]:
+        """Answer other rows of features."""
+        assert variant.program is not None
+        return run_linux(self.compiled(variant, folder)[1], rows, variant.program.n_outputs, self.computer)
+
+    def compiled(self, variant: Variant, folder: Path) -> tuple[Generated, Path]:
+        """Write C and program."""
+        assert variant.program is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        generated = generate(variant.program, self.carried.schema, variant.options, transform=self.carried.transform)
+        return generated, compile_linux(generated, folder, self.computer)
+
+    def _asked(self, generated: Generated, folder: Path) -> NDArray[np.float64]:
+        """Ask the requests of the probe set by the generated transform and model."""
+        packed = pack_requests(self.carried.predictor.tensors(self.carried.requests))
+        adapter = Adapter(f"{generated.name}_asked", str(packed.words.shape[1]), packed.adapter(generated.name))
+        folder.mkdir()
+        program = compile_linux(generated, folder, self.computer, adapter=adapter)
+        return run_linux(program, packed.words, self.carried.expected.shape[1], self.computer)
 
 
 class ArmLinux:
@@ -62,34 +109,25 @@ class ArmLinux:
         ------
         ParameterError : a setting, limit or base that cannot be heeded.
         BudgetExceeded : the program has more bytes than it may (`program`), or its variables take more (`ram`).
+        GateRejected : the form that was taken may not take the model's place.
         Unsupported : no code is generated for the model, or it answers otherwise.
         MissingDependency : Zig or the emulator is not installed.
         """
-        from sampan.edge.linux import memory_of, read_computer
-        from sampan.edge.toolchains import zig_version
-        from sampan.workspace.targets.edge_packages import open_carried
-
         asked = read_settings(options.settings, ComputerSettings)
         options.refuse_base("a computer has no base", hint="--target oci builds an image on one")
         computer = read_computer(asked.profile or self.name)
         limits = {**computer.limits(), **options.budget}
         limit_ms = limits.pop("ms", None)
-        with progress.stage(f"Build for {computer.name}", total=3, unit="steps") as stage:
-            carried = open_carried(package, asked.name)
-            stage.advance(note="package")
-            program, generated, answers = _compiled(carried, out, computer)
-            far = carried.check(answers, f"on {computer.name}, in emulation,")
-            stage.advance(note="asked the rows of the probe set")
-            if carried.transform is not None:
-                far = max(far, carried.check(_asked(carried, generated, computer), f"on {computer.name}, from requests,"))
-            stage.advance(note="asked its requests")
-        measured = {"program": float(program.stat().st_size), "ram": float(memory_of(program))}
-        hold_to(limits, measured)
+        carried = open_carried(package, asked.name)
+        machine = Machine(carried, computer)
+        taken = Ladder(machine, carried, asked, PARITY, options.forms).climb(limits, progress, f"Build for {computer.name}")
+        if taken.form:
+            return build_version(self, taken, out, options, progress)
+        assert taken.generated is not None
+        program = compile_linux(taken.generated, out, computer)
+        answers = run_linux(program, carried.rows, carried.expected.shape[1], computer)
         _write_check(out, program, carried, answers, limit_ms)
-        facts: dict[str, str | int | float | bool | None] = {
-            "program": int(measured["program"]),
-            "ram": int(measured["ram"]),
-            "max_difference": far,
+        facts = taken.point.facts() | {
             "transform": carried.transform is not None,
             "n_rows": len(carried.rows),
             "computer": computer.name,
@@ -101,36 +139,9 @@ class ArmLinux:
         return Built.of(
             out,
             facts=facts,
-            warnings=_warnings(computer, carried, limit_ms),
+            warnings=(*taken.warnings(asked=bool(asked.variant)), *_warnings(computer, carried, limit_ms)),
             next=("scp -r {out} DEVICE: && ssh DEVICE sh FOLDER/check.sh",),
         )
-
-
-def _compiled(carried: CarriedPackage, out: Path, computer: Computer) -> tuple[Path, Generated, NDArray[np.float64]]:
-    """Write C and program; in float64 where the model's graph computes in that and needs to."""
-    from sampan.edge.linux import compile_linux, run_linux
-    from sampan.edge.source import generate
-    from sampan.workspace.targets.edge_packages import PARITY
-
-    for program in carried.programs():
-        generated = generate(program, carried.schema, transform=carried.transform)
-        compiled = compile_linux(generated, out, computer)
-        answers = run_linux(compiled, carried.rows, program.n_outputs, computer)
-        if carried.difference(answers) <= PARITY:
-            break
-    return compiled, generated, answers
-
-
-def _asked(carried: CarriedPackage, generated: Generated, computer: Computer) -> NDArray[np.float64]:
-    """Ask the requests of the probe set by the generated transform and model."""
-    from sampan.edge.linux import Adapter, compile_linux, run_linux
-    from sampan.edge.requests import pack_requests
-
-    packed = pack_requests(carried.predictor.tensors(carried.requests))
-    adapter = Adapter(f"{generated.name}_asked", str(packed.words.shape[1]), packed.adapter(generated.name))
-    with tempfile.TemporaryDirectory() as folder:
-        program = compile_linux(generated, Path(folder), computer, adapter=adapter)
-        return run_linux(program, packed.words, carried.expected.shape[1], computer)
 
 
 def _warnings(computer: Computer, carried: CarriedPackage, limit_ms: float | None) -> tuple[str, ...]:
