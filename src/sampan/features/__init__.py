@@ -25,7 +25,7 @@ from sampan.features.fitted import FittedView
 from sampan.features.moments import DAY, HOUR, MINUTE, SECOND
 from sampan.features.online import OnlineView
 from sampan.features.texts import Letters, Words
-from sampan.features.view import Feature, Label, View, feature, features, view
+from sampan.features.view import Feature, FeatureOptions, Label, View, feature, features, view
 
 __all__ = [
     "DAY",
@@ -36,6 +36,7 @@ __all__ = [
     "Columns",
     "Expr",
     "Feature",
+    "FeatureOptions",
     "FieldSpec",
     "FittedView",
     "Label",
