@@ -307,7 +307,10 @@ class ArrivalLog:
 
         `tables` gives other moments for some tables: those of which a newer version is in use already.
         """
-        fed, cursor = self._segments.read(feeds_stream(self._service), after=after)
+        stream = feeds_stream(self._service)
+        if not self._segments.files(stream):  # nothing was ever fed: Arrow, which reads logs, need not be there
+            return after
+        fed, cursor = self._segments.read(stream, after=after)
         # Together by table: a year of hourly feeds is then caught up with in a second or two, not in a minute.
         together: dict[str, list[dict[str, Any]]] = {}
         for row in _rows(fed):
