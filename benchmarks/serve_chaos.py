@@ -1,14 +1,17 @@
 """A server under load while everything goes wrong: swaps, kill -9, hostile clients, and models that throw, hang or eat memory.
 
 Each second a swap; now and then a worker is killed with -9; all the time slow clients, half-sent bodies, oversize and malformed requests,
-and beside the model that is asked another one that throws, hangs or eats memory.
+and beside the model that is asked three others, of which one throws, one hangs and one eats memory.
 
-    python benchmarks/serve_chaos.py [--seconds 600] [--kill-every 20] [--json]
+    python benchmarks/serve_chaos.py [--seconds 600] [--kill-every 20] [--unwritten-s 0.5] [--json]
 
 Clients ask at 80 % of what they get when nothing else happens. Each answer is compared with what the version it names must answer, row by
-row and id by id. A request whose connection a killed worker closed is asked again; any other that gets no answer is lost. At the end the
-prediction log must hold each answered row once, but for those answered in the second before a kill (what is written every fifth of a second
-survives it). Exit code 0 if nothing was lost or mixed up and memory stayed flat.
+row and id by id. What is excused, and nothing else:
+
+    a connection that was cut       if a worker was killed between the last that was heard over it and the cut: the request is asked again
+    a row that is not in the log    if its worker was killed, wrote no later row of that version, and answered it --unwritten-s before
+
+Which worker answered is known by the connection. Exit code 0 if nothing else was lost, nothing mixed up, and memory stayed flat.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import argparse
 import http.client
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -26,12 +30,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,17 +48,19 @@ from wild_graphs import wild_graph
 from sampan.errors import SampanError
 from sampan.serving.records import predictions_stream
 from sampan.workspace.services import process
+from sampan.workspace.services.process import Liveness
 from sampan.workspace.workspace import Workspace
 
-STEADY, WILD = "orders-late", "wild"
+STEADY = "orders-late"
 VERSIONS = {f"{STEADY}@v1": WEIGHTS, f"{STEADY}@v2": (-0.5, 2.0, 0.0)}
 ROWS = requests_of(draw_orders(500, first=0, day=0, rng=np.random.default_rng(1)))
 CHANCES = {
     version: [float(true_chances(np.array(r["x1"]), np.array(r["x2"]), weights)) for r in ROWS] for version, weights in VERSIONS.items()
 }
-THROWS, HANGS, EATS = 20.0, 30.0, 40.0  # x1 of a row that sets the wild model off
+WILD = {"throws": 20.0, "hangs": 30.0, "eats": 40.0}  # a model by what it does, and the x1 of a row that makes it do so
 LOAD = 0.8
-UNWRITTEN_S = 2.5  # before a kill: an answer younger than that may not be in the log, which gathers for 2 s at most
+UNWRITTEN_S = 0.5  # before a kill: a fifth of a second, and what laying out and writing the rows of that fifth takes, twice
+KILL_S = 1.0  # from what the server says of a kill to the kill
 READ_LATE_S = 0.5  # what was sent before a kill may be read after it
 CONFIG = """[serving]
 workers = 2
@@ -63,26 +70,51 @@ worker_memory_mb = 1200
 """
 
 
+class Asked(NamedTuple):
+    """A request that was answered."""
+
+    when: float
+    life: int  # of the connection: as long as it lives, one worker answers
+    versions: tuple[str, ...]  # of its rows
+
+
+class Cut(NamedTuple):
+    """A connection that ended without an answer."""
+
+    life: int
+    heard: float  # when anything came over it, or when it was opened
+    seen: float
+    cause: str
+
+
 @dataclass
 class Found:
     """What the clients saw."""
 
-    answered: int = 0
+    asked: dict[str, Asked] = field(default_factory=dict)  # by the ids of its rows, without what tells them apart
     mixed_up: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    cut_by_kill: int = 0
+    cut: list[Cut] = field(default_factory=list)
     sent_away: int = 0  # 503 with Retry-After, asked again
-    wild: Counter[str] = field(default_factory=Counter)
+    wild: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in WILD})
     hostile: Counter[str] = field(default_factory=Counter)
+    capacity: float = 0.0
     swaps: int = 0
     swap_faults: list[str] = field(default_factory=list)
-    kills: list[float] = field(default_factory=list)  # also those by the server itself, of a worker that says nothing
-    killed_by_server: int = 0
-    relieved: list[float] = field(default_factory=list)  # workers that were asked to end, since calls of a model did not
-    closed_at_relief: int = 0
+    kills: list[tuple[float, float]] = field(default_factory=list)  # from when to when it may have come
     latencies: list[float] = field(default_factory=list)
-    ids: dict[str, float] = field(default_factory=dict)  # answered row -> when
-    memory_mb: list[tuple[float, float]] = field(default_factory=list)  # when, the largest worker
+    memory_mb: list[float] = field(default_factory=list)  # of the largest worker
+
+
+class Line:
+    """A client's connection: how long it has lived, and when it was heard last."""
+
+    numbers = itertools.count()
+
+    def __init__(self, live: Liveness) -> None:
+        self.life = next(self.numbers)
+        self.heard = time.time()
+        self.connection = http.client.HTTPConnection(live.host, live.port, timeout=20)
 
 
 class Chaos:
@@ -99,15 +131,15 @@ class Chaos:
         assert live is not None
         self.live = live
         self.files = process.ServiceFiles(ws.store_folder, process.EVERY)
-        self.lock = threading.Lock()
 
     def run(self) -> None:
         """Measure the capacity in peace, then let everything go wrong."""
-        peace = self._capacity(min(3.0, self.seconds / 5))
+        self.found.capacity = peace = self._capacity(min(3.0, self.seconds / 5))
         pause = self.n_clients / (peace * LOAD) if peace else 0.0
         # Slow parts of a client's round are made up for, so that the load is kept.
         work: list[Callable[[], None]] = [lambda i=i: self._steady(i, pause) for i in range(self.n_clients)]  # type: ignore[misc]
-        work += [self._swap, self._kill, self._wild, self._slow, self._half_sent, self._malformed, self._watch_memory, self._watch_workers]
+        work += [lambda name=name: self._wild(name) for name in WILD]  # type: ignore[misc]
+        work += [self._swap, self._kill, self._slow, self._half_sent, self._malformed, self._watch_memory]
         threads = [threading.Thread(target=one, daemon=True) for one in work]
         for thread in threads:
             thread.start()
@@ -115,7 +147,6 @@ class Chaos:
         self.ended.set()
         for thread in threads:
             thread.join(30)
-        self.found.hostile["requests/s in peace"] = round(peace)
 
     # -- the clients that must not notice -----------------------------------------------------------------------------------------
 
@@ -124,11 +155,11 @@ class Chaos:
         counts = [0] * self.n_clients
 
         def ask(index: int) -> None:
-            connection = self._connect()
+            line = Line(self.live)
             while time.monotonic() < until:
-                self._ask(connection, index, counts[index])
+                self._ask(line, index, counts[index])
                 counts[index] += 1
-            connection.close()
+            line.connection.close()
 
         threads = [threading.Thread(target=ask, args=(i,)) for i in range(self.n_clients)]
         for thread in threads:
@@ -138,7 +169,7 @@ class Chaos:
         return sum(counts) / seconds
 
     def _steady(self, index: int, pause: float) -> None:
-        connection = self._connect()
+        line = Line(self.live)
         due = time.monotonic()
         for number in itertools.count(1_000_000):
             if self.ended.is_set():
@@ -149,25 +180,30 @@ class Chaos:
             for attempt in range(40):
                 try:
                     begun = time.monotonic()
-                    if self._ask(connection, index, number):
+                    if self._ask(line, index, number):
                         self.found.latencies.append(time.monotonic() - begun)
                         break
                 except (OSError, http.client.HTTPException, json.JSONDecodeError) as cause:
-                    connection.close()
-                    connection = self._connect(attempt)
-                    self._account(cause, begun)
+                    self.found.cut.append(Cut(line.life, line.heard, time.time(), f"{type(cause).__name__}: {cause}"))
+                    line.connection.close()
+                    time.sleep(min(0.05 * attempt, 0.5))
+                    line = Line(self.live)
             else:
                 self.found.lost.append(f"{index}-{number} was never answered")
-        connection.close()
+        line.connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection, index: int, number: int) -> bool:
+    def _ask(self, line: Line, index: int, number: int) -> bool:
         """Ask for three rows; False where the server sent the request away."""
         places = [(number * 3 + i) % len(ROWS) for i in range(3)]
         rows = [{**ROWS[place], "order": index * 100_000_000 + number * 3 + i} for i, place in enumerate(places)]
-        ids = [f"{index}-{number}-{i}-{random.getrandbits(32):x}" for i in range(3)]
-        connection.request("POST", f"/services/{STEADY}/predict", json.dumps({"rows": rows, "ids": ids}))
-        answer = connection.getresponse()
+        name = f"{index}-{number}-{random.getrandbits(32):x}"
+        ids = [f"{name}-{i}" for i in range(3)]
+        if line.connection.sock is None:  # the last answer said that the connection ends
+            line.life, line.heard = next(Line.numbers), time.time()
+        line.connection.request("POST", f"/services/{STEADY}/predict", json.dumps({"rows": rows, "ids": ids}))
+        answer = line.connection.getresponse()
         body = json.loads(answer.read())
+        line.heard = time.time()
         if answer.status == 503:
             self.found.sent_away += 1
             time.sleep(0.05)
@@ -175,31 +211,12 @@ class Chaos:
         if answer.status != 200:
             self.found.lost.append(f"{answer.status} {body}")
             return True
-        now = time.time()
         for given, place, prediction in zip(ids, places, body["predictions"], strict=True):
             right = CHANCES[prediction["version"]][place]
             if prediction["id"] != given or abs(prediction["score"] - right) > 1e-5:
                 self.found.mixed_up.append(f"asked {given}, {right}; got {prediction}")
-        with self.lock:
-            self.found.answered += 1
-            self.found.ids.update(dict.fromkeys(ids, now))
+        self.found.asked[name] = Asked(line.heard, line.life, tuple(sys.intern(one["version"]) for one in body["predictions"]))
         return True
-
-    def _account(self, cause: Exception, begun: float) -> None:
-        """Say whose fault a cut connection is: a kill's, if there was one since the request began, or just before it noticed."""
-        time.sleep(0.02)  # the one who kills notes it right after
-        if any(begun - 1.0 <= when <= time.monotonic() for when in self.found.kills):
-            self.found.cut_by_kill += 1
-        elif any(begun - 3.0 <= when <= time.monotonic() for when in self.found.relieved):
-            # A worker that ends closes connections which are idle; a request that crosses with that is asked again by any HTTP client.
-            self.found.closed_at_relief += 1
-        else:
-            self.found.lost.append(f"{type(cause).__name__}: {cause}")
-
-    def _connect(self, attempt: int = 0) -> http.client.HTTPConnection:
-        if attempt:
-            time.sleep(min(0.05 * attempt, 0.5))
-        return http.client.HTTPConnection(self.live.host, self.live.port, timeout=20)
 
     # -- what goes wrong ----------------------------------------------------------------------------------------------------------
 
@@ -225,36 +242,25 @@ class Chaos:
             workers = [one.pid for one in process.processes(self.files, self.live) if one.worker is not None]
             if len(workers) < 2:
                 continue  # one is being replaced
+            before = time.time()
             with suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
-                self.found.kills.append(time.monotonic())
+                self.found.kills.append((before, time.time()))
 
-    def _watch_workers(self) -> None:
-        """Notice workers that the server itself killed: nothing was heard of them. Those that it relieved ended by themselves."""
-        found, relieved = self.found, 0
-        while not self.ended.wait(0.05):
-            log = self.files.log.read_text(errors="replace")
-            if (told := log.count("says nothing for")) > found.killed_by_server:
-                found.kills.append(time.monotonic())
-                found.killed_by_server = told
-            if (told := log.count("do not end, and is replaced")) > relieved:
-                found.relieved.append(time.monotonic())
-                relieved = told
-
-    def _wild(self) -> None:
-        """Ask the wild model for what it cannot do; its neighbors are asked by others meanwhile."""
-        trouble = itertools.cycle([0.0, THROWS, 0.0, HANGS, 0.0, EATS])
-        while not self.ended.wait(0.7):
-            x1 = next(trouble)
-            name = {0.0: "good", THROWS: "throws", HANGS: "hangs", EATS: "eats"}[x1]
+    def _wild(self, name: str) -> None:
+        """Ask a wild model for what it can do, and for what it cannot; the others are asked meanwhile."""
+        seen = self.found.wild[name]
+        for x1 in itertools.cycle([0.0, WILD[name]]):
+            if self.ended.wait(1.0):
+                break
             try:
                 connection = http.client.HTTPConnection(self.live.host, self.live.port, timeout=10)
                 body = json.dumps({**ROWS[0], "x1": x1})
-                connection.request("POST", f"/services/{WILD}/predict", body, {"x-request-timeout-ms": "500"})
-                self.found.wild[f"{name} {connection.getresponse().status}"] += 1
+                connection.request("POST", f"/services/{name}/predict", body, {"x-request-timeout-ms": "800"})
+                seen[f"{'asked to' if x1 else 'good'} {connection.getresponse().status}"] += 1
                 connection.close()
             except (OSError, http.client.HTTPException):
-                self.found.wild[f"{name} cut"] += 1
+                seen["cut"] += 1
 
     def _slow(self) -> None:
         request = f"POST /services/{STEADY}/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 400\r\n\r\n{{".encode()
@@ -311,53 +317,90 @@ class Chaos:
                 if Path(f"/proc/{one.pid}").exists()
             ]
             if sizes:
-                self.found.memory_mb.append((time.monotonic(), max(sizes)))
+                self.found.memory_mb.append(max(sizes))
 
 
-def verdict(chaos: Chaos, logged: Counter[str]) -> dict[str, Any]:
+class ServerLog(NamedTuple):
+    """What the server says that it did to its workers: moments."""
+
+    killed: list[float]  # nothing was heard of them
+    relieved: list[float]
+
+    @classmethod
+    def read(cls, lines: Sequence[str]) -> ServerLog:
+        """Read a server's log."""
+        found = cls([], [])
+        for line in lines:
+            if line.endswith("is replaced"):
+                when = datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()
+                (found.killed if "says nothing for" in line else found.relieved).append(when)
+        return found
+
+
+def verdict(chaos: Chaos, log: ServerLog, logged: Counter[str], *, unwritten_s: float) -> dict[str, Any]:
     """Sum up a run; `faults` is empty if it held."""
     found = chaos.found
-    kills = [when - time.monotonic() + time.time() for when in found.kills]
-    missing = [
-        one for one, when in found.ids.items() if one not in logged and not any(-READ_LATE_S <= kill - when < UNWRITTEN_S for kill in kills)
-    ]
-    early = [
-        min((kill - found.ids[one] for kill in kills if kill > found.ids[one] - READ_LATE_S), default=-1.0)
-        for one in found.ids
-        if one not in logged
-    ]
-    twice = [one for one in found.ids if logged[one] > 1]
-    halves = np.array_split(np.array([size for _, size in found.memory_mb]), 3) if found.memory_mb else []
-    flat = statistics.median(halves[2]) / statistics.median(halves[1]) if len(found.memory_mb) > 6 else 1.0
+    kills = [*found.kills, *((when, when + KILL_S) for when in log.killed)]
+    excused = [one for one in found.cut if any(before <= one.seen and after >= one.heard for before, after in kills)]
+    unexplained = [one for one in found.cut if one not in excused]
+    missing, oldest_s = _missing(found, logged, kills=kills, killed={one.life for one in excused}, unwritten_s=unwritten_s)
+    n_rows = sum(len(asked.versions) for asked in found.asked.values())
+    n_logged = sum(f"{name}-{i}" in logged for name, asked in found.asked.items() for i in range(len(asked.versions)))
+    twice = [one for one, n in logged.items() if n > 1]
+    thirds = np.array_split(np.array(found.memory_mb), 3)
+    flat = statistics.median(thirds[2]) / statistics.median(thirds[1]) if len(found.memory_mb) > 6 else 1.0
     latencies = sorted(found.latencies)
     faults = [f"mixed up: {one}" for one in found.mixed_up[:5]] + [f"lost: {one}" for one in found.lost[:5]]
+    faults += [f"cut: {one.cause}, {one.seen - one.heard:.2f} s after it was heard" for one in unexplained[:5]]
     faults += [f"{len(missing)} answered rows are not in the log, e.g. {missing[0]}"] if missing else []
     faults += [f"{len(twice)} rows are logged twice"] if twice else []
     faults += [f"memory grew {flat:.2f} times"] if flat > 1.15 else []
     return {
         "seconds": chaos.seconds,
-        "answered": found.answered,
-        "requests_s": round(found.answered / chaos.seconds),
+        "answered": len(found.asked),
+        "requests_s": round(len(found.asked) / chaos.seconds),
+        "requests_s_in_peace": round(found.capacity),
         "p50_ms": latencies[len(latencies) // 2] * 1e3 if latencies else None,
         "p99_ms": latencies[int(len(latencies) * 0.99)] * 1e3 if latencies else None,
         "mixed_up": len(found.mixed_up),
-        "lost": len(found.lost),
-        "cut_by_kill_and_asked_again": found.cut_by_kill,
+        "lost": len(found.lost) + len(unexplained),
+        "cut_by_kill_and_asked_again": len(excused),
         "sent_away_and_asked_again": found.sent_away,
         "swaps": found.swaps,
         "swaps_refused": Counter(found.swap_faults),  # nothing answered just then, or the act made no sense after one that was refused
-        "kills": len(found.kills) - found.killed_by_server,
-        "killed_by_the_server": found.killed_by_server,
-        "relieved_by_the_server": len(found.relieved),
-        "closed_at_relief_and_asked_again": found.closed_at_relief,
-        "not_logged_by_kill": sum(one not in logged for one in found.ids) - len(missing),
-        "answered_at_most_s_before_the_kill": max(early, default=0.0),
-        "wild": dict(found.wild),
+        "kills": len(found.kills),
+        "killed_by_the_server": len(log.killed),
+        "relieved_by_the_server": len(log.relieved),
+        "not_logged_by_kill": n_rows - n_logged - len(missing),
+        "answered_at_most_s_before_the_kill": oldest_s,
+        "wild": {name: dict(seen) for name, seen in found.wild.items()},
         "hostile": dict(found.hostile),
-        "largest_worker_mb": max((size for _, size in found.memory_mb), default=0.0),
+        "largest_worker_mb": max(found.memory_mb, default=0.0),
         "memory_last_third_over_middle": flat,
         "faults": faults,
     }
+
+
+def _missing(
+    found: Found, logged: Counter[str], *, kills: list[tuple[float, float]], killed: set[int], unwritten_s: float
+) -> tuple[list[str], float]:
+    """Return the rows whose absence no kill explains, and how long before its kill the oldest of the others was answered."""
+    absent: list[tuple[str, Asked, str]] = []
+    written: dict[tuple[int, str], float] = defaultdict(float)  # by connection and version: when the last row in the log was answered
+    for name, asked in found.asked.items():
+        for number, version in enumerate(asked.versions):
+            if f"{name}-{number}" in logged:
+                written[asked.life, version] = max(written[asked.life, version], asked.when)
+            else:
+                absent.append((f"{name}-{number}", asked, version))
+    missing, oldest_s = [], 0.0
+    for row, asked, version in absent:
+        age_s = min((after - asked.when for _, after in kills if after > asked.when - READ_LATE_S), default=math.inf)
+        if asked.life not in killed or written[asked.life, version] > asked.when or age_s > unwritten_s:
+            missing.append(f"{row}, {age_s:.2f} s before a kill")
+        else:
+            oldest_s = max(oldest_s, age_s)
+    return missing, oldest_s
 
 
 @contextmanager
@@ -367,10 +410,10 @@ def serving(root: Path) -> Iterator[Workspace]:
     with Workspace.open(root) as ws:
         for number, weights in enumerate(VERSIONS.values()):
             add_package(ws, root / f"steady-{number}", weights=weights)
-        graph = wild_graph(WEIGHTS, throws_at=THROWS - 1, hangs_at=HANGS - 1, eats_at=EATS - 1)
-        add_package(ws, root / "wild", name=WILD, graph=graph)
+        for name, x1 in WILD.items():
+            add_package(ws, root / name, name=name, graph=wild_graph(WEIGHTS, **{f"{name}_at": x1 - 1}))  # type: ignore[arg-type]
         files = process.ServiceFiles(ws.store_folder, process.EVERY)
-        for name in (STEADY, WILD):
+        for name in (STEADY, *WILD):
             ws.service.deploy(f"{name}@v1", name, start=False)
         process.start(files, [sys.executable, "-m", "sampan", "serve", "--all", "--project", str(root)])
         try:
@@ -386,6 +429,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--kill-every", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--unwritten-s", type=float, default=UNWRITTEN_S, help="how long before a kill an answer may miss in the log")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -393,6 +437,7 @@ def main() -> int:
         with serving(root) as ws:
             chaos = Chaos(ws, seconds=given.seconds, kill_every=given.kill_every, clients=given.clients)
             chaos.run()
+        words = chaos.files.log.read_text(errors="replace").splitlines()
         logged: Counter[str] = Counter()
         with Workspace.open(root) as ws:
             for stream in ws.store.segments.streams():
@@ -400,7 +445,9 @@ def main() -> int:
                     table, _ = ws.store.segments.read(stream)
                     answered = table.filter(np.isin(np.array(table["role"].to_pylist()), ("live", "canary"))) if table.num_rows else table
                     logged.update(answered["id"].to_pylist() if answered.num_rows else [])
-        told = verdict(chaos, logged)
+        told = verdict(chaos, ServerLog.read(words), logged, unwritten_s=given.unwritten_s)
+    if told["faults"]:
+        sys.stderr.write("\n".join(line for line in words if " failed on a request" not in line) + "\n")
     print(json.dumps(told) if given.json else json.dumps(told, indent=2))
     return 1 if told["faults"] else 0
 

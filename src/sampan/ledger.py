@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.core.changes import ActedThen, AnyChange
+from sampan.core.decoding import decoder_of
 from sampan.core.digests import canonical_json
 from sampan.core.events import Event, RowsRedacted
 from sampan.core.graph import NodeId, Recorded
@@ -30,7 +31,7 @@ from sampan.store.projection import Projection
 if TYPE_CHECKING:
     from sampan.store.erasure import Subject
 
-_CHANGES = msgspec.json.Decoder(list[AnyChange])
+_CHANGES = decoder_of(list[AnyChange])
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from sampan import errors, plugins
 from sampan.core.answers import Answer, to_json
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, SampanError, Unavailable, UsageError
 from sampan.workspace.operation import ROOMS, operations
@@ -169,7 +170,7 @@ class _Call:
         known = operations(self.noun).get(self.verb) if self.noun in plugins.names(ROOMS) else None
         if known is None or known.result.__name__ != self._result:
             return _made_up(self._result, value)
-        return msgspec.convert(_with_nan(value, known.result), known.result)
+        return read_builtins(_with_nan(value, known.result), known.result)
 
     def __repr__(self) -> str:
         return f"<{self.noun} {self.verb}{self.__signature__} at {self._wire}>"
@@ -220,7 +221,7 @@ class _Wire:
     def get(self, path: str) -> dict[str, Any]:
         """Get a JSON object."""
         try:
-            return msgspec.json.decode(self.send("GET", path), type=dict[str, Any])
+            return read_json(self.send("GET", path), dict[str, Any])
         except msgspec.DecodeError:
             return {}
 
@@ -282,7 +283,7 @@ class _Wire:
 def _error_from(status: int, data: bytes, where: str) -> SampanError:
     """Rebuild the error a server answered, of the same class."""
     try:
-        told = msgspec.json.decode(data, type=dict[str, dict[str, Any]])["error"]
+        told = read_json(data, dict[str, dict[str, Any]])["error"]
         code, message = told.pop("code"), told.pop("message")
     except (msgspec.DecodeError, KeyError):
         return Unavailable(f"{where} answered {status} without saying why", hint="is it a Sampan server?")

@@ -15,7 +15,7 @@ HARNESS = Path(__file__).parents[2] / "benchmarks" / "serve_chaos.py"
 
 @pytest.mark.slow
 def test_under_load_nothing_is_lost_or_mixed_up_while_everything_goes_wrong() -> None:
-    words = [sys.executable, str(HARNESS), "--seconds", "8", "--kill-every", "3", "--clients", "3", "--json"]
+    words = [sys.executable, str(HARNESS), "--seconds", "8", "--kill-every", "3", "--clients", "3", "--unwritten-s", "inf", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
     ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.refs import check_name, nearest
 from sampan.errors import ProjectFileError, UsageError
 
@@ -301,7 +302,7 @@ def _read_value(kind: Any, value: Any, path: tuple[str, ...], faults: list[Fault
     if kind == tuple[str, ...] and isinstance(value, str):
         value = [value]
     try:
-        return msgspec.convert(value, kind)
+        return read_builtins(value, kind)
     except msgspec.ValidationError:
         faults.append(Fault(".".join(path), f"{path[-1]} = {_shown(value)}: expected {_EXPECTED[kind]}"))
         return None

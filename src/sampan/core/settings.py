@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.refs import nearest
 from sampan.errors import ParameterError
 
@@ -29,9 +30,9 @@ def read_settings(given: Mapping[str, str], kind: type[T]) -> T:
             faults.append(f"there is no setting {name!r}" + (f", perhaps {close[0]}" if close else ""))
             continue
         try:
-            read[name] = msgspec.convert(value, fields[name].type, strict=False)
+            read[name] = read_builtins(value, fields[name].type, strict=False)
         except msgspec.ValidationError as cause:
             faults.append(f"{name}={value}: {cause}")
     if faults:
         raise ParameterError("; ".join(faults), parameter="setting", hint="there are " + (", ".join(fields) or "none for this target"))
-    return msgspec.convert(read, kind)
+    return read_builtins(read, kind)

@@ -16,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from sampan.core.budgets import read_budget
+from sampan.core.decoding import read_builtins
 from sampan.core.refs import nearest
 from sampan.edge.hosted import run_hosted, write_sources
 from sampan.edge.source import Generated
@@ -72,7 +73,7 @@ def read_computer(named: str) -> Computer:
         )
     try:
         told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found = msgspec.convert(told, Computer)
+        found = read_builtins(told, Computer)
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as cause:
         reason = " ".join(str(cause).split())
         raise ParameterError(f"{path} describes no computer: {reason}", hint=f"begin with a copy of {FOLDER / 'rpi4.yaml'}") from cause

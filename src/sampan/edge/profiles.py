@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from sampan.core.budgets import read_budget
+from sampan.core.decoding import read_builtins
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, ParameterError
 
@@ -71,7 +72,7 @@ def read_profile(named: str) -> Profile:
         )
     try:
         told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        profile = msgspec.convert(told, Profile)
+        profile = read_builtins(told, Profile)
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as cause:
         reason = " ".join(str(cause).split())
         raise ParameterError(f"{path} is no board profile: {reason}", hint=f"begin with a copy of {FOLDER / 'cortex-m4f.yaml'}") from cause

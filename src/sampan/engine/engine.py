@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import Digest, digest_value
 from sampan.core.events import Event, new_id
 from sampan.core.times import Clock, system_clock
@@ -221,7 +222,7 @@ class Engine:
         found = self.leases.found(last) if last else None
         if found is None:
             return Planned(step.name, "runs", ("it has not run before",))
-        before = msgspec.convert(found.outcome["parts"], KeyParts)
+        before = read_builtins(found.outcome["parts"], KeyParts)
         known = {name: digest for name, digest in before.inputs.items() if name not in unmade}
         changes = differences(msgspec.structs.replace(before, inputs=known), parts)
         return Planned(step.name, "runs" if changes or not unmade else "may run", (*changes, *waits))
@@ -267,7 +268,7 @@ class Prepared:
 
 def stored_of(found: Found) -> Stored:
     """Return where a step's committed result lies."""
-    return msgspec.convert(found.outcome["value"], Stored)
+    return read_builtins(found.outcome["value"], Stored)
 
 
 def _encoded(params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import Digest, digest_value
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.engine.libraries import installed
@@ -75,7 +76,7 @@ def capture(folder: Path | None = None) -> Environment:
     if gpus := _gpus():
         comparable["gpus"] = gpus
     commit, diff, is_cut = _git(folder or Path.cwd())
-    return msgspec.convert(
+    return read_builtins(
         {
             **comparable,
             "kernel": f"{platform.system()} {platform.release()}",

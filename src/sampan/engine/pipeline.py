@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import Digest, digest_bytes
 from sampan.engine import canonical
 from sampan.engine.libraries import Memory
@@ -63,14 +64,12 @@ def find_steps(file: Path, memory: Memory | None = None) -> list[Step[..., Any]]
 
 def _recall(data: Any) -> list[Step[..., Any]]:
     try:
-        kept = msgspec.convert(data, _Kept)
+        kept = read_builtins(data, _Kept)
     except msgspec.ValidationError:
         return []
     if kept.python != _PYTHON or any(_digest(path) != digest for path, digest in kept.files.items()):
         return []
-    declared = (
-        msgspec.convert({**step.declared, "defaults": canonical.decode(step.declared["defaults"])}, Declared) for step in kept.steps
-    )
+    declared = (read_builtins({**step.declared, "defaults": canonical.decode(step.declared["defaults"])}, Declared) for step in kept.steps)
     return [Step(known, code=step.code) for known, step in zip(declared, kept.steps, strict=True)]
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_json
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.encoding import Encoder
@@ -107,7 +108,7 @@ class FittedView:
         ParameterError : it is not such a file, or its view is faulty.
         """
         try:
-            file = msgspec.json.decode(data, type=_File)
+            file = read_json(data, _File)
         except (msgspec.DecodeError, RecursionError) as cause:
             raise ParameterError(f"not a fitted feature view: {cause}", hint="give the features.json of a package") from cause
         if file.format != FORMAT:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import Digest, digest_value
 from sampan.core.refs import nearest
 from sampan.core.times import Millis
@@ -215,7 +216,7 @@ def view(
     )
     try:
         # By way of JSON: a definition just written and one read from a file are the same, 2 for 2.0 and other slips included.
-        built = msgspec.json.decode(msgspec.json.encode(built), type=View)
+        built = read_json(msgspec.json.encode(built), View)
     except msgspec.ValidationError as cause:
         raise ParameterError(
             f"view {name!r} has a value that cannot be: {cause}", hint="see the types of view() and of what it is given"

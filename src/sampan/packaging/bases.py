@@ -13,6 +13,7 @@ from typing import IO, Any, Final, cast
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import digest_stream
 from sampan.errors import ParameterError, Unsupported
 from sampan.packaging.cache import Cache
@@ -133,7 +134,7 @@ def _add_image(base: Path, layout: Layout, cache: Cache) -> Base:
             f"{base} holds {len(manifests)} images or one for several machines", parameter="base", hint="skopeo copy brings one of them"
         )
     manifest = source.read(manifests[0])
-    told = msgspec.convert(manifest, _Manifest)
+    told = read_builtins(manifest, _Manifest)
     config = source.read(told.config)
     layers = []
     for described, diff_id, made_by in zip(told.layers, config["rootfs"]["diff_ids"], _history(config), strict=True):

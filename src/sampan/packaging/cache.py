@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import digest_value
 
 MOST_BLOBS: Final = 12
@@ -27,7 +28,7 @@ class Cache:
         if self._folder is None:
             return None
         try:
-            return msgspec.json.decode(self._note(about).read_bytes(), type=kind)
+            return read_json(self._note(about).read_bytes(), kind)
         except (OSError, msgspec.DecodeError):
             return None
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.digests import canonical_json
 from sampan.errors import IntegrityError
 from sampan.packaging.cache import Cache
@@ -97,7 +98,7 @@ class Layout:
     def index(self) -> list[Descriptor]:
         """Read what manifests there are."""
         found = self._read_json(self.folder / "index.json")
-        return msgspec.convert(found["manifests"], list[Descriptor])
+        return read_builtins(found["manifests"], list[Descriptor])
 
     def read(self, descriptor: Descriptor) -> dict[str, Any]:
         """Read a JSON blob, checked against its digest."""
@@ -108,7 +109,7 @@ class Layout:
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            return read_json(path.read_bytes(), dict[str, Any])
         except (OSError, msgspec.DecodeError) as cause:
             raise IntegrityError(f"{path} is no JSON file of an image layout: {cause}", hint="make the layout again") from cause
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.errors import IntegrityError
 
 MANIFEST: Final = "package.json"
@@ -29,7 +30,7 @@ class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
 def read_facts(package: Path) -> PackageFacts:
     """Read a package's manifest. Raises IntegrityError where it has none."""
     try:
-        return msgspec.json.decode((package / MANIFEST).read_bytes(), type=PackageFacts)
+        return read_json((package / MANIFEST).read_bytes(), PackageFacts)
     except (OSError, msgspec.DecodeError) as cause:
         raise IntegrityError(f"{package} is no package: {cause}", hint="sampan model pack MODEL --out FOLDER makes one") from cause
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import digest_stream
 from sampan.errors import IntegrityError, ParameterError
 
@@ -105,7 +106,7 @@ def opened(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey]) -> tuple[St
     from cryptography.exceptions import InvalidSignature
 
     try:
-        found = msgspec.json.decode(envelope, type=Envelope)
+        found = read_json(envelope, Envelope)
         payload = base64.b64decode(found.payload, validate=True)
         signatures = [(each.keyid, base64.b64decode(each.sig, validate=True)) for each in found.signatures]
     except (msgspec.DecodeError, binascii.Error, ValueError) as cause:
@@ -191,7 +192,7 @@ def _encoded(payload_type: str, payload: bytes) -> bytes:
 
 def _statement(payload_type: str, payload: bytes) -> Statement:
     try:
-        statement = msgspec.json.decode(payload, type=Statement)
+        statement = read_json(payload, Statement)
     except msgspec.DecodeError as cause:
         raise IntegrityError(f"{SIGNATURE} signs no statement: {cause}", hint="pack the model again") from cause
     if (payload_type, statement.kind, statement.predicate_type) != (PAYLOAD_TYPE, STATEMENT, PREDICATE):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from sampan.core.decoding import read_builtins
 from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
 from sampan.table.rows import ColumnRows
@@ -94,7 +95,7 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
     if json_bytes is not None and json_bytes > len(body):
         raise ParameterError(f"{BINARY_HEADER.decode()} is {json_bytes}, the body has {len(body)} bytes")
     try:
-        request = msgspec.convert(decode_json(head), _Infer)
+        request = read_builtins(decode_json(head), _Infer)
     except msgspec.ValidationError as cause:
         raise ParameterError(f"not an inference request: {cause}", hint=_HINT) from cause
     tail = _Tail(memoryview(body)[len(head) :])

@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import msgspec
-
+from sampan.core.decoding import read_json
 from sampan.core.digests import Digest
 from sampan.core.graph import Artifact, Asset, Edge, Graph, Node, NodeId, Observation, Recorded
 from sampan.core.refs import Ref
@@ -270,4 +269,4 @@ def _paged(session: Session, sql: str) -> Iterator[str]:
 
 def _recorded(row: Row) -> Recorded:
     seq, at, actor, kind, subject, body, prev, sealed, reason = row
-    return Recorded(seq, at, actor, kind, subject, msgspec.json.decode(body, type=dict[str, Any]), prev, sealed, reason)
+    return Recorded(seq, at, actor, kind, subject, read_json(body, dict[str, Any]), prev, sealed, reason)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import canonical_json
 from sampan.core.events import RowsRedacted
 from sampan.core.times import Millis
@@ -70,7 +71,7 @@ class ForeignRow(msgspec.Struct, frozen=True):
 
     def link(self, made: str) -> Link:
         """Return the row as it was written; `made` are the changes of the row here."""
-        own = b",".join(bytes(each) for each in msgspec.json.decode(made, type=list[msgspec.Raw])[_N_ADDED:])
+        own = b",".join(bytes(each) for each in read_json(made, list[msgspec.Raw])[_N_ADDED:])
         texts = bytes(self.body).decode(), (b"[" + own + b"]" if self.changes == _THE_SAME else bytes(self.changes)).decode()
         return Link(self.seq, self.at, self.actor, self.type, self.subject, *texts, self.reason, self.prev, self.hash)
 
@@ -87,7 +88,7 @@ def foreign_redactions(session: Session) -> dict[tuple[str, int], str]:
     found: dict[tuple[str, int], str] = {}
     sql = "select body from event where type = ? and body like ? order by seq"
     for (body,) in session.all(sql, MERGED, f'%"type":"{RowsRedacted.type}"%'):
-        held = msgspec.json.decode(body, type=_Holding)
+        held = read_json(body, _Holding)
         if held.row.type == RowsRedacted.type:
             found.update({(held.origin, int(seq)): seal for seq, seal in msgspec.json.decode(held.row.body)["seals"].items()})
     return found
@@ -97,14 +98,14 @@ def held_rows(link: Link) -> Iterator[ForeignRow]:
     """Iterate over the row of another ledger that a row holds, the row that one holds, and so on."""
     kind, body = link.type, link.body.encode()
     while kind == MERGED:
-        held = msgspec.json.decode(body, type=_Holding).row
+        held = read_json(body, _Holding).row
         yield held
         kind, body = held.type, bytes(held.body)
 
 
 def foreign_fault(link: Link, redacted: dict[tuple[str, int], str]) -> str:
     """Say what is wrong with the row of another ledger that a row holds; "" if nothing is."""
-    held = msgspec.json.decode(link.body, type=_Holding)
+    held = read_json(link.body, _Holding)
     there = held.row.link(link.changes)
     if there.seal() != redacted.get((held.origin, there.seq), there.hash):
         return f"row {link.seq} holds row {there.seq} of another ledger, whose content does not give its hash"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from sampan.core.decoding import decoder_of
 from sampan.core.graph import Asset, Edge, Node
 from sampan.store.database import Row, Session
 
@@ -18,7 +17,7 @@ OF_ASSET = "n.asset = (select o.pk from asset o where o.kind = ? and o.name = ?)
 _EDGE = "select d.id, s.id, e.role from edge e join node d on d.pk = e.dst join node s on s.pk = e.src"
 _FEW = 500  # above this many nodes, reading all aliases beats naming the nodes in a statement
 
-_decode_facts = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_facts = decoder_of(dict[str, Any]).decode
 
 
 def asset(row: Row) -> Asset:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from sampan.core.decoding import read_json
+
 _FILE = "erased"
 
 ErasedRows = dict[int, list[int]]  # where a batch begins -> its rows that are no more
@@ -45,7 +47,7 @@ def noted_erased(folder: Path) -> dict[int, ErasedRows]:
     found: dict[int, ErasedRows] = {}
     for line in filter(None, lines):
         try:
-            told = msgspec.json.decode(line, type=_Line)
+            told = read_json(line, _Line)
         except msgspec.DecodeError:  # torn: the erasure that wrote it did not go on, and will be repeated
             continue
         found.setdefault(told.segment, {}).setdefault(told.at, []).extend(told.rows)

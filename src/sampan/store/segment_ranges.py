@@ -18,6 +18,8 @@ import msgspec
 if TYPE_CHECKING:
     import numpy as np
 
+from sampan.core.decoding import decoder_of
+
 _FILE = "ranges"
 
 Ranges = dict[str, tuple[int, int]]  # column -> least and greatest value
@@ -55,7 +57,7 @@ def noted(folder: Path, column: str) -> dict[int, tuple[int, int]]:
         lines: Iterable[bytes] = (folder / _FILE).read_bytes().splitlines()
     except FileNotFoundError:
         return {}
-    read = msgspec.json.Decoder(_Line).decode
+    read = decoder_of(_Line).decode
     found: dict[int, tuple[int, int]] = {}
     for line in filter(None, lines):
         with suppress(msgspec.DecodeError):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from sampan.core.decoding import decoder_of
 from sampan.core.digests import Digest
 from sampan.store.files import Signature
 
@@ -68,7 +69,7 @@ class StatCache:
 
     def _load(self) -> dict[str, Line]:
         lines: dict[str, Line] = {}
-        decoder = msgspec.json.Decoder(Line)
+        decoder = decoder_of(Line)
         try:
             data = self._file.read_bytes()
         except OSError:

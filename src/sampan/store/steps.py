@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from sampan.core.decoding import read_json
 from sampan.core.times import Millis
 from sampan.store.database import Database
 
@@ -26,7 +25,7 @@ class Steps:
         """Return the committed outcome of a cache key, if there is one."""
         with self._database.read() as session:
             row = session.one("select outcome from step where key = ?", key)
-        return msgspec.json.decode(row[0], type=dict[str, Any]) if row else None
+        return read_json(row[0], dict[str, Any]) if row else None
 
     def claim(self, key: str, *, step: str, owner: str, now: Millis, lease_ms: int = LEASE_MS) -> int | None:
         """Take a key for `lease_ms` and return the attempt's token; None while someone else's lease runs.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sampan import __version__
+from sampan.core.decoding import read_json
 from sampan.errors import IntegrityError, NotFound, StoreUnavailable
 from sampan.store.catalog import Catalog
 from sampan.store.database import Database, open_database
@@ -128,7 +129,7 @@ class Store:
 
 def _read_format(root: Path) -> StoreFormat | None:
     try:
-        found = msgspec.json.decode((root / FORMAT_FILE).read_bytes(), type=StoreFormat)
+        found = read_json((root / FORMAT_FILE).read_bytes(), StoreFormat)
     except FileNotFoundError:
         return None
     except OSError as cause:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from sampan import plugins
 from sampan.core.answers import to_json
+from sampan.core.decoding import read_json
 from sampan.errors import AccessDenied, MethodRefused, NotFound, ParameterError, SampanError
 from sampan.web import openapi
 from sampan.web.progress import KeptProgress
@@ -135,7 +136,7 @@ def _decoded(request: Request, body: bytes) -> dict[str, Any]:
         return {}
     _require_json(request)
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return read_json(body, dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise ParameterError(f"the body is not a JSON object: {cause}", hint="send the parameters as one object") from cause
 

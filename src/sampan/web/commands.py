@@ -77,6 +77,9 @@ def serve(arguments: list[str], *, project: str, as_json: bool) -> int:
                 "serve a SERVICE of this project, all of them (--all), or a folder: --package FOLDER",
                 hint="sampan service list shows services",
             )
+        from sampan.web.inference.server_log import tell_with_moments
+
+        tell_with_moments()
         if package is not None:
             from sampan.web.inference.package import PackageServing, serve_package
 

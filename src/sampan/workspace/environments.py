@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from sampan.core.decoding import read_json
 from sampan.core.graph import Node
 from sampan.engine.environment import Environment
 from sampan.workspace.models.predictors import ENVIRONMENT
@@ -17,4 +16,4 @@ if TYPE_CHECKING:
 def environment_of(ws: Workspace, model: Node) -> Environment:
     """Read the environment kept with a model."""
     digest = next(each.digest for each in ws.catalog.artifacts(model.id) if each.path == ENVIRONMENT)
-    return msgspec.json.decode(ws.store.blobs.read(digest), type=Environment)
+    return read_json(ws.store.blobs.read(digest), Environment)

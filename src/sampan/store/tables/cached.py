@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import Digest
 from sampan.store.files import signature, store_errors
 from sampan.store.tables.deletions import Positions
@@ -83,7 +84,7 @@ class CachedTables:
     def _open(self, version: Digest) -> pa.RecordBatchFileReader | None:
         file = self._file(version)
         try:
-            sealed = msgspec.json.decode(self._seal(file).read_bytes(), type=tuple[int, ...])
+            sealed = read_json(self._seal(file).read_bytes(), tuple[int, ...])
             if sealed != tuple(signature(file)):
                 return None
             return pa.ipc.open_file(pa.memory_map(str(file)))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import Digest, canonical_json
 from sampan.errors import IntegrityError
 
@@ -90,12 +91,12 @@ def decode(data: bytes, digest: Digest) -> Manifest:
     """Read a manifest. Raises IntegrityError if the object is none."""
     if not data.startswith(MAGIC):
         raise IntegrityError(f"{digest} is not a table version", hint="name the digest of a dataset's version")
-    return msgspec.json.decode(data[len(MAGIC) :], type=Manifest)
+    return read_json(data[len(MAGIC) :], Manifest)
 
 
 def decode_parts(data: bytes) -> list[Part]:
     """Read an object that lists parts."""
-    return msgspec.json.decode(data, type=list[Part])
+    return read_json(data, list[Part])
 
 
 def build(schema: Digest, parts: Sequence[Part], put: Callable[[bytes], Digest]) -> Manifest:

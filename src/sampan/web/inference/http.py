@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REQUEST_S = 30.0  # from a request's first byte to its last
 IDLE_S = 75.0  # a connection without a request
 _SWEEP_S = 1.0
-_ASKED_LATELY_S, _LAST_REQUEST_S, _LAST_BODY_S, _READ_FIRST_S = 2.0, 1.0, 3.0, 0.05  # at the end of the server
+_QUIET_S, _LAST_BODY_S, _READ_FIRST_S = 2.0, 3.0, 0.05  # at the end of the server
 _MOST_AHEAD = 16  # requests a client may have sent before it has its answers
 _MOST_HEADER_BYTES = 64 * 1024
 
@@ -144,13 +144,13 @@ class HttpConnection(asyncio.Protocol):
     def shutdown(self) -> None:
         """Finish what was begun, then close. uvicorn calls it when the server ends."""
         self._ends = True
-        # Who asked just now may be asking again: its next answer says that the connection ends, where a close would lose the request.
-        is_busy = self._loop.time() - self._since < _ASKED_LATELY_S
-        self._loop.call_later(_LAST_REQUEST_S if is_busy else 0.0, self._close_soon)
+        self._close_when_quiet()
 
-    def _close_soon(self) -> None:
+    def _close_when_quiet(self) -> None:
+        """Close once nothing was asked for a while: who asks more often is told by an answer, where a close would lose the request."""
+        left_s = self._since + _QUIET_S - self._loop.time()
         # A loop that was kept from running looks at its timers before its sockets: what came meanwhile has to be read first.
-        self._loop.call_later(_READ_FIRST_S, self._close_if_idle)
+        self._loop.call_later(max(left_s, _READ_FIRST_S), self._close_if_idle if left_s <= 0 else self._close_when_quiet)
 
     def _close_if_idle(self) -> None:
         if self._task is None and not self._waiting and not self._in_request:

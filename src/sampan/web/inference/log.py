@@ -1,8 +1,8 @@
 """Where a server's prediction log, true labels and fed rows go: Arrow segments, written so that no answer ever waits for a disk.
 
-What was answered reaches the operating system a fifth of a second later (up to two seconds with hundreds of models), and from then on
-survives kill -9; it is flushed to the disk four times a minute. So a killed server loses at most what it answered since the last write, a
-power failure at most a quarter of a minute.
+What was answered reaches the operating system a fifth of a second later (up to two seconds with hundreds of models) and as long as laying
+out and writing the rows of that fifth takes, and from then on survives kill -9; it is flushed to the disk four times a minute. So a killed
+server loses at most what it answered since the last write, a power failure at most a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 CAPACITY_ROWS = 100_000
 CAPACITY_BYTES = 256 << 20
 FLUSH_S = 0.2
-WRITING_SHARE, MOST_GATHER_S = 0.2, 2.0  # of a processor, as long as that leaves rows unwritten for no longer than this
+BATCH_GATHER_S, MOST_GATHER_S = 0.0075, 2.0  # a batch costs 1.5 ms, however few its rows: at most a fifth of a processor goes there
 SYNC_S = 15.0
 SEAL_S = 3600.0
 SEAL_ROWS = 250_000
@@ -143,9 +143,8 @@ class PredictionLog:
                 if not self._queue and not self._closing:
                     self._changed.wait(SYNC_S if self._streams or self._volumes else None)
                 taken, self._queue = self._queue, []
-            began = time.thread_time()
-            self._write_all(taken)
-            took_s = time.thread_time() - began
+            began = time.monotonic()
+            n_batches = self._write_all(taken)
             with self._changed:
                 self.queued_rows -= sum(len(scored.ids) for _, scored in taken)
                 self.queued_bytes -= sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
@@ -155,22 +154,26 @@ class PredictionLog:
             if time.monotonic() - self._synced > SYNC_S:
                 self._sync()
             if taken:
-                self._gather(took_s)
+                self._gather(began, n_batches)
         self._write_volumes()
         for stream in self._streams.values():
             self._seal(stream)
 
-    def _gather(self, took_s: float) -> None:
-        """Wait for a moment, which makes batches of many requests; an idle server is asleep in `_work` instead.
+    def _gather(self, began: float, n_batches: int) -> None:
+        """Wait until a moment after the last writing began; an idle server is asleep in `_work` instead.
 
-        A batch costs a model's columns, however few its rows: with hundreds of models the moment is longer, and writing keeps to its share.
+        With hundreds of models the moment is longer: each has a batch of its own, whose columns cost more than its few rows.
         """
-        moment_s = min(max(self._flush_s, took_s / WRITING_SHARE), MOST_GATHER_S)
+        moment_s = min(max(self._flush_s, n_batches * BATCH_GATHER_S), MOST_GATHER_S)
+        left_s = began + moment_s - time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self.queued_rows >= self._capacity_rows / 4, moment_s)
+            self._changed.wait_for(lambda: self._closing or self.queued_rows >= self._capacity_rows / 4, max(left_s, 0.0))
 
-    def _write_all(self, taken: Sequence[tuple[Variant, Scored]]) -> None:
+    def _write_all(self, taken: Sequence[tuple[Variant, Scored]]) -> int:
+        """Write what was taken, a batch for each package of a service; return how many."""
+        n_batches = 0
         for variant, service, scored in _by_package(taken):
+            n_batches += 1
             with self._changed:
                 self._volumes_of(service).add(scored)
             n_rows = sum(len(one.ids) for one in scored)
@@ -184,6 +187,7 @@ class PredictionLog:
             else:
                 self.written_rows += n_rows
                 self._ailing = False
+        return n_batches
 
     def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
         stream = self._stream(variant, service)

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import NoReturn
 
-import msgspec
+from sampan.core.decoding import read_json
 
 PLAN = "SAMPAN_WORKER"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -17,10 +17,12 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> NoReturn:
     """Run the worker that the environment describes."""
     from sampan.web.inference.server import Worker, run_worker
+    from sampan.web.inference.server_log import tell_with_moments
 
+    tell_with_moments()
     _end_with_parent()
     told = os.environ.pop(PLAN, "")  # it holds the server's token: nothing started from here needs it
-    run_worker(msgspec.json.decode(told, type=Worker))
+    run_worker(read_json(told, Worker))
     # Every log is written. A model that hangs in a thread would keep Python, or the libraries' own end, from coming to it.
     sys.stdout.flush()
     sys.stderr.flush()

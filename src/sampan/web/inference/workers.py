@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.errors import SampanError, Unavailable
 from sampan.serving.merged_metrics import counters_only, merged
 from sampan.web.inference.pilot import Pilot
@@ -270,7 +271,7 @@ class Supervisor:
     def _said(self, slot: _Slot) -> Liveness | None:
         """Return where a worker says that it answers; None before it does."""
         try:
-            live = msgspec.json.decode(self._files.worker(slot.number).read_bytes(), type=Liveness)
+            live = read_json(self._files.worker(slot.number).read_bytes(), Liveness)
         except (OSError, msgspec.DecodeError):
             return None
         return live if slot.child is not None and live.pid == slot.child.pid else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from blake3 import blake3
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Asset
 from sampan.web.mlflow.filters import Language, Value, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, exists, invalid, key_of, limited, missing, page, paged, pairs, text, texts
@@ -186,7 +187,7 @@ class Experiments:
 
 
 def _told_of(asset: Asset) -> Experiment:
-    return msgspec.convert(msgspec.to_builtins(mlflow_graph.experiment_of(asset)), Experiment)
+    return read_builtins(msgspec.to_builtins(mlflow_graph.experiment_of(asset)), Experiment)
 
 
 def _value(found: Experiment, field: tuple[str, str]) -> Value:

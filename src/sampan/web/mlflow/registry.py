@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from blake3 import blake3
 
+from sampan.core.decoding import read_builtins
 from sampan.core.events import AliasMoved, Event, Input, Tagged, VersionCommitted, new_id
 from sampan.core.graph import Node
 from sampan.web.mlflow.filters import Language, sort_key
@@ -252,7 +253,7 @@ class Registry:
     # -- finding
 
     def _all(self) -> list[Registered]:
-        found = [msgspec.convert(asset.facts[FACT], Registered) for asset in self._ws.catalog.assets(REGISTERED)]
+        found = [read_builtins(asset.facts[FACT], Registered) for asset in self._ws.catalog.assets(REGISTERED)]
         return [each for each in found if each.state != DELETED]
 
     def _find(self, name: str) -> Registered:

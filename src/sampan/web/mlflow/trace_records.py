@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.events import Event, Input, Tagged, VersionCommitted, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.mlflow_spans import LOCATION_TAG, NAME_TAG
@@ -185,7 +186,7 @@ class TraceRecords:
 
 
 def _read(node: Node, tags: Mapping[str, str]) -> Trace:
-    summary = msgspec.json.decode(tags[SUMMARY], type=Summary) if SUMMARY in tags else Summary(node.created)
+    summary = read_json(tags[SUMMARY], Summary) if SUMMARY in tags else Summary(node.created)
     shown = {key: value for key, value in tags.items() if not key.startswith((SUMMARY, ASSESSMENT))}
     assessments = [msgspec.json.decode(value) for key, value in tags.items() if key.startswith(ASSESSMENT)]
     return Trace(node.id, node.facts["experiment"], summary, shown, sorted(assessments, key=lambda each: str(each.get("create_time", ""))))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sampan.core.changes import Change, DescribeAsset, EnsureAsset
+from sampan.core.decoding import read_builtins
 from sampan.core.events import Event, new_id
 from sampan.core.graph import Recorded
 from sampan.errors import NotFound
@@ -248,7 +249,7 @@ class Webhooks:
     # -- within
 
     def _all(self) -> list[Webhook]:
-        found = [msgspec.convert(asset.facts[mlflow_graph.FACT], Webhook) for asset in self._ws.catalog.assets(KIND)]
+        found = [read_builtins(asset.facts[mlflow_graph.FACT], Webhook) for asset in self._ws.catalog.assets(KIND)]
         return [each for each in found if each.status != mlflow_graph.DELETED]
 
     def _find(self, given: Mapping[str, Any]) -> Webhook:

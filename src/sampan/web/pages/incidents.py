@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from sampan.core.decoding import read_builtins
 from sampan.web.page import Page, month
 from sampan.web.pages.figures import METRIC_WORDS
 from sampan.workspace.services.incidents import IncidentList
@@ -46,7 +45,7 @@ def load_incident(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str
 
 
 def _window(node: Node) -> Window:
-    return msgspec.convert({**node.facts, "id": node.id}, Window)
+    return read_builtins({**node.facts, "id": node.id}, Window)
 
 
 PAGES = (

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from sampan.core.decoding import read_builtins
 from sampan.web import charts
 from sampan.web.charts import Figure, Spot, number
 from sampan.web.page import Page
@@ -24,7 +23,7 @@ MOST = 20
 def load_optimization(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, Any]:
     """Load one optimization."""
     node = workspace.catalog.resolve(given["ref"], kind=KIND)
-    found = msgspec.convert(node.facts, Optimized)
+    found = read_builtins(node.facts, Optimized)
     return {
         "node": node,
         "found": found,

@@ -6,8 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from sampan.core.decoding import read_builtins
 from sampan.errors import ParameterError
 from sampan.stats.estimates import Estimate
 from sampan.workspace.data.admission_answers import BatchJudged, Consequence, HeldEffect, RowToSee, Valued
@@ -96,11 +95,11 @@ class Admission(DataRoom):
             kind=facts.get("kind", "two classes"),
             n_rows=facts["n_rows"],
             n_wrong=facts["n_wrong"],
-            share=msgspec.convert(facts["share"], Estimate),
+            share=read_builtins(facts["share"], Estimate),
             edges=tuple(facts["edges"]),
             counts=tuple(facts["counts"]),
             rows=tuple(rows),
-            effect=msgspec.convert(facts["effect"], tuple[HeldEffect, ...]),
+            effect=read_builtins(facts["effect"], tuple[HeldEffect, ...]),
             cached=cached,
             next=(f"sampan data cells {quote(node.name)}", f"sampan data show {quote(node.name)}"),
         )
@@ -123,7 +122,7 @@ class Admission(DataRoom):
             n_rows=batch.height,
             n_suspicious=int(verdict.facts.get("n_suspicious", 0)),
             rows=_to_see(verdict, batch, top),
-            consequences=msgspec.convert(effect.get("outcomes", []), tuple[Consequence, ...]),
+            consequences=read_builtins(effect.get("outcomes", []), tuple[Consequence, ...]),
             loss=effect.get("loss", ""),
             score=effect.get("score", ""),
             facts=verdict.facts,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import Digest, digest_bytes, digest_value
 from sampan.core.events import VersionCommitted, new_id
 from sampan.core.graph import Node
@@ -123,8 +124,8 @@ class Contracts:
             verdict=check.facts["verdict"],
             n_rows=check.facts["n_rows"],
             n_rules=check.facts["n_rules"],
-            findings=tuple(msgspec.convert(finding, RuleLine) for finding in check.facts["findings"]),
-            notes=tuple(msgspec.convert(note, RuleLine) for note in check.facts["notes"]),
+            findings=tuple(read_builtins(finding, RuleLine) for finding in check.facts["findings"]),
+            notes=tuple(read_builtins(note, RuleLine) for note in check.facts["notes"]),
             check=check.ref,
             cached=cached,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import SampanError
@@ -103,7 +104,7 @@ class ErasingPeople(DataRoom):
             n_objects=found.n_objects,
             n_files=found.n_files,
             n_bytes=found.n_bytes,
-            places=tuple(msgspec.convert(msgspec.to_builtins(one), Place) for one in found.sightings),
+            places=tuple(read_builtins(msgspec.to_builtins(one), Place) for one in found.sightings),
             next=(f"sampan data erase {_option(subject)}",) if found.sightings else ("sampan data erasures",),
         )
 
@@ -126,7 +127,7 @@ class ErasingPeople(DataRoom):
         try:
             signed = verified(data)
         except SampanError as error:
-            signature, signed = error.message, msgspec.json.decode(data, type=SignedRecord)
+            signature, signed = error.message, read_json(data, SignedRecord)
         record = signed.record
         return ErasureLine(
             erasure=node.ref,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import PREFIX, Digest
 from sampan.errors import BlobUnavailable, DataFormatError, IntegrityError
 from sampan.store.folder_files import HEAD_BYTES, FolderFiles, adopt_folder
@@ -156,7 +157,7 @@ class FileTable:
 
     def _lists(self, contents: Digest) -> list[Digest]:
         with suppress(BlobUnavailable, IntegrityError, msgspec.DecodeError):
-            return msgspec.json.decode(self._ws.store.blobs.read(contents), type=list[Digest])
+            return read_json(self._ws.store.blobs.read(contents), list[Digest])
         return []
 
 

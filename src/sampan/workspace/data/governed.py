@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Node
 from sampan.errors import AccessDenied, ParameterError
 from sampan.workspace.data.governed_answers import Hidden, PersonalData, Reidentification, Seen
@@ -48,7 +49,7 @@ class Governed(DataRoom):
             return msgspec.to_builtins(found)
 
         made, _ = self.ws.engine.once("personal data", [_FINDING, node.digest], find)
-        findings = tuple(msgspec.convert(made, list[ColumnFinding]))
+        findings = tuple(read_builtins(made, list[ColumnFinding]))
         likely = {each.column: each.pii for each in findings if each.certainty == "likely"}
         if declare and likely:
             self.ws.policy.declare(node.id, pii=likely)

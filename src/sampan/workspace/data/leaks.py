@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.events import new_id
 from sampan.core.graph import Node
 from sampan.errors import ParameterError, UsageError
@@ -59,7 +60,7 @@ def newest_leaks(ws: Workspace, node: Node) -> Leaks | None:
 def as_answer(found: Node, node: Node) -> Leaks:
     """Return a recorded finding as the room answers it."""
     facts = found.facts
-    leaks = msgspec.convert(facts["leaks"], tuple[LeakLine, ...])
+    leaks = read_builtins(facts["leaks"], tuple[LeakLine, ...])
     out = {leak.column for leak in leaks}
     return Leaks(
         ref=node.ref,

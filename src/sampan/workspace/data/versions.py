@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError
@@ -175,5 +176,5 @@ class Versions(DataRoom):
 
 
 def _finding(said: dict[str, Any], *, hidden: bool) -> RuleLine:
-    found = msgspec.convert(said, RuleLine)
+    found = read_builtins(said, RuleLine)
     return msgspec.structs.replace(found, examples=()) if hidden else found

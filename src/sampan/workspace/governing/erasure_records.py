@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import canonical_json
 from sampan.core.times import Millis
 from sampan.errors import IntegrityError
@@ -79,7 +80,7 @@ def verified(data: bytes, *, public_key: str = "") -> SignedRecord:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        signed = msgspec.json.decode(data, type=SignedRecord)
+        signed = read_json(data, SignedRecord)
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.public_key)).verify(
             bytes.fromhex(signed.signature), canonical_json(signed.record)
         )

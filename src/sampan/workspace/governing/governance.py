@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Graph, Node
 from sampan.core.times import Millis, iso
 from sampan.errors import NotFound, ParameterError, PolicyRefused
@@ -89,7 +90,7 @@ class Governance:
 
     def _declared(self, name: str, kind: str) -> Iterator[Layer]:
         if (node := self.declared(name, kind)) is not None:
-            yield Layer(str(node.facts.get("source") or node.ref), msgspec.convert(node.facts["terms"], Terms), node.actor, node.created)
+            yield Layer(str(node.facts.get("source") or node.ref), read_builtins(node.facts["terms"], Terms), node.actor, node.created)
 
     def _in_project_file(self, name: str) -> Iterator[Layer]:
         policy = self.ws.project.policies.get(name)
@@ -138,7 +139,7 @@ class Governance:
         if not self.ws.has_store:
             return []
         nodes = self.ws.catalog.nodes(kind=GRANT, name=f"{name}.grant" if name else "", state=state, limit=_MANY)
-        return [(node, msgspec.convert(node.facts, Grant)) for node in nodes]
+        return [(node, read_builtins(node.facts, Grant)) for node in nodes]
 
     # -- whether a use is allowed ---------------------------------------------------------------------------------------------------
 

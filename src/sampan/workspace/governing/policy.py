@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.events import new_id
 from sampan.core.graph import Node
 from sampan.core.refs import nearest
@@ -210,7 +211,7 @@ class Policy(Room):
         if faults:
             raise ParameterError("; ".join(faults), hint="sampan policy set --help")
         newest = self.governance.declared(name, kind)
-        before = msgspec.convert(newest.facts["terms"], Terms) if newest else Terms()
+        before = read_builtins(newest.facts["terms"], Terms) if newest else Terms()
         after = _merged(_cleared(before, clear), said)
         if after == before:
             return
@@ -330,7 +331,7 @@ class Policy(Room):
         why : the reason; it stays in the ledger
         """
         node = self.ws.catalog.resolve(leave, kind=GRANT)
-        grant = msgspec.convert(node.facts, Grant)
+        grant = read_builtins(node.facts, Grant)
         self._require_owner(grant.dataset, DATASET, "take leave back")
         if not why.strip():
             raise ParameterError("leave is taken back for a reason", hint="--why 'the project ended'")

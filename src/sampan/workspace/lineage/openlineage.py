@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 
 from sampan.core.answers import Answer
+from sampan.core.decoding import decoder_of
 from sampan.core.digests import digest_value
 from sampan.core.events import Event, Input, RunEnded, RunStarted, VersionCommitted, new_id
 from sampan.core.graph import Node, NodeId, Recorded
@@ -32,7 +33,7 @@ EXTERNAL: Final = "external"
 _TOLD_KINDS: Final = frozenset({"dataset", "model", "package"})
 _STATES: Final = {"COMPLETE": "finished", "FAIL": "failed", "ABORT": "killed"}
 _BATCH, _TIMEOUT_S = 500, 30
-_DECODE = msgspec.json.Decoder(RunEvent).decode
+_DECODE = decoder_of(RunEvent).decode
 
 
 class Sent(Answer, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.events import Event, new_id
 from sampan.core.graph import NodeId
 from sampan.core.project import FILE_NAME, load_project
@@ -149,7 +150,7 @@ class Merge:
         from sampan.workspace.merging.events import ORIGIN, Origin
 
         nodes = self.ws.catalog.nodes(kind=ORIGIN, limit=_MANY)
-        known = {origin.root: (node.id, origin, True) for node in nodes if (origin := msgspec.convert(node.facts, Origin))}
+        known = {origin.root: (node.id, origin, True) for node in nodes if (origin := read_builtins(node.facts, Origin))}
         for batch in foreign.ledger_rows(self.there):
             for link in batch:
                 if link.hash in known:

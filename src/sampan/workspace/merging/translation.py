@@ -36,6 +36,7 @@ from sampan.core.changes import (
     StartRun,
     Supersede,
 )
+from sampan.core.decoding import decoder_of
 from sampan.core.graph import Node, NodeId
 from sampan.errors import NotFound
 from sampan.store import foreign
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from sampan.store.store import Store
 
 _DIGEST: Final = re.compile(r"b3:[0-9a-f]{64}")
-_CHANGES: Final = msgspec.json.Decoder(list[AnyChange])
+_CHANGES: Final = decoder_of(list[AnyChange])
 _ELSEWHERE: Final = "elsewhere"  # the state of a signature that was given in another store: it is known, and counts for nothing here
 _NOT_TAKEN: Final = frozenset({"webhook"})  # what would act here on behalf of another store
 _SAME_AS_OURS, _ALSO_OURS, _THEIRS = "same", "also", "theirs"

@@ -13,6 +13,7 @@ import msgspec
 from blake3 import blake3
 
 from sampan.core.changes import Change, DescribeAsset, EnsureAsset
+from sampan.core.decoding import read_builtins
 from sampan.core.events import Event
 from sampan.core.graph import Artifact, Asset
 
@@ -121,7 +122,7 @@ def asset_name(text: str, *, otherwise: str) -> str:
 def experiment_of(asset: Asset) -> Experiment:
     """Return what an asset of runs is to MLflow, also one that only Sampan's own runs made."""
     if FACT in asset.facts:
-        return msgspec.convert(asset.facts[FACT], Experiment)
+        return read_builtins(asset.facts[FACT], Experiment)
     id = experiment_number(asset.name)  # noqa: A001  # the field's word
     return Experiment(asset.name, id, asset.name, ACTIVE, asset.created, asset.created, experiment_location(id))
 

@@ -15,6 +15,7 @@ import msgspec
 
 from sampan.core.answers import Answer
 from sampan.core.changes import ActedThen, AddEdge, Change, DescribeAsset, EnsureAsset
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import NodeId
 from sampan.core.mlflow import MlflowExperiment, MlflowModel, MlflowRegistered, MlflowRun, MlflowSource, MlflowTrace, MlflowVersion
 from sampan.errors import AlreadyExists, NotFound, Unavailable, Unsupported
@@ -311,7 +312,7 @@ class MlflowImport:
 
     def _registered_here(self) -> dict[str, graph.Registered]:
         assets = self.ws.catalog.assets(graph.REGISTERED)
-        found = (msgspec.convert(asset.facts[graph.FACT], graph.Registered) for asset in assets if graph.FACT in asset.facts)
+        found = (read_builtins(asset.facts[graph.FACT], graph.Registered) for asset in assets if graph.FACT in asset.facts)
         return {each.name: each for each in found if each.state != graph.DELETED}
 
     def _require_free(self, registered: Iterable[MlflowRegistered]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Node
 from sampan.core.mlflow import (
     MlflowExperiment,
@@ -120,7 +121,7 @@ class ToldToMlflow:
         for asset in self.ws.catalog.assets(graph.REGISTERED):
             if graph.FACT not in asset.facts:
                 continue
-            told = msgspec.convert(asset.facts[graph.FACT], graph.Registered)
+            told = read_builtins(asset.facts[graph.FACT], graph.Registered)
             nodes = list(reversed(self.ws.catalog.nodes(kind=graph.REGISTERED, name=asset.name, limit=_MANY)))
             tags, numbers = self.ws.catalog.tags_of([node.id for node in nodes]), {node.id: node.version or 0 for node in nodes}
             if told.state != graph.DELETED:

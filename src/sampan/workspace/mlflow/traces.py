@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.changes import ActedThen, AddArtifact, AddEdge, AddNode, Change, SetTag
+from sampan.core.decoding import read_json
 from sampan.core.digests import Digest
 from sampan.core.graph import Node, NodeId
 from sampan.core.mlflow import MlflowTrace
@@ -77,7 +78,7 @@ def told_traces(ws: Workspace, nodes: Sequence[Node], experiment: str) -> Iterat
         mine = tags[node.id]
         if mine.get(graph.LIFECYCLE) == graph.DELETED:
             continue
-        summary = msgspec.json.decode(mine[SUMMARY], type=Summary) if SUMMARY in mine else Summary(node.created)
+        summary = read_json(mine[SUMMARY], Summary) if SUMMARY in mine else Summary(node.created)
         yield MlflowTrace(
             id=f"tr-{node.id}",
             experiment_id=experiment,

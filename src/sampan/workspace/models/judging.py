@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import Node
 from sampan.core.times import Millis
 from sampan.errors import ParameterError
@@ -113,7 +113,7 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
 def task_of_model(model: Node) -> Task:
     """Return what a model is asked; of models of earlier releases, one of two outcomes."""
     found = model.facts.get("task")
-    return msgspec.convert(found, Task) if found else BINARY
+    return read_builtins(found, Task) if found else BINARY
 
 
 def common_task(models: Sequence[Node]) -> Task:
@@ -219,7 +219,7 @@ def _naive(model: Node, task: Task) -> NDArray[np.float64] | None:
 
 def objective_of(model: Node) -> Objective:
     """Return the objective a model was trained for."""
-    return msgspec.convert(model.facts["objective"], Objective)
+    return read_builtins(model.facts["objective"], Objective)
 
 
 def loss_words(model: Node) -> str:
@@ -232,7 +232,7 @@ def paired_at_birth(model: Node, champion: Node | None) -> Paired | None:
     variant = model.facts.get("variant")
     if not variant or champion is None or variant["parent"] != champion.id:
         return None
-    return msgspec.convert(variant["paired"], Paired)
+    return read_builtins(variant["paired"], Paired)
 
 
 def allowed_loss(model: Node, champion: Node | None) -> float | None:
@@ -244,9 +244,9 @@ def allowed_loss(model: Node, champion: Node | None) -> float | None:
 def label_health_of(model: Node) -> LabelHealth | None:
     """Return what was found of a model's newest training labels."""
     found = model.facts["labels"]
-    return msgspec.convert(found, LabelHealth) if found else None
+    return read_builtins(found, LabelHealth) if found else None
 
 
 def report_of(node: Node) -> Report:
     """Read a report node's facts back."""
-    return msgspec.convert({k: v for k, v in node.facts.items() if k not in ("how", "model")}, Report)
+    return read_builtins({k: v for k, v in node.facts.items() if k not in ("how", "model")}, Report)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 import msgspec
 
 from sampan import __version__
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import digest_value
 from sampan.core.events import AliasMoved, Input, new_id
 from sampan.core.graph import Node
@@ -371,8 +372,8 @@ class Lifecycle(Room):
             run=run,
             cached=cached,
             params=node.facts["params"],
-            metrics=msgspec.convert(node.facts["metrics"], dict[str, Estimate]),
-            baseline=msgspec.convert(node.facts["baseline"], Paired),
+            metrics=read_builtins(node.facts["metrics"], dict[str, Estimate]),
+            baseline=read_builtins(node.facts["baseline"], Paired),
             label_health=labels,
             parity=exported,
             made_features=_made_features(node.facts.get("generated"), judging.loss_words(node)),
@@ -381,7 +382,7 @@ class Lifecycle(Room):
 
     def _reported(self, report: Node, model: Node) -> Reported:
         facts = report.facts
-        gaps = tuple(_gap_text(msgspec.convert(gap, Gap)) for gap in facts["gaps"])
+        gaps = tuple(_gap_text(read_builtins(gap, Gap)) for gap in facts["gaps"])
         return Reported(
             report=f"report:{report.ref}",
             model=model.ref,
@@ -389,11 +390,11 @@ class Lifecycle(Room):
             n_days=facts["n_days"],
             since=iso(facts["since"]),
             until=iso(facts["until"]),
-            metrics=msgspec.convert(facts["metrics"], dict[str, Estimate]),
+            metrics=read_builtins(facts["metrics"], dict[str, Estimate]),
             slices=facts["slices"],
             gaps=gaps,
-            classes=msgspec.convert(facts.get("classes", ()), tuple[ClassFigures, ...]),
-            residuals=msgspec.convert(facts.get("residuals", {}), dict[str, Estimate]),
+            classes=read_builtins(facts.get("classes", ()), tuple[ClassFigures, ...]),
+            residuals=read_builtins(facts.get("residuals", {}), dict[str, Estimate]),
             next=(f"sampan model gate {model.ref}",),
         )
 
@@ -415,7 +416,7 @@ class Models(Lifecycle, Packing, Adopting, Tuning, Optimizing, Signing, Bills):
 
 
 def _decision_of(node: Node) -> Decision:
-    return msgspec.convert({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
+    return read_builtins({k: node.facts[k] for k in ("passed", "reasons", "checks")}, Decision)
 
 
 def _made_features(found: dict[str, Any] | None, loss: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.engine.environment import Environment
@@ -43,7 +44,7 @@ def write_documents(ws: Workspace, model: Node, manifest: PackageManifest, folde
     rows, scores : real requests with their answers
     """
     datasets = {name: ws.catalog.node(node) for name, node in model.facts["datasets"].items()}
-    environment = msgspec.json.decode((folder / "environment.json").read_bytes(), type=Environment)
+    environment = read_json((folder / "environment.json").read_bytes(), Environment)
     few = slice(0, EXAMPLE_ROWS)
     _write(folder / SCHEMA, request_schema(manifest))
     _write(folder / EXAMPLES, examples(manifest, rows[few], scores[few]))

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.digests import digest_value
 from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
@@ -92,8 +93,8 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
             return [msgspec.to_builtins(f) for f in store_folder(ws, folder)]
 
     stored, _ = ws.engine.once("package", {"model": model.id, "layout": LAYOUT}, make)
-    files = tuple(msgspec.convert(f, StoredFile) for f in stored)
-    manifest = msgspec.json.decode(ws.store.blobs.read(next(f.digest for f in files if f.path == MANIFEST)), type=PackageManifest)
+    files = tuple(read_builtins(f, StoredFile) for f in stored)
+    manifest = read_json(ws.store.blobs.read(next(f.digest for f in files if f.path == MANIFEST)), PackageManifest)
     facts = {
         "model": model.ref,
         "served_by": manifest.served_by,

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_builtins
 from sampan.errors import Unavailable, Unsupported
 
 START_S: Final = 60.0
@@ -115,7 +116,7 @@ class PickleProcess:
         if "error" in said:
             self._end()
             raise Unsupported(f"{self._file.name} cannot be read: {said['error']}", hint="install what it was pickled with")
-        self._said = msgspec.convert(said, About)
+        self._said = read_builtins(said, About)
         return self._process
 
     def _hear(self, process: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:

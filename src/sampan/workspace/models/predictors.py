@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan import plugins
+from sampan.core.decoding import decoder_of, read_json
 from sampan.core.times import Millis
 from sampan.engine.environment import Environment, capture, differences
 from sampan.errors import IntegrityError, ParameterError
@@ -82,6 +83,7 @@ class PackagePredictor:
             raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
         self._online = fitted.online(_online_tables(folder), known_until=self.manifest.until)
         self.row_type = self._online.row_type  # rows decoded into it need no other check
+        decoder_of(self.row_type)  # made ready here, by one thread
         self.typed_flags = self._online.typed_flags
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
 
@@ -162,7 +164,7 @@ class PackagePredictor:
     def differences(self) -> list[str]:
         """Say in words how this process's environment differs from the one the model was trained in."""
         data = (self._folder / ENVIRONMENT).read_bytes()
-        return differences(msgspec.json.decode(data, type=Environment), capture(self._folder))
+        return differences(read_json(data, Environment), capture(self._folder))
 
 
 def open_predictor(folder: Path) -> PackagePredictor:
@@ -199,7 +201,7 @@ def load_package(folder: Path | str) -> PackagePredictor:
 def read_manifest(folder: Path) -> PackageManifest:
     """Read a package's manifest."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
+        return read_json((folder / MANIFEST).read_bytes(), PackageManifest)
     except (OSError, msgspec.DecodeError) as cause:
         raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import msgspec
 
+from sampan.core.decoding import read_builtins
 from sampan.errors import ParameterError
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
@@ -164,8 +165,8 @@ def _tuned(study: Node, run: str, *, seconds: float) -> Tuned:
         best=tried[facts["best"]],
         loss=facts.get("loss", "log_loss"),
         front=tuple(tried[number] for number in facts["front"]),
-        mattered=tuple(msgspec.convert(each, Mattering) for each in facts["mattered"]),
-        nested=tuple(msgspec.convert(each, NestedSpan) for each in facts["nested"]),
+        mattered=tuple(read_builtins(each, Mattering) for each in facts["mattered"]),
+        nested=tuple(read_builtins(each, NestedSpan) for each in facts["nested"]),
         next=(f"sampan model train {quote(facts['program'])} --name {quote(study.name)} --like {quote(ref)}",),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.digests import digest_bytes
 from sampan.core.graph import Artifact, MetricPoints, Node
 from sampan.core.times import iso
@@ -293,7 +294,7 @@ def _run_environment(ws: Workspace, run: Node) -> Environment | None:
 def _environment(data: bytes) -> Environment | None:
     from sampan.engine.environment import Environment
 
-    return msgspec.json.decode(data, type=Environment)
+    return read_json(data, Environment)
 
 
 def _file(ws: Workspace, files: Sequence[Artifact], path: str) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sampan.core.answers import Answer
+from sampan.core.decoding import read_builtins
 from sampan.core.digests import digest_value
 from sampan.core.events import Event, Input, new_id
 from sampan.core.graph import Node, NodeId
@@ -274,7 +275,7 @@ class Monitors(Room):
         pending = [e for e in catalog.events(type=RunRequested.type, limit=MAX_WINDOWS) if e.seq not in handled]
         names = [name for name in RequestedRun.__struct_fields__ if name not in ("seq", "at")]
         return RunRequests(
-            requests=tuple(msgspec.convert({"seq": e.seq, "at": e.at, **{n: e.body[n] for n in names}}, RequestedRun) for e in pending)
+            requests=tuple(read_builtins({"seq": e.seq, "at": e.at, **{n: e.body[n] for n in names}}, RequestedRun) for e in pending)
         )
 
     @operation()
@@ -359,7 +360,7 @@ class Monitors(Room):
 
 
 def _window(node: Node) -> Window:
-    return msgspec.convert({**node.facts, "id": node.id}, Window)
+    return read_builtins({**node.facts, "id": node.id}, Window)
 
 
 def _next(service: str, incident: NodeId = "") -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from sampan.core.decoding import read_json
 from sampan.core.times import Millis
 from sampan.errors import AlreadyExists, Unavailable
 
@@ -116,7 +117,7 @@ def announce(files: ServiceFiles, live: Liveness) -> None:
 def find(files: ServiceFiles) -> Liveness | None:
     """Return the running server, or None if there is none: never started, stopped, or dead."""
     try:
-        live = msgspec.json.decode(files.liveness.read_bytes(), type=Liveness)
+        live = read_json(files.liveness.read_bytes(), Liveness)
         with files.lock.open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -131,7 +132,7 @@ def processes(files: ServiceFiles, live: Liveness) -> list[Liveness]:
     found = []
     for path in files.workers():
         with suppress(OSError, msgspec.DecodeError):
-            one = msgspec.json.decode(path.read_bytes(), type=Liveness)
+            one = read_json(path.read_bytes(), Liveness)
             if one.token == live.token:  # else of a server before this one
                 found.append(one)
     return found or [live]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.answers import Answer
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.times import iso
@@ -303,7 +304,7 @@ class Rollouts(ServiceRoom):
 
         share, since = plan.shares[step], int(tags[SINCE])
         role = "shadow" if share == 0 else "live" if share == 1 else "canary"
-        guards = msgspec.convert(plan.guards, Guards)
+        guards = read_builtins(plan.guards, Guards)
         frames = answers_since(self.ws, node.name, since, {plan.version: role, **({plan.live: "live"} if role != "live" else {})})
         before, now = msgspec.json.decode(tags[BASELINE]), self._error_counts(node.name)
 
@@ -319,7 +320,7 @@ class Rollouts(ServiceRoom):
             else {}
         )
         if role == "live":  # nobody else answers any more: what live did on the step before stands for it
-            live = msgspec.json.decode(tags[REFERENCE], type=Seen) if REFERENCE in tags else Seen(version=plan.live)
+            live = read_json(tags[REFERENCE], Seen) if REFERENCE in tags else Seen(version=plan.live)
         else:
             live = see(plan.live, frames[plan.live], n_errors=errors(plan.live), values=worth.get(plan.live))
         own = frames[plan.version]
@@ -383,7 +384,7 @@ class Rollouts(ServiceRoom):
 
 
 def _plan(node: Node) -> Plan:
-    return msgspec.convert(node.facts, Plan)
+    return read_builtins(node.facts, Plan)
 
 
 def _shares(parts: list[str]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from sampan.core.answers import Answer
+from sampan.core.decoding import read_json
 from sampan.core.graph import NodeId
 from sampan.core.refs import check_name
 from sampan.core.times import iso
@@ -343,7 +344,7 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
         file = self.ws.model.package_path(package) / "environment.json"
         if not file.exists():
             return ()
-        return tuple(differences(msgspec.json.decode(file.read_bytes(), type=Environment), capture(self.ws.root)))
+        return tuple(differences(read_json(file.read_bytes(), Environment), capture(self.ws.root)))
 
     def _fault(self, service: str) -> str:
         """Return why the newest routing could not be loaded, "" where it could."""

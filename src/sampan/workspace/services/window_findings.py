@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_builtins
 from sampan.core.graph import NodeId
 from sampan.core.times import Millis
 from sampan.errors import NotFound, ParameterError
@@ -253,7 +254,7 @@ def _asked(ws: Workspace, package: NodeId) -> _Asked:
     threshold = 0.5 if manifest.threshold is None else manifest.threshold
     model = next((e.src for e in ws.catalog.edges_to(package) if e.role == "packaged_as"), "")
     facts = ws.catalog.node(model).facts.get("objective") if model else None
-    stated = msgspec.convert(facts, Objective) if facts else None
+    stated = read_builtins(facts, Objective) if facts else None
     worth = stated.kpi if stated else None
     if worth is None or manifest.task.kind != "binary":
         return _Asked(manifest.task, stated, Costs(threshold=threshold))

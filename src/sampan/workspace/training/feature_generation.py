@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.core.decoding import read_builtins
 from sampan.evaluation.metrics import Answered, point
 from sampan.evaluation.task import Kind
 from sampan.features.generation import candidates, with_features
@@ -65,7 +66,7 @@ def generate(ws: Workspace, order: Order, most: int) -> Generated:
         return msgspec.to_builtins(_choose(ws, order, most))  # type: ignore[no-any-return]  # a dict, as of every dataclass
 
     found, _ = ws.engine.once("generate", key, make)
-    return msgspec.convert(found, Generated)
+    return read_builtins(found, Generated)
 
 
 def _choose(ws: Workspace, order: Order, most: int) -> Generated:
