@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.features import Columns, Expr, Label, features, moment, number, past, text
-from sampan.features.sources import HeldKeys
+from sampan.features.held_keys import HeldKeys
 from sampan.features.view import FeatureOptions
 
 HOUR = 3_600_000
@@ -107,9 +107,9 @@ def test_what_is_fed_counts_beside_a_version_that_does_not_have_it_yet() -> None
 
 
 def test_held_keys_are_found_however_their_numbers_are_written() -> None:
-    held = HeldKeys(pl.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}))
+    held = HeldKeys([(1.0, "x"), (2.0, "y")])
 
     assert (1, "x") in held
     assert (2.0, "y") in held
     assert (1, "y") not in held
-    assert (1,) not in HeldKeys(pl.DataFrame())
+    assert (1,) not in HeldKeys()

@@ -92,6 +92,11 @@ class References:
         row = self._get(key)
         return self.missing if row is None else row
 
+    def of_version(self, key: Key) -> Row:
+        """Return what the version says of a key, without what was fed."""
+        row = self._get(key)
+        return self.missing if row is None else row
+
     def fetch(self, keys: Sequence[Key]) -> list[Row]:
         """Return each key's row, or missing values."""
         return [self.one(key) for key in keys]
@@ -258,11 +263,9 @@ class Running:
         # Only what lies behind the first change is added up anew.
         start = bisect_left(before.times, min(time for time, _ in (*gone, *come)))
         times, sums = before.times, before.values
-        waiting = Counter(gone)
-        events = list(come)
-        for event in zip(
-            times[start:], (after - so_far for so_far, after in zip(sums[start:], sums[start + 1 :], strict=False)), strict=True
-        ):
+        tail = zip(times[start:], (after - so_far for so_far, after in zip(sums[start:], sums[start + 1 :], strict=False)), strict=True)
+        waiting, events = Counter(gone), []
+        for event in (*come, *tail):
             if waiting[event]:
                 waiting[event] -= 1
             else:

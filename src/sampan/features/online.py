@@ -27,6 +27,7 @@ from sampan.table.rows import ColumnRows, Row, row_type
 if TYPE_CHECKING:
     import polars as pl
 
+    from sampan.features.revising import TableChange
     from sampan.features.tables import Tables
 
 FOREVER: Millis = 2**62
@@ -42,7 +43,7 @@ class OnlineView:
         self.schema: dict[str, FieldSpec] = view.request_schema()
         self._columns = leaves(fitted)
         self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
-        self._use(OnlineSources(view, tables, known_until=known_until))
+        self._use(OnlineSources.of_tables(view, tables, known_until=known_until))
         self._encoders = [fitted.text_columns.get(f.name) or fitted.encoders.get(f.name) for f in view.features]
         self._widths = [len(columns) for columns in fitted.columns.values()]
         used = view.request_columns()
@@ -61,15 +62,36 @@ class OnlineView:
         self._leaves = Program(list(self._columns), sources)
         self._one = one_row(self.fitted, self.row_type, sources)
 
+    @property
+    def columns_looked_up(self) -> dict[str, list[str]]:
+        """Return which columns of which table are read to answer."""
+        return self._sources.groups.table_columns
+
     def renewed(self, tables: Tables) -> Renewal:
         """Index other versions of the tables, whole ones, beside those in use; `Renewal.install` takes them into use."""
+        from sampan.features.tables import find_table
+
         view = self.fitted.view
         whole: dict[str, pl.DataFrame] = view.online_tables(tables, FOREVER)
         if view.event_columns():
-            from sampan.features.tables import find_table
-
             whole[view.on] = find_table(tables, view.on).lazy().select(view.feed_columns()).collect()
-        return Renewal(self, OnlineSources(view, whole, whole=True))
+        return Renewal(self, OnlineSources.of_versions(view, whole))
+
+    def revised(self, changes: Mapping[str, TableChange], *, before: Tables, after: Tables) -> Renewal:
+        """Do as `renewed`, at the cost of what differs between the tables in use and those of another version.
+
+        Parameters
+        ----------
+        changes : of the tables that differ, in `columns_looked_up`
+        before, after : all tables, whole
+
+        Raises
+        ------
+        LookupError : the tables in use do not have what is said to be gone.
+        """
+        from sampan.features.revising import revise
+
+        return Renewal(self, revise(self._sources, changes, before=before, after=after))
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Compute the model's input for raw request rows, shape (n, k).
