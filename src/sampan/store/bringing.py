@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sampan.core.graph import NodeId
+from sampan.store.chunks import points_of
 from sampan.store.database import Session
 from sampan.store.folding import add_points, run_number
-from sampan.store.points import Point, unpack
+from sampan.store.points import Point
 
 if TYPE_CHECKING:
     from sampan.store.store import Store
@@ -28,18 +29,6 @@ def bring_points(store: Store, points: Mapping[NodeId, Points], *, origin: str) 
         store.folding.fold(run)
     with store.database.write() as session:
         return sum(_bring_run(session, run, found, origin) for run, found in wanted.items())
-
-
-def points_of(session: Session, run: NodeId) -> dict[str, list[Point]]:
-    """Return all of a run's folded points, in the order in which they were logged."""
-    sql = (
-        "select k.name, c.data from metric_chunk c join metric_key k on k.pk = c.key join node n on n.pk = c.run"
-        " where n.id = ? order by k.name, c.seq"
-    )
-    found: dict[str, list[Point]] = {}
-    for key, data in session.all(sql, run):
-        found.setdefault(key, []).extend(unpack(data))
-    return found
 
 
 def _n_points(found: Points) -> int:

@@ -16,14 +16,13 @@ from typing import Any
 
 from sampan.core.graph import NodeId
 from sampan.errors import IntegrityError, NotFound
-from sampan.store import points
+from sampan.store.chunks import begin_chunks, extend_chunks
 from sampan.store.database import Database, Row, Session
 from sampan.store.files import store_errors
 from sampan.store.journals import BLOCK, Journals, check_header, parse, parse_keys
-from sampan.store.points import CHUNK_POINTS, CODEC, Point
+from sampan.store.points import Point
 from sampan.store.touching import touch
 
-_NEW_CHUNK = "insert into metric_chunk(run, key, seq, n, codec, data) values (?, ?, ?, ?, ?, ?)"
 _OLD_SUMMARY = "select last, last_step, last_at, min, max, n from run_metric where run = ? and key = ?"
 _SUMMARY = (
     "insert into run_metric(key, run, last, last_step, last_at, min, max, n) values (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -193,35 +192,14 @@ def _add_all(session: Session, run: int, found: Mapping[str, list[Point]]) -> No
     keys = _keys_of(session, list(found))
     is_first = session.one("select 1 from run_metric where run = ? limit 1", run) is None
     if is_first:
-        session.many(_NEW_CHUNK, [row for name, new in found.items() for row in _chunk_rows(run, keys[name], 1, new)])
+        begin_chunks(session, run, {keys[name]: new for name, new in found.items()})
         session.many(_SUMMARY, [_summary_row(run, keys[name], new, None) for name, new in found.items()])
     else:
         for name, new in found.items():
-            _add_chunks(session, run, keys[name], new)
+            extend_chunks(session, run, keys[name], new)
             old = session.one(_OLD_SUMMARY, run, keys[name])
             session.run(_SUMMARY, *_summary_row(run, keys[name], new, old))
     touch(session, run)
-
-
-def _add_chunks(session: Session, run: int, key: int, new: list[Point]) -> None:
-    """Fill the last chunk up, then start further ones."""
-    row = session.one("select seq, n from metric_chunk where run = ? and key = ? order by seq desc limit 1", run, key)
-    seq, n_last = row if row else (0, CHUNK_POINTS)
-    if n_last < CHUNK_POINTS:
-        data = session.one("select data from metric_chunk where run = ? and key = ? and seq = ?", run, key, seq)
-        assert data is not None
-        new = points.unpack(data[0]) + new
-        session.run("delete from metric_chunk where run = ? and key = ? and seq = ?", run, key, seq)
-    else:
-        seq += 1
-    session.many(_NEW_CHUNK, _chunk_rows(run, key, seq, new))
-
-
-def _chunk_rows(run: int, key: int, first: int, new: list[Point]) -> list[tuple[Any, ...]]:
-    if len(new) <= CHUNK_POINTS:
-        return [(run, key, first, len(new), CODEC, points.pack(new))]
-    chunks = [new[i : i + CHUNK_POINTS] for i in range(0, len(new), CHUNK_POINTS)]
-    return [(run, key, first + i, len(chunk), CODEC, points.pack(chunk)) for i, chunk in enumerate(chunks)]
 
 
 def _summary_row(run: int, key: int, new: list[Point], old: Row | None) -> tuple[Any, ...]:

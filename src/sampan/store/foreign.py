@@ -16,8 +16,9 @@ from sampan.core.digests import Digest
 from sampan.core.graph import NodeId
 from sampan.errors import IntegrityError, NotFound, StoreUnavailable
 from sampan.store import chain
-from sampan.store.bringing import bring_points, points_of
+from sampan.store.bringing import bring_points
 from sampan.store.chain import Link
+from sampan.store.chunks import points_of
 from sampan.store.packs import MAX_OBJECT_BYTES, MAX_PACK_BYTES
 from sampan.store.scratch import scratch_folder
 from sampan.store.store import FORMAT_FILE, SQLITE_FILE, Store

@@ -39,6 +39,7 @@ _POINT, _KEY = 0x5050, 0x4B4B  # both bytes of a mark are alike, so the first by
 _POINT_BYTE, _KEY_BYTE = b"P", b"K"
 _RUN = re.compile(r"[0-9a-f]{32}\Z")
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 _pack, _write = _RECORD.pack, os.write
 
 
@@ -222,20 +223,26 @@ class Journals:
         """Start a journal for a run and hold its lock until it is closed or the process ends."""
         if not _RUN.match(run_id):
             raise ParameterError(f"{run_id!r} is no run's id", hint="32 lower-case hex digits")
-        path = self._folder / f"{run_id}.{os.urandom(4).hex()}.journal"
+        path = f"{self._folder}/{run_id}.{os.urandom(4).hex()}.journal"
         # Locked before it has its name, so that nobody takes it for a dead writer's.
-        nameless = path.with_suffix(".starting")
+        nameless = f"{path}.starting"
         with store_errors(path):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            fd = os.open(nameless, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            fd = self._create(nameless)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.write(fd, _HEADER.pack(_MAGIC, bytes.fromhex(run_id)))
-                nameless.rename(path)
+                os.rename(nameless, path)  # noqa: PTH104  # see _names
             except BaseException:
                 os.close(fd)
                 raise
-        return MetricJournal(path, fd)
+        return MetricJournal(Path(path), fd)
+
+    def _create(self, path: str) -> int:
+        try:
+            return os.open(path, _NEW, 0o644)
+        except FileNotFoundError:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return os.open(path, _NEW, 0o644)
 
     def of(self, run_id: NodeId) -> list[Path]:
         """Return the journals of a run that are not folded away yet."""
@@ -304,22 +311,29 @@ def parse_keys(data: bytes, keys: dict[int, str]) -> int:
 
 def _stretches(data: bytes, keys: dict[int, str]) -> Iterator[tuple[int, int, int]]:
     """Iterate over stretches of points: (from byte, to byte, bytes read so far). Adds the names that stand between them to `keys`."""
-    marks, n_blocks = data[::BLOCK], len(data) // BLOCK
-    here = 0
+    n_blocks = len(data) // BLOCK
+    marks, here = data[::BLOCK][:n_blocks], 0
     while here < n_blocks:
-        rest = marks[here:n_blocks]
+        start = here
+        while marks[here : here + 1] == _KEY_BYTE and (after := _read_name(data, here, keys)):
+            here = after
+        rest = marks[here:]
         end = here + len(rest) - len(rest.lstrip(_POINT_BYTE))
+        if end == start:
+            return  # neither: what a power cut left
         yield here * BLOCK, end * BLOCK, end * BLOCK
-        if marks[end : end + 1] != _KEY_BYTE or end == n_blocks:
-            return
-        mark, length, number, *_ = _RECORD.unpack_from(data, end * BLOCK)
-        here = end + 1 + _n_blocks(length)
-        start = (end + 1) * BLOCK
-        name = data[start : start + length]
-        if mark != _KEY or here > n_blocks or b"\x00" in name:
-            return
-        keys[number] = name.decode()
-        yield here * BLOCK, here * BLOCK, here * BLOCK
+        here = end
+
+
+def _read_name(data: bytes, block: int, keys: dict[int, str]) -> int:
+    """Read the name of a metric that stands at a block; return the block after it, or 0 if it is not whole."""
+    mark, length, number, *_ = _RECORD.unpack_from(data, block * BLOCK)
+    start = (block + 1) * BLOCK
+    name, after = data[start : start + length], block + 1 + _n_blocks(length)
+    if mark != _KEY or after * BLOCK > len(data) or b"\x00" in name:
+        return 0
+    keys[number] = name.decode()
+    return after
 
 
 def _n_blocks(n_bytes: int) -> int:

@@ -18,14 +18,11 @@ CODEC: Final = 1  # of the text above; stored beside each chunk, so that a later
 _BYTES_PER_POINT = 24
 _SPAN = 1 << 64
 _HALF = 1 << 63
-_ONE = struct.Struct("<qqd")
 
 
 def pack(points: Sequence[Point]) -> bytes:
     """Encode points as a chunk."""
     n = len(points)
-    if n == 1:  # most metrics of short runs: a point's differences are itself
-        return zlib.compress(_ONE.pack(*points[0]), 1)
     steps, moments, values = zip(*points, strict=True)
     return zlib.compress(struct.pack(f"<{n}q{n}q{n}d", *_differences(steps), *_differences(moments), *values), 1)
 

@@ -9,8 +9,8 @@ from typing import Any
 from sampan.core.graph import MetricPoints, MetricSummary, NodeId, RunRow
 from sampan.errors import NotFound
 from sampan.store import listing
+from sampan.store.chunks import columns_of
 from sampan.store.database import Database, Row, Session
-from sampan.store.points import unpack_columns
 
 _RUN_COLUMNS = "r.experiment, r.title, n.state, r.started, r.ended, p.id, r.source, r.host, r.pid"
 _N_NODE_COLUMNS = 11
@@ -73,14 +73,9 @@ class Tracking:
     def metric_history(self, run: NodeId, key: str) -> MetricPoints:
         """Return every point of a metric in the order of (step, time); empty if there is none."""
         self._fold(run)
-        sql = (
-            "select c.data from metric_chunk c join metric_key k on k.pk = c.key join node n on n.pk = c.run"
-            " where n.id = ? and k.name = ? order by c.seq"
-        )
         found = MetricPoints(key, [], [], [])
         with self._database.read() as session:
-            for (chunk,) in session.all(sql, run, key):
-                steps, moments, values = unpack_columns(chunk)
+            for steps, moments, values in columns_of(session, run, key):
                 found.steps.extend(steps)
                 found.at.extend(moments)
                 found.values.extend(values)

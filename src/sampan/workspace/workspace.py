@@ -7,6 +7,8 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 SomeRoom = TypeVar("SomeRoom", bound=Room)
 STORE_FOLDER = ".sampan"
+_USER_NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # the order of the standard library
 
 
 class SilentStage:
@@ -269,7 +272,7 @@ def find_root(start: Path) -> Path | None:
     The search ends at the home folder, and before a folder that anyone may write to (like /tmp): a stranger could have
     put a project there.
     """
-    for folder in (start, *start.parents):
+    for folder in chain((start,), start.parents):
         if folder != start and _anyone_may_write(folder):
             return None
         if (folder / FILE_NAME).is_file() or (folder / STORE_FOLDER).is_dir():
@@ -283,12 +286,17 @@ def current_actor() -> str:
     """Name who acts: $SAMPAN_ACTOR or the user's name."""
     if name := os.environ.get("SAMPAN_ACTOR", "").strip():
         return name
-    import getpass
+    return next((name for key in _USER_NAMES if (name := os.environ.get(key, ""))), "") or _login_name(os.getuid())
+
+
+@cache
+def _login_name(uid: int) -> str:
+    import pwd
 
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return f"uid {os.getuid()}"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container may run under a number without a name
+        return f"uid {uid}"
 
 
 def _anyone_may_write(folder: Path) -> bool:

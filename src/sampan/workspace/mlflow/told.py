@@ -70,7 +70,7 @@ class ToldToMlflow:
 
     def runs(self, experiment: MlflowExperiment, ids: Sequence[str]) -> list[MlflowRun]:
         """Return some runs with everything logged to them."""
-        from sampan.store.bringing import points_of
+        from sampan.store.chunks import points_of
 
         runs = [self._runs[id] for id in ids]  # noqa: A001  # the field's word
         for run in runs:

@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from sampan.core.project import FILE_NAME
 from sampan.workspace.workspace import Workspace, current_actor, find_root
@@ -17,6 +18,7 @@ from sampan.workspace.workspace import Workspace, current_actor, find_root
 _Mark = tuple[int, ...]
 _LOCK = threading.Lock()
 _KEPT: list[tuple[Workspace, _Mark]] = []  # at most one
+_LENT: WeakKeyDictionary[Workspace, _Mark] = WeakKeyDictionary()  # what those that were kept stand on
 
 
 def borrow(folder: Path | str) -> Workspace:
@@ -25,8 +27,8 @@ def borrow(folder: Path | str) -> Workspace:
         kept = _KEPT.pop() if _KEPT else None
     if kept is not None:
         ws, mark = kept
-        start = Path(folder).expanduser().resolve()
-        if ws.root == (find_root(start) or start) and ws.actor == current_actor() and mark == _mark(ws):
+        if _is_of(ws, folder) and ws.actor == current_actor() and mark == _mark(ws):
+            _LENT[ws] = mark
             return ws
         ws.close()
     return Workspace.open(folder)
@@ -36,7 +38,7 @@ def give_back(ws: Workspace) -> None:
     """Keep a workspace for the next run of this program; close the one that was kept."""
     with _LOCK:
         before = _KEPT.pop() if _KEPT else None
-        _KEPT.append((ws, _mark(ws)))
+        _KEPT.append((ws, _LENT.pop(ws, ()) or _mark(ws)))
     if before is not None:
         before[0].close()
 
@@ -47,6 +49,20 @@ def close_kept() -> None:
         kept = _KEPT.pop() if _KEPT else None
     if kept is not None:
         kept[0].close()
+
+
+def _is_of(ws: Workspace, folder: Path | str) -> bool:
+    """Say whether a folder belongs to the project of a workspace."""
+    # Most programs name the project's own folder, which two looks tell; resolving a path takes many.
+    start = ws.root if _is_folder(ws, folder) else Path(folder).expanduser().resolve()
+    return ws.root == (find_root(start) or start)
+
+
+def _is_folder(ws: Workspace, folder: Path | str) -> bool:
+    try:
+        return os.path.samefile(folder, str(ws.root))  # noqa: PTH121  # as texts, see below
+    except OSError:
+        return False  # not there yet, or written with a ~
 
 
 def _mark(ws: Workspace) -> _Mark:
