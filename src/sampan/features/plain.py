@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter, getitem, itemgetter
 from typing import Any
 
 import numpy as np
@@ -22,19 +22,31 @@ _MISSING = float("nan")
 _ZERO = np.float32(0)
 
 
+class _Codes(dict[str | None, float]):
+    """What an encoder makes of texts; one it never saw is not remembered."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__([(None, _MISSING), *encoder.values.items()])
+        self._unseen = encoder.unseen
+
+    def __missing__(self, text: str | None) -> float:
+        return self._unseen
+
+
 class PlainRows:
     """Lays rows of a type, or columns of such rows, out as the model's matrix."""
 
     def __init__(self, fitted: FittedView, kind_of_row: type[Row]) -> None:
         attributes = kind_of_row.attributes
         features = [(item.value.name, fitted.encoders.get(item.name)) for item in fitted.view.features if isinstance(item.value, Column)]
-        self._numbers = [(i, name) for i, (name, encoder) in enumerate(features) if encoder is None]
+        numbers = [(i, name) for i, (name, encoder) in enumerate(features) if encoder is None]
         self._texts = [(i, name, encoder) for i, (name, encoder) in enumerate(features) if encoder is not None]
-        self._tables: list[dict[str | None, float]] = [dict([*encoder.values.items(), (None, _MISSING)]) for _, _, encoder in self._texts]
-        self._unseen = [encoder.unseen for _, _, encoder in self._texts]
-        self._read_numbers = _getter([attributes[name] for _, name in self._numbers])
+        self._tables = [_Codes(encoder) for _, _, encoder in self._texts]
+        self._number_places = [i for i, _ in numbers]
+        self._number_names = [name for _, name in numbers]
+        self._read_numbers = _getter([attributes[name] for name in self._number_names])
         self._read_texts = _getter([attributes[name] for _, name, _ in self._texts])
-        behind = [i for i, _ in self._numbers] + [i for i, _, _ in self._texts]
+        behind = self._number_places + [i for i, _, _ in self._texts]
         self._in_order = _picker([behind.index(i) for i in range(len(features))])
         self._width = len(features)
         self._pack = struct.Struct(f"={self._width}f").pack
@@ -70,20 +82,17 @@ class PlainRows:
         return found
 
     def _of_columns(self, rows: ColumnRows) -> NDArray[np.float32]:
-        found = np.empty((rows.n, self._width), np.float32)
+        found = np.empty((self._width, rows.n), np.float32)  # a feature in one piece, as it is written
         with np.errstate(all="ignore"):
-            for index, name in self._numbers:
-                found[:, index] = rows.numbers(name)
-            for (index, name, _), table, unseen in zip(self._texts, self._tables, self._unseen, strict=True):
-                codes = list(map(table.get, rows.columns[name]))
-                found[:, index] = [unseen if code is None else code for code in codes] if None in codes else codes
-            return _finite(found)
+            found[self._number_places] = rows.read_numbers(self._number_names)
+            packed = struct.Struct(f"={rows.n}f").pack
+            for (index, name, _), table in zip(self._texts, self._tables, strict=True):
+                found[index] = np.frombuffer(packed(*map(table.__getitem__, rows.columns[name])), np.float32)
+            return _finite(np.ascontiguousarray(found.T))
 
     def _row(self, row: Row) -> Any:
         texts = self._read_texts(row)
-        codes = tuple(map(dict.get, self._tables, texts))
-        if None in codes:
-            codes = tuple(unseen if code is None else code for code, unseen in zip(codes, self._unseen, strict=True))
+        codes = tuple(map(getitem, self._tables, texts))
         return self._in_order(self._read_numbers(row) + codes)
 
 

@@ -167,7 +167,8 @@ def _moments(rows: ColumnRows, name: str) -> Any:
     values = rows.columns[name]
     if isinstance(values, np.ndarray):
         return _numbers(rows, name)
-    return np.array([_known_moment(v) if type(v) is str else _moment(v) for v in values], np.float64)
+    known = {value: _known_moment(value) if type(value) is str else _moment(value) for value in set(values)}  # mostly few
+    return np.fromiter(map(known.__getitem__, values), np.float64, rows.n)
 
 
 def _texts(rows: ColumnRows, name: str) -> Any:

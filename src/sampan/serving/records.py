@@ -5,9 +5,10 @@ A request's rows stay as they came until many are laid out at once, column by co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 import numpy as np
@@ -66,6 +67,36 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
     trace: str = ""  # of the caller's trace, where the request was traced
     size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
+
+
+class NumberedIds(Sequence[str]):
+    """Ids of a request's rows, `head.0` and on; they are written when somebody asks for them."""
+
+    __slots__ = ("head", "n")
+
+    def __init__(self, head: str, n: int) -> None:
+        self.head = head
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        return f"{self.head}.{range(self.n)[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.head.__add__, _endings(self.n))
+
+
+@lru_cache(maxsize=8)
+def _endings(n: int) -> tuple[str, ...]:
+    return tuple(f".{index}" for index in range(n))
 
 
 def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING, *, classes: Sequence[str] = ()) -> Schema:

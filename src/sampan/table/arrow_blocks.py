@@ -194,20 +194,28 @@ def _texts(about: Field, column: Column) -> _Buffers:
     if None in values:
         valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
         values = [("" if about.type == "utf8" else b"") if value is None else value for value in values]
-    if about.type == "utf8" and (joined := _joined(values)).isascii():  # a character is a byte: no text is encoded alone
-        data = joined.encode()
-    else:
-        values = [_encoded(about, value) for value in values]
-        data = b"".join(values)
+    if about.type == "utf8" and values and (told := _joined(values)) is not None:
+        return _validity(valid, told)
+    values = [_encoded(about, value) for value in values]
+    data = b"".join(values)
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     return _validity(valid, [_offsets(about, lengths, len(data)), data])
 
 
-def _joined(values: Sequence[Any]) -> str:
+def _joined(values: Sequence[Any]) -> list[Any] | None:
+    """Return the offsets and bytes of texts, encoded all at once with a NUL between them; None where one holds a NUL, or is no text."""
     try:
-        return "".join(values)
-    except TypeError:
-        return "\x80"  # one of them is no text: `_encoded` says which
+        marked = "\0".join(values).encode()
+    except (TypeError, UnicodeEncodeError):
+        return None
+    n = len(values)
+    marks = np.flatnonzero(np.frombuffer(marked, np.uint8) == 0)
+    if len(marks) != n - 1 or len(marked) > _MOST_BYTES:
+        return None
+    offsets = np.zeros(n + 1, "<i4")
+    offsets[1:n] = marks - np.arange(n - 1)
+    offsets[n] = len(marked) - (n - 1)
+    return [offsets, marked.replace(b"\0", b"")]
 
 
 def _encoded(about: Field, value: Any) -> bytes:

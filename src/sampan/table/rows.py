@@ -131,26 +131,32 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         return found
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a field of numbers or flags as float64, NaN where one is missing. Kept: features ask first, the log again.
+        """Return a field of numbers or flags as float64, NaN where one is missing. Raises as `read_numbers`."""
+        found = self._numbers.get(name)
+        if found is None:
+            (found,) = self.read_numbers([name])
+        return found
+
+    def read_numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Return fields of numbers or flags as float64, a row for each field. They are kept: features ask first, the log again.
 
         Raises TypeError, ValueError or OverflowError where a value is no number.
         """
-        found = self._numbers.get(name)
-        if found is None:
-            found = self._numbers[name] = self._read_numbers(name)
+        pack = struct.Struct(f"{self.n}d").pack
+        parts = []
+        for name in names:
+            values = self.columns.get(name, ())
+            if isinstance(values, np.ndarray):
+                parts.append(values.astype(np.float64, copy=False).tobytes())
+                continue
+            try:
+                # A third of what an array from a list costs; where a value is missing or no number, it raises.
+                parts.append(pack(*values))
+            except (struct.error, OverflowError):
+                parts.append(np.array(values or [None] * self.n, np.float64).tobytes())  # None becomes NaN
+        found = np.frombuffer(b"".join(parts)).reshape(len(names), self.n)
+        self._numbers.update(zip(names, found, strict=True))
         return found
-
-    def _read_numbers(self, name: str) -> NDArray[np.float64]:
-        values = self.columns.get(name)
-        if values is None:
-            return np.full(self.n, np.nan)
-        if isinstance(values, np.ndarray):
-            return values.astype(np.float64, copy=False)
-        try:
-            # Half of what an array from a list costs; where a value is missing or no number, it raises.
-            return np.frombuffer(struct.pack(f"{self.n}d", *values))
-        except (struct.error, OverflowError):
-            return np.array(values, np.float64)  # None becomes NaN
 
 
 class JoinedRows(ColumnRows):
@@ -163,8 +169,9 @@ class JoinedRows(ColumnRows):
         super().__init__(_Under(parts), sum(rows.n for rows in parts), kind=kinds.pop() if len(kinds) == 1 else None)
         self._parts = parts
 
-    def _read_numbers(self, name: str) -> NDArray[np.float64]:
-        return np.concatenate([rows.numbers(name) for rows in self._parts])
+    def read_numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Return the numbers of all parts side by side."""
+        return np.array([np.concatenate([rows.numbers(name) for rows in self._parts]) for name in names])
 
 
 class _Under(Mapping[str, Any]):

@@ -17,10 +17,10 @@ import numpy as np
 
 from sampan.core.times import Clock
 from sampan.errors import ModelFailed, NotFound, SampanError, Unavailable
-from sampan.serving.answers import one_class, one_number
+from sampan.serving.answers import numbers, one_class
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
-from sampan.serving.records import Scored
+from sampan.serving.records import NumberedIds, Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
@@ -280,9 +280,9 @@ class Scorer:
         for lane in self._lanes.values():
             lane.close()
 
-    def _new_ids(self, n: int) -> list[str]:
+    def _new_ids(self, n: int) -> Sequence[str]:
         head = f"{self._prefix}-{next(self._serial)}"
-        return [head] if n == 1 else [f"{head}.{index}" for index in range(n)]
+        return [head] if n == 1 else NumberedIds(head, n)
 
     def _parts(self, rows: Sequence[Row], *, version: str, whole: bool) -> list[_Part]:
         everything = range(len(rows))
@@ -426,9 +426,14 @@ def _finite(variant: Variant, scored: Scored) -> Scored:
 def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) -> list[Prediction]:
     slots: list[Prediction | None] = [None] * n_rows
     for (variant, indices), one in zip(parts, scored, strict=True):
-        tell = one_class if variant.labels.classes else one_number
-        told = [tell(variant, name, score) for name, score in zip(one.ids, one.scores.tolist(), strict=True)]
-        for index, prediction in zip(indices, flagged(told, variant, one.rows), strict=True):
+        if variant.labels.classes:
+            told = [one_class(variant, name, chances) for name, chances in zip(one.ids, one.scores.tolist(), strict=True)]
+        else:
+            told = numbers(variant, one.ids, one.scores)
+        told = flagged(told, variant, one.rows)
+        if len(parts) == 1:
+            return told
+        for index, prediction in zip(indices, told, strict=True):
             slots[index] = prediction
     return [slot for slot in slots if slot is not None]
 

@@ -21,6 +21,7 @@ from sampan.core.refs import nearest
 from sampan.errors import MethodRefused, NotFound, ParameterError
 from sampan.serving import inference_protocol as v2
 from sampan.serving.invocations import decode_invocations, encode_invocations
+from sampan.serving.records import NumberedIds
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
@@ -70,7 +71,7 @@ class TensorRoutes:
     ) -> Answered:
         """Score rows by one version and reply with its outputs: now, or when a thread has done it. `name` is the request's id."""
         n = len(rows)
-        ids: Sequence[str] = [name] if name and n == 1 else [f"{name}.{i}" for i in range(n)] if name else ()
+        ids: Sequence[str] = [name] if name and n == 1 else NumberedIds(name, n) if name else ()
 
         def replied(variant: Variant, scores: Any) -> Reply:
             return reply(variant, v2.answers_of(scores, threshold=variant.threshold, classes=variant.labels.classes))
