@@ -183,7 +183,7 @@ def _check_unique(before: Side, after: Side, old: _Left, new: _Left, *, key: Seq
 
 
 def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader) -> tuple[_Left, _Left, list[_Matched]]:
-    partners = _pair(before.parts, after.parts, key)
+    partners = pair(before.parts, after.parts, key)
     left_before = [(parts.scan([part], before.schema, blobs), part.n_live) for at, part in enumerate(before.parts) if at not in partners]
     paired = set(partners.values())
     left_after = [(parts.scan([part], after.schema, blobs), part.n_live) for at, part in enumerate(after.parts) if at not in paired]
@@ -197,16 +197,16 @@ def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str],
             left_before.append((parts.rows_at(old, died, before.schema, blobs), len(died)))
         if len(revived):
             left_after.append((parts.rows_at(new, revived, after.schema, blobs), len(revived)))
-        columns = [name for name in values if _source(old, name) != _source(new, name)]
+        columns = [name for name in values if source_of(old, name) != source_of(new, name)]
         if columns:
             laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
     return _Left.of(left_before, before.schema), _Left.of(left_after, after.schema), laid_over
 
 
-def _pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
+def pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
     """Pair positions of parts with the same file and key columns. Those alike in everything come first."""
     partners: dict[int, int] = {}
-    for alike in (_identity, lambda part: (part.base, tuple(_source(part, name) for name in key))):
+    for alike in (_identity, lambda part: (part.base, tuple(source_of(part, name) for name in key))):
         waiting: dict[object, list[int]] = {}
         taken = set(partners.values())
         for position, part in enumerate(after):
@@ -222,7 +222,7 @@ def _identity(part: Part) -> object:
     return part.base, part.dead, part.overlays
 
 
-def _source(part: Part, column: str) -> Digest:
+def source_of(part: Part, column: str) -> Digest:
     """Return the object a part's column is read from."""
     for overlay in reversed(part.overlays):
         if column in overlay.columns:
@@ -320,6 +320,6 @@ def columns_written(before: Side, after: Side, names: Sequence[str]) -> list[str
     if not sources.keys() <= {part.base for part in after.parts}:
         return [name for name in names if name in before.schema or name in after.schema]
     written = {
-        name for part in after.parts if (old := sources.get(part.base)) for name in names if _source(old, name) != _source(part, name)
+        name for part in after.parts if (old := sources.get(part.base)) for name in names if source_of(old, name) != source_of(part, name)
     }
     return [name for name in names if name in written or before.schema.get(name) != after.schema.get(name)]

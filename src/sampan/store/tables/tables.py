@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.store.tables.cached import CachedTables
+    from sampan.store.tables.changes import RowChanges
     from sampan.store.tables.delta import Publication
     from sampan.store.tables.diff import Side
     from sampan.store.tables.parts import Pieces
@@ -363,6 +364,14 @@ class Tables:
         old, new = self._side(before), self._side(after)
         with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
             return diff.touched_keys(old, new, key=key, blobs=self.blobs)
+
+    def row_changes(self, before: Digest, after: Digest, columns: Sequence[str], *, most_rows: int) -> RowChanges | None:
+        """Return the rows by which versions differ in some columns; None where a column was retyped, or over `most_rows` may differ."""
+        from sampan.store.tables.changes import row_changes
+
+        old, new = self._side(before), self._side(after)
+        with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
+            return row_changes(old, new, columns, self.blobs, most_rows=most_rows)
 
     def has_same_rows(self, one: Digest, other: Digest) -> bool:
         """Say whether two versions surely have the same rows in the same order, whatever columns were laid over them since."""
