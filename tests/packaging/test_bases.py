@@ -15,7 +15,8 @@ import pytest
 from sampan.errors import NotFound, ParameterError, Unsupported
 from sampan.packaging.bases import Base, Grounds, add_base
 from sampan.packaging.cache import Cache
-from sampan.packaging.distributions import SERVING, installed, native_libraries, needed, wheels_of
+from sampan.packaging.closure import SERVING, TABLES
+from sampan.packaging.distributions import installed, native_libraries, needed, wheels_of
 from sampan.packaging.layout import Layout
 
 X86 = b"\x7fELF\x02\x01\x01" + b"\0" * 11 + struct.pack("<H", 62)
@@ -90,7 +91,7 @@ def test_what_is_no_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_serving_needs_is_here_with_what_that_requires() -> None:
-    found = {library.name: library for library in needed(SERVING, installed, GROUNDS)}
+    found = {library.name: library for library in needed((*SERVING, *TABLES), installed, GROUNDS)}
 
     assert {"numpy", "onnxruntime", "polars-runtime-32", "protobuf", "h11"} <= set(found)
     assert "jinja2" not in found
@@ -109,7 +110,7 @@ def test_what_a_flavor_needs_is_known_or_said() -> None:
 def test_libraries_for_another_base_are_all_named_and_so_are_those_that_are_nowhere() -> None:
     ancient = msgspec.structs.replace(GROUNDS, glibc=(2, 12))
     with pytest.raises(Unsupported, match=r"glibc 2\.12; blake3 .*numpy .*onnxruntime .*pyarrow"):
-        needed(SERVING, installed, ancient)
+        needed((*SERVING, *TABLES), installed, ancient)
     with pytest.raises(Unsupported, match=r"Python 3\.12, arm64"):
         needed(["numpy"], installed, msgspec.structs.replace(GROUNDS, minor=12, architecture="arm64"))
     with pytest.raises(NotFound, match="there is no flotsam, jetsam to put into the image"):

@@ -67,6 +67,7 @@ def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
         "examples.json",
         "request.schema.json",
         "requirements.txt",
+        "serving.txt",
         "bom.cdx.json",
         "signature.json",
     }
@@ -122,7 +123,7 @@ def test_a_copy_is_verified_elsewhere_by_the_public_key(ws: Workspace, tmp_path:
         with pytest.raises(NotFound, match="cannot be read"):
             other.model.verify(str(tmp_path / "out"), key=tmp_path / "lost.pub")
 
-    assert (True, key.key_id, 15, 256) == (trusted.passed, trusted.signed_by, trusted.n_files, trusted.n_rows)
+    assert (True, key.key_id, 16, 256) == (trusted.passed, trusted.signed_by, trusted.n_files, trusted.n_rows)
     assert not stranger.passed
     assert "no such key is trusted here" in stranger.text()
     assert ("it is not signed",) == unsigned.faults

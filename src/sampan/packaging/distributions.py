@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -21,8 +21,6 @@ from sampan.errors import NotFound, ParameterError, Unsupported
 from sampan.packaging.bases import Grounds
 from sampan.packaging.layers import Entry
 
-# What the server imports. Not all that `sampan` requires: an image neither trains nor shows pages.
-SERVING: Final = ("blake3", "click", "httptools", "msgspec", "numpy", "onnxruntime", "polars", "pyarrow", "uvicorn", "uvloop")
 # What loads a model that is served natively, by flavor.
 NATIVE: Final = {
     "lightgbm": ("lightgbm", "scikit-learn"),
@@ -73,18 +71,11 @@ def native_libraries(flavor: str, more: Sequence[str] = ()) -> tuple[str, ...]:
     return (*NATIVE.get(flavor, ()), *more)
 
 
-def needed(names: Sequence[str], find: Find, grounds: Grounds) -> list[Library]:
-    """Gather libraries and those they require, by name.
-
-    Raises
-    ------
-    NotFound : naming every library that is not there.
-    Unsupported : naming every library that was built for another Python, machine or C library than the base has.
-    """
+def gather(names: Sequence[str], find: Find, marks: Mapping[str, str]) -> tuple[list[Library], list[str]]:
+    """Gather libraries and those they require where markers have these values; also return the names of those that are not there."""
     found: dict[str, Library] = {}
     lost: list[str] = []
     waiting = [canonicalize_name(name) for name in names]
-    marks = _environment(grounds)
     while waiting:
         name = waiting.pop()
         if name in found or name in lost:
@@ -95,18 +86,30 @@ def needed(names: Sequence[str], find: Find, grounds: Grounds) -> list[Library]:
             lost.append(name)
             continue
         waiting += [canonicalize_name(r.name) for r in library.requires if r.marker is None or r.marker.evaluate({**marks, "extra": ""})]
+    return sorted(found.values(), key=lambda library: library.name), sorted(lost)
+
+
+def needed(names: Sequence[str], find: Find, grounds: Grounds) -> list[Library]:
+    """Gather libraries and those they require, by name.
+
+    Raises
+    ------
+    NotFound : naming every library that is not there.
+    Unsupported : naming every library that was built for another Python, machine or C library than the base has.
+    """
+    found, lost = gather(names, find, _environment(grounds))
     if lost:
         raise NotFound(
-            f"there is no {', '.join(sorted(lost))} to put into the image", hint="install it, or give its wheel: --setting wheels=FOLDER"
+            f"there is no {', '.join(lost)} to put into the image", hint="install it, or give its wheel: --setting wheels=FOLDER"
         )
-    foreign = [misfit for library in found.values() if (misfit := _misfit(library, grounds))]
+    foreign = [misfit for library in found if (misfit := _misfit(library, grounds))]
     if foreign:
         raise Unsupported(
             f"the base has Python 3.{grounds.minor}, {grounds.architecture} and glibc {_dotted(grounds.glibc)}; "
             + "; ".join(sorted(foreign)),
             hint="give wheels for the base: --setting wheels=FOLDER",
         )
-    return sorted(found.values(), key=lambda library: library.name)
+    return found
 
 
 def installed(name: str) -> Library:

@@ -21,7 +21,8 @@ from sampan.errors import ParameterError
 from sampan.packaging.bases import Base, Grounds, add_base
 from sampan.packaging.bytecode import with_bytecode
 from sampan.packaging.cache import Cache
-from sampan.packaging.distributions import SERVING, UNUSED, Library, installed, native_libraries, needed, program, wheels_of
+from sampan.packaging.closure import serving_names
+from sampan.packaging.distributions import UNUSED, Library, installed, needed, program, wheels_of
 from sampan.packaging.layers import Entry, Layer, folder_entries, write_layer
 from sampan.packaging.layout import EPOCH, Layout
 from sampan.packaging.packages import PackageFacts, read_facts
@@ -75,7 +76,7 @@ class Image:
         with progress.stage("Write the image's layers", total=4, unit="layers") as stage:
             base = add_base(where, writer.layout, writer.cache, compression=asked.compression)
             stage.advance(note="base")
-            libraries = _libraries(facts, base.grounds, asked)
+            libraries = _libraries(package, facts, base.grounds, asked)
             own = [writer.add_libraries(libraries, base.grounds.minor)]
             stage.advance(note="libraries")
             own.append(writer.add_program(base.grounds.minor))
@@ -147,9 +148,9 @@ def _asked(options: TargetOptions) -> tuple[ImageSettings, Path]:
     return asked, options.base
 
 
-def _libraries(facts: PackageFacts, grounds: Grounds, asked: ImageSettings) -> list[Library]:
+def _libraries(package: Path, facts: PackageFacts, grounds: Grounds, asked: ImageSettings) -> list[Library]:
     more = tuple(filter(None, map(str.strip, asked.libraries.split(","))))
-    names = (*SERVING, *(more if facts.served_by == "onnx" else native_libraries(facts.flavor, more)))
+    names = serving_names(package, facts, more)
     return needed(names, wheels_of(Path(asked.wheels), grounds) if asked.wheels else installed, grounds)
 
 

@@ -16,6 +16,7 @@ import msgspec
 from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
 from sampan.errors import ParameterError
+from sampan.packaging.closure import LOCK
 from sampan.packaging.measuring import Taken, measure_serving
 from sampan.packaging.packages import PackageFacts, read_facts
 from sampan.ports import Built, Progress, TargetOptions
@@ -109,6 +110,7 @@ class Systemd:
             out,
             facts={key: round(value, 3) for key, value in msgspec.structs.asdict(taken).items()},
             next=(
+                *_installing(asked.program, package),
                 f"sudo cp -r {{out}}/package {folder}",
                 f"sudo cp {{out}}/{name}.service /etc/systemd/system/ && sudo systemctl enable --now {name}",
             ),
@@ -127,6 +129,14 @@ def _unit(facts: PackageFacts, asked: UnitSettings, taken: Taken, *, name: str, 
         rss_mb=taken.rss_mb,
         memory=math.ceil(taken.rss_mb * 2e6 / 2**20 / _STEP_MIB) * _STEP_MIB,
     )
+
+
+def _installing(program: str, package: Path) -> tuple[str, ...]:
+    """Say how the program comes to be on that machine with what serving needs alone."""
+    home = Path(program).parent.parent
+    if program != f"{home}/bin/sampan" or not (package / LOCK).exists():
+        return ()
+    return (f"sudo python3 -m venv {home} && sudo {home}/bin/pip install --no-deps -r {{out}}/package/{LOCK}",)
 
 
 def _check(asked: UnitSettings, folder: str) -> None:
