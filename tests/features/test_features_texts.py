@@ -101,7 +101,7 @@ def graphs() -> list[tuple[OnlineView, onnxruntime.InferenceSession]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @example(texts=["\ue001", "ﬁ ŉ", "\u0345ᾳ", "K\u212a", "\U0010ffff"])
 @given(texts=st.lists(ANY, min_size=1, max_size=4))
 def test_the_graph_cuts_any_text_as_a_request_does(texts: list[str], graphs: list[tuple[OnlineView, onnxruntime.InferenceSession]]) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
+import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +20,10 @@ from sampan.packaging.images import Image
 from sampan.packaging.layout import Layout
 from sampan.ports import Built, TargetOptions
 from sampan.workspace.workspace import SilentProgress
+
+sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
+
+from running_images import running, tool, unpacked  # needs the line above
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +48,6 @@ def image(package: Path, debian: Path, tmp_path_factory: pytest.TempPathFactory)
     return Made(build(package, folder / "out", options), folder / "out", options)
 
 
-def tool(*words: str | Path) -> str:
-    assert shutil.which(str(words[0])), f"there is no {words[0]}: run tools/containers.sh"
-    ran = subprocess.run(list(map(str, words)), capture_output=True, text=True)
-    assert 0 == ran.returncode, ran.stderr
-    return ran.stdout
-
-
 def manifest_of(layout: Path) -> dict[str, Any]:
     index = json.loads((layout / "index.json").read_bytes())
     return dict(json.loads((layout / "blobs" / "sha256" / index["manifests"][0]["digest"].removeprefix("sha256:")).read_bytes()))
@@ -70,37 +64,13 @@ def test_skopeo_reads_an_image_and_finds_what_it_is(image: Made) -> None:
 
 
 def test_the_image_answers_a_request_where_nothing_but_it_is(image: Made, tmp_path: Path) -> None:
-    tool("umoci", "unpack", "--rootless", "--image", f"{image.folder}:v1", tmp_path / "bundle")
-
-    with running(tmp_path / "bundle") as address:
+    with running(unpacked(image.folder, tmp_path / "bundle")) as address:
         request = urllib.request.Request(f"{address}/predict", data=json.dumps(ORDER).encode())
         with urllib.request.urlopen(request, timeout=30) as reply:
             answer = json.load(reply)
 
     assert ("orders-late@v1", True) == (answer["version"], answer["decision"])
     assert 0.2535060048 == pytest.approx(answer["score"], abs=1e-6)
-
-
-@contextmanager
-def running(bundle: Path) -> Iterator[str]:
-    """Run a bundle's process in its root filesystem, as its user, with its variables; on a free port instead of the container's own."""
-    process = json.loads((bundle / "config.json").read_bytes())["process"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    words = process["args"][: process["args"].index("--host")]
-    user = ["--userspec", f"{process['user']['uid']}:{process['user']['gid']}"]
-    command = ["chroot", *user, str(bundle / "rootfs"), *words, "--port", str(port)]
-    variables = {**dict(line.split("=", 1) for line in process["env"]), "PATH": os.environ["PATH"]}
-    server = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert server.stdout is not None
-        said = server.stdout.readline()
-        assert f"answers at http://127.0.0.1:{port}" in said, said
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        assert 0 == server.wait(30)
-        server.stdout.close()
 
 
 def test_a_change_of_the_package_makes_one_layer_anew_and_no_change_makes_the_same_image(
