@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from sampan.edge.emulation import Sources, measure
 from sampan.edge.hosted import compile_hosted, run_hosted
+from sampan.edge.profiles import read_profile
 from sampan.edge.program import Dense, Elementwise
 from sampan.edge.quantizing import Quantized, in_int8
 from sampan.edge.reading import read_program
@@ -93,6 +96,57 @@ def test_a_network_in_int8_is_a_chain_of_whole_numbers_close_to_the_whole(tmp_pa
 
     assert [type(s) for s in program.steps] == [Quantized, Elementwise]
     assert np.abs(answers(program, rows[1000:], tmp_path) - expected_of(graph, rows[1000:])).max() < 0.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_convolutional_network_in_int8_is_whole_numbers_from_the_image_to_the_last_sums(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    channels, first, second = int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(2, 11))
+    ends_in_means = bool(seed % 2)
+    weights = {
+        "shape": np.array([-1, channels, 8, 8], np.int64),
+        "k0": (rng.normal(size=(first, channels, 3, 3)) / 3).astype(np.float32),
+        "b0": rng.normal(size=first).astype(np.float32),
+        "k1": (rng.normal(size=(second, first, 2, 2)) / 3).astype(np.float32),
+        "w": (rng.normal(size=(second * (1 if ends_in_means else 6), 12)) / 4).astype(np.float32),
+        "v": rng.normal(size=(12, 3)).astype(np.float32),
+    }
+    nodes = [
+        node("Reshape", ["features", "shape"], "planes"),
+        node("Conv", ["planes", "k0", "b0"], "c0", pads=[1, 1, 1, 1]),
+        node("Relu", ["c0"], "r0"),
+        node("MaxPool", ["r0"], "p0", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 0, 0]),
+        node("Conv", ["p0", "k1"], "c1", pads=[0, 1, 0, 1], strides=[1, 2], dilations=[1, 2]),
+        node("Relu", ["c1"], "r1"),
+        *([node("GlobalAveragePool", ["r1"], "p1")] if ends_in_means else [node("MaxPool", ["r1"], "p1", kernel_shape=[1, 1])]),
+        node("Flatten", ["p1"], "flat"),
+        node("MatMul", ["flat", "w"], "d"),
+        node("Relu", ["d"], "e"),
+        node("MatMul", ["e", "v"], "score"),
+    ]
+    graph = graph_of(nodes, weights, 64 * channels, ["n", 3])
+    rows = rng.normal(size=(400, 64 * channels)).astype(np.float32)
+
+    program = in_int8(simplify(read_program(graph)), rows[:200])
+
+    assert [type(s) for s in program.steps] == [Quantized]
+    wanted = expected_of(graph, rows[200:])
+    assert np.abs(answers(program, rows[200:], tmp_path) - wanted).max() < 0.1 * wanted.std()
+
+
+@pytest.mark.parametrize("board", ["cortex-m0plus", "cortex-m4f", "cortex-m7", "esp32c3"])
+def test_int8_is_the_same_on_every_board_with_and_without_instructions_for_signals(board: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    graph = network(rng)
+    rows = rng.normal(size=(300, 18)).astype(np.float32)
+    program = in_int8(simplify(read_program(graph)), rows)
+    program = replace(program, out=program.steps[0].out, steps=program.steps[:1])  # up to the last sums, all of it whole numbers
+    generated = generate(program, Schema("m"))
+
+    here = answers(program, rows[:64], tmp_path / "here")
+    there, _ = measure(Sources(generated.files, "m_scores", 18, 1), rows[:64], read_profile(board), tmp_path / "there")
+
+    np.testing.assert_array_equal(here, there)
 
 
 def test_a_small_convolutional_network_answers_as_onnx(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Layers in whole numbers: weights of 8 bits, one scale for each output; what flows between layers has up to 12 bits, fitted to rows.
 
-A chain of dense layers joined by Relu is one step: features are rounded once, each by its own range, then integers are multiplied and
-added, and only the last sums become float32 again. On cores without floating point that is several times fewer instructions.
+A chain of layers joined by Relu is one step: features are rounded once, then integers are multiplied and added, and only the last sums
+become float32 again. Before dense layers each feature is rounded by its own range, before a convolution all by one, around zero, since
+padding is zero. On cores without floating point that is several times fewer instructions; on those with instructions for signals
+(Armv7E-M) two products at once make it fewer than float32 takes.
 
 References
 ----------
 B. Jacob et al. (2018), "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR.
+L. Lai, N. Suda, V. Chandra (2018), "CMSIS-NN: Efficient Neural Network Kernels for Arm Cortex-M CPUs", arXiv:1801.06601.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.edge.evaluating import values_in
-from sampan.edge.program import Buffer, Dense, Program, Step, reads
+from sampan.edge.program import Buffer, Convolution, Dense, Elementwise, Pool, Program, Reduce, Step, Window, reads
 from sampan.errors import Unsupported
 
 _WEIGHT: Final = 127
@@ -29,31 +32,66 @@ _ROOM: Final = 1.25  # how much wider than the rows show ranges are taken; 12 bi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer8:
-    """A layer in whole numbers: sums are `weights @ given + bias`; hidden ones are cut to [0, top] after times `factor / 2^shift`."""
+    """A layer in whole numbers: sums are `weights @ given + bias`. A hidden one goes on with `sum * factor / 2^32`, cut to [0, top].
+
+    The half that rounds is in the bias. A factor of few bits is exact enough: a sum below 2^30 is off by an eighth of a unit at most.
+    """
 
     weights: NDArray[np.int8]  # (outputs, inputs)
     bias: NDArray[np.int32]
     scale: NDArray[np.float32]  # what one unit of a sum stands for
     factor: NDArray[np.int32]
-    shift: NDArray[np.uint8]
     top: int
+
+    @property
+    def pairs(self) -> NDArray[np.int32]:
+        """Return biases and factors as the code takes them: two outputs at a time."""
+        filled = [np.append(each, np.zeros(len(each) % 2, np.int32)).reshape(-1, 2) for each in (self.bias, self.factor)]
+        return np.concatenate(filled, axis=1).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed8:
+    """A convolution: a layer asked at each place of a window. Its input lies channel by channel (`planar`) or place by place."""
+
+    layer: Layer8
+    window: Window
+    planar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Most8:
+    """The maximum under a window."""
+
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Mean8:
+    """The mean of each channel over all places."""
+
+    channels: int
+    places: int
+
+
+Link8 = Layer8 | Windowed8 | Most8 | Mean8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """A chain of layers; features become `round((x - offset) * rate)`, cut to [-reach, reach]."""
+    """A chain of layers; features become `round((x - offset) * rate)`, cut to [-reach, reach]. The last link is a layer."""
 
     given: Buffer
     out: Buffer
     offset: NDArray[np.float32]
     rate: NDArray[np.float32]
     reach: int
-    layers: tuple[Layer8, ...]
+    links: tuple[Link8, ...]
 
 
 def has_layers(program: Program) -> bool:
     """Say whether there is a layer to round."""
-    return any(isinstance(step, Dense) for step in program.steps)
+    return bool(_chains(program))
 
 
 def in_int8(program: Program, rows: NDArray[np.float32]) -> Program:
@@ -67,60 +105,151 @@ def in_int8(program: Program, rows: NDArray[np.float32]) -> Program:
     ------
     Unsupported : what comes before the layers is not evaluated, or a layer's ranges cannot be told.
     """
-    chains = _chains(program)
-    wanted = {step.given.number for chain in chains for step in chain} | {step.out.number for chain in chains for step in chain[:-1]}
+    chains = [_unscaled(program, chain) for chain in _chains(program)]
+    wanted = {chain.given.number for chain in chains} | {step.out.number for chain in chains for step in chain.links[:-1]}
     seen = values_in(program, wanted, rows)
-    steps: list[Step] = []
-    made = {id(chain[-1]): _quantized(chain, seen) for chain in chains}
-    gone = {id(step) for chain in chains for step in chain}
-    for step in program.steps:
-        if id(step) in made:
-            steps.append(made[id(step)])
-        elif id(step) not in gone:
-            steps.append(step)
+    made = {id(chain.links[-1]): _quantized(chain, seen) for chain in chains}
+    gone = {id(step) for chain in chains for step in (*chain.links, *chain.before)}
+    steps = [made.get(id(step), step) for step in program.steps if id(step) in made or id(step) not in gone]
     return replace(program, steps=tuple(steps))
 
 
-def _chains(program: Program) -> list[list[Dense]]:
-    """Find runs of layers in which each but the last ends in a Relu and feeds the next alone."""
-    readers: dict[int, int] = {}
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chain:
+    """Links, and what is done to each number before the first: times `factor`, plus `constant`, by steps that need not be."""
+
+    given: Buffer
+    links: tuple[Step, ...]
+    factor: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    before: tuple[Step, ...] = ()
+
+
+def _chains(program: Program) -> list[list[Step]]:
+    """Find runs of layers in which what flows is never negative and feeds the next alone; each ends in a layer without a Relu."""
+    readers = _readers(program)
+    chains: list[list[Step]] = []
+    for step in program.steps:
+        if not _is_link(step):
+            continue
+        last = next((c for c in chains if c[-1].out.number == step.given.number), None)
+        flows = last is not None and _flows(last[-1], step)
+        if last is not None and flows and readers[step.given.number] == 1 and step.given.number != program.out.number:
+            last.append(step)
+        elif isinstance(step, Dense | Convolution):
+            chains.append([step])
+    return [chain for chain in chains if isinstance(chain[-1], Dense) and not chain[-1].relu]
+
+
+def _flows(before: Step, step: Step) -> bool:
+    """Say whether what one link gives is what the next takes: never negative, and planes where planes are wanted."""
+    if isinstance(before, Dense | Convolution) and not before.relu:
+        return False
+    if isinstance(step, Pool | Reduce):
+        planes = before.window.out if isinstance(before, Convolution | Pool) else (0,)
+        return bool(planes[0] == (step.out.size if isinstance(step, Reduce) else step.window.given[0]))
+    return True
+
+
+def _is_link(step: Step) -> bool:
+    match step:
+        case Dense():
+            return True
+        case Convolution():
+            return step.groups == 1
+        case Pool():
+            return step.operation == "max"
+        case Reduce():
+            return step.operation == "mean" and step.given.kind == "float"
+    return False
+
+
+def _readers(program: Program) -> dict[int, int]:
+    found: dict[int, int] = {}
     for step in program.steps:
         for buffer in reads(step):
-            readers[buffer.number] = readers.get(buffer.number, 0) + 1
-    dense = [step for step in program.steps if isinstance(step, Dense)]
-    chains: list[list[Dense]] = []
-    for step in dense:
-        last = next((c for c in chains if c[-1].out.number == step.given.number), None)
-        if last is not None and last[-1].relu and readers[step.given.number] == 1 and step.given.number != program.out.number:
-            last.append(step)
+            found[buffer.number] = found.get(buffer.number, 0) + 1
+    return found
+
+
+_SCALES: Final = ("Add", "Sub", "Mul", "Div")
+
+
+def _unscaled(program: Program, links: Sequence[Step]) -> _Chain:
+    """Take scaling by constants before a dense layer into the layer: it costs nothing there."""
+    given, readers = links[0].given, _readers(program)
+    factor, constant, before = np.ones(given.size), np.zeros(given.size), []
+    while isinstance(links[0], Dense):
+        step = next((s for s in program.steps if s.out.number == given.number), None)
+        if not isinstance(step, Elementwise) or step.operation not in _SCALES or readers[given.number] != 1:
+            break
+        number, other = step.operands
+        if not isinstance(number, Buffer) or isinstance(other, Buffer) or number.size != given.size:
+            break
+        if step.operation in ("Add", "Sub"):
+            constant = constant + factor * other * (1 if step.operation == "Add" else -1)
         else:
-            chains.append([step])
-    return [chain for chain in chains if not chain[-1].relu]  # one that ends in a Relu feeds no layer, and stays as it is
+            factor = factor * (other if step.operation == "Mul" else 1 / other.astype(np.float64))
+        before.append(step)
+        given = number
+    return _Chain(given, tuple(links), factor, constant, tuple(before))
 
 
-def _quantized(chain: Sequence[Dense], seen: dict[int, NDArray[np.float32]]) -> Quantized:
-    first = chain[0]
-    given = seen[first.given.number]
+def _quantized(chain: _Chain, seen: dict[int, NDArray[np.float32]]) -> Quantized:
+    first = chain.links[0]
+    given = seen[chain.given.number]
     given = given[np.isfinite(given).all(axis=1)].astype(np.float64)
     if not len(given):
         raise Unsupported("no row without missing values shows what the layers are given", hint="keep the layers in float32")
+    reach = _flow(_width(first)) // 2
     low, high = given.min(axis=0), given.max(axis=0)
-    reach = _flow(first.weights.shape[1]) // 2
+    if isinstance(first, Convolution):
+        high = np.full(given.shape[1], np.abs(given).max())
+        low = -high
     offset = ((low + high) / 2).astype(np.float32)
     step = np.maximum(_ROOM * (high - low) / 2, 1e-12) / reach
-    weights, bias = first.weights.astype(np.float64) * step, first.bias + first.weights.astype(np.float64) @ offset.astype(np.float64)
-    layers = []
-    for layer, after in pairwise([*chain, None]):
-        assert layer is not None
-        if after is None:
-            layers.append(_layer(weights, bias, unit=None, top=0))
-            break
-        found = seen[layer.out.number].astype(np.float64)
-        top = _flow(after.weights.shape[1])
-        unit = max(_ROOM * float(found[np.isfinite(found)].max(initial=0.0)), 1e-12) / top
-        layers.append(_layer(weights, bias, unit=unit, top=top))
-        weights, bias = after.weights.astype(np.float64) * unit, after.bias.astype(np.float64)
-    return Quantized(first.given, chain[-1].out, offset, (1 / step).astype(np.float32), reach, tuple(layers))
+    weights, bias = first.weights.reshape(len(first.weights), -1).astype(np.float64), first.bias.astype(np.float64)
+    if isinstance(first, Dense):
+        bias = bias + weights @ (chain.constant + chain.factor * offset.astype(np.float64))
+        weights = weights * chain.factor * step
+    else:
+        weights = weights * step[0]
+    links: list[Link8] = []
+    unit, shape = 1.0, None  # what one unit of what flows stands for; channels, height, width where it lies place by place
+    for n, (link, after) in enumerate(pairwise([*chain.links, None])):
+        if isinstance(link, Pool):
+            links.append(Most8(link.window))
+            shape = link.window.out
+        elif isinstance(link, Reduce):
+            links.append(Mean8(link.out.size, link.given.size // link.out.size))
+            shape = None
+        else:
+            if n:
+                weights, bias = link.weights.astype(np.float64) * unit, link.bias.astype(np.float64)
+            top = 0 if after is None else min(_flow(_width(each)) for each in chain.links[n + 1 :] if isinstance(each, Dense | Convolution))
+            found = None if after is None else seen[link.out.number].astype(np.float64)
+            unit = 0.0 if found is None else max(_ROOM * float(found[np.isfinite(found)].max(initial=0.0)), 1e-12) / top
+            lies = shape is not None
+            layer = _layer(_placed(link, weights, shape), bias, unit=unit or None, top=top)
+            links.append(Windowed8(layer, link.window, planar=not lies) if isinstance(link, Convolution) else layer)
+            shape = link.window.out if isinstance(link, Convolution) else None
+    return Quantized(chain.given, chain.links[-1].out, offset, (1 / step).astype(np.float32), reach, tuple(links))
+
+
+def _width(link: Step) -> int:
+    """Return how many numbers an output of a layer is summed over."""
+    return int(np.prod(link.weights.shape[1:]))
+
+
+def _placed(link: Dense | Convolution, weights: NDArray[np.float64], shape: tuple[int, ...] | None) -> NDArray[np.float64]:
+    """Order a layer's weights as its input lies: a window place by place; a layer after planes by places, channels filled up to fours."""
+    if isinstance(link, Convolution):
+        return weights.reshape(link.weights.shape).transpose(0, 2, 3, 1).reshape(len(weights), -1)
+    if shape is None:
+        return weights
+    channels, height, width = shape
+    planes = weights.reshape(len(weights), channels, height * width).transpose(0, 2, 1)
+    return np.pad(planes, ((0, 0), (0, 0), (0, -channels % 4))).reshape(len(weights), -1)
 
 
 def _flow(n_inputs: int) -> int:
@@ -135,14 +264,26 @@ def _layer(weights: NDArray[np.float64], bias: NDArray[np.float64], *, unit: flo
         # A row of hardly any weight beside a large bias: coarser weights leave room for the bias.
         scale = np.maximum(scale, np.abs(bias) / (1 << 29))
         whole = np.round(bias / scale)
-    ratio = scale / unit if unit is not None else np.ones_like(scale)
-    exponent = np.clip(30 - np.floor(np.log2(ratio)).astype(np.int64), 1, 62)
-    factor = np.clip(np.round(ratio * 2.0**exponent), 0, (1 << 31) - 1)
+    factor = np.zeros(len(scale))
+    if unit is not None:
+        factor = scale / unit * 2.0**32
+        if (factor >= 1 << 31).any():
+            raise Unsupported("a layer's sums stay far below what its weights could reach", hint="keep the layers in float32")
+        whole = whole + np.minimum(np.round(0.5 * unit / scale), 1 << 29)
     return Layer8(
         np.round(weights / scale[:, None]).astype(np.int8),
         whole.astype(np.int32),
         scale.astype(np.float32),
-        factor.astype(np.int64).astype(np.int32),
-        exponent.astype(np.uint8),
+        np.round(factor).astype(np.int32),
         top,
     )
+
+
+def in_fours(weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Lay rows out for code that multiplies four at a time in two rows: filled up with zeros, each four in the order 0, 2, 1, 3.
+
+    >>> in_fours(np.array([[1, 2, 3, 4, 5]], np.int8)).tolist()
+    [[1, 3, 2, 4, 5, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
+    """
+    filled = np.pad(weights, ((0, len(weights) % 2), (0, -weights.shape[1] % 4)))
+    return np.ascontiguousarray(filled.reshape(len(filled), -1, 4)[:, :, [0, 2, 1, 3]].reshape(filled.shape))

@@ -32,8 +32,9 @@ from sampan.edge.program import (
     Step,
     Text,
     Trees,
+    Window,
 )
-from sampan.edge.quantizing import Quantized
+from sampan.edge.quantizing import Layer8, Link8, Mean8, Most8, Quantized, Windowed8, in_fours
 from sampan.edge.text import double, doubles, floats, integers, number, quoted, texts
 from sampan.edge.texts_source import TEXT_FUNCTIONS
 from sampan.edge.trees_source import APART, KEY_FUNCTION, write_trees
@@ -105,7 +106,7 @@ class Function:
         self._program, self._parts = program, parts
         self._leaves, self._fastest, self._tolerance, self._given = leaves, fastest, tolerance, given
         self._offsets, self._sizes = plan(program)
-        self._flows: tuple[int, ...] = (0, 0)  # whole numbers between layers, at most so many in either place
+        self._flows: tuple[int, ...] = (0, 0, 0)  # whole numbers between layers, at most so many in each place
         self._joined: list[int] = []  # bytes that joined texts take
         self.lines = [line for step in program.steps for line in self._step(step)]
         if not program.steps:  # the answer is the row itself
@@ -259,8 +260,7 @@ class Function:
         return [f"@dense({given}, {out}, {arguments});"]
 
     def _windowed(self, step: Convolution | Pool) -> list[str]:
-        window = step.window
-        shape = [*window.given, *window.out, *window.kernel, *window.strides, *window.pads, *window.dilations]
+        shape = _window_of(step.window)
         given, out = self._place(step.given), self._place(step.out)
         if isinstance(step, Pool):
             self._layer(f"pool_{step.operation}")
@@ -274,25 +274,79 @@ class Function:
         return [f"@convolution({given}, {out}, {tables});"]
 
     def _quantized(self, step: Quantized) -> list[str]:
-        """Write a chain of layers in whole numbers; what flows between them lies in two places by turns."""
-        for name in ("flow", "sum8", *(["hidden8"] if len(step.layers) > 1 else []), "last8"):
-            self._layer(name)
-        sizes = [step.given.size, *(len(layer.weights) for layer in step.layers[:-1])]
-        self._flows = tuple(max(a, b) for a, b in zip(self._flows, (max(sizes[::2]), max(sizes[1::2], default=0)), strict=True))
+        """Write a chain of layers in whole numbers; what flows between them lies in two places by turns, windows in a third."""
+        self._layer("flow")
         ranges = f"{self._parts.table(step.offset)}, {self._parts.table(step.rate)}, {step.given.size}, {number(step.reach)}"
         lines = [f"@flow({self._place(step.given)}, q0, {ranges});"]
-        for n, layer in enumerate(step.layers):
-            tables = f"{self._parts.table(layer.weights)}, {self._parts.table(layer.bias, wide=True)}"
-            shape = f"{layer.weights.shape[1]}, {layer.weights.shape[0]}"
-            if n == len(step.layers) - 1:
-                lines.append(f"@last8(q{n % 2}, {self._place(step.out)}, {tables}, {self._parts.table(layer.scale)}, {shape});")
-            else:
-                rounding = f"{self._parts.table(layer.factor, wide=True)}, {self._parts.table(layer.shift)}"
-                lines.append(f"@hidden8(q{n % 2}, q{(n + 1) % 2}, {tables}, {rounding}, {shape}, {layer.top});")
+        sizes = [_in_fours(step.given.size)]
+        for n, link in enumerate(step.links):
+            given, out = f"q{n % 2}", f"q{(n + 1) % 2}"
+            if n == len(step.links) - 1:
+                assert isinstance(link, Layer8)
+                lines.append(self._last8(link, given, self._place(step.out)))
+                break
+            lines.append(self._link8(link, given, out))
+            sizes.append(_flow_size(link))
+        columns = [_in_fours(link.layer.weights.shape[1]) for link in step.links if isinstance(link, Windowed8)]
+        needed = (max(sizes[::2]), max(sizes[1::2], default=0), max(columns, default=0))
+        self._flows = tuple(max(a, b) for a, b in zip(self._flows, needed, strict=True))
         return lines
+
+    def _last8(self, layer: Layer8, given: str, out: _Place) -> str:
+        self._bring8("sums8", "last8")
+        n_outputs, n_inputs = layer.weights.shape
+        bias = self._parts.table(np.append(layer.bias, np.zeros(n_outputs % 2, np.int32)), wide=True)
+        tables = f"{self._parts.table(in_fours(layer.weights))}, {bias}, {self._parts.table(layer.scale)}"
+        return f"@last8({given}, {out}, {tables}, {_in_fours(n_inputs)}, {n_outputs});"
+
+    def _link8(self, link: Link8, given: str, out: str) -> str:
+        """Write a link that another follows."""
+        match link:
+            case Most8(window):
+                self._bring8("most8")
+                shape = self._parts.table(np.array(_window_of(window), np.int64), wide=True)
+                return f"@most8({given}, {out}, {shape}, {_in_fours(window.out[0])});"
+            case Mean8(channels, places):
+                self._bring8("mean8")
+                return f"@mean8({given}, {out}, {_in_fours(channels)}, {places});"
+            case Windowed8(layer, window, planar):
+                self._bring8("sums8", "hidden8", "convolution8")
+                channels, height, width = window.given
+                steps = (height * width, 1) if planar else (1, _in_fours(channels))
+                shape = self._parts.table(np.array([*window.given, *steps, *_window_of(window)[3:]], np.int64), wide=True)
+                return f"@convolution8({given}, {out}, q2, {self._tables8(layer)}, {shape}, {layer.top});"
+        self._bring8("sums8", "hidden8")
+        n_outputs, n_inputs = link.weights.shape
+        return f"@hidden8({given}, {out}, {self._tables8(link)}, {_in_fours(n_inputs)}, {n_outputs + n_outputs % 2}, {link.top});"
+
+    def _tables8(self, layer: Layer8) -> str:
+        return f"{self._parts.table(in_fours(layer.weights))}, {self._parts.table(layer.pairs, wide=True)}"
+
+    def _bring8(self, *names: str) -> None:
+        for name in names:
+            self._layer(name)
 
     def _layer(self, name: str) -> None:
         self._parts.use(name, LAYERS[name])
+
+
+def _window_of(window: Window) -> list[int]:
+    return [*window.given, *window.out, *window.kernel, *window.strides, *window.pads, *window.dilations]
+
+
+def _in_fours(n: int) -> int:
+    return -(-n // 4) * 4
+
+
+def _flow_size(link: Link8) -> int:
+    """Return how many numbers flow out of a link, as they lie."""
+    match link:
+        case Windowed8() | Most8():
+            channels, height, width = link.window.out
+            return _in_fours(channels) * height * width
+        case Mean8():
+            return _in_fours(link.channels)
+    return _in_fours(len(link.weights))
 
 
 @dataclass(frozen=True, slots=True)
