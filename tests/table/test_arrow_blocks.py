@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sampan.errors import ParameterError
 from sampan.store.segments import Segments
-from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Block, Column, Field, Nullable, Repeated, Schema
+from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Block, Coded, Column, Field, Nullable, Repeated, Schema
 
 ARROW = {
     "utf8": pa.string(),
@@ -174,3 +174,24 @@ assert not {"polars", "pyarrow", "pandas"} & set(sys.modules), sorted(sys.module
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
     assert Segments(tmp_path).read("log")[0].to_pylist() == [{"id": "a", "at": 1}]
+
+
+@given(st.lists(st.sampled_from(["", "a", "bé", "longer text", None]), max_size=30), st.integers(1, 4))
+def test_texts_by_their_numbers_are_written_as_the_texts_themselves(values: list[str | None], n_parts: int) -> None:
+    schema = Schema([Field("t", "utf8")])
+    parts = [Coded.of(values) for _ in range(n_parts)]
+    together = Coded.joined([*parts, parts[0]])
+
+    table = pa.ipc.open_stream(schema.message() + Block(schema, len(together), [together]).message() + END_OF_STREAM).read_all()
+
+    assert table.column("t").to_pylist() == list(together) == values * (n_parts + 1)
+    assert list(together[1:]) == (values * (n_parts + 1))[1:]
+
+
+@given(st.lists(st.text() | st.none(), max_size=20))
+def test_any_text_is_read_back_also_one_with_a_nul(values: list[str | None]) -> None:
+    schema = Schema([Field("t", "utf8")])
+
+    table = pa.ipc.open_stream(schema.message() + Block(schema, len(values), [values]).message() + END_OF_STREAM).read_all()
+
+    assert table.column("t").to_pylist() == values

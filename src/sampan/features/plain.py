@@ -6,7 +6,7 @@ The same values as `Program` gives, without its steps: for one row this is a ten
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter, getitem, itemgetter
 from typing import Any
 
@@ -16,21 +16,34 @@ from numpy.typing import NDArray
 from sampan.features.encoding import Encoder
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column
+from sampan.table.arrow_blocks import Coded
 from sampan.table.rows import ColumnRows, Row, columns_of
 
 _MISSING = float("nan")
 _ZERO = np.float32(0)
+_UNSEEN = 0  # the number of every category that training never showed
 
 
-class _Codes(dict[str | None, float]):
-    """What an encoder makes of texts; one it never saw is not remembered."""
+class _Or(dict[str | None, Any]):
+    """What is known of texts, and one answer for all others, which are not remembered."""
+
+    def __init__(self, known: Iterable[tuple[str | None, Any]], other: Any) -> None:
+        super().__init__(known)
+        self._other = other
+
+    def __missing__(self, text: str | None) -> Any:
+        return self._other
+
+
+class _Categories:
+    """An encoder's categories: each by its number, and by what the encoder makes of it."""
 
     def __init__(self, encoder: Encoder) -> None:
-        super().__init__([(None, _MISSING), *encoder.values.items()])
-        self._unseen = encoder.unseen
-
-    def __missing__(self, text: str | None) -> float:
-        return self._unseen
+        self.texts = ("", None, *encoder.values)  # the first stands for all that training never showed
+        self.numbers = _Or(zip(self.texts[1:], range(1, len(self.texts)), strict=True), _UNSEEN)
+        values = (encoder.unseen, _MISSING, *encoder.values.values())
+        self.values = np.array(values, np.float32)
+        self.value = _Or(zip(self.texts[1:], values[1:], strict=True), encoder.unseen)
 
 
 class PlainRows:
@@ -41,7 +54,8 @@ class PlainRows:
         features = [(item.value.name, fitted.encoders.get(item.name)) for item in fitted.view.features if isinstance(item.value, Column)]
         numbers = [(i, name) for i, (name, encoder) in enumerate(features) if encoder is None]
         self._texts = [(i, name, encoder) for i, (name, encoder) in enumerate(features) if encoder is not None]
-        self._tables = [_Codes(encoder) for _, _, encoder in self._texts]
+        self._tables = [_Categories(encoder) for _, _, encoder in self._texts]
+        self._values = [table.value for table in self._tables]
         self._number_places = [i for i, _ in numbers]
         self._number_names = [name for _, name in numbers]
         self._read_numbers = _getter([attributes[name] for name in self._number_names])
@@ -75,9 +89,11 @@ class PlainRows:
             columns = [rows.columns[name] for _, name, _ in self._texts]
         found: dict[int, tuple[str, ...]] = {}
         for (_, name, _), table, column in zip(self._texts, self._tables, columns, strict=True):
-            if not table.keys() >= set(column):
+            if isinstance(column, Coded) and column.texts is table.texts:
+                continue  # all were seen
+            if not table.value.keys() >= set(column):
                 for index, text in enumerate(column):
-                    if text not in table:
+                    if text not in table.value:
                         found[index] = (*found.get(index, ()), f"{name}: category {text!r} was not seen in training")
         return found
 
@@ -85,14 +101,19 @@ class PlainRows:
         found = np.empty((self._width, rows.n), np.float32)  # a feature in one piece, as it is written
         with np.errstate(all="ignore"):
             found[self._number_places] = rows.read_numbers(self._number_names)
-            packed = struct.Struct(f"={rows.n}f").pack
+            packed = struct.Struct(f"={rows.n}i").pack
+            columns = dict(rows.columns)
             for (index, name, _), table in zip(self._texts, self._tables, strict=True):
-                found[index] = np.frombuffer(packed(*map(table.__getitem__, rows.columns[name])), np.float32)
+                numbers = np.frombuffer(packed(*map(table.numbers.__getitem__, columns[name])), np.int32)
+                found[index] = table.values[numbers]
+                if numbers.all():  # none of them is unseen: the texts themselves are of no more use
+                    columns[name] = Coded(numbers, table.texts)
+            rows.columns = columns
             return _finite(np.ascontiguousarray(found.T))
 
     def _row(self, row: Row) -> Any:
         texts = self._read_texts(row)
-        codes = tuple(map(getitem, self._tables, texts))
+        codes = tuple(map(getitem, self._values, texts))
         return self._in_order(self._read_numbers(row) + codes)
 
 

@@ -15,6 +15,7 @@ from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.moments import datetime_millis, parse_moment
 from sampan.features.nodes import Kind
+from sampan.table.arrow_blocks import Coded
 from sampan.table.rows import ColumnRows, Row, columns_of
 
 MOST_FAULTS = 10  # as many are told at once
@@ -167,6 +168,8 @@ def _moments(rows: ColumnRows, name: str) -> Any:
     values = rows.columns[name]
     if isinstance(values, np.ndarray):
         return _numbers(rows, name)
+    if isinstance(values, Coded):
+        return np.array([_known_moment(v) if v is not None else np.nan for v in values.texts], np.float64)[values.codes]
     known = {value: _known_moment(value) if type(value) is str else _moment(value) for value in set(values)}  # mostly few
     return np.fromiter(map(known.__getitem__, values), np.float64, rows.n)
 

@@ -16,7 +16,7 @@ import numpy as np
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
-from sampan.table.arrow_blocks import Block, Column, Field, Nullable, Repeated, Schema
+from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Repeated, Schema
 from sampan.table.rows import ColumnRows, joined
 
 FEATURE = "feature."  # column prefix of a model feature
@@ -191,6 +191,9 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
     if kind == "number":
         numbers = rows.numbers(name)
         return Nullable(numbers, ~np.isnan(numbers))
+    values = rows.columns.get(name)
+    if isinstance(values, Coded):
+        return values
     values = rows.column(name)
     if kind == "flag":
         return [None if value is None else bool(value) for value in values]

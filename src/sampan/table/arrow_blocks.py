@@ -10,9 +10,9 @@ Source: the Arrow columnar format 1.5, "Serialization and Interprocess Communica
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 
@@ -125,7 +125,47 @@ class Repeated:
         return sum(self.counts)
 
 
-Column = np.ndarray[Any, Any] | Nullable | Repeated | Sequence[Any]  # a sequence has None where a value is missing
+class Coded(Sequence[str | None]):
+    """Texts by their numbers in a table of a few: compact, and read like the texts they stand for."""
+
+    __slots__ = ("codes", "texts")
+
+    def __init__(self, codes: np.ndarray[Any, Any], texts: Sequence[str | None]) -> None:
+        self.codes = codes  # integers
+        self.texts = texts
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Coded:
+        """Number texts in the order of their first appearance."""
+        table = {text: number for number, text in enumerate(dict.fromkeys(values))}
+        return cls(np.fromiter(map(table.__getitem__, values), np.int32, len(values)), tuple(table))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Coded]) -> Coded:
+        """Lay parts under one another; a table that several share is kept once."""
+        firsts: dict[int, int] = {}  # of each table, by its identity
+        texts: list[str | None] = []
+        for part in parts:
+            if id(part.texts) not in firsts:
+                firsts[id(part.texts)] = len(texts)
+                texts += part.texts
+        return cls(np.concatenate([part.codes + firsts[id(part.texts)] if firsts[id(part.texts)] else part.codes for part in parts]), texts)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, index: int) -> str | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Coded: ...
+    def __getitem__(self, index: int | slice) -> str | Coded | None:
+        return Coded(self.codes[index], self.texts) if isinstance(index, slice) else self.texts[self.codes[index]]
+
+    def __iter__(self) -> Iterator[str | None]:
+        return map(self.texts.__getitem__, self.codes.tolist())
+
+
+Column = np.ndarray[Any, Any] | Nullable | Repeated | Coded | Sequence[Any]  # a sequence has None where a value is missing
 _Child = Callable[[], int]  # writes a part that another refers to, and returns where it stands
 _Buffers = tuple[int, list[Any]]  # how many values are missing, and the bytes of the validity, the offsets if there are any, and the values
 
@@ -185,7 +225,21 @@ def _laid_out(about: Field, column: Column) -> _Buffers:
         each = [_encoded(about, text) for text in column.texts]
         data = b"".join([text * n for text, n in zip(each, column.counts, strict=True)])
         return _validity(None, [_offsets(about, np.repeat([len(text) for text in each], column.counts), len(data)), data])
+    if isinstance(column, Coded):
+        return _coded(about, column)
     return _texts(about, column)
+
+
+def _coded(about: Field, column: Coded) -> _Buffers:
+    each = [_encoded(about, "" if text is None else text) for text in column.texts]
+    there = np.array([text is not None for text in column.texts], np.bool_)
+    lengths = np.array([len(text) for text in each], np.int64)
+    offsets = _offsets(about, lengths[column.codes], int(lengths[column.codes].sum()))
+    firsts = np.cumsum(lengths) - lengths
+    # Of each byte, where it stands among those of the table: its place, moved by as much as its text is.
+    places = np.arange(offsets[-1]) + np.repeat(firsts[column.codes] - offsets[:-1], lengths[column.codes])
+    valid = None if there.all() else there[column.codes]
+    return _validity(valid, [offsets, np.frombuffer(b"".join(each), np.uint8)[places]])
 
 
 def _texts(about: Field, column: Column) -> _Buffers:

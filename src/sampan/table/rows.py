@@ -6,7 +6,7 @@ Both read like the plain mapping of field to value they stand for, so whoever ta
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any, ClassVar, overload
 
@@ -14,7 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.table.arrow_blocks import Coded
+
 Rows = Sequence[Mapping[str, Any]]
+
+_TEXT = {str, type(None)}
 
 # What JSON may hold for a field of each kind. Whether text is a moment is seen when it is read.
 _TYPES: dict[str, Any] = {"number": int | float, "text": str, "moment": str | int | float, "flag": bool}
@@ -79,7 +83,7 @@ def row_type(fields: Mapping[str, tuple[str, bool]]) -> type[Row]:
 
 
 class ColumnRows(Sequence[Mapping[str, Any]]):
-    """Rows held as columns: lists or tuples, or arrays in which NaN is a missing value. A row is made when it is asked for.
+    """Rows held as columns: sequences, or arrays in which NaN is a missing value. A row is made when it is asked for.
 
     `kind` is the type of row that the values were decoded as, if they were: who made that type need not look at them again.
     """
@@ -120,6 +124,21 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         }
         return ColumnRows(columns, len(indices), kind=self.kind)
 
+    def compact(self, *, but: Container[str] = ()) -> None:
+        """Hold numbers that were read as arrays, and texts by their numbers: the log keeps many rows for a while.
+
+        Columns named in `but` stay what they are: no array holds every integer.
+        """
+        columns = dict(self.columns)
+        for name, values in columns.items():
+            if name in but or isinstance(values, np.ndarray | Coded):
+                continue
+            if name in self._numbers:
+                columns[name] = self._numbers[name]
+            elif set(map(type, values)) <= _TEXT:
+                columns[name] = Coded.of(values)
+        self.columns = columns
+
     def column(self, name: str) -> Sequence[Any]:
         """Return one field's values, None where one is missing; all None where the rows lack the field."""
         values = self.columns.get(name)
@@ -142,10 +161,15 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
 
         Raises TypeError, ValueError or OverflowError where a value is no number.
         """
+        given = [self.columns.get(name, ()) for name in names]
+        found = np.array(given, np.float64) if all(isinstance(values, np.ndarray) for values in given) else self._packed(given)
+        self._numbers.update(zip(names, found, strict=True))
+        return found
+
+    def _packed(self, given: Sequence[Any]) -> NDArray[np.float64]:
         pack = struct.Struct(f"{self.n}d").pack
         parts = []
-        for name in names:
-            values = self.columns.get(name, ())
+        for values in given:
             if isinstance(values, np.ndarray):
                 parts.append(values.astype(np.float64, copy=False).tobytes())
                 continue
@@ -154,9 +178,7 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
                 parts.append(pack(*values))
             except (struct.error, OverflowError):
                 parts.append(np.array(values or [None] * self.n, np.float64).tobytes())  # None becomes NaN
-        found = np.frombuffer(b"".join(parts)).reshape(len(names), self.n)
-        self._numbers.update(zip(names, found, strict=True))
-        return found
+        return np.frombuffer(b"".join(parts)).reshape(len(given), self.n)
 
 
 class JoinedRows(ColumnRows):
@@ -187,6 +209,9 @@ class _Under(Mapping[str, Any]):
         columns = [rows.columns.get(name) for rows in self._parts]
         if all(isinstance(values, np.ndarray) for values in columns):
             return np.concatenate(columns)  # type: ignore[arg-type]  # arrays, all of them
+        coded = [values for values in columns if isinstance(values, Coded)]
+        if len(coded) == len(columns):
+            return Coded.joined(coded)
         return list(chain.from_iterable(rows.column(name) for rows in self._parts))
 
     def __iter__(self) -> Iterator[str]:

@@ -116,6 +116,8 @@ def measure(service: str, variant: Variant, rows: Sequence[Row], ids: Sequence[s
     predictor = variant.predictor
     features = predictor.features(rows)
     scores = predictor.score(features)
+    if isinstance(rows, ColumnRows):
+        rows.compact(but=variant.keys)
     return Scored(
         service=service,
         version=variant.version,
