@@ -38,7 +38,7 @@ def answers(graph: bytes, rows: Rows) -> Any:
     ("make", "at_most"),
     [
         (lambda graph, rows: graphs.in_float16(graph), 0.75),
-        (lambda graph, rows: graphs.in_dynamic_int8(graph), 0.75),
+        (lambda graph, rows: graphs.in_dynamic_int8(graph, {"features": rows[:400]}), 0.75),
         (lambda graph, rows: graphs.in_static_int8(graph, {"features": rows[:400]}), 0.85),
         (lambda graph, rows: neurons.with_fewer_units(graph, rows[:400], 0.5), 0.55),
     ],
@@ -72,7 +72,8 @@ def test_what_has_no_weights_or_no_attention_is_refused_in_words(network: tuple[
     features, labels = load_digits(n_class=2, return_X_y=True)
     tree = ScikitLearn().to_onnx(DecisionTreeClassifier(max_depth=3).fit(features, labels), 64)
 
-    for make in (graphs.in_float16, graphs.in_dynamic_int8):
+    given = {"features": features.astype(np.float32)}
+    for make in (graphs.in_float16, lambda graph: graphs.in_dynamic_int8(graph, given)):
         with pytest.raises(Unsupported, match="trees compare in float32"):
             make(tree)
     with pytest.raises(Unsupported, match="no layer of attention"):

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from sampan.compression import graphs
 from sampan.compression.ensembles import Trees, n_trees
 from sampan.compression.neurons import with_fewer_units
+from sampan.compression.tables import share_of_tables
 from sampan.errors import ParameterError, Unsupported
 
 FIRST_TREES, CUT_BACK, FEWER_UNITS = "first trees", "cut back", "fewer units"
 FUSED, FLOAT16, DYNAMIC_INT8, STATIC_INT8 = "fused", "float16", "int8 dynamic", "int8 static"
+INT4_TABLES = "int8 dynamic, tables in 4 bits"
+REVISION: Final = 2  # raised when an edit by the same name makes another graph, so that what was remembered is made anew
 OF_ONE_MATRIX: Final = (FIRST_TREES, CUT_BACK, FEWER_UNITS)  # want a graph of one input, a matrix of features
 
 Rows = Mapping[str, NDArray[Any]]
 _FEWEST_TREES: Final = 8
+_WORTH_TABLES: Final = 0.1  # of a graph's bytes: what makes its tables worth 4 bits
 
 
 def edits_for(graph: bytes) -> list[tuple[str, float]]:
@@ -29,7 +33,15 @@ def edits_for(graph: bytes) -> list[tuple[str, float]]:
     if not graphs.has_layers(graph):
         return []
     fused = [(FUSED, 1.0)] if graphs.is_transformer(graph) else []
-    return [*fused, (DYNAMIC_INT8, 1.0), (STATIC_INT8, 1.0), (FLOAT16, 1.0), *((FEWER_UNITS, share) for share in (0.75, 0.5, 0.25))]
+    tables = [(INT4_TABLES, 1.0)] if share_of_tables(graph) >= _WORTH_TABLES else []
+    return [
+        *fused,
+        (DYNAMIC_INT8, 1.0),
+        *tables,
+        (STATIC_INT8, 1.0),
+        (FLOAT16, 1.0),
+        *((FEWER_UNITS, share) for share in (0.75, 0.5, 0.25)),
+    ]
 
 
 def name_of(edit: str, share: float) -> str:
@@ -77,8 +89,8 @@ def _matrix(rows: Rows) -> NDArray[Any]:
     return next(iter(rows.values()))
 
 
-def _dynamic_int8(graph: bytes, _share: float, _rows: Rows) -> bytes:
-    return graphs.in_dynamic_int8(graphs.fused(graph) if graphs.is_transformer(graph) else graph)
+def _dynamic_int8(graph: bytes, rows: Rows, *, table_bits: int) -> bytes:
+    return graphs.in_dynamic_int8(graphs.fused(graph) if graphs.is_transformer(graph) else graph, rows, table_bits=table_bits)
 
 
 _EDITS: Final[dict[str, Callable[[bytes, float, Rows], bytes]]] = {
@@ -86,7 +98,8 @@ _EDITS: Final[dict[str, Callable[[bytes, float, Rows], bytes]]] = {
     CUT_BACK: _cut_back,
     FUSED: lambda graph, _share, _rows: graphs.fused(graph),
     FLOAT16: lambda graph, _share, _rows: graphs.in_float16(graph),
-    DYNAMIC_INT8: _dynamic_int8,
+    DYNAMIC_INT8: lambda graph, _share, rows: _dynamic_int8(graph, rows, table_bits=8),
+    INT4_TABLES: lambda graph, _share, rows: _dynamic_int8(graph, rows, table_bits=4),
     STATIC_INT8: lambda graph, _share, rows: graphs.in_static_int8(graph, rows),
     FEWER_UNITS: lambda graph, share, rows: with_fewer_units(graph, _matrix(rows), share),
 }

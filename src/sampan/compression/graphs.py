@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sampan.compression.outliers import evened_out
+from sampan.compression.tables import in_fewer_bits
 from sampan.errors import Unsupported
 from sampan.plugins import require
 
 Arrays = Mapping[str, NDArray[Any]]
 
 CALIBRATION_ROWS: Final = 512
-_QUANTIZED: Final = ("MatMul", "Gemm", "Conv", "Attention", "Gather")
 _LAYERS: Final = ("MatMul", "Gemm", "Conv")
 _FEWEST_SOFTMAX: Final = 2
 
@@ -76,27 +77,33 @@ def in_float16(graph: bytes) -> bytes:
         return bytes(made.SerializeToString(deterministic=True))
 
 
-def in_dynamic_int8(graph: bytes) -> bytes:
+def in_dynamic_int8(graph: bytes, rows: Arrays, *, table_bits: int = 8) -> bytes:
     """Keep weights in 8 bits, per channel and signed; what flows between layers is measured and rounded at each call.
+
+    Parameters
+    ----------
+    rows : the graph's inputs by name, of rows like those it will see; columns that are far out in them are divided before
+    table_bits : 8, or 4 for large tables of vectors, a vocabulary's
 
     Raises
     ------
     Unsupported : the graph has no weights to shorten, or cannot be read so.
     """
-    _require_layers(graph, "8 bits")
-    with _as_file(graph) as path, _tooling("the graph cannot be had in 8 bits"):
-        quantization = require("onnxruntime.quantization", extra="train")
-        target = path.with_name("made.onnx")
+    quantization = _quantization(graph)
+
+    def quantize(given: Path, made: Path) -> None:
         quantization.quantize_dynamic(
-            path,
-            target,
-            op_types_to_quantize=list(_QUANTIZED),
+            given,
+            made,
+            op_types_to_quantize=[*_LAYERS, "Attention"],
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
             # A fused graph names no types between its nodes; without this the tool gives up: "Unable to find data type".
             extra_options={"DefaultTensorType": 1},
         )
-        return target.read_bytes()
+
+    with _tooling("the graph cannot be had in 8 bits"):
+        return in_fewer_bits(_quantized(evened_out(graph, rows), quantize), bits=table_bits)
 
 
 def in_static_int8(graph: bytes, rows: Arrays) -> bytes:
@@ -110,13 +117,12 @@ def in_static_int8(graph: bytes, rows: Arrays) -> bytes:
     ------
     Unsupported : the graph has no weights to shorten, or cannot be read so.
     """
-    _require_layers(graph, "8 bits")
-    with _as_file(graph) as path, _tooling("the graph cannot be had in 8 bits"):
-        quantization = require("onnxruntime.quantization", extra="train")
-        target = path.with_name("made.onnx")
+    quantization = _quantization(graph)
+
+    def quantize(given: Path, made: Path) -> None:
         quantization.quantize_static(
-            path,
-            target,
+            given,
+            made,
             _reader(quantization, rows),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(_LAYERS),
@@ -124,7 +130,22 @@ def in_static_int8(graph: bytes, rows: Arrays) -> bytes:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-        return target.read_bytes()
+
+    with _tooling("the graph cannot be had in 8 bits"):
+        return _quantized(graph, quantize)
+
+
+def _quantization(graph: bytes) -> Any:
+    _require_layers(graph, "8 bits")
+    return require("onnxruntime.quantization", extra="train")
+
+
+def _quantized(graph: bytes, quantize: Callable[[Path, Path], None]) -> bytes:
+    """Return what a quantizer, which reads and writes files, makes of a graph."""
+    with _as_file(graph) as path:
+        made = path.with_name("made.onnx")
+        quantize(path, made)
+        return made.read_bytes()
 
 
 def _reader(quantization: Any, rows: Arrays) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.compression.budget import Budget
-from sampan.compression.edits import OF_ONE_MATRIX, edited, edits_for, name_of
+from sampan.compression.edits import OF_ONE_MATRIX, REVISION, edited, edits_for, name_of
 from sampan.compression.front import Point, front, pick, warnings
 from sampan.compression.probing import Likeness, Probe, flat, gain
 from sampan.compression.timing import TURNS, Contender, measure, open_session, shortest_first, without_padding
@@ -120,7 +120,7 @@ class GraphOptimization:
             np.save(buffer, answers(graph, self.examples.rows))
             return {"graph": self.ws.store.blobs.put(graph), "outputs": self.ws.store.blobs.put(buffer.getvalue())}
 
-        parts = {"graph": digest_bytes(self.graph), "form": name, "examples": self.examples.digest, "runtime": _runtime()}
+        parts = {"graph": digest_bytes(self.graph), "form": name, "examples": self.examples.digest, "runtime": _runtime(), "edits": REVISION}
         kept, known = self.ws.engine.once("graph-form", parts, ask)
         self.n_remembered += known
         self.graphs[name] = self.ws.store.blobs.read(kept["graph"])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan import __version__, plugins
-from sampan.compression.edits import edited
+from sampan.compression.edits import REVISION, edited
 from sampan.compression.features import ROWS, importance
 from sampan.compression.teaching import between, taught
 from sampan.core.digests import digest_value
@@ -211,7 +211,7 @@ class Bench:
             answers = over_classes(OnnxScorer(graph)(learned.asked[:, columns]), self.task, learned.codes)
             return {"graph": self.ws.store.blobs.put(graph), "answers": self._put(answers)}
 
-        parts = {**self._key(attempt.training), "edit": attempt.edit, "share": attempt.share}
+        parts = {**self._key(attempt.training), "edit": attempt.edit, "share": attempt.share, "revision": REVISION}
         found, _ = self.ws.engine.once("variant-edit", parts, make)
         return Tried(attempt, self.ws.store.blobs.read(found["graph"]), self._get(found["answers"]), base.seconds)
 
