@@ -31,7 +31,7 @@ from flights_of_23 import make_table
 
 from sampan.core.events import AliasMoved, Event, Input, new_id
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
-from sampan.workspace.models.packages import package_digest
+from sampan.workspace.models.package_files import package_digest
 from sampan.workspace.models.predictors import GRAPH, MANIFEST
 from sampan.workspace.services import process
 from sampan.workspace.services.process import Liveness, ServiceFiles

@@ -20,7 +20,7 @@ from sampan.evaluation.objective import objective, value
 from sampan.features import Columns, Expr, Label, features, moment, number, past, text
 from sampan.features.view import FeatureOptions
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
-from sampan.workspace.models.packages import package_digest
+from sampan.workspace.models.package_files import package_digest
 from sampan.workspace.models.predictors import ENVIRONMENT, FEATURES, GRAPH, MANIFEST, ONLINE, REFERENCE, PackageManifest
 from sampan.workspace.workspace import Workspace
 

@@ -119,10 +119,11 @@ class Follower:
         logger.info("%s now: %s", self.app.service, ", ".join(f"{v.role} {v.version}" for v in routing.variants))
 
     def _load(self, planned: Planned, role: Role) -> Variant:
+        from sampan.workspace.models.package_files import serving_folder
         from sampan.workspace.models.predictors import open_predictor
 
         before = _resident_bytes()
-        folder = self._ws.model.serving_path(planned.package)
+        folder = serving_folder(self._ws, planned.package)
         predictor = open_predictor(folder)
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._sizes[planned.package] = max(_resident_bytes() - before, files)

@@ -318,7 +318,8 @@ class Lifecycle(Room):
 
     def _probe(self, node: Node) -> tuple[float | None, int | None, int]:
         """Pack the model and ask it its probe set; the package becomes a version only by `package`."""
-        from sampan.workspace.models.packages import build_package, materialize, probe
+        from sampan.workspace.models.package_files import materialize
+        from sampan.workspace.models.packages import build_package, probe
 
         found = probe(materialize(self.ws, build_package(self.ws, node).files))
         return found.p95_ms, found.n_rows, found.n_far

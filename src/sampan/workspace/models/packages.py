@@ -21,7 +21,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sampan.core.decoding import read_builtins, read_json
-from sampan.core.digests import digest_value
 from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
 from sampan.errors import IntegrityError, ParameterError
@@ -30,10 +29,10 @@ from sampan.evaluation.task import Kind
 from sampan.features.fitted import FittedView
 from sampan.features.view import MOMENT
 from sampan.flavors.parity import distances
-from sampan.packaging.signing import SIGNATURE
 from sampan.workspace.models.events import PackageBuilt, StoredFile
 from sampan.workspace.models.judging import objective_of, task_of_model
 from sampan.workspace.models.package_documents import owner_of, write_documents
+from sampan.workspace.models.package_files import package_digest
 from sampan.workspace.models.package_graphs import add_whole_graph
 from sampan.workspace.models.predictors import (
     ENVIRONMENT,
@@ -114,42 +113,6 @@ def build_package(ws: Workspace, model: Node) -> PackageBuilt:
         inputs=(Input(model.id, "packaged_as"),),
         files=files,
     )
-
-
-def package_digest(files: tuple[StoredFile, ...]) -> str:
-    """Digest a package by its files' paths and contents; who signed it does not make it another."""
-    return digest_value(sorted((f.path, f.digest) for f in files if f.path != SIGNATURE))
-
-
-def materialize(ws: Workspace, files: tuple[StoredFile, ...]) -> Path:
-    """Return a folder with these files, made on first use and then left alone."""
-    target = ws.store.root / "packages" / package_digest(files).removeprefix("b3:")[:32]
-    if target.is_dir():
-        _add_signature(ws, files, target)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent))
-    try:
-        for file in files:
-            path = temporary / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(ws.store.blobs.read(file.digest))
-        temporary.rename(target)
-    except OSError:
-        if not target.is_dir():  # another process may have made it meanwhile
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target
-
-
-def _add_signature(ws: Workspace, files: tuple[StoredFile, ...], folder: Path) -> None:
-    """Put the signature into a folder that was made before the package was signed."""
-    found = next((file for file in files if file.path == SIGNATURE), None)
-    if found is not None and not (folder / SIGNATURE).exists():
-        temporary = folder.with_name(f"{folder.name}.{new_id()}")
-        temporary.write_bytes(ws.store.blobs.read(found.digest))
-        temporary.rename(folder / SIGNATURE)
 
 
 def probe(folder: Path) -> Probed:

@@ -19,7 +19,8 @@ from sampan.ports import Built, Target, TargetOptions
 from sampan.workspace.governing import governance
 from sampan.workspace.models import sign_offs
 from sampan.workspace.models.answers import KeyShown, Packed, TargetBuild, Verified
-from sampan.workspace.models.events import StoredFile, TargetBuilt
+from sampan.workspace.models.events import TargetBuilt
+from sampan.workspace.models.package_files import package_folder, package_node
 from sampan.workspace.operation import Room, operation
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Packing(Room):
         folder = Path(model)
         if (folder / MANIFEST).is_file():
             return check_package(folder, str(folder), self._trusted(key))
-        package = self._package_node(model)
+        package = package_node(self.ws, model)
         return check_package(self.package_path(package.id), f"package:{package.ref}", self._trusted(key))
 
     @operation(local=True)
@@ -130,21 +131,7 @@ class Packing(Room):
 
     def package_path(self, ref: str) -> Path:
         """Return a folder with a package's files, for a package or the newest package of a model."""
-        from sampan.workspace.models.packages import materialize
-
-        package = self._package_node(ref)
-        files = tuple(StoredFile(a.path, a.digest, a.size) for a in self.ws.catalog.artifacts(package.id))
-        return materialize(self.ws, files)
-
-    def serving_path(self, ref: str) -> Path:
-        """Return a folder with what a server opens of a package, for a package or the newest package of a model."""
-        from sampan.workspace.models.packages import materialize
-        from sampan.workspace.models.predictors import serving_files
-
-        package = self._package_node(ref)
-        found = self.ws.catalog.artifacts(package.id)
-        wanted = serving_files((a.path for a in found), served_by=str(package.facts.get("served_by", "")))
-        return materialize(self.ws, tuple(StoredFile(a.path, a.digest, a.size) for a in found if a.path in wanted))
+        return package_folder(self.ws, ref)
 
     def _packed(self, node: Node) -> Packed:
         from sampan.workspace.models.package_checks import signed
@@ -191,20 +178,6 @@ class Packing(Room):
         done = TargetBuild(ref=f"build:{node.ref}", target=target.name, files=files, facts=made.facts, warnings=made.warnings)
         following = tuple(command.replace("{out}", str(out)) for command in made.next) or (f"sampan lineage build:{node.ref}",)
         return msgspec.structs.replace(packed, folder=str(out), build=done, next=following)
-
-    def _package_node(self, ref: str) -> Node:
-        if ref.startswith("package:"):
-            return self.ws.catalog.resolve(ref, kind="package")
-        try:
-            found = self.ws.catalog.node(ref)
-        except NotFound:
-            found = self.ws.catalog.resolve(ref, kind="model")
-        if found.kind == "package":
-            return found
-        made = [self.ws.catalog.node(e.dst) for e in self.ws.catalog.edges_from(found.id) if e.role == "packaged_as"]
-        if not made:
-            raise NotFound(f"{found.ref} has no package", hint=f"sampan model pack {found.ref}")
-        return max(made, key=lambda n: n.version or 0)
 
 
 class _Build(NamedTuple):

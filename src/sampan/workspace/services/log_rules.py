@@ -19,6 +19,7 @@ from sampan.serving.keeping import Change, Keeping, Remembered
 from sampan.workspace.governing.governance import Governance
 from sampan.workspace.governing.privacy import key_purpose
 from sampan.workspace.governing.privacy_keys import PrivacyKeys
+from sampan.workspace.models.package_files import serving_folder
 from sampan.workspace.models.predictors import FEATURES, read_manifest
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def keeping_of(ws: Workspace, service: str, package: Node) -> Keeping:
     ParameterError : `[logs.SERVICE]` names a field the package does not take, or a share that is none; all faults at once.
     NotFound : a pseudonym needs a key that was made before and is not on this machine.
     """
-    folder = ws.model.package_path(package.id)
+    folder = serving_folder(ws, package.id)
     manifest = read_manifest(folder)
     fields = list(manifest.request_schema)
     rules = ws.project.logs.get(service, LogRules())
