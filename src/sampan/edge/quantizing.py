@@ -8,6 +8,7 @@ padding is zero. On cores without floating point that is several times fewer ins
 References
 ----------
 B. Jacob et al. (2018), "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR.
+M. Nagel et al. (2019), "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV.
 L. Lai, N. Suda, V. Chandra (2018), "CMSIS-NN: Efficient Neural Network Kernels for Arm Cortex-M CPUs", arXiv:1801.06601.
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from sampan.errors import Unsupported
 _WEIGHT: Final = 127
 _FLOW_BITS: Final = 12
 _ROOM: Final = 1.25  # how much wider than the rows show ranges are taken; 12 bits leave room for it
+_WIDEST: Final = 16.0  # times wider still, where a range matters little; tried on flights, looked at on breast cancer, wine and digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,17 +198,7 @@ def _unscaled(program: Program, links: Sequence[Step]) -> _Chain:
 
 def _quantized(chain: _Chain, seen: dict[int, NDArray[np.float32]]) -> Quantized:
     first = chain.links[0]
-    given = seen[chain.given.number]
-    given = given[np.isfinite(given).all(axis=1)].astype(np.float64)
-    if not len(given):
-        raise Unsupported("no row without missing values shows what the layers are given", hint="keep the layers in float32")
-    reach = _flow(_width(first)) // 2
-    low, high = given.min(axis=0), given.max(axis=0)
-    if isinstance(first, Convolution):
-        high = np.full(given.shape[1], np.abs(given).max())
-        low = -high
-    offset = ((low + high) / 2).astype(np.float32)
-    step = np.maximum(_ROOM * (high - low) / 2, 1e-12) / reach
+    offset, step, reach = _entered(chain, seen)
     weights, bias = first.weights.reshape(len(first.weights), -1).astype(np.float64), first.bias.astype(np.float64)
     if isinstance(first, Dense):
         bias = bias + weights @ (chain.constant + chain.factor * offset.astype(np.float64))
@@ -215,8 +206,8 @@ def _quantized(chain: _Chain, seen: dict[int, NDArray[np.float32]]) -> Quantized
     else:
         weights = weights * step[0]
     links: list[Link8] = []
-    unit, shape = 1.0, None  # what one unit of what flows stands for; channels, height, width where it lies place by place
-    for n, (link, after) in enumerate(pairwise([*chain.links, None])):
+    shape: tuple[int, int, int] | None = None  # channels, height, width of what lies place by place
+    for n, link in enumerate(chain.links):
         if isinstance(link, Pool):
             links.append(Most8(link.window))
             shape = link.window.out
@@ -224,16 +215,57 @@ def _quantized(chain: _Chain, seen: dict[int, NDArray[np.float32]]) -> Quantized
             links.append(Mean8(link.out.size, link.given.size // link.out.size))
             shape = None
         else:
-            if n:
-                weights, bias = link.weights.astype(np.float64) * unit, link.bias.astype(np.float64)
-            top = 0 if after is None else min(_flow(_width(each)) for each in chain.links[n + 1 :] if isinstance(each, Dense | Convolution))
-            found = None if after is None else seen[link.out.number].astype(np.float64)
-            unit = 0.0 if found is None else max(_ROOM * float(found[np.isfinite(found)].max(initial=0.0)), 1e-12) / top
-            lies = shape is not None
-            layer = _layer(_placed(link, weights, shape), bias, unit=unit or None, top=top)
-            links.append(Windowed8(layer, link.window, planar=not lies) if isinstance(link, Convolution) else layer)
+            after = next((each for each in chain.links[n + 1 :] if isinstance(each, Dense | Convolution)), None)
+            units, top = _units(link, after, seen) if after is not None else (None, 0)
+            layer = _layer(_placed(link, weights, shape), bias, units=units, top=top)
+            links.append(Windowed8(layer, link.window, planar=shape is None) if isinstance(link, Convolution) else layer)
             shape = link.window.out if isinstance(link, Convolution) else None
+            if after is not None and units is not None:
+                weights, bias = _columns(after, len(units)) * units[:, None], after.bias.astype(np.float64)
+                weights = weights.reshape(len(after.weights), -1)
     return Quantized(chain.given, chain.links[-1].out, offset, (1 / step).astype(np.float32), reach, tuple(links))
+
+
+def _entered(chain: _Chain, seen: dict[int, NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
+    """Return how features are rounded: the middle of each, what one unit of it is, and how many there are to either side."""
+    first = chain.links[0]
+    given = seen[chain.given.number]
+    given = given[np.isfinite(given).all(axis=1)].astype(np.float64)
+    if not len(given):
+        raise Unsupported("no row without missing values shows what the layers are given", hint="keep the layers in float32")
+    reach = _flow(_width(first)) // 2
+    if isinstance(first, Convolution):
+        n = given.shape[1]
+        return np.zeros(n, np.float32), np.full(n, max(_ROOM * np.abs(given).max(), 1e-12) / reach), reach
+    low, high = given.min(axis=0), given.max(axis=0)
+    matters = np.abs(first.weights * chain.factor).max(axis=0)
+    return ((low + high) / 2).astype(np.float32), _balanced(_ROOM * (high - low) / 2, matters) / reach, reach
+
+
+def _balanced(ranges: NDArray[np.float64], matters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Widen ranges until each matters as much as the one that matters most: its weights then have all their bits, and it needs fewer.
+
+    A weight's rounding counts as often as what flows is large, so what matters little is better kept small.
+    """
+    ranges = np.maximum(ranges, 1e-12)
+    most = float((ranges * matters).max(initial=0.0))
+    return np.maximum(ranges, np.minimum(most / np.maximum(matters, 1e-30), _WIDEST * ranges))
+
+
+def _units(link: Dense | Convolution, after: Dense | Convolution, seen: dict[int, NDArray[np.float32]]) -> tuple[NDArray[np.float64], int]:
+    """Return what one unit of each output stands for, as it flows into the next layer, and the largest number that may."""
+    top, n = _flow(_width(after)), len(link.weights)
+    found = seen[link.out.number].astype(np.float64)
+    found = np.where(np.isfinite(found), found, 0.0)
+    highest = _ROOM * found.reshape(len(found), n, -1).max(axis=(0, 2))
+    matters = np.abs(_columns(after, n)).max(axis=(0, 2))
+    floor = max(float(highest.max(initial=0.0)), 1e-12) / _WIDEST
+    return _balanced(np.maximum(highest, floor), matters) / top, top
+
+
+def _columns(layer: Dense | Convolution, channels: int) -> NDArray[np.float64]:
+    """Return a layer's weights by the channels of what it is given, shape (outputs, channels, rest)."""
+    return layer.weights.astype(np.float64).reshape(len(layer.weights), channels, -1)
 
 
 def _width(link: Step) -> int:
@@ -257,7 +289,7 @@ def _flow(n_inputs: int) -> int:
     return min((1 << _FLOW_BITS) - 1, (1 << 29) // (_WEIGHT * n_inputs))
 
 
-def _layer(weights: NDArray[np.float64], bias: NDArray[np.float64], *, unit: float | None, top: int) -> Layer8:
+def _layer(weights: NDArray[np.float64], bias: NDArray[np.float64], *, units: NDArray[np.float64] | None, top: int) -> Layer8:
     scale = np.maximum(np.abs(weights).max(axis=1), 1e-30) / _WEIGHT
     whole = np.round(bias / scale)
     if np.abs(whole).max(initial=0) >= 1 << 30:
@@ -265,11 +297,11 @@ def _layer(weights: NDArray[np.float64], bias: NDArray[np.float64], *, unit: flo
         scale = np.maximum(scale, np.abs(bias) / (1 << 29))
         whole = np.round(bias / scale)
     factor = np.zeros(len(scale))
-    if unit is not None:
-        factor = scale / unit * 2.0**32
+    if units is not None:
+        factor = scale / units * 2.0**32
         if (factor >= 1 << 31).any():
             raise Unsupported("a layer's sums stay far below what its weights could reach", hint="keep the layers in float32")
-        whole = whole + np.minimum(np.round(0.5 * unit / scale), 1 << 29)
+        whole = whole + np.minimum(np.round(0.5 * units / scale), 1 << 29)
     return Layer8(
         np.round(weights / scale[:, None]).astype(np.int8),
         whole.astype(np.int32),
