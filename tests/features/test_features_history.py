@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sampan.errors import IntegrityError
 from sampan.features.history import Newest, References, Running
 
 Event = tuple[str, float, int]
@@ -55,7 +56,7 @@ def test_sums_of_a_later_version_are_those_of_its_events_alone(versions: list[li
 
 
 def test_events_that_were_never_there_cannot_go() -> None:
-    with pytest.raises(LookupError, match="events of 'a'"):
+    with pytest.raises(IntegrityError, match="events of 'a'"):
         _running([("a", 1.0, 2)]).revised({"a": [(1.0, 3)]}, {})
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sampan.errors import IntegrityError
 from sampan.features import Columns, Label, as_of, lookup, moment, number, past, planned, text, view
 from sampan.features.held_keys import HeldKeys
 from sampan.features.revising import TableChange
@@ -136,7 +137,7 @@ def test_a_change_of_other_tables_than_those_in_use_is_refused() -> None:
     online = VIEW.fit(VIEW.batch(frames)).online(VIEW.online_tables(frames, 0))
     other = _frame("visits", [(2, "s2", 0, 1.0, 0, 0)])
 
-    with pytest.raises(LookupError, match="never here"):
+    with pytest.raises(IntegrityError, match="never here"):
         online.revised({"visits": TableChange(other, other.clear(), come_last=True)}, before=frames, after=frames)
 
 

@@ -252,3 +252,11 @@ def test_a_new_version_of_the_data_changes_served_features_without_a_restart(ws:
         time.sleep(0.1)
 
     assert (fed, served) == (1.0, 0.75)
+    # From here on a version is told from the one before by what differs: an outcome is corrected, and one row goes.
+    better = more.head(3).with_columns(late=pl.Series([0.0, 1.0, 1.0]))
+    ws.data.add_table(pl.concat([before, better]), name="orders", key=["order"])
+    deadline = time.monotonic() + 30
+    while (served := late_share()) == 0.75 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    assert served == pytest.approx(2 / 3)

@@ -11,7 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
+
+from sampan.errors import IntegrityError
 
 Key = Any  # one text or number, or a tuple of several
 Row = tuple[Any, ...]
@@ -251,7 +254,7 @@ class Running:
 
         Raises
         ------
-        LookupError : an event that is gone was never here.
+        IntegrityError : an event that is gone was never here.
         """
         found = Running(self.windows, ())
         keys = dict.fromkeys((*gone, *come))
@@ -264,17 +267,11 @@ class Running:
         start = bisect_left(before.times, min(time for time, _ in (*gone, *come)))
         times, sums = before.times, before.values
         tail = zip(times[start:], (after - so_far for so_far, after in zip(sums[start:], sums[start + 1 :], strict=False)), strict=True)
-        waiting, events = Counter(gone), []
-        for event in (*come, *tail):
-            if waiting[event]:
-                waiting[event] -= 1
-            else:
-                events.append(event)
-        if any(waiting.values()):
-            raise LookupError(f"events of {key!r} are gone that were never here")
-        events.sort(key=lambda event: event[0])
-        totals = accumulate((units for _, units in events), initial=sums[start])
-        changed = Series([*times[:start], *(time for time, _ in events)], [*sums[:start], *totals])
+        events = _without(gone, [*come, *tail], key) if gone else [*come, *tail]
+        events.sort(key=_time_of)
+        changed = Series(times[:start], sums[:start])
+        changed.times.extend([time for time, _ in events])
+        changed.values.extend(accumulate([units for _, units in events], initial=sums[start]))
         return changed if changed.times else _NO_EVENTS
 
     def one(self, key: Key, moment: float) -> Row:
@@ -305,3 +302,17 @@ class Running:
 
 
 _NO_EVENTS = Series([], [0])
+_time_of = itemgetter(0)
+
+
+def _without(gone: Sequence[Timed], events: Sequence[Timed], key: Key) -> list[Timed]:
+    """Return events without one of each that is gone."""
+    waiting, left = Counter(gone), []
+    for event in events:
+        if waiting[event]:
+            waiting[event] -= 1
+        else:
+            left.append(event)
+    if any(waiting.values()):
+        raise IntegrityError(f"events of {key!r} are gone that were never here", hint="index the tables anew")
+    return left

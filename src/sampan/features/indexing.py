@@ -78,8 +78,8 @@ def series_of(events: pl.DataFrame) -> dict[Key, tuple[list[float], list[int]]]:
     """Return whole events by key, in time order: when, and how many units."""
     counted = events.with_columns(pl.Series("units", past_units(events["value"].to_numpy()))).sort("time")
     by = [name for name in events.columns if name.startswith("by")]
-    found = ((key, one["time"].to_list(), one["units"].to_list()) for key, one in counted.group_by(by))
-    return {key[0] if len(key) == 1 else key: (times, units) for key, times, units in found}
+    found = counted.group_by(by, maintain_order=True).agg("time", "units").rows()
+    return {key[0] if len(key) == 1 else key: (times, units) for *parts, times, units in found if (key := tuple(parts))}
 
 
 def keys_of(frame: pl.DataFrame, keys: tuple[Match, ...]) -> list[Key]:

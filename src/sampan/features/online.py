@@ -87,7 +87,7 @@ class OnlineView:
 
         Raises
         ------
-        LookupError : the tables in use do not have what is said to be gone.
+        IntegrityError : the tables in use do not have what is said to be gone.
         """
         from sampan.features.revising import revise
 

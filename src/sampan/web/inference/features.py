@@ -1,7 +1,7 @@
 """Keeps the online features of a service's models equal to the newest versions of their datasets, without a restart.
 
-When the ledger says that a dataset has a newer version, the tables are indexed anew in a thread, beside those in use, and taken into use
-between two requests; rows that were fed since, and are not in the version, are fed again.
+When the ledger says that a dataset has a newer version, the rows by which it differs are read in a thread, what is looked up is revised by
+them, beside what is in use, and taken into use between two requests; rows that were fed since, and are not in the version, are fed again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class OnlineFeatures:
         self._ws = workspace
         self._arrivals = arrivals
         self._cursors = cursors  # package -> how far its predictor has been fed from the log; shared with who loads it
-        self._used: dict[str, dict[str, NodeId]] = {}  # package -> table -> the dataset version in use
+        self._used: dict[str, dict[str, NodeId]] = {}  # package -> table -> the dataset version that was last taken up
+        self._there: dict[str, dict[str, NodeId]] = {}  # the same, of the versions that are indexed
         self._is_on = (rules := workspace.project.services.get(app.service)) is None or rules.features == "newest"
 
     async def look(self) -> None:
@@ -60,12 +61,13 @@ class OnlineFeatures:
             return
         self._used[variant.package] = versions  # also where it fails: the same versions would fail again
         until = {table: node.created for table, node in newest.items() if table != predictor.view_table}
-        renewal, cursor = await asyncio.to_thread(self._prepare, predictor, newest, until)
+        renewal, cursor = await asyncio.to_thread(self._prepare, predictor, self._there[variant.package], newest, until)
 
         async def install() -> None:
             # No row is fed meanwhile: what came since `_prepare` is all that is missing.
             self._cursors[variant.package] = await asyncio.to_thread(self._replay, renewal, predictor, cursor, until)
             renewal.install()
+            self._there[variant.package] = versions
 
         await self._app.scorer.swap(self._app.scorer.routing, catch_up=install)
         self._app.counters.add("sampan_feature_renewals_total")
@@ -80,16 +82,19 @@ class OnlineFeatures:
                 if len(held) < len(predictor.tables):
                     return {}
                 self._used.setdefault(package, dict(held))
+                self._there.setdefault(package, dict(held))
                 return {table: self._head(self._ws.catalog.node(node)) for table, node in held.items()}
         return {}
 
     def _head(self, node: Node) -> Node:
         return self._ws.catalog.nodes(kind="dataset", name=node.name, limit=1)[0]
 
-    def _prepare(self, predictor: PackagePredictor, newest: Mapping[str, Node], until: Mapping[str, Millis]) -> tuple[Renewal, str]:
-        from sampan.workspace.training.feature_tables import open_tables
+    def _prepare(
+        self, predictor: PackagePredictor, there: Mapping[str, NodeId], newest: Mapping[str, Node], until: Mapping[str, Millis]
+    ) -> tuple[Renewal, str]:
+        from sampan.workspace.models.online_tables import renewal_of
 
-        renewal = predictor.renewed(open_tables(self._ws, newest))
+        renewal = renewal_of(self._ws, predictor, there=there, newest=newest)
         return renewal, self._replay(renewal, predictor, "", until)
 
     def _replay(self, renewal: Renewal, predictor: PackagePredictor, after: str, until: Mapping[str, Millis]) -> str:

@@ -19,7 +19,7 @@ from sampan.evaluation.task import BINARY, Task
 from sampan.features.encoding import UNSEEN
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
-from sampan.features.online import Renewal
+from sampan.features.online import OnlineView
 from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
@@ -149,9 +149,10 @@ class PackagePredictor:
         """The table whose rows requests look like."""
         return self._online.fitted.view.on
 
-    def renewed(self, tables: Mapping[str, pl.DataFrame | pl.LazyFrame]) -> Renewal:
-        """Index other versions of its tables beside those in use, ready to be installed."""
-        return self._online.renewed(tables)
+    @property
+    def online(self) -> OnlineView:
+        """Its features, as they are answered online."""
+        return self._online
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Look at every field of every row. Raises ParameterError naming field, value and expectation."""

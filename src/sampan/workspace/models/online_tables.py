@@ -1,0 +1,57 @@
+"""Online tables of a package for other versions of its datasets, at the cost of what differs where that can be told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sampan.errors import SampanError
+from sampan.workspace.training.feature_tables import open_tables
+
+if TYPE_CHECKING:
+    from sampan.core.graph import Node, NodeId
+    from sampan.features.online import Renewal
+    from sampan.features.revising import TableChange
+    from sampan.workspace.models.predictors import PackagePredictor
+    from sampan.workspace.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+MOST_CHANGED = 0.5  # of a table's rows: beyond it, indexing it anew costs less than looking for what changed
+
+
+def renewal_of(ws: Workspace, predictor: PackagePredictor, *, there: Mapping[str, NodeId], newest: Mapping[str, Node]) -> Renewal:
+    """Prepare a predictor's tables as the newest versions have them.
+
+    Parameters
+    ----------
+    there : the versions that it looks up in now
+    """
+    after = open_tables(ws, newest)
+    try:
+        before = {table: ws.catalog.node(node) for table, node in there.items()}
+        changes = _changes(ws, predictor, before, newest)
+        if changes is not None:
+            return predictor.online.revised(changes, before=open_tables(ws, before), after=after)
+    except SampanError as cause:  # the version before may be gone from the store: the new one is whole by itself
+        logger.info("%s: its tables are indexed anew, since what changed cannot be told: %s", predictor.version, cause)
+    return predictor.online.renewed(after)
+
+
+def _changes(
+    ws: Workspace, predictor: PackagePredictor, before: Mapping[str, Node], newest: Mapping[str, Node]
+) -> dict[str, TableChange] | None:
+    """Return how the tables differ; None where one cannot be told, or has changed for the most part."""
+    from sampan.features.revising import TableChange
+
+    found: dict[str, TableChange] = {}
+    for table, columns in predictor.online.columns_looked_up.items():
+        if before[table].digest == newest[table].digest:
+            continue
+        most_rows = int(ws.store.tables.info(newest[table].digest).n_rows * MOST_CHANGED)
+        rows = ws.store.tables.row_changes(before[table].digest, newest[table].digest, columns, most_rows=most_rows)
+        if rows is None:
+            return None
+        found[table] = TableChange(rows.gone, rows.come, rows.come_last)
+    return found
