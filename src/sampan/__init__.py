@@ -20,6 +20,7 @@ else:
 _EXPORTS: dict[str, str] = {
     "Workspace": "sampan.workspace.workspace:Workspace",
     "Label": "sampan.features.view:Label",
+    "checkpoint": "sampan.tuning.checkpoint",
     "choice": "sampan.tuning.spaces:choice",
     "col": "sampan.features.expressions:col",
     "data": "sampan.workspace.data.datasets:data",
@@ -48,6 +49,7 @@ __all__ = [
     "Label",
     "Workspace",
     "__version__",
+    "checkpoint",
     "choice",
     "col",
     "connect",

@@ -95,6 +95,37 @@ def test_several_objectives_pruning_a_time_limit_and_later_spans(ws: Workspace) 
         assert found.study in found.text()
 
 
+SHOWN = """
+@sp.train(name="orders-late", features=orders_view, objective=goal)
+def fit(features, labels, *, rate=sp.logs(0.0001, 0.5), leaves=sp.ints(2, 8), seed=0):
+    params = {"objective": "binary", "verbose": -1, "num_threads": 1, "num_leaves": leaves, "learning_rate": rate, "seed": seed}
+    return lightgbm.train(params, lightgbm.Dataset(features, labels), 40, callbacks=[sp.checkpoint.lightgbm()])
+"""
+
+
+@pytest.mark.slow
+def test_fits_are_stopped_on_the_way_here_and_in_workers_alike_and_their_points_are_kept(ws: Workspace) -> None:
+    file = write_training(ws.root, SHOWN)
+
+    plain = ws.model.tune(file, trials=12, until=CUT)
+    pruned = ws.model.tune(file, trials=12, until=CUT, pruner="median")
+    again = ws.model.tune(file, trials=12, until=CUT, pruner="median")
+    apart = ws.model.tune(file, trials=12, until=CUT, pruner="median", workers=2)
+
+    assert (0, pruned.study) == (plain.n_pruned, again.study)
+    for found in (pruned, apart):
+        trials = ws.catalog.resolve(found.study, kind="study").facts["trials"]
+        stopped = [each for each in trials if len(each["curves"]) > len(each["steps"])]
+        assert stopped, "no fit was stopped on the way"
+        assert all(each["is_pruned"] and each["curves"][-1][-1][0] < 40 for each in stopped)
+        fold = len(stopped[0]["steps"])
+        (name,) = {
+            each.key for each in ws.catalog.metrics(stopped[0]["run"]) if each.key.startswith("fit_") and each.key.endswith(f"_{fold}")
+        }
+        kept = ws.catalog.metric_history(stopped[0]["run"], name)
+        assert [list(point) for point in zip(kept.steps, kept.values, strict=True)] == stopped[0]["curves"][-1]
+
+
 @pytest.mark.slow
 def test_a_killed_search_by_two_workers_loses_no_trial_and_runs_none_twice(ws: Workspace) -> None:
     file = write_training(ws.root, TWO_KINDS)

@@ -53,7 +53,7 @@ def frozen(optuna: Any, space: Mapping[str, Space], trial: Trial) -> Any:
         params=trial.params,
         distributions=distributions(optuna, space, trial.params),
         values=None if trial.is_pruned else list(trial.values),
-        intermediate_values={n: float(np.mean(trial.steps[:n])) for n in range(1, len(trial.steps) + 1)},
+        intermediate_values={n: float(np.mean(trial.so_far[:n])) for n in range(1, len(trial.so_far) + 1)},
         system_attrs=dict(trial.notes),
     )
 

@@ -15,19 +15,21 @@ from typing import Any, get_args
 import msgspec
 
 from sampan.errors import ParameterError
+from sampan.tuning.curves import is_behind
 from sampan.tuning.halving import is_behind_half
 from sampan.tuning.optuna_study import distributions, draw, frozen, make_sampler, quiet_optuna, should_prune
 from sampan.tuning.spaces import Space, active, first_values, is_active
-from sampan.tuning.trials import Params, Plan, Pruner, Sampler, Trial
+from sampan.tuning.trials import Curve, Params, Plan, Pruner, Sampler, Trial
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A trial to carry out, and whether to stop it after some of its folds."""
+    """A trial to carry out, and whether to stop it after some of its folds, or within the fit on one."""
 
     number: int
     params: Params
     notes: dict[str, Any]
     is_hopeless: Callable[[Sequence[float]], bool]
+    is_behind: Callable[[int, Curve], bool]  # the fold, and the losses of its fit so far
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -37,6 +39,7 @@ class Result(msgspec.Struct, frozen=True):
     steps: tuple[float, ...] = ()
     is_pruned: bool = False
     failure: str = ""
+    curves: tuple[Curve, ...] = ()
 
 
 Attempt = Callable[[Asked], Result]
@@ -88,7 +91,7 @@ def ask(space: Mapping[str, Space], done: Mapping[int, Trial], running: Mapping[
     pending = [others[each] for each in range(max(number - plan.behind, 0), number)]
     first = plan.start or (first_values(space),)
     if number < len(first):
-        return Asked(number, active(space, {**first_values(space), **first[number]}), {}, _judge(space, told, plan))
+        return Asked(number, active(space, {**first_values(space), **first[number]}), {}, _judge(space, told, plan), _watch(told, plan))
     with quiet_optuna() as optuna:
         study = optuna.create_study(
             directions=["minimize"] * plan.n_values, sampler=make_sampler(optuna, space, plan, seed=plan.seed + number)
@@ -102,7 +105,7 @@ def ask(space: Mapping[str, Space], done: Mapping[int, Trial], running: Mapping[
             if is_active(each, chosen):
                 chosen[name] = draw(trial, name, each)
         notes = {name: value for name, value in study.trials[-1].system_attrs.items() if isinstance(value, int | float | str)}
-    return Asked(number, chosen, notes, _judge(space, told, plan))
+    return Asked(number, chosen, notes, _judge(space, told, plan), _watch(told, plan))
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -141,7 +144,7 @@ def _may_begin(done: Mapping[int, Trial], running: Mapping[Any, Asked], plan: Pl
 
 
 def _trial(asked: Asked, result: Result) -> Trial:
-    return Trial(asked.number, asked.params, result.values, result.steps, result.is_pruned, result.failure, asked.notes)
+    return Trial(asked.number, asked.params, result.values, result.steps, result.is_pruned, result.failure, asked.notes, result.curves)
 
 
 def _judge(space: Mapping[str, Space], told: Sequence[Trial], plan: Plan) -> Callable[[Sequence[float]], bool]:
@@ -153,6 +156,15 @@ def _judge(space: Mapping[str, Space], told: Sequence[Trial], plan: Plan) -> Cal
         return is_behind_half(told, steps) if plan.pruner == "halving" else should_prune(space, told, steps, plan.pruner)
 
     return is_hopeless
+
+
+def _watch(told: Sequence[Trial], plan: Plan) -> Callable[[int, Curve], bool]:
+    """Return what says within a fit whether to go on, by the same trials."""
+
+    def is_late(fold: int, mine: Curve) -> bool:
+        return is_behind([trial.curves[fold] for trial in told if len(trial.curves) > fold], mine, plan.pruner)
+
+    return is_late
 
 
 def _dominates(a: Trial, b: Trial) -> bool:

@@ -11,6 +11,7 @@ from sampan.tuning.spaces import ParameterValue
 Sampler = Literal["tpe", "random", "nsga2"]
 Pruner = Literal["none", "median", "percentile", "halving"]
 Params = dict[str, ParameterValue]
+Curve = tuple[tuple[int, float], ...]  # (step, loss) of one fit while it went on
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -23,11 +24,17 @@ class Trial(msgspec.Struct, frozen=True):
     is_pruned: bool = False
     failure: str = ""  # what the training function raised; then there are no values
     notes: dict[str, Any] = {}  # what the sampler wants to know again
+    curves: tuple[Curve, ...] = ()  # of the fit on each fold, where it was shown by `sp.checkpoint`; the last may have been stopped
 
     @property
     def is_finished(self) -> bool:
         """Say whether it came to its last fold."""
         return not self.is_pruned and not self.failure
+
+    @property
+    def so_far(self) -> tuple[float, ...]:
+        """The loss on each fold, with that of a fit that was stopped as it was then."""
+        return (*self.steps, self.curves[-1][-1][1]) if len(self.curves) > len(self.steps) else self.steps
 
     @property
     def loss(self) -> float:

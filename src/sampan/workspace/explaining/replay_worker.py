@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,14 +26,14 @@ def main(words: list[str]) -> int:
     folder, file, name = words
     os.chdir(folder)
     trainer = None
-    for line in sys.stdin:
+    while line := sys.stdin.readline():  # not an iterator, which reads ahead: a watched fit is answered in between
         job = json.loads(line)
         try:
             if trainer is None:
                 from sampan.workspace.training.training import load_trainer
 
                 trainer = load_trainer(Path(folder) / file, name)
-            answer = fit(trainer, job) if "train" in job else score(job)
+            answer = _fit_watched(trainer, job, answers) if job.get("watch") else fit(trainer, job) if "train" in job else score(job)
         except Exception as error:  # noqa: BLE001  # the process edge: the other side raises it
             answer = {"error": _told(error), "hint": getattr(error, "hint", "")}
         answers.write(json.dumps(answer) + "\n")
@@ -46,6 +46,26 @@ def _told(error: Exception) -> str:
     from sampan.engine.failures import own_lines
 
     return getattr(error, "message", None) or f"{type(error).__name__}: {error}{own_lines(error)[0]}"
+
+
+def _fit_watched(trainer: Any, job: dict[str, Any], answers: IO[str]) -> dict[str, Any]:
+    """Fit one model, writing its answers for the validation rows at each checkpoint; the next line of the input says whether to stop."""
+    from sampan.flavors.finding import find_flavor
+    from sampan.tuning.checkpoint import FitStopped, watched
+
+    ((matrix, out),) = job["score"].items()
+
+    def seen(model: Any, step: int) -> bool:
+        np.save(out, find_flavor(model).predict(model, np.load(matrix)))
+        answers.write(json.dumps({"step": step}) + "\n")
+        answers.flush()
+        return bool(json.loads(sys.stdin.readline())["stop"])
+
+    try:
+        with watched(seen):
+            return fit(trainer, job)
+    except FitStopped:
+        return {"stopped": True}
 
 
 def fit(trainer: Any, job: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,7 @@ from sampan.evaluation.task import BINARY, Task
 from sampan.features.fitted import FittedView
 from sampan.features.view import View
 from sampan.flavors.weight import Weight
+from sampan.tuning.checkpoint import FitStopped
 from sampan.tuning.spaces import ParameterValue
 from sampan.workspace.models.judging import task_of_model
 from sampan.workspace.models.predictors import FEATURES
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 _DATA_SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+Watch = Callable[[int, NDArray[np.float64]], bool]  # a step of a fit and its answers then; whether to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +174,31 @@ class Replay:
             file.unlink()
         return Refitted(scores, float(answer["seconds"]))
 
-    def fit_files(self, train: Path, matrix: Path, params: Mapping[str, ParameterValue], *, weigh: bool) -> Refitted:
-        """Fit on matrices that lie in files for many fits, and return the scores.
+    def fit_files(
+        self, train: Path, matrix: Path, params: Mapping[str, ParameterValue], *, weigh: bool, watch: Watch | None = None
+    ) -> Refitted:
+        """Fit on matrices that lie in files for many fits, and return the scores; `watch` is shown them at each `sp.checkpoint` of the fit.
 
         Raises
         ------
         StepFailed : the training code raised, or the process died.
+        FitStopped : `watch` said so.
         """
         self._n += 1
         out = self._folder / f"{self._prefix}-{self._n}-scores.npy"
-        answer = self._ask({"train": str(train), "params": dict(params), "score": {str(matrix): str(out)}, "weigh": weigh})
+        job = {"train": str(train), "params": dict(params), "score": {str(matrix): str(out)}, "weigh": weigh, "watch": watch is not None}
+        answer = self._ask(job)
+        while "step" in answer:
+            assert watch is not None
+            try:
+                is_enough = watch(int(answer["step"]), np.load(out))
+            except BaseException:
+                self._ask({"stop": True})  # it waits for a word
+                raise
+            answer = self._ask({"stop": is_enough})
+            if is_enough:
+                out.unlink()
+                raise FitStopped
         scores = np.load(out)
         out.unlink()
         weight = Weight(float(answer["latency_ms"]), int(answer["size_bytes"])) if weigh else None

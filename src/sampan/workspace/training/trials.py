@@ -28,10 +28,11 @@ from sampan.flavors.finding import find_flavor
 from sampan.flavors.weight import Weight, weigh
 from sampan.store.journals import MetricJournal
 from sampan.store.scratch import scratch_folder
+from sampan.tuning.checkpoint import FitStopped, watched
 from sampan.tuning.search import Asked, Result, best, search
 from sampan.tuning.spaces import ParameterValue
-from sampan.tuning.trials import Plan, Trial
-from sampan.workspace.explaining.replaying import Replay
+from sampan.tuning.trials import Curve, Plan, Trial
+from sampan.workspace.explaining.replaying import Replay, Watch
 from sampan.workspace.training.fitting import Prepared, check_scores, fit, fold_scores, score
 from sampan.workspace.training.orders import Order
 from sampan.workspace.training.training_runs import recorded_run
@@ -64,13 +65,15 @@ class TrialWorkers:
         for worker in self._all:
             self._idle.put(worker)
 
-    def fit(self, number: int, params: Mapping[str, ParameterValue], *, weigh: bool) -> tuple[NDArray[np.float64], Weight | None]:
-        """Fit a fold by the next idle worker; return the scores of its validation rows."""
+    def fit(
+        self, number: int, params: Mapping[str, ParameterValue], *, weigh: bool, watch: Watch | None = None
+    ) -> tuple[NDArray[np.float64], Weight | None]:
+        """Fit a fold by the next idle worker; return the scores of its validation rows. Raises FitStopped where `watch` says so."""
         order = self._order
         filled = order.trainer.fill({**order.fixed, **params}, seed=order.seed)
         worker = self._idle.get()
         try:
-            found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh)
+            found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh, watch=watch)
         except StepFailed as fault:
             if not worker.is_alive():  # nothing that is true of these parameters: it must not be remembered of them
                 raise ExecutorLost(fault.message, hint="is memory short? try fewer workers; the same command goes on") from fault
@@ -183,7 +186,9 @@ class Trials:
             self.ws.ledger.fold(outcome["run"])
         self.n_remembered += was_known
         self._runs[asked.number] = {"run": outcome["run"], "seconds": outcome["seconds"]}
-        return Result(tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]), outcome.get("failure", ""))
+        return Result(
+            tuple(outcome["values"]), tuple(outcome["steps"]), bool(outcome["is_pruned"]), outcome.get("failure", ""), _curves(outcome)
+        )
 
     def _give_up(self, trials: Sequence[Trial]) -> None:
         """Raise StepFailed where a search's first trials all failed: then it is not the parameters."""
@@ -216,45 +221,65 @@ class Trials:
         """Run a trial as a run of its own."""
         title = f"trial {asked.number}"
         with recorded_run(self.ws, self.order, run, title, parent=self.run, params=asked.params, closing=closing) as journal:
-            steps, is_pruned, weight = self._fold_losses(asked)
+            tried = self._fold_losses(asked)
+            steps, weight = tried.steps, tried.weight
             for at, loss in enumerate(steps):
                 journal.log(f"fold_{self._lead}", self._told(loss), step=at, at=self.ws.clock())
-            named = {self.toward[0]: float(np.mean(steps))}
+            for fold, curve in enumerate(tried.curves):
+                for at, loss in curve:
+                    journal.log(f"fit_{self._lead}_{fold}", self._told(loss), step=at, at=self.ws.clock())
+            named = {self.toward[0]: float(np.mean(tried.so_far))}
             if weight is not None:
                 named |= {LATENCY: weight.latency_ms, SIZE: float(weight.size_bytes)}
-            if not is_pruned:
+            if not tried.is_pruned:
                 named |= {name: self._mean(name, asked.number) for name in self.toward[1:] if name not in _LOGGED}
             for name, value in named.items():
                 journal.log(_LOGGED.get(name) or self._metric(name), own_sign(self._metric(name), value), step=0, at=self.ws.clock())
-        kept = self.toward if not is_pruned else self.toward[:1]
-        return {"values": [named[name] for name in kept], "steps": steps, "is_pruned": is_pruned}
+        kept = self.toward if not tried.is_pruned else self.toward[:1]
+        told: dict[str, Any] = {"curves": tried.curves} if any(tried.curves) else {}
+        return {"values": [named[name] for name in kept], "steps": steps, "is_pruned": tried.is_pruned, **told}
 
-    def _fold_losses(self, asked: Asked) -> tuple[list[float], bool, Weight | None]:
+    def _fold_losses(self, asked: Asked) -> _Tried:
         """Fit fold after fold, until the last or until the pruner has seen enough."""
         wants_weight = bool({LATENCY, SIZE} & set(self.toward))
+        tried = _Tried()
         if self.workers is None and self.plan.pruner == "none" and not wants_weight:
             side_by_side = self.validated[asked.number] = fold_scores(self.order, self.folds, asked.params)
-            return [self._loss(fold, each) for fold, each in zip(self.folds, side_by_side, strict=True)], False, None
-        steps: list[float] = []
+            tried.steps = [self._loss(fold, each) for fold, each in zip(self.folds, side_by_side, strict=True)]
+            return tried
         scores: list[NDArray[np.float64]] = []
-        weight: Weight | None = None
         for number, fold in enumerate(self.folds):
             is_last = number == len(self.folds) - 1
-            found, weight = self._fit(number, asked.params, weigh_it=wants_weight and is_last)
+            try:
+                found, tried.weight = self._fit(number, asked, tried, weigh_it=wants_weight and is_last)
+            except FitStopped:
+                tried.is_pruned = True
+                return tried
             scores.append(found)
-            steps.append(self._loss(fold, found))
-            if not is_last and asked.is_hopeless(steps):
-                return steps, True, None
+            tried.steps.append(self._loss(fold, found))
+            if not is_last and asked.is_hopeless(tried.steps):
+                tried.is_pruned = True
+                return tried
         self.validated[asked.number] = scores
-        return steps, False, weight
+        return tried
 
-    def _fit(self, number: int, params: Mapping[str, ParameterValue], *, weigh_it: bool) -> tuple[NDArray[np.float64], Weight | None]:
-        fold = self.folds[number]
+    def _fit(self, number: int, asked: Asked, tried: _Tried, *, weigh_it: bool) -> tuple[NDArray[np.float64], Weight | None]:
+        fold, order = self.folds[number], self.order
+        curve: list[tuple[int, float]] = []
+        tried.curves.append(curve)
+
+        def is_hopeless(step: int, answers: NDArray[np.float64]) -> bool:
+            curve.append((step, self._loss(fold, check_scores(order, answers, n_rows=len(fold.matrix), codes=fold.codes))))
+            return asked.is_behind(number, tuple(curve))
+
+        watch = is_hopeless if self.plan.pruner != "none" else None
         if self.workers is not None:
-            scores, weight = self.workers.fit(number, params, weigh=weigh_it)
-            return check_scores(self.order, scores, n_rows=len(fold.matrix), codes=fold.codes), weight
-        model = fit(self.order, fold.train, fold.train_labels, params)
-        return score(self.order, model, fold.matrix, codes=fold.codes), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
+            scores, weight = self.workers.fit(number, asked.params, weigh=weigh_it, watch=watch)
+            return check_scores(order, scores, n_rows=len(fold.matrix), codes=fold.codes), weight
+        seen = (lambda model, step: watch(step, find_flavor(model).predict(model, fold.matrix))) if watch else None
+        with watched(seen) if seen else contextlib.nullcontext():
+            model = fit(order, fold.train, fold.train_labels, asked.params)
+        return score(order, model, fold.matrix, codes=fold.codes), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
 
     def _loss(self, fold: Prepared, scores: NDArray[np.float64]) -> float:
         return own_sign(self._lead, fold_figure(self.order, fold, scores, self._lead))
@@ -264,6 +289,25 @@ class Trials:
         name = self._metric(toward)
         scores = self.validated[number]
         return own_sign(name, float(np.mean([fold_figure(self.order, *pair, name) for pair in zip(self.folds, scores, strict=True)])))
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What a trial came to on its folds."""
+
+    steps: list[float] = field(default_factory=list)
+    curves: list[list[tuple[int, float]]] = field(default_factory=list)  # of each fit that was begun
+    is_pruned: bool = False
+    weight: Weight | None = None
+
+    @property
+    def so_far(self) -> list[float]:
+        """The loss on each fold, with that of a fit that was stopped as it was then."""
+        return [*self.steps, *(curve[-1][1] for curve in self.curves[len(self.steps) :])]
+
+
+def _curves(outcome: Mapping[str, Any]) -> tuple[Curve, ...]:
+    return tuple(tuple((int(step), float(loss)) for step, loss in curve) for curve in outcome.get("curves", ()))
 
 
 def own_sign(metric: str, value: float) -> float:
