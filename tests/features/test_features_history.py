@@ -92,8 +92,8 @@ def test_the_newest_row_of_a_later_version_is_one_of_its_own(versions: list[dict
     for key in "abcdefgh":
         seen = {time: value for (k, time), value in last.items() if k == key and at - 2.0 <= time <= at}
         assert (seen[max(seen)] if seen else None,) == made.one(key, at)
-    assert {slot: (value,) for slot, value in last.items()} == dict(rows.items())
-    assert {(key, time, value) for key, series in made.items() for time, value in zip(series.times, series.values, strict=True)} == {
+    assert {slot: (value,) for slot, value in last.items()} == dict(rows.layers.items())
+    assert {(key, time, value) for key, series in made.layers.items() for time, value in zip(series.times, series.values, strict=True)} == {
         (key, time, (value,)) for (key, time), value in last.items()
     }
     assert [slot in rows for slot in last] == [True] * len(last)

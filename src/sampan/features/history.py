@@ -38,6 +38,9 @@ class Layers(Generic[Value]):
     def __len__(self) -> int:
         return len(self._base) + len(self._changed)
 
+    def bring(self, keys: Iterable[Key]) -> None:
+        """Prepare for `get` of these keys: where they are held elsewhere, they come in one go."""
+
     def revised(self, changes: Mapping[Key, Value]) -> Layers[Value]:
         """Return what a later version has. Neither is changed by what happens to the other."""
         if not changes:
@@ -68,9 +71,15 @@ class References:
         self.missing = missing
         self._hold(Layers({key: row for key, row in rows if key is not None}, missing))
 
-    def _hold(self, rows: Layers[Row]) -> None:
-        self._rows = rows
-        self._get = rows.get
+    def over(self, layers: Layers[Row]) -> References:
+        """Return the same over rows that are held elsewhere, with nothing fed."""
+        found = References((), self.missing)
+        found._hold(layers)
+        return found
+
+    def _hold(self, layers: Layers[Row]) -> None:
+        self.layers = layers
+        self._get = layers.get
         self._fed: dict[Key, Row] = {}
 
     def __contains__(self, key: Key) -> bool:
@@ -84,9 +93,7 @@ class References:
 
     def revised(self, rows: Mapping[Key, Row | None]) -> References:
         """Return these rows as a later version has them; None for a key that it does not have."""
-        found = References((), self.missing)
-        found._hold(self._rows.revised({key: self.missing if row is None else row for key, row in rows.items()}))
-        return found
+        return self.over(self.layers.revised({key: self.missing if row is None else row for key, row in rows.items()}))
 
     def one(self, key: Key, moment: float = _NO_MOMENT) -> Row:  # noqa: ARG002  # asked like the others, a row has no moment
         """Return a key's row, or missing values."""
@@ -102,11 +109,8 @@ class References:
 
     def fetch(self, keys: Sequence[Key]) -> list[Row]:
         """Return each key's row, or missing values."""
+        self.layers.bring(keys)
         return [self.one(key) for key in keys]
-
-    def items(self) -> Iterator[tuple[Key, Row]]:
-        """Iterate over what the version says, without what was fed."""
-        return self._rows.items()
 
 
 class Series:
@@ -132,9 +136,15 @@ class Newest:
         _put_all(held, rows)
         self._hold(Layers(held, _NONE))
 
-    def _hold(self, series: Layers[Series]) -> None:
-        self._series = series
-        self._get = series.get
+    def over(self, layers: Layers[Series]) -> Newest:
+        """Return the same over rows that are held elsewhere, with nothing fed."""
+        found = Newest((), self.missing, self.tolerance_ms)
+        found._hold(layers)
+        return found
+
+    def _hold(self, layers: Layers[Series]) -> None:
+        self.layers = layers
+        self._get = layers.get
         self._fed: dict[Key, Series] = {}
 
     def add_all(self, rows: Iterable[tuple[Key, float, Row]]) -> None:
@@ -144,14 +154,13 @@ class Newest:
     def revised(self, rows: Mapping[tuple[Key, float], Row | None]) -> Newest:
         """Return these rows as a later version has them; None for a key and time that it does not have."""
         changed: dict[Key, Series] = {}
+        self.layers.bring({key for key, _ in rows})
         for (key, time), row in rows.items():
             if key not in changed:
-                before = self._series.get(key) or _NONE
+                before = self._get(key) or _NONE
                 changed[key] = Series(before.times.copy(), before.values.copy())
             _set(changed[key], time, row)
-        found = Newest((), self.missing, self.tolerance_ms)
-        found._hold(self._series.revised({key: series if series.times else _NONE for key, series in changed.items()}))
-        return found
+        return self.over(self.layers.revised({key: series if series.times else _NONE for key, series in changed.items()}))
 
     def one(self, key: Key, moment: float) -> Row:
         """Return a key's newest row at a moment, or missing values where there is none fresh enough."""
@@ -164,11 +173,8 @@ class Newest:
 
     def fetch(self, keys: Sequence[Key], at: Sequence[float]) -> list[Row]:
         """Return each key's newest row at its moment, or missing values where there is none fresh enough."""
+        self.layers.bring(keys)
         return list(map(self.one, keys, at))
-
-    def items(self) -> Iterator[tuple[Key, Series]]:
-        """Iterate over what the version says, without what was fed."""
-        return self._series.items()
 
 
 def _as_of(series: Series | None, moment: float) -> tuple[float, Row | None]:
@@ -228,9 +234,15 @@ class Running:
         self._lost: Row = (float("nan"),) * (2 * len(self.windows))
         self._hold(Layers({key: Series(times, list(accumulate(units, initial=0))) for key, times, units in events}, _NO_EVENTS))
 
-    def _hold(self, series: Layers[Series]) -> None:
-        self._series = series
-        self._get = series.get
+    def over(self, layers: Layers[Series]) -> Running:
+        """Return the same over events that are held elsewhere, with nothing fed."""
+        found = Running(self.windows, ())
+        found._hold(layers)
+        return found
+
+    def _hold(self, layers: Layers[Series]) -> None:
+        self.layers = layers
+        self._get = layers.get
         self._fed: dict[Key, Series] = {}
 
     def add_all(self, events: Iterable[tuple[Key, float, int]]) -> None:
@@ -256,13 +268,12 @@ class Running:
         ------
         IntegrityError : an event that is gone was never here.
         """
-        found = Running(self.windows, ())
         keys = dict.fromkeys((*gone, *come))
-        found._hold(self._series.revised({key: self._changed(key, gone.get(key, ()), come.get(key, ())) for key in keys}))
-        return found
+        self.layers.bring(keys)
+        return self.over(self.layers.revised({key: self._changed(key, gone.get(key, ()), come.get(key, ())) for key in keys}))
 
     def _changed(self, key: Key, gone: Sequence[Timed], come: Sequence[Timed]) -> Series:
-        before = self._series.get(key) or _NO_EVENTS
+        before = self._get(key) or _NO_EVENTS
         # Only what lies behind the first change is added up anew.
         start = bisect_left(before.times, min(time for time, _ in (*gone, *come)))
         times, sums = before.times, before.values
@@ -294,11 +305,8 @@ class Running:
 
     def fetch(self, keys: Sequence[Key], at: Sequence[float]) -> list[Row]:
         """Return sum and count of every window in turn, for each key and moment; NaN without a key or a moment."""
+        self.layers.bring(keys)
         return list(map(self.one, keys, at))
-
-    def items(self) -> Iterator[tuple[Key, Series]]:
-        """Iterate over what the version says, without what was fed."""
-        return self._series.items()
 
 
 _NO_EVENTS = Series([], [0])
