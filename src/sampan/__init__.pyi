@@ -12,6 +12,7 @@ from sampan.features.view import features as _features
 from sampan.features.view import view as view
 from sampan.governance.terms import terms as terms
 from sampan.remote import connect as connect
+from sampan.tuning import checkpoint as checkpoint
 from sampan.tuning.spaces import choice as choice
 from sampan.tuning.spaces import floats as floats
 from sampan.tuning.spaces import ints as ints
