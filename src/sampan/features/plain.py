@@ -104,9 +104,13 @@ class PlainRows:
             packed = struct.Struct(f"={rows.n}i").pack
             columns = dict(rows.columns)
             for (index, name, _), table in zip(self._texts, self._tables, strict=True):
-                numbers = np.frombuffer(packed(*map(table.numbers.__getitem__, columns[name])), np.int32)
+                texts = columns[name]
+                if isinstance(texts, Coded):
+                    numbers = np.array(list(map(table.numbers.__getitem__, texts.texts)), np.int32)[texts.codes]
+                else:
+                    numbers = np.frombuffer(packed(*map(table.numbers.__getitem__, texts)), np.int32)
                 found[index] = table.values[numbers]
-                if numbers.all():  # none of them is unseen: the texts themselves are of no more use
+                if np.count_nonzero(numbers) == rows.n:  # none of them is unseen: the texts themselves are of no more use
                     columns[name] = Coded(numbers, table.texts)
             rows.columns = columns
             return _finite(np.ascontiguousarray(found.T))

@@ -114,6 +114,8 @@ class Reader:
 
 
 def _is_plain_column(values: Any, plain: frozenset[type], kind: Kind) -> bool:
+    if isinstance(values, Coded):
+        return set(map(type, values.texts)) <= plain
     if not isinstance(values, np.ndarray):
         return set(map(type, values)) <= plain
     # An array: NaN is a missing value there.

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sampan.core.decoding import read_builtins
+from sampan.core.decoding import decoder_of, read_builtins
 from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
 from sampan.table.rows import ColumnRows
@@ -70,6 +70,9 @@ class _Infer(msgspec.Struct, frozen=True):
     parameters: dict[str, Any] = {}
 
 
+_decode = decoder_of(_Infer).decode
+
+
 class InferRequest(msgspec.Struct, frozen=True):
     """A decoded inference request: rows held as columns, the id to echo, which outputs are wanted (none named: the usual ones)."""
 
@@ -95,9 +98,9 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
     if json_bytes is not None and json_bytes > len(body):
         raise ParameterError(f"{BINARY_HEADER.decode()} is {json_bytes}, the body has {len(body)} bytes")
     try:
-        request = read_builtins(decode_json(head), _Infer)
-    except msgspec.ValidationError as cause:
-        raise ParameterError(f"not an inference request: {cause}", hint=_HINT) from cause
+        request = _decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        request = _told(head)
     tail = _Tail(memoryview(body)[len(head) :])
     columns, faults = _columns(request.inputs, lambda tensor: _json_values(tensor, tail))
     if tail.left and not faults:
@@ -106,6 +109,14 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
     return InferRequest(
         rows=rows, id=request.id, outputs=request.outputs or (), binary=request.parameters.get("binary_data_output") is True
     )
+
+
+def _told(head: bytes) -> _Infer:
+    """Read what was not decoded, for what is wrong with it."""
+    try:
+        return read_builtins(decode_json(head), _Infer)
+    except msgspec.ValidationError as cause:
+        raise ParameterError(f"not an inference request: {cause}", hint=_HINT) from cause
 
 
 def table(columns: Mapping[str, Values], faults: list[str], *, max_rows: int) -> ColumnRows:
@@ -243,15 +254,19 @@ def check_datatype(tensor_name: str, datatype: str) -> None:
 class _Tail:
     """What follows the JSON, read from its front."""
 
+    __slots__ = ("_at", "_data")
+
     def __init__(self, data: memoryview) -> None:
         self._data = data
+        self._at = 0
 
     @property
     def left(self) -> int:
-        return len(self._data)
+        return len(self._data) - self._at
 
     def take(self, n: int) -> memoryview:
-        taken, self._data = self._data[:n], self._data[n:]
+        taken = self._data[self._at : self._at + n]
+        self._at += len(taken)
         return taken
 
 
@@ -292,7 +307,9 @@ def _json_values(tensor: Tensor, tail: _Tail) -> Values:
 
 
 def _texts(name: str, n: int, view: memoryview) -> list[str]:
-    data, found, at = bytes(view), [], 0
+    data = bytes(view)
+    found: list[str] = []
+    at = 0
     end, size_at = len(data), struct.Struct("<I").unpack_from
     try:
         while at < end:

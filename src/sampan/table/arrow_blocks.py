@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -125,26 +125,34 @@ class Repeated:
         return sum(self.counts)
 
 
-class Coded(Sequence[str | None]):
+Text = TypeVar("Text")
+Other = TypeVar("Other")
+
+
+class Coded(Sequence[Text], Generic[Text]):
     """Texts by their numbers in a table of a few: compact, and read like the texts they stand for."""
 
     __slots__ = ("codes", "texts")
 
-    def __init__(self, codes: np.ndarray[Any, Any], texts: Sequence[str | None]) -> None:
+    def __init__(self, codes: np.ndarray[Any, Any], texts: Sequence[Text]) -> None:
         self.codes = codes  # integers
         self.texts = texts
 
     @classmethod
-    def of(cls, values: Sequence[str | None]) -> Coded:
+    def of(cls, values: Sequence[Text]) -> Coded[Text]:
         """Number texts in the order of their first appearance."""
         table = {text: number for number, text in enumerate(dict.fromkeys(values))}
-        return cls(np.fromiter(map(table.__getitem__, values), np.int32, len(values)), tuple(table))
+        return cls(np.frombuffer(struct.pack(f"{len(values)}i", *map(table.__getitem__, values)), np.int32), tuple(table))
+
+    def read(self, change: Callable[[Text], Other]) -> Coded[Other]:
+        """Change each text of the table, once for all who have it."""
+        return Coded(self.codes, tuple(map(change, self.texts)))
 
     @classmethod
-    def joined(cls, parts: Sequence[Coded]) -> Coded:
+    def joined(cls, parts: Sequence[Coded[Text]]) -> Coded[Text]:
         """Lay parts under one another; a table that several share is kept once."""
         firsts: dict[int, int] = {}  # of each table, by its identity
-        texts: list[str | None] = []
+        texts: list[Text] = []
         for part in parts:
             if id(part.texts) not in firsts:
                 firsts[id(part.texts)] = len(texts)
@@ -155,17 +163,17 @@ class Coded(Sequence[str | None]):
         return len(self.codes)
 
     @overload
-    def __getitem__(self, index: int) -> str | None: ...
+    def __getitem__(self, index: int) -> Text: ...
     @overload
-    def __getitem__(self, index: slice) -> Coded: ...
-    def __getitem__(self, index: int | slice) -> str | Coded | None:
+    def __getitem__(self, index: slice) -> Coded[Text]: ...
+    def __getitem__(self, index: int | slice) -> Text | Coded[Text]:
         return Coded(self.codes[index], self.texts) if isinstance(index, slice) else self.texts[self.codes[index]]
 
-    def __iter__(self) -> Iterator[str | None]:
+    def __iter__(self) -> Iterator[Text]:
         return map(self.texts.__getitem__, self.codes.tolist())
 
 
-Column = np.ndarray[Any, Any] | Nullable | Repeated | Coded | Sequence[Any]  # a sequence has None where a value is missing
+Column = np.ndarray[Any, Any] | Nullable | Repeated | Coded[str | None] | Sequence[Any]  # a sequence has None where a value is missing
 _Child = Callable[[], int]  # writes a part that another refers to, and returns where it stands
 _Buffers = tuple[int, list[Any]]  # how many values are missing, and the bytes of the validity, the offsets if there are any, and the values
 
@@ -230,7 +238,7 @@ def _laid_out(about: Field, column: Column) -> _Buffers:
     return _texts(about, column)
 
 
-def _coded(about: Field, column: Coded) -> _Buffers:
+def _coded(about: Field, column: Coded[str | None]) -> _Buffers:
     each = [_encoded(about, "" if text is None else text) for text in column.texts]
     there = np.array([text is not None for text in column.texts], np.bool_)
     lengths = np.array([len(text) for text in each], np.int64)

@@ -19,6 +19,7 @@ from sampan.table.arrow_blocks import Coded
 Rows = Sequence[Mapping[str, Any]]
 
 _TEXT = {str, type(None)}
+_COMPACT = {np.ndarray, Coded}
 
 # What JSON may hold for a field of each kind. Whether text is a moment is seen when it is read.
 _TYPES: dict[str, Any] = {"number": int | float, "text": str, "moment": str | int | float, "flag": bool}
@@ -118,11 +119,7 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
 
     def take(self, indices: Sequence[int]) -> ColumnRows:
         """Return some of the rows, in that order."""
-        columns = {
-            name: values[indices] if isinstance(values, np.ndarray) else [values[index] for index in indices]
-            for name, values in self.columns.items()
-        }
-        return ColumnRows(columns, len(indices), kind=self.kind)
+        return ColumnRows({name: _picked(values, indices) for name, values in self.columns.items()}, len(indices), kind=self.kind)
 
     def compact(self, *, but: Container[str] = ()) -> None:
         """Hold numbers that were read as arrays, and texts by their numbers: the log keeps many rows for a while.
@@ -131,7 +128,7 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         """
         columns = dict(self.columns)
         for name, values in columns.items():
-            if name in but or isinstance(values, np.ndarray | Coded):
+            if name in but or type(values) in _COMPACT:
                 continue
             if name in self._numbers:
                 columns[name] = self._numbers[name]
@@ -179,6 +176,14 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
             except (struct.error, OverflowError):
                 parts.append(np.array(values or [None] * self.n, np.float64).tobytes())  # None becomes NaN
         return np.frombuffer(b"".join(parts)).reshape(len(given), self.n)
+
+
+def _picked(values: Any, indices: Sequence[int]) -> Any:
+    if isinstance(values, np.ndarray):
+        return values[indices]
+    if isinstance(values, Coded):
+        return Coded(values.codes[indices], values.texts)
+    return [values[index] for index in indices]
 
 
 class JoinedRows(ColumnRows):
