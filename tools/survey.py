@@ -150,7 +150,7 @@ def _spoiled(rows: Any) -> Any:
     again = rows.iloc[::10].copy()
     again.iloc[::2, 4] = np.nan
     again.iloc[1::2, len(NUMBERS)] = "Zz never seen"
-    again.iloc[::3, -1] = again.iloc[::3]["words"].str.upper() + " Đà Nẵng ÉTÉ"
+    again.iloc[::3, -1] = again.iloc[::3]["words"].str.upper() + " Đà Nẵng ÉTÉ İngiliz ΟΔΟΣ 😂\t\t"
     again.iloc[5::7, -1] = ""
     return pd.concat([rows, again], ignore_index=True)
 

@@ -22,7 +22,7 @@ from sklearn import (
     svm,
     tree,
 )
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 NUMBERS = ("month", "hour", "minute", "distance", "flight", "seats", "temp", "humid", "wind_speed", "visib")
@@ -153,7 +153,9 @@ OF_TABLES: dict[str, Any] = {
     ),
     "ColumnTransformer, TfidfVectorizer": columns(TfidfVectorizer(), text="words"),
     "ColumnTransformer, TfidfVectorizer(pairs of words)": columns(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), text="words"),
-    "ColumnTransformer, TfidfVectorizer(char_wb)": columns(TfidfVectorizer(analyzer="char_wb"), text="words"),
+    "ColumnTransformer, TfidfVectorizer(char_wb)": columns(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)), text="words"),
+    "ColumnTransformer, CountVectorizer(char)": columns(CountVectorizer(analyzer="char", ngram_range=(2, 3)), text="words"),
+    "ColumnTransformer, TfidfVectorizer(strip_accents)": columns(TfidfVectorizer(strip_accents="unicode"), text="words"),
     "ColumnTransformer, HashingVectorizer": columns(HashingVectorizer(n_features=256), text="words"),
     "ColumnTransformer, LightGBM": make_pipeline(
         compose.ColumnTransformer(

@@ -151,7 +151,9 @@ def test_numbers_are_the_same(model: Any) -> None:
 def table() -> tuple[pd.DataFrame, np.ndarray]:
     """Numbers, categories with gaps, and words; among them capitals and letters beyond ASCII."""
     rng = np.random.default_rng(1)
-    words = np.array(["Rain", "sun", "ÉTÉ", "naïve", "Hà Nội", "snow2", "a", "x_y"])
+    words = np.array(
+        ["Rain", "sun", "ÉTÉ", "naïve", "Hà Nội", "snow2", "a", "x_y", "ΟΔΌΣ", "İngiliz", "ΣΑΣ.ΣΑΣ", "d\t\t\n", "e\u0302", "😂x"]
+    )
     frame = pd.DataFrame(
         {
             "size": rng.normal(size=N).astype(np.float64),
@@ -169,8 +171,14 @@ def table() -> tuple[pd.DataFrame, np.ndarray]:
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, norm="l1", min_df=3),
         CountVectorizer(binary=True, lowercase=False, ngram_range=(2, 2), max_features=20),
         TfidfVectorizer(stop_words=["rain"], use_idf=False, norm=None),
+        TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 3)),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)),
+        CountVectorizer(analyzer="char_wb", ngram_range=(6, 8)),
+        CountVectorizer(analyzer="char", ngram_range=(1, 3)),
+        TfidfVectorizer(analyzer="char", ngram_range=(2, 2), lowercase=False),
+        CountVectorizer(vocabulary=["rain", "rain sun", "c++", "a", "ngiliz", "οδός"]),
     ],
-    ids=["plain", "pairs", "counts", "stop words"],
+    ids=["plain", "pairs", "counts", "stop words", "any words", "pieces", "long pieces", "characters", "capitals too", "given words"],
 )
 def test_a_pipeline_from_named_columns_and_text_is_one_graph(words: Any) -> None:
     frame, labels = table()
@@ -204,7 +212,7 @@ def test_what_has_no_counterpart_is_refused_with_the_reason(step: Any, fault: st
         graph_of_matrix(make_pipeline(step, LINE).fit(features, labels), K)
 
 
-@pytest.mark.parametrize("settings", [{"analyzer": "char_wb"}, {"token_pattern": r"\S+"}, {"strip_accents": "unicode"}])
+@pytest.mark.parametrize("settings", [{"analyzer": str.split}, {"token_pattern": r"\S+"}, {"strip_accents": "unicode"}])
 def test_words_made_in_another_way_are_refused(settings: dict[str, Any]) -> None:
     frame, labels = table()
     model = make_pipeline(ColumnTransformer([("note", TfidfVectorizer(**settings), "note")]), LINE).fit(frame, labels)

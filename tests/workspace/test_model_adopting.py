@@ -90,7 +90,7 @@ def test_a_trusted_pipeline_of_numbers_categories_and_text_becomes_one_graph_wit
 
 def test_a_pipeline_without_a_right_graph_is_answered_by_its_own_process(ws: Workspace) -> None:
     frame = table()
-    words = TfidfVectorizer(analyzer="char_wb")
+    words = TfidfVectorizer(strip_accents="unicode")
     model = make_pipeline(ColumnTransformer([("note", words, "note")]), LogisticRegression()).fit(frame, frame["left"])
     ref = adopted(ws, model)
     ws.model.trust(ref, reason="we fitted it")
@@ -99,7 +99,7 @@ def test_a_pipeline_without_a_right_graph_is_answered_by_its_own_process(ws: Wor
     predictor = open_predictor(ws.model.package_path(packed.package))
     rows = [{"age": 1.0, "city": None, "note": "late call"}]
 
-    assert ("pickle", True) == (packed.served_by, "analyzer='char_wb'" in predictor.manifest.why_slow)
+    assert ("pickle", True) == (packed.served_by, "strip_accents='unicode'" in predictor.manifest.why_slow)
     np.testing.assert_allclose(predictor.score(predictor.features(rows)), model.predict_proba(pd.DataFrame(rows))[:, 1], atol=1e-12)
     with pytest.raises(ParameterError, match="asked by rows"):
         predictor.score(np.zeros((1, 3), np.float32))

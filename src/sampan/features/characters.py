@@ -15,7 +15,7 @@ def _code_points(ranges: str) -> tuple[tuple[int, int], ...]:
 
 
 # Spaces, punctuation, controls, signs of mathematics and money, modifiers such as skin tones (Z, P, Cc, Cf, Sm, Sc, Sk), and the marks
-# that choose how an emoji is drawn (U+FE00 to U+FE0F).
+# that choose how an emoji is drawn (U+FE00 to U+FE0F); U+FFFF, which is no character and fills up texts in a graph.
 SEPARATORS: Final = _code_points("""
 0-2f 3a-40 5b-60 7b-a5 a7-a8 ab-ad af b1 b4 b6-b8 bb bf d7 f7 2c2-2c5 2d2-2df 2e5-2eb 2ed 2ef-2ff 375 37e 384-385 387 3f6 55a-55f
 589-58a 58f 5be 5c0 5c3 5c6 5f3-5f4 600-60d 61b-61f 66a-66d 6d4 6dd 700-70d 70f 7f7-7f9 7fe-7ff 830-83e 85e 888 890-891 8e2 964-965 970
@@ -27,7 +27,7 @@ SEPARATORS: Final = _code_points("""
 2e00-2e2e 2e30-2e4f 2e52-2e5d 3000-3003 3008-3011 3014-301f 3030 303d 309b-309c 30a0 30fb a4fe-a4ff a60d-a60f a673 a67e a6f2-a6f7
 a700-a716 a720-a721 a789-a78a a838 a874-a877 a8ce-a8cf a8f8-a8fa a8fc a92e-a92f a95f a9c1-a9cd a9de-a9df aa5c-aa5f aade-aadf aaf0-aaf1
 ab5b ab6a-ab6b abeb fb29 fbb2-fbc2 fd3e-fd3f fdfc fe00-fe19 fe30-fe52 fe54-fe66 fe68-fe6b feff ff01-ff0f ff1a-ff20 ff3b-ff40 ff5b-ff65
-ffe0-ffe3 ffe5-ffe6 ffe9-ffec fff9-fffb 10100-10102 1039f 103d0 1056f 10857 1091f 1093f 10a50-10a58 10a7f 10af0-10af6 10b39-10b3f
+ffe0-ffe3 ffe5-ffe6 ffe9-ffec fff9-fffb ffff 10100-10102 1039f 103d0 1056f 10857 1091f 1093f 10a50-10a58 10a7f 10af0-10af6 10b39-10b3f
 10b99-10b9c 10ead 10f55-10f59 10f86-10f89 11047-1104d 110bb-110c1 110cd 11140-11143 11174-11175 111c5-111c8 111cd 111db 111dd-111df
 11238-1123d 112a9 1144b-1144f 1145a-1145b 1145d 114c6 115c1-115d7 11641-11643 11660-1166c 116b9 1173c-1173e 1183b 11944-11946 119e2
 11a3f-11a46 11a9a-11a9c 11a9e-11aa2 11c41-11c45 11c70-11c71 11ef7-11ef8 11fdd-11fe0 11fff 12470-12474 12ff1-12ff2 13430-13438
