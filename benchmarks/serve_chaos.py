@@ -8,8 +8,8 @@ and beside the model that is asked three others, of which one throws, one hangs 
 Clients ask at 80 % of what they get when nothing else happens. Each answer is compared with what the version it names must answer, row by
 row and id by id. What is excused, and nothing else:
 
-    a connection that was cut       if a worker was killed between the last that was heard over it and the cut: the request is asked again
-    a row that is not in the log    if its worker was killed, wrote no later row of that version, and answered it --unwritten-s before
+    a connection that was cut       if a worker was killed after the last request that it answered over it was sent: asked again
+    a row that is not in the log    if its worker was killed, wrote no later row of that version, and was sent it --unwritten-s before
 
 Which worker answered is known by the connection. Exit code 0 if nothing else was lost, nothing mixed up, and memory stayed flat.
 """
@@ -61,7 +61,6 @@ WILD = {"throws": 20.0, "hangs": 30.0, "eats": 40.0}  # a model by what it does,
 LOAD = 0.8
 UNWRITTEN_S = 0.5  # before a kill: a fifth of a second, and what laying out and writing the rows of that fifth takes, twice
 KILL_S = 1.0  # from what the server says of a kill to the kill
-READ_LATE_S = 0.5  # what was sent before a kill may be read after it
 CONFIG = """[serving]
 workers = 2
 timeout_s = 5.0
@@ -73,7 +72,7 @@ worker_memory_mb = 1200
 class Asked(NamedTuple):
     """A request that was answered."""
 
-    when: float
+    when: float  # it was sent
     life: int  # of the connection: as long as it lives, one worker answers
     versions: tuple[str, ...]  # of its rows
 
@@ -82,7 +81,7 @@ class Cut(NamedTuple):
     """A connection that ended without an answer."""
 
     life: int
-    heard: float  # when anything came over it, or when it was opened
+    alive: float  # when the last that was answered over it was sent, or when it was opened: its worker lived then
     seen: float
     cause: str
 
@@ -107,13 +106,13 @@ class Found:
 
 
 class Line:
-    """A client's connection: how long it has lived, and when it was heard last."""
+    """A client's connection: which one, and since when nothing says that its worker lives."""
 
     numbers = itertools.count()
 
     def __init__(self, live: Liveness) -> None:
         self.life = next(self.numbers)
-        self.heard = time.time()
+        self.alive = time.time()
         self.connection = http.client.HTTPConnection(live.host, live.port, timeout=20)
 
 
@@ -184,7 +183,7 @@ class Chaos:
                         self.found.latencies.append(time.monotonic() - begun)
                         break
                 except (OSError, http.client.HTTPException, json.JSONDecodeError) as cause:
-                    self.found.cut.append(Cut(line.life, line.heard, time.time(), f"{type(cause).__name__}: {cause}"))
+                    self.found.cut.append(Cut(line.life, line.alive, time.time(), f"{type(cause).__name__}: {cause}"))
                     line.connection.close()
                     time.sleep(min(0.05 * attempt, 0.5))
                     line = Line(self.live)
@@ -199,11 +198,12 @@ class Chaos:
         name = f"{index}-{number}-{random.getrandbits(32):x}"
         ids = [f"{name}-{i}" for i in range(3)]
         if line.connection.sock is None:  # the last answer said that the connection ends
-            line.life, line.heard = next(Line.numbers), time.time()
+            line.life, line.alive = next(Line.numbers), time.time()
+        sent = time.time()
         line.connection.request("POST", f"/services/{STEADY}/predict", json.dumps({"rows": rows, "ids": ids}))
         answer = line.connection.getresponse()
         body = json.loads(answer.read())
-        line.heard = time.time()
+        line.alive = sent
         if answer.status == 503:
             self.found.sent_away += 1
             time.sleep(0.05)
@@ -215,7 +215,7 @@ class Chaos:
             right = CHANCES[prediction["version"]][place]
             if prediction["id"] != given or abs(prediction["score"] - right) > 1e-5:
                 self.found.mixed_up.append(f"asked {given}, {right}; got {prediction}")
-        self.found.asked[name] = Asked(line.heard, line.life, tuple(sys.intern(one["version"]) for one in body["predictions"]))
+        self.found.asked[name] = Asked(sent, line.life, tuple(sys.intern(one["version"]) for one in body["predictions"]))
         return True
 
     # -- what goes wrong ----------------------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def verdict(chaos: Chaos, log: ServerLog, logged: Counter[str], *, unwritten_s: 
     """Sum up a run; `faults` is empty if it held."""
     found = chaos.found
     kills = [*found.kills, *((when, when + KILL_S) for when in log.killed)]
-    excused = [one for one in found.cut if any(before <= one.seen and after >= one.heard for before, after in kills)]
+    excused = [one for one in found.cut if any(before <= one.seen and after >= one.alive for before, after in kills)]
     unexplained = [one for one in found.cut if one not in excused]
     missing, oldest_s = _missing(found, logged, kills=kills, killed={one.life for one in excused}, unwritten_s=unwritten_s)
     n_rows = sum(len(asked.versions) for asked in found.asked.values())
@@ -351,7 +351,7 @@ def verdict(chaos: Chaos, log: ServerLog, logged: Counter[str], *, unwritten_s: 
     flat = statistics.median(thirds[2]) / statistics.median(thirds[1]) if len(found.memory_mb) > 6 else 1.0
     latencies = sorted(found.latencies)
     faults = [f"mixed up: {one}" for one in found.mixed_up[:5]] + [f"lost: {one}" for one in found.lost[:5]]
-    faults += [f"cut: {one.cause}, {one.seen - one.heard:.2f} s after it was heard" for one in unexplained[:5]]
+    faults += [f"cut: {one.cause}, {one.seen - one.alive:.2f} s after its worker was known to live" for one in unexplained[:5]]
     faults += [f"{len(missing)} answered rows are not in the log, e.g. {missing[0]}"] if missing else []
     faults += [f"{len(twice)} rows are logged twice"] if twice else []
     faults += [f"memory grew {flat:.2f} times"] if flat > 1.15 else []
@@ -395,7 +395,7 @@ def _missing(
                 absent.append((f"{name}-{number}", asked, version))
     missing, oldest_s = [], 0.0
     for row, asked, version in absent:
-        age_s = min((after - asked.when for _, after in kills if after > asked.when - READ_LATE_S), default=math.inf)
+        age_s = min((after - asked.when for _, after in kills if after > asked.when), default=math.inf)
         if asked.life not in killed or written[asked.life, version] > asked.when or age_s > unwritten_s:
             missing.append(f"{row}, {age_s:.2f} s before a kill")
         else:

@@ -19,7 +19,7 @@ def answers(rng: np.random.Generator, *, n: int = N, low: float = 0.0, times: fl
 
 def verdict(guards: Guards, candidate: pl.DataFrame, *, n_errors: int = 0, live_errors: int = 0) -> Verdict:
     live = see("m@v1", answers(np.random.default_rng(0)), n_errors=live_errors)
-    return judge(guards, see("m@v2", candidate, n_errors=n_errors, edges=live.edges), live, answers=candidate)
+    return judge(guards, see("m@v2", candidate, n_errors=n_errors), live, answers=candidate)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -32,7 +32,7 @@ def test_each_guard_names_its_figures_and_its_limit() -> None:
 
     assert verdict(Guards(), answers(rng, low=0.4)).breaches[0].startswith("drift: answers moved by ")
     assert verdict(Guards(), answers(rng, times=3.0)).breaches[0].startswith("latency: p95 ")
-    assert verdict(Guards(), answers(rng, n=90), n_errors=10).breaches == ("errors: 10 of 100 rows (10.0%, at least 5.0%) > 1.0%",)
+    assert verdict(Guards(), answers(rng, n=90), n_errors=10).breaches == ("errors: 10 of 100 requests (10.0%, at least 5.0%) > 1.0%",)
     assert verdict(Guards(rules=("AVG(score) < 0.1",)), answers(rng)).breaches == (f"rule: AVG(score) < 0.1 does not hold on {N:,} rows",)
 
 
@@ -45,12 +45,14 @@ def test_two_errors_and_a_few_slow_answers_prove_nothing() -> None:
 
     found = verdict(Guards(), few, n_errors=2)
 
-    assert found == Verdict((), ("10 rows answered, 200 wanted", "too few rows to compare latencies: 10 of its own, 2,000 of live"))
+    assert found == Verdict(
+        (), ("10 rows answered, 200 wanted", "too few requests to compare latencies: rows of its own 10, of live 2,000")
+    )
 
 
 def test_where_nobody_counts_errors_a_step_waits() -> None:
     live = see("m@v1", answers(np.random.default_rng(0)))
-    candidate = see("m@v2", answers(np.random.default_rng(1)), edges=live.edges)
+    candidate = see("m@v2", answers(np.random.default_rng(1)))
 
     assert judge(Guards(), candidate, live, answers=pl.DataFrame()).waiting == ("no server says how many errors there were",)
 
@@ -59,19 +61,85 @@ def test_decisions_worth_less_than_lives_send_a_version_back() -> None:
     rng = np.random.default_rng(8)
     frame = answers(rng)
     live = see("m@v1", frame, n_errors=0, values=rng.normal(-1.0, 0.5, N))
-    worse = see("m@v2", frame, n_errors=0, edges=live.edges, values=rng.normal(-1.3, 0.5, N))
-    alike = see("m@v2", frame, n_errors=0, edges=live.edges, values=rng.normal(-1.0, 0.5, N))
+    worse = see("m@v2", frame, n_errors=0, values=rng.normal(-1.3, 0.5, N))
+    alike = see("m@v2", frame, n_errors=0, values=rng.normal(-1.0, 0.5, N))
 
     assert judge(Guards(kpi_loss=0.1), worse, live, answers=frame).breaches[0].startswith("kpi: a decision is worth -1.2")
     assert judge(Guards(kpi_loss=0.1), alike, live, answers=frame).breaches == ()
 
 
-def test_few_answers_that_repeat_do_not_drift_by_a_hairs_breadth() -> None:
-    score = np.tile([0.1, 0.2, 0.3, 0.4, 0.5], 100)
-    live = see("m@v1", pl.DataFrame({"score": score, "latency_us": [100] * 500}), n_errors=0)
-    moved = pl.DataFrame({"score": score + 1e-4, "latency_us": [100] * 500})
+def test_one_slow_request_of_many_rows_is_one_slow_request() -> None:
+    rng = np.random.default_rng(9)
+    requests = answers(rng, n=100).with_columns(at=pl.int_range(100) * 50)
+    rows = requests.select(pl.all().repeat_by(20).explode())
+    slow = rows.with_columns(latency_us=pl.when(pl.col("at").is_between(1000, 1300)).then(900_000).otherwise("latency_us"))
+    always = rows.with_columns(latency_us=pl.col("latency_us") * 5)
+    live = see("m@v1", rows, n_errors=0)
 
-    assert judge(Guards(), see("m@v2", moved, n_errors=0, edges=live.edges), live, answers=moved).breaches == ()
+    assert live.n_requests == 100
+    assert judge(Guards(), see("m@v2", slow, n_errors=0), live, answers=slow).breaches == ()
+    assert judge(Guards(), see("m@v2", always, n_errors=0), live, answers=always).breaches[0].startswith("latency: median ")
+
+
+def test_a_stall_of_the_machine_is_not_the_versions() -> None:
+    frame = answers(np.random.default_rng(10)).with_row_index("at")
+    stalled = frame.with_columns(latency_us=pl.when(pl.col("at").is_between(300, 600)).then(80_000).otherwise("latency_us"))
+    live = see("m@v1", frame, n_errors=0)
+
+    assert judge(Guards(), see("m@v2", stalled, n_errors=0), live, answers=stalled).breaches == ()
+
+
+def test_what_live_did_before_is_held_against_a_version_less_strictly() -> None:
+    live = see("m@v1", answers(np.random.default_rng(11)), n_errors=0)
+    busier, slow = (answers(np.random.default_rng(12), times=times) for times in (3.0, 6.0))
+
+    assert judge(Guards(), see("m@v2", busier, n_errors=0), live, answers=busier, beside=False).breaches == ()
+    assert judge(Guards(), see("m@v2", slow, n_errors=0), live, answers=slow, beside=False).breaches[0].startswith("latency: median ")
+    assert judge(Guards(), see("m@v2", busier, n_errors=0), Seen(version="m@v1"), answers=busier, beside=False) == Verdict()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_few_keys_that_ask_often_are_few_answers(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, keys = rng.beta(2, 5, 40), np.repeat(np.arange(40), 100)
+
+    def of(chosen: np.ndarray) -> pl.DataFrame:
+        is_chosen = np.isin(keys, chosen)
+        return answers(rng, n=int(is_chosen.sum())).with_columns(score=scores[keys[is_chosen]], key=keys[is_chosen].astype(str))
+
+    few, most = of(np.arange(5)), of(np.arange(5, 40))
+    live = see("m@v1", most, n_errors=0)
+
+    assert see("m@v2", few).n_apart == 5
+    assert judge(Guards(), see("m@v2", few, n_errors=0), live, answers=few).breaches == ()
+
+
+def test_answers_of_a_key_that_differ_as_those_of_others_count_each() -> None:
+    frame = answers(np.random.default_rng(13)).with_columns(key=pl.Series(np.tile(np.arange(20), N // 20).astype(str)))
+
+    assert see("m@v1", frame).n_apart > 0.5 * N
+
+
+def test_a_shadow_that_answers_the_opposite_is_found_by_its_answers_to_the_same_rows() -> None:
+    frame = answers(np.random.default_rng(14)).with_columns(
+        pl.int_range(N).alias("id"), score=pl.Series(np.random.default_rng(15).random(N))
+    )
+    opposite = frame.with_columns(score=1 - pl.col("score"))
+    live = see("m@v1", frame, n_errors=0)
+
+    alone, beside = (see("m@v2", opposite, n_errors=0, beside=rows) for rows in (None, frame))
+
+    assert judge(Guards(), alone, live, answers=opposite).breaches == (), "as many high ones as low ones"
+    assert judge(Guards(), beside, live, answers=opposite, shadowing=True).breaches == (
+        "agreement: answers correlate -1.00 with live's to the same rows, 0.7 wanted",
+    )
+
+
+def test_answers_that_are_all_the_same_have_moved() -> None:
+    frame = answers(np.random.default_rng(16))
+    same = frame.with_columns(score=pl.lit(0.285))
+
+    assert verdict(Guards(), same).breaches[0].startswith("drift: answers moved by 0.8")
 
 
 def test_nothing_answered_is_nothing_seen() -> None:

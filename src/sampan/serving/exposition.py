@@ -26,6 +26,8 @@ _HELP: dict[str, tuple[str, str]] = {
     "sampan_shadow_failed_rows_total": ("counter", "Rows that a shadow raised on, by version."),
     "sampan_stuck_requests": ("gauge", "Calls of a model that run far beyond any deadline, by version."),
     "sampan_failed_rows_total": ("counter", "Rows that got an error, by version and role: refused, raised on, or not in time."),
+    "sampan_failed_requests_total": ("counter", "Requests, or parts of them by version, that got an error."),
+    "sampan_shadow_failed_requests_total": ("counter", "Requests that a shadow raised on, by version."),
     "sampan_outcomes_total": ("counter", "True labels received."),
     "sampan_feature_renewals_total": ("counter", "Times online features were taken from newer versions of their datasets."),
     "sampan_feature_renewal_failures_total": ("counter", "Times newer versions of datasets could not be used for online features."),

@@ -13,6 +13,7 @@ from itertools import count
 from mmap import mmap
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sampan.core.times import Clock
@@ -156,7 +157,9 @@ class Scorer:
     ) -> tuple[Sequence[_Part], Sequence[Scored]]:
         ids = ids or self._new_ids(len(rows))
         parts = self._parts(rows, version=version, whole=whole)
-        scored = [self._measured(part, rows, ids, origin) for part in parts]
+        scored = [self._measured(parts[0], rows, ids, origin)]
+        for part in parts[1:]:  # its latency is not that of the version before it
+            scored.append(self._measured(part, rows, ids, msgspec.structs.replace(origin, started_ns=time.perf_counter_ns())))
         for variant, _ in parts:
             self._lanes[variant.package].calls_now += 1
         if (took_ns := time.perf_counter_ns() - origin.started_ns) > _SLOW_NS:
@@ -262,6 +265,8 @@ class Scorer:
                 now[("sampan_stuck_requests", (("version", variant.version), ("package", variant.package)))] = n_stuck
         for version, n_rows in self._shadow.failed_rows.items():
             now[("sampan_shadow_failed_rows_total", (("version", version),))] = n_rows
+        for version, n_requests in self._shadow.failed_requests.items():
+            now[("sampan_shadow_failed_requests_total", (("version", version),))] = n_requests
         for version, n_rows in self._shadow.scored_rows.items():
             now[("sampan_shadow_scored_rows_total", (("version", version),))] = n_rows
         for variant in routing.variants:
@@ -348,6 +353,7 @@ class Scorer:
 
     def _count_failed(self, variant: Variant, n_rows: int) -> None:
         self._counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
+        self._counters.add("sampan_failed_requests_total", version=variant.version, role=variant.role)
 
     def _open_lanes(self, routing: Routing) -> None:
         limits = self._limits

@@ -34,6 +34,7 @@ class Shadow:
         self.queued_rows = 0
         self.scored_rows: dict[str, int] = {}  # by version
         self.failed_rows: dict[str, int] = {}  # by version: it raised on them
+        self.failed_requests: dict[str, int] = {}
         self.dropped_rows = 0  # those among them
         self._service = service
         self._record = record
@@ -107,6 +108,7 @@ class Shadow:
                 if scored is None:
                     self.dropped_rows += len(rows)
                     self.failed_rows = {**self.failed_rows, variant.version: self.failed_rows.get(variant.version, 0) + len(rows)}
+                    self.failed_requests = {**self.failed_requests, variant.version: self.failed_requests.get(variant.version, 0) + 1}
                 else:
                     self.scored_rows = {**self.scored_rows, variant.version: self.scored_rows.get(variant.version, 0) + len(rows)}
 

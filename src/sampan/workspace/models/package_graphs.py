@@ -22,9 +22,7 @@ from sampan.flavors.whole_graph import WholeScorer, whole_graph
 from sampan.workspace.models.predictors import GRAPH, NATIVE, WHOLE, NativeScorer, PackageManifest, load_scorer
 
 UNSEEN: Final = "a text that training never saw"
-_STRANGE: Final = (
-    " ΟΔΟΣ İ e\u0302\u0323 😂🏽 हिन्दी 你好\u200d ǅ ﬁ\x00"  # letters that programs do not agree on, after what was written
-)
+_STRANGE: Final = " ΟΔΟΣ İ e\u0302\u0323 😂🏽 हिन्दी 你好\u200d ǅ ﬁ\x00"  # letters that programs do not agree on, after what was written
 _SPOILED: Final = 0.15  # share of cells taken away or replaced, in the requests that are asked again
 
 Rows = Sequence[Mapping[str, Any]]

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from sampan.serving.guards import Seen, Verdict
 
 _MOST: Final = 50
+_GUARDS: Final = ("errors", "latency", "drift", "agreement", "min_rows", "kpi_loss")
+_BEFORE_MS: Final = 600_000  # that live is looked at where no step let it answer beside
 
 
 class RolloutState(Answer, frozen=True, kw_only=True):
@@ -120,7 +122,7 @@ class Rollouts(ServiceRoom):
         steps : shares of the keys, like 1%,5%,25%,100%; the last one makes it live
         hold : the least time on each step, like 10min
         shadow : how long it scores unseen before the first step, like 1h
-        guard : errors, latency, drift, min_rows or kpi_loss, with its limit
+        guard : errors, latency, drift, agreement, min_rows or kpi_loss, with its limit
         rule : an SQL condition on its answers, like "AVG(score) < 0.5"; repeat for more
         """
         aliases = self._known(name)
@@ -185,7 +187,7 @@ class Rollouts(ServiceRoom):
         from sampan.serving.guards import Guards, check_rules
 
         said = self.ws.project.services.get(name, ServiceRules())
-        limits = {k: getattr(said, k) for k in ("min_rows", "errors", "latency", "drift", "kpi_loss")}
+        limits = {k: getattr(said, k) for k in _GUARDS}
         guards = Guards(**{**limits, **_limits(guard)}, rules=rules or said.rules)
         check_rules(guards.rules)
         shares = _shares([part for part in steps.split(",") if part.strip()] or list(said.steps))
@@ -219,8 +221,8 @@ class Rollouts(ServiceRoom):
         role = "shadow" if share == 0 else "live" if share == 1 else "canary"
         held = next((aliases[one] for one in ("canary", "shadow") if self._deploys(aliases, one, package)), None)
         tags = {STEP: str(step), SINCE: str(self.ws.clock()), BASELINE: msgspec.json.encode(self._error_counts(service)).decode()}
-        if figures and figures.get("live"):
-            tags[REFERENCE] = msgspec.json.encode(figures["live"]).decode()
+        if role == "live":
+            tags[REFERENCE] = msgspec.json.encode((figures or {}).get("live") or self._seen_before(service, plan)).decode()
         stepped = RolloutStepped(node=node.id, service=service, step=step, share=share, figures=figures or {}, tags=tags)
         self._move(
             service,
@@ -320,19 +322,28 @@ class Rollouts(ServiceRoom):
             else {}
         )
         if role == "live":  # nobody else answers any more: what live did on the step before stands for it
-            live = read_json(tags[REFERENCE], Seen) if REFERENCE in tags else Seen(version=plan.live)
+            live = read_json(tags[REFERENCE], Seen)
         else:
             live = see(plan.live, frames[plan.live], n_errors=errors(plan.live), values=worth.get(plan.live))
         own = frames[plan.version]
-        candidate = see(plan.version, own, n_errors=errors(plan.version), edges=live.edges, values=worth.get(plan.version))
-        verdict = judge(guards, candidate, live, answers=own, shadowing=role == "shadow")
+        beside = frames[plan.live] if role == "shadow" else None
+        candidate = see(plan.version, own, n_errors=errors(plan.version), values=worth.get(plan.version), beside=beside)
+        verdict = judge(guards, candidate, live, answers=own, shadowing=role == "shadow", beside=role != "live")
         if n_lost:
             crash = f"crash: {n_lost} process{'es' if n_lost > 1 else ''} of the server ended while it ran"
             verdict = msgspec.structs.replace(verdict, breaches=(crash, *verdict.breaches))
         return candidate, live, verdict
 
+    def _seen_before(self, service: str, plan: Plan) -> Seen:
+        """Sum up what live answered before a version that begins as live takes its place."""
+        from sampan.serving.guards import see
+        from sampan.workspace.services.rollout_figures import answers_since
+
+        since = self.ws.clock() - max(int(plan.hold_ms), _BEFORE_MS)
+        return see(plan.live, answers_since(self.ws, service, since, {plan.live: "live"})[plan.live], n_errors=0)
+
     def _error_counts(self, service: str) -> dict[str, int] | None:
-        """Return how many rows of each version got an error, over all processes of the server; None where none runs."""
+        """Return how many requests of each version got an error, over all processes of the server; None where none runs."""
         from sampan.serving.exposition import Samples
 
         samples: Samples | None = self._counted(service)
@@ -340,7 +351,7 @@ class Rollouts(ServiceRoom):
             return None
         found: dict[str, int] = {}
         for (name, labels), value in samples.items():
-            if name in ("sampan_failed_rows_total", "sampan_shadow_failed_rows_total"):
+            if name in ("sampan_failed_requests_total", "sampan_shadow_failed_requests_total"):
                 version = dict(labels).get("version", "")
                 found[version] = found.get(version, 0) + int(value)
         return found
@@ -406,7 +417,7 @@ def _limits(given: dict[str, str]) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     faults = []
     for name, text in given.items():
-        if name not in ("min_rows", "errors", "latency", "drift", "kpi_loss"):
+        if name not in _GUARDS:
             faults.append(f"no guard is called {name!r}")
             continue
         try:
@@ -414,5 +425,5 @@ def _limits(given: dict[str, str]) -> dict[str, Any]:
         except ValueError:
             faults.append(f"{name}={text} is no number")
     if faults:
-        raise ParameterError("; ".join(faults), parameter="guard", hint="guards are errors, latency, drift, min_rows and kpi_loss")
+        raise ParameterError("; ".join(faults), parameter="guard", hint=f"guards are {', '.join(_GUARDS)}")
     return limits
