@@ -164,6 +164,46 @@ def test_models_of_classes_and_of_numbers_are_made_smaller_too(tmp_path: Path, t
         assert ws.model.gate(found.made).checks
 
 
+NEIGHBORS = """
+import warnings
+warnings.simplefilter("error")
+@sp.train(name="NAME", features=VIEW, objective=goal)
+def fit(features, labels, *, k=25):
+    from sklearn.impute import KNNImputer
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    kind = KIND(n_neighbors=k)
+    return make_pipeline(KNNImputer(), kind).fit(features, labels)
+"""
+
+
+def neighbors(name: str, view: str, kind: str) -> str:
+    """A training that has no graph: gaps are filled in by neighbors."""
+    return NEIGHBORS.replace("NAME", name).replace("VIEW", view).replace("KIND", kind)
+
+
+@pytest.mark.slow
+def test_a_model_without_a_graph_gets_one_that_is_trained_in_its_place(ws: Workspace) -> None:
+    file = write_training(ws.root, neighbors("orders-late", "orders_view", "KNeighborsClassifier"), name="neighbors.py")
+    model = ws.model.train(file, trials=1, until=CUT).model.ref
+    tried = ws.model.optimise(model, tries=8)
+    student = next(each for each in tried.variants if each.how == "taught")
+    found = ws.model.optimise(model, tries=8, take=student.name)
+
+    assert ("natively", {}) == (found.parent.how, found.refused)
+    assert found.n_remembered > 7
+    assert {"stand-in", "taught", "int8 dynamic"} <= kinds(found)
+    assert "stand-in" == variant(found, student.beside).how
+    assert 10 * student.cost.p50_ms < found.parent.cost.p50_ms
+    assert student.gain.low is not None
+    assert "its costs are of the model asked in Python" in found.text()
+    node = ws.catalog.resolve(found.made, kind="model")
+    assert ("sklearn", True, student.params) == (node.facts["flavor"], node.facts["parity"]["passed"], node.facts["params"])
+    assert not node.facts["variant"]["is_replayable"]
+    assert ws.model.verify(ws.model.pack(found.made).package).passed
+    assert ws.model.gate(found.made).decision
+
+
 @pytest.mark.slow
 def test_tries_that_were_killed_are_taken_up_again(ws: Workspace, trees: str) -> None:
     command = [sys.executable, "-m", "sampan", "model", "optimise", trees, "--tries", "6"]

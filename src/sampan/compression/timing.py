@@ -30,9 +30,21 @@ _MASK: Final = "attention_mask"  # as tokenizers' clients call it
 Feeds = Mapping[str, "np.ndarray[Any, Any]"]
 
 
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A model that answers without a graph, in this process: what it says of a matrix, and the bytes of its files."""
+
+    answers: Callable[[np.ndarray[Any, Any]], Any]
+    size_bytes: int
+
+    def run(self, _outputs: None, given: Feeds) -> Any:
+        """Answer as a session does."""
+        return self.answers(next(iter(given.values())))
+
+
 @dataclass(slots=True)
 class Contender:
-    """A graph in the measurement: how it is asked, and what was seen.
+    """A graph in the measurement, or a `native` model in its place: how it is asked, and what was seen.
 
     `rows` are its inputs by name, at least one row; a hundred are taken, again from the first where there are fewer.
     """
@@ -40,6 +52,7 @@ class Contender:
     graph: bytes
     rows: Feeds
     threads: int = 1
+    native: Native | None = None
     ones: list[float] = field(default_factory=list)
     manies: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -93,8 +106,9 @@ class _Asked:
 
     @classmethod
     def of(cls, one: Contender) -> Self:
-        found = cls(open_session(one.graph, threads=one.threads), _ones(one.rows), _many(one.rows))
-        _known_inputs(found.session, found.many)
+        found = cls(one.native or open_session(one.graph, threads=one.threads), _ones(one.rows), _many(one.rows))
+        if one.native is None:
+            _known_inputs(found.session, found.many)
         began = time.perf_counter()
         for given in (*found.ones[:_WARM], *[found.many] * _WARM):
             found.session.run(None, given)
@@ -135,7 +149,7 @@ def _timed(session: Any, given: Feeds) -> list[float]:
 def _cost(one: Contender, *, has_counter: bool) -> Cost:
     ones, manies = _undisturbed(one.ones), _undisturbed(one.manies)
     return Cost(
-        size_bytes=len(one.graph),
+        size_bytes=one.native.size_bytes if one.native else len(one.graph),
         p50_ms=float(np.median(ones)) * 1e3,
         p99_ms=float(np.quantile(ones, 0.99)) * 1e3,
         p50_100_ms=float(np.median(manies)) * 1e3,

@@ -22,6 +22,7 @@ from sampan.compression.ensembles import n_trees
 from sampan.compression.features import levels
 from sampan.compression.front import Point, front, pick, warnings
 from sampan.compression.sizing import grid
+from sampan.compression.students import students
 from sampan.compression.teaching import COPIES
 from sampan.compression.timing import Contender, measure
 from sampan.core.digests import digest_value
@@ -32,8 +33,18 @@ from sampan.evaluation.paired import Paired, Scored, compare
 from sampan.flavors.onnx_graph import INPUT
 from sampan.stats.estimates import Estimate
 from sampan.workspace.models.judging import objective_of
-from sampan.workspace.models.optimizing_answers import PARENT, Optimized, Variant
-from sampan.workspace.models.smaller_trainings import costs_more, gain_of, halved, metric_of, recipe_of, sizes_of, smaller, spread
+from sampan.workspace.models.optimizing_answers import NATIVELY, PARENT, Optimized, Variant
+from sampan.workspace.models.smaller_trainings import (
+    costs_more,
+    gain_of,
+    halved,
+    has_graph,
+    metric_of,
+    replayable_recipe,
+    sizes_of,
+    smaller,
+    spread,
+)
 from sampan.workspace.models.variant_bench import TEACHERS, Attempt, Bench, Tried
 from sampan.workspace.models.variants import Chosen, make_version
 
@@ -43,6 +54,8 @@ if TYPE_CHECKING:
 
 KIND: Final = "optimization"
 THREADS: Final = "threads"  # a setting of whoever runs the graph, so it is measured and never made a version
+STAND_IN: Final = "stand-in"
+_STOOD_IN: Final = 3  # of them that are also trained by a teacher
 _TAUGHT: Final = 2  # sizes that are also trained by a teacher, and on fewer features
 _SMALL: Final = 0.75  # of the parent's graph: a size that is worth a teacher
 _FOR_OTHERS: Final = 8  # trainings kept for features and teachers, where the grid would take all
@@ -66,17 +79,18 @@ class Optimization:
 
         Raises
         ------
-        Unsupported : the model was not trained here, or has no graph whose cost could be measured.
+        Unsupported : the model was not trained here, or was cut from another.
         NotFound : `take` names no variant.
         PolicyRefused : its data may not be learned from now.
         """
         began = time.monotonic()
-        recipe = recipe_of(self.ws, self.model)
+        recipe = replayable_recipe(self.ws, self.model)
         with ExitStack() as stack:
             with self.ws.progress.stage(f"Fit {self.model.ref} on the rows before its test"):
                 bench = Bench.of(self.ws, recipe, seed=self.seed, stack=stack)
-                parent = bench.try_out(Attempt(name=PARENT))
-            self._try_all(bench, parent)
+                own = Attempt(name=PARENT)
+                parent = bench.try_out(own) if has_graph(self.model) else bench.try_natively(own)
+            self._try_all(bench, parent) if has_graph(self.model) else self._try_stand_ins(bench, parent)
             found = self._measured(bench, parent, budget)
             name = self._chosen(found, take)
             made = self._make(bench, parent, found, name, budget) if name and name != PARENT else None
@@ -113,6 +127,16 @@ class Optimization:
         taught = list(self._taught(bench, parent))
         self._round(bench, taught, "Train by a teacher", seconds=(COPIES + TEACHERS / max(len(taught), 1)) * parent.seconds)
         self._round(bench, list(self._edited_again(bench, parent)), "Edit the smaller ones")
+
+    def _try_stand_ins(self, bench: Bench, parent: Tried) -> None:
+        """Train models that can be a graph in the place of one that cannot: on labels, then the best of them by its own answers."""
+        sizes = [Attempt(name=name, how=STAND_IN, params=size, student=kind) for name, kind, size in students()]
+        self._round(bench, sizes, "Train models that can be a graph", seconds=parent.seconds)
+        trained = [each for each in self.tried.values() if each.attempt.how == STAND_IN]
+        best = sorted(trained, key=lambda each: -(self._gain(bench, parent, each).value or -np.inf))[:_STOOD_IN]
+        taught = [_by_a_teacher(each.attempt) for each in best]
+        self._round(bench, taught, "Train them by its answers", seconds=(COPIES + TEACHERS / max(len(taught), 1)) * parent.seconds)
+        self._round(bench, list(self._edited_again(bench, parent)), "Edit them")
 
     def _round(self, bench: Bench, attempts: Sequence[Attempt], title: str, *, seconds: float = 0.0) -> None:
         """Try attempts one after the other; trainings only as many as are left."""
@@ -165,8 +189,7 @@ class Optimization:
     def _taught(self, bench: Bench, parent: Tried) -> Iterator[Attempt]:
         """Yield the sizes that came out best once more, by a teacher."""
         for one in self._best_sizes(bench, parent):
-            own = one.attempt
-            yield msgspec.structs.replace(own, name=f"{own.name}, taught", how="taught", is_taught=True, beside=own.name)
+            yield _by_a_teacher(one.attempt)
 
     def _best_sizes(self, bench: Bench, parent: Tried) -> list[Tried]:
         """Return the smaller trainings that no smaller one is better than, the best first."""
@@ -206,7 +229,7 @@ class Optimization:
         chosen, exceeded = pick(versions, itself, budget) if budget else ("", {})
         mine = Variant(
             name=PARENT,
-            how="parent",
+            how=NATIVELY if parent.native else "parent",
             value=_value(next(iter(paired.values()), None), metric),
             gain=itself.gain,
             cost=itself.cost,
@@ -262,7 +285,7 @@ class Optimization:
     def _costs(self, bench: Bench, parent: Tried) -> dict[str, Cost]:
         """Measure all in turns, the parent with more threads among them."""
         asked = bench.calibration(bench.learned.asked)[:200]
-        contenders = {PARENT: Contender(parent.graph, {INPUT: asked})}
+        contenders = {PARENT: Contender(parent.graph, {INPUT: asked}, native=parent.native)}
         for name, each in self.tried.items():
             contenders[name] = Contender(each.graph, {INPUT: asked[:, bench.columns(each.attempt.features)]}, each.attempt.threads)
         with self.ws.progress.stage(f"Measure {len(contenders)} graphs in turns") as stage:
@@ -317,6 +340,10 @@ def _value(paired: Paired | None, metric: str, *, of_candidate: bool = False) ->
     if difference is None:
         return None
     return difference.candidate if of_candidate else difference.champion
+
+
+def _by_a_teacher(attempt: Attempt) -> Attempt:
+    return msgspec.structs.replace(attempt, name=f"{attempt.name}, taught", how="taught", is_taught=True, beside=attempt.name)
 
 
 def n_threads() -> int:

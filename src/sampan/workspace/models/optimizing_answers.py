@@ -14,6 +14,7 @@ from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, count, size_text
 
 PARENT = "as it is"
+NATIVELY = "natively"  # how a parent without a graph is asked
 _BUSY = 0.3  # of the calls
 
 
@@ -65,7 +66,7 @@ class Optimized(Answer, frozen=True, kw_only=True):
         """Show the parent and the front as a table, then what was picked, what lost and what was refused."""
         judged = f"{self.n_rows:,} held-out rows of {self.n_days} days" if self.n_days else f"{self.n_rows:,} examples"
         head = f"{self.model}: {count(len(self.variants), 'variant')} measured on {judged}"
-        shown = [self.parent, *self.front, *self._beside()]
+        shown = [self.parent, *self.front, *self._beside(), *self._picked_though_beaten()]
         header = (
             "variant",
             f"{self.metric} against the parent",
@@ -85,6 +86,10 @@ class Optimized(Answer, frozen=True, kw_only=True):
         """Return what stands beside a student on the front: the same size, trained on labels."""
         names = {each.beside for each in self.front if each.beside} - {each.name for each in self.front}
         return [each for each in self.variants if each.name in names]
+
+    def _picked_though_beaten(self) -> list[Variant]:
+        """Return what was picked though another one beats it: that one is not within the budget."""
+        return [each for each in self.variants if each.name == self.picked and each.beaten_by and each not in self._beside()]
 
     def _row(self, one: Variant) -> tuple[str, ...]:
         cost = one.cost
@@ -114,7 +119,12 @@ class Optimized(Answer, frozen=True, kw_only=True):
         if self.parent.cost.disturbed > _BUSY:
             yield f"the machine was busy, {self.parent.cost.disturbed:.0%} of calls were interrupted: times are rough, measure again later"
         remembered = f", {self.n_remembered:,} remembered" if self.n_remembered else ""
-        yield f"{self.seconds:.1f} s{remembered}; costs are of the graph alone, one thread, on this machine"
+        yield f"{self.seconds:.1f} s{remembered}; {self._measure()}, one thread, on this machine"
+
+    def _measure(self) -> str:
+        if self.parent.how == NATIVELY:
+            return "it has no graph: its costs are of the model asked in Python, those of the others of their graphs"
+        return "costs are of the graph alone"
 
     def _verdict(self) -> str:
         if self.made:

@@ -120,7 +120,8 @@ class GraphOptimization:
             np.save(buffer, answers(graph, self.examples.rows))
             return {"graph": self.ws.store.blobs.put(graph), "outputs": self.ws.store.blobs.put(buffer.getvalue())}
 
-        parts = {"graph": digest_bytes(self.graph), "form": name, "examples": self.examples.digest, "runtime": _runtime(), "edits": REVISION}
+        asked = {"graph": digest_bytes(self.graph), "form": name, "examples": self.examples.digest}
+        parts = {**asked, "runtime": _runtime(), "edits": REVISION}
         kept, known = self.ws.engine.once("graph-form", parts, ask)
         self.n_remembered += known
         self.graphs[name] = self.ws.store.blobs.read(kept["graph"])

@@ -32,15 +32,31 @@ def recipe_of(ws: Workspace, model: Node) -> Recipe:
     Unsupported : the model was not trained here, was cut from another, or is served natively.
     PolicyRefused : its data may not be learned from now.
     """
+    if not has_graph(model):
+        raise Unsupported(
+            f"{model.ref} is served natively, not as a graph, so there is nothing to make smaller",
+            hint=f"sampan model optimise {model.ref} trains a model with a graph in its place",
+        )
+    return replayable_recipe(ws, model)
+
+
+def has_graph(model: Node) -> bool:
+    """Say whether a model is served as a graph, not natively."""
+    return bool(model.facts.get("parity", {}).get("passed"))
+
+
+def replayable_recipe(ws: Workspace, model: Node) -> Recipe:
+    """Return the recipe of a model that may be trained again.
+
+    Raises
+    ------
+    Unsupported : the model was not trained here, or was cut from another.
+    PolicyRefused : its data may not be learned from now.
+    """
     facts = model.facts
     if facts.get("variant") and not facts["variant"].get("is_replayable"):
         parent = facts["variant"]["parent_ref"]
         raise Unsupported(f"{model.ref} was made from {parent} without a training", hint=f"sampan model optimise {parent}")
-    if not facts.get("parity", {}).get("passed"):
-        raise Unsupported(
-            f"{model.ref} is served natively, not as a graph, so there is nothing to make smaller",
-            hint=f"sampan model show {model.ref}",
-        )
     recipe = Recipe.of(ws, model)
     purpose = str(facts.get("purpose", ""))
     reads, learns = columns_read(recipe.view), columns_learned(recipe.view)

@@ -7,8 +7,12 @@ form has learned from the rows it is judged on. The version that is made at last
 from __future__ import annotations
 
 import io
+import time
+import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,13 +23,16 @@ from numpy.typing import NDArray
 from sampan import __version__, plugins
 from sampan.compression.edits import REVISION, edited
 from sampan.compression.features import ROWS, importance
+from sampan.compression.students import fit_student
 from sampan.compression.teaching import between, taught
+from sampan.compression.timing import Native
 from sampan.core.digests import digest_value
 from sampan.engine.environment import capture
 from sampan.evaluation.metrics import Answered, row_losses
 from sampan.features.fitted import FittedView
 from sampan.flavors.onnx_graph import INPUT, OnnxScorer
 from sampan.flavors.parity import Parity, export
+from sampan.flavors.sklearn import ScikitLearn
 from sampan.ports import Flavor
 from sampan.store.scratch import scratch_folder
 from sampan.tuning.folds import Fold, rolling_origin
@@ -53,9 +60,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str = ""
     how: str = ""
-    params: dict[str, ParameterValue] = {}  # other than the parent's
+    params: dict[str, ParameterValue] = {}  # other than the parent's; a student's own
     features: tuple[str, ...] = ()  # the ones that are kept; () for all
     is_taught: bool = False
+    student: str = ""  # the kind of a model that is trained in the parent's place
     edit: str = ""
     share: float = 1.0  # of what the edit takes away, so much is kept
     threads: int = 1
@@ -64,22 +72,32 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_trained(self) -> bool:
         """Say whether it is another training than the parent's."""
-        return bool(self.params or self.features or self.is_taught)
+        return bool(self.params or self.features or self.is_taught or self.student)
+
+    @property
+    def is_replayable(self) -> bool:
+        """Say whether the parent's code alone makes it."""
+        return not (self.edit or self.is_taught or self.student)
 
     @property
     def training(self) -> Attempt:
         """Return the training alone."""
-        return Attempt(params=self.params, features=self.features, is_taught=self.is_taught)
+        return Attempt(params=self.params, features=self.features, is_taught=self.is_taught, student=self.student)
+
+    def settings(self, parents: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+        """Return all parameters that it is trained with."""
+        return dict(self.params) if self.student else {**parents, **self.params}
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What an attempt came to: its graph, and its answers for the rows of the test."""
+    """What an attempt came to: its graph, and its answers for the rows of the test. A parent without a graph is `native`."""
 
     attempt: Attempt
     graph: bytes
     answers: Floats
     seconds: float
+    native: Native | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +164,24 @@ class Bench:
         base = self._trained(attempt.training)
         return self._edited(attempt, base)
 
+    def try_natively(self, attempt: Attempt) -> Tried:
+        """Train an attempt that has no graph, and ask it in this process.
+
+        Raises
+        ------
+        StepFailed : the training code raised.
+        """
+        learned, folder, flavor = self.learned, self._next_folder(), self._flavor(attempt)
+        seconds = self._fit(attempt, Laid(learned.matrix, learned.labels, learned.asked[:1], learned.codes), folder)
+        model = flavor.load(folder)
+        answers = over_classes(flavor.predict(model, learned.asked), self.task, learned.codes)
+        native = Native(partial(flavor.predict, model), sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()))
+        return Tried(attempt, b"", answers, seconds, native)
+
+    def flavor_of(self, attempt: Attempt) -> str:
+        """Return the name of the flavor that an attempt is kept in."""
+        return ScikitLearn.name if attempt.student else str(self.recipe.model.facts["flavor"])
+
     def whole(self, attempt: Attempt, folder: Path) -> tuple[Matrix, bytes | None, Parity]:
         """Train an attempt on all rows and save it in a folder; return the matrix, its graph and what its parity came to."""
         fitted = kept_view(self.recipe.fitted, attempt.features)
@@ -153,7 +189,7 @@ class Bench:
         rows = hard_rows(matrix[-PARITY_ROWS:], np.random.default_rng(self.seed))
         asked = rows if self.recipe.model.facts.get("takes_missing", True) else rows[~np.isnan(rows).any(axis=1)]
         self._fit(attempt, Laid(matrix, self.rows.labels, asked, None), folder)
-        flavor = self._flavor()
+        flavor = self._flavor(attempt)
         model = flavor.load(folder)
         if isinstance(model, OnnxScorer):  # what some flavors keep is the graph alone
             return matrix, (folder / GRAPH).read_bytes(), Parity(passed=True, reason="", n_rows=len(asked))
@@ -222,13 +258,12 @@ class Bench:
         ------
         Unsupported : the model cannot be a graph; costs are measured of graphs.
         """
-        self._n += 1
-        folder = self._scratch() / f"model-{self._n}"
+        folder = self._next_folder()
         given = Laid(learned.matrix[:, columns], learned.labels, learned.asked[:1, columns], learned.codes)
         seconds = self._fit(attempt, given, folder)
         if (folder / GRAPH).exists():
             return (folder / GRAPH).read_bytes(), seconds
-        flavor = self._flavor()
+        flavor = self._flavor(attempt)
         return flavor.to_onnx(flavor.load(folder), len(columns)), seconds
 
     def _fit(self, attempt: Attempt, given: Laid, folder: Path) -> float:
@@ -240,8 +275,20 @@ class Bench:
             else:
                 chosen, labels = taught(labels, teacher, np.random.default_rng(self.seed))
                 matrix = matrix[chosen]
-        params = {**self.recipe.params, **attempt.params}
+        if attempt.student:
+            return self._fit_student(attempt, Laid(matrix, labels, given.asked, given.codes), folder)
+        params = attempt.settings(self.recipe.params)
         return self._process().fit(Fit(matrix, labels, params, given.asked), save=folder).seconds
+
+    def _fit_student(self, attempt: Attempt, given: Laid, folder: Path) -> float:
+        """Fit a model of ours in this process: no code of the user's has a part in it."""
+        began = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a network that could learn longer says so
+            made = fit_student(attempt.student, attempt.params, given.matrix, given.labels, of=self.task.kind, seed=self.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        ScikitLearn().save(made, folder)
+        return time.perf_counter() - began
 
     def _teacher(self, given: Laid) -> Floats:
         """Return what the parent's recipe says of rows it had not learned from, fold by fold."""
@@ -260,8 +307,8 @@ class Bench:
         digest, _ = self.ws.engine.once("teacher", parts, make)
         return self._get(str(digest))
 
-    def _flavor(self) -> Flavor:
-        found: Flavor = plugins.find("sampan.flavors", self.recipe.model.facts["flavor"])()
+    def _flavor(self, attempt: Attempt) -> Flavor:
+        found: Flavor = plugins.find("sampan.flavors", self.flavor_of(attempt))()
         return found
 
     # -- what is laid out ---------------------------------------------------------------------------------------------------------
@@ -303,6 +350,10 @@ class Bench:
         if self._folder is None:
             self._folder = self.stack.enter_context(scratch_folder(self.ws.store.root / "scratch", "optimise"))
         return self._folder
+
+    def _next_folder(self) -> Path:
+        self._n += 1
+        return self._scratch() / f"model-{self._n}"
 
     def _process(self) -> Replay:
         if self._replay is None or not self._replay.is_alive():

@@ -115,7 +115,7 @@ def _build(bench: Bench, attempt: Attempt, folder: Path) -> _Made:
         if graph is None:
             raise Unsupported(f"{attempt.name}: {parity.reason}", hint="take another variant: sampan model optimise --take NAME")
         if not attempt.edit:
-            return _Made(fitted, str(bench.recipe.model.facts["flavor"]), graph, parity, {})
+            return _Made(fitted, bench.flavor_of(attempt), graph, parity, {})
     else:
         matrix, graph = fitted.matrix(bench.rows.frame), _parents_graph(bench)
     rows = bench.calibration(matrix)
@@ -200,7 +200,7 @@ def _facts(bench: Bench, chosen: Chosen, made: _Made) -> dict[str, Any]:
         "families": made.fitted.families,
         "flavor": made.flavor,
         "parity": msgspec.to_builtins(made.parity),
-        "params": {**recipe.params, **attempt.params},
+        "params": attempt.settings(recipe.params),
         "reads": by_dataset(recipe.datasets, columns_read(view)),
         "learns": by_dataset(recipe.datasets, columns_learned(view)),
         "generated": None,
@@ -209,7 +209,7 @@ def _facts(bench: Bench, chosen: Chosen, made: _Made) -> dict[str, Any]:
             "parent_ref": recipe.model.ref,
             "name": attempt.name,
             "how": msgspec.to_builtins(attempt),
-            "is_replayable": not attempt.edit and not attempt.is_taught,
+            "is_replayable": attempt.is_replayable,
             "allowed_loss": chosen.allowed_loss,
             "paired": msgspec.to_builtins(chosen.paired),
             "distance": made.distance,
@@ -235,7 +235,7 @@ def _run_started(bench: Bench, chosen: Chosen, run: NodeId) -> RunStarted:
         experiment=recipe.model.name,
         title=f"optimise: {chosen.attempt.name}",
         started=bench.ws.clock(),
-        params={name: str(value) for name, value in {**recipe.params, **chosen.attempt.params}.items()},
+        params={name: str(value) for name, value in chosen.attempt.settings(recipe.params).items()},
         inputs=(Input(recipe.model.id, "input"), *(Input(node.id, "input") for node in _datasets(bench))),
         facts={"code": recipe.code, "variant": chosen.attempt.name},
     )
