@@ -73,28 +73,38 @@ class Site(Protocol):
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What variants are to answer on the probe rows, shape (n, outputs), in the scale of answers."""
+    """What variants are to answer: to the probe rows, and to hard rows after them (missing, unseen, far out). Shapes are (n, outputs)."""
 
     expected: NDArray[np.float64]
+    hard: NDArray[np.float64]
     scale: float = 1.0
     threshold: float | None = None
 
     def point(self, variant: str, answers: NDArray[np.float64], limits: Mapping[str, float], **more: float) -> Point:
-        """Hold answers against those expected."""
-        with np.errstate(invalid="ignore"):
-            distance = np.where(np.isfinite(answers), np.abs(answers - self.expected), np.inf) / self.scale
-        distance[np.isnan(answers) & np.isnan(self.expected)] = 0.0
+        """Hold answers, to the probe rows and then to the hard ones, against those expected."""
+        usual, hard = np.split(answers, [len(self.expected)])
+        distance = _distances(usual, self.expected) / self.scale
         changed = 0.0
         if self.threshold is not None:
-            changed = float(((answers[:, 0] >= self.threshold) != (self.expected[:, 0] >= self.threshold)).mean())
+            changed = float(((usual[:, 0] >= self.threshold) != (self.expected[:, 0] >= self.threshold)).mean())
+        # A number far out costs float32 its last digits: what it makes large is told beside itself.
+        hard_distance = _distances(hard, self.hard) / np.maximum(self.scale, np.abs(np.nan_to_num(self.hard, posinf=1.0, neginf=1.0)))
         return Point(
             variant=variant,
             limits=dict(limits),
-            more=more,
+            more={**more, "hard_difference": float(hard_distance.max(initial=0.0))},
             max_difference=float(distance.max(initial=0.0)),
             mean_difference=float(distance.mean()),
             changed=changed,
         )
+
+
+def _distances(answers: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far answers are off; not finite counts as infinitely far, but where the very same is expected."""
+    with np.errstate(invalid="ignore"):
+        found = np.nan_to_num(np.abs(answers - expected), nan=np.inf)
+    found[(answers == expected) | (np.isnan(answers) & np.isnan(expected))] = 0.0
+    return np.asarray(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

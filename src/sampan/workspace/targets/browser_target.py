@@ -53,6 +53,7 @@ class Page:
         try:
             generated, wasm, module = self.compiled(variant, folder)
             answered = ask_module(module, self.requests)
+            scores = np.concatenate([answered.scores, ask_features(module, self.carried.hard.rows)])
         except SampanError as cause:
             if variant.name == EXACT:
                 raise
@@ -60,7 +61,7 @@ class Page:
         download = sum(len(gzip.compress(path.read_bytes(), 9)) for path in (wasm, module))
         limits = {"wasm": float(wasm.stat().st_size), "download": float(download), "ms": answered.us / 1000}
         far = float(np.nanmax(np.abs(answered.features - self.carried.rows), initial=0.0))
-        return generated, self.carried.probe.point(variant.name, answered.scores, limits, us=round(answered.us, 2), feature_difference=far)
+        return generated, self.carried.probe.point(variant.name, scores, limits, us=round(answered.us, 2), feature_difference=far)
 
     def answers(self, variant: Variant, rows: NDArray[np.float32], folder: Path) -> NDArray[np.float64]:
         """Answer other rows of features: by the module alone, without its transform."""
@@ -105,7 +106,12 @@ class Browser:
         wasm = compile_wasm(taken.generated, out)
         write_module(page.about, transform, taken.generated.name, out)
         write_page(page.about, transform, wasm, out)
-        facts = {**taken.point.facts(), "n_rows": len(carried.rows), "compiler": f"Zig {zig_version()}"}
+        facts = {
+            **taken.point.facts(),
+            "n_rows": len(carried.rows),
+            "n_hard_rows": len(carried.hard.rows),
+            "compiler": f"Zig {zig_version()}",
+        }
         warnings = taken.warnings(asked=bool(asked.variant))
         return Built.of(out, facts=facts, warnings=warnings, next=("xdg-open {out}/index.html",))
 

@@ -13,6 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sampan.errors import IntegrityError, Unsupported
+from sampan.flavors.onnx_graph import open_session
+from sampan.table.graph_writer import MISSING
 from sampan.workspace.models.predictors import (
     EXPECTED,
     GRAPH,
@@ -20,8 +22,10 @@ from sampan.workspace.models.predictors import (
     REFERENCE,
     WHOLE,
     PackageManifest,
+    load_scorer,
     open_predictor,
 )
+from sampan.workspace.targets.hard_rows import HardRows, spoiled_numbers, spoiled_texts
 
 if TYPE_CHECKING:
     from sampan.edge.program import Program
@@ -54,7 +58,47 @@ class CarriedPackage:
         from sampan.edge.trying import Probe
 
         threshold = self.manifest.threshold if self.manifest.task.kind == "binary" else None
-        return Probe(self.expected, self.manifest.scale, threshold)
+        return Probe(self.expected, self.hard.expected, self.manifest.scale, threshold)
+
+    @cached_property
+    def asked_rows(self) -> NDArray[np.float32]:
+        """All rows that code is asked: the probe's, then the hard ones."""
+        return np.concatenate([self.rows, self.hard.rows])
+
+    @cached_property
+    def asked_tensors(self) -> dict[str, NDArray[Any]]:
+        """The same as requests."""
+        given = self.predictor.tensors(self.requests)
+        return {name: np.concatenate([values, self.hard.tensors[name]]) for name, values in given.items()}
+
+    @cached_property
+    def hard(self) -> HardRows:
+        """Rows that nobody sent, and what the package answers."""
+        rng, manifest = np.random.default_rng(0), self.manifest
+        tensors: dict[str, NDArray[Any]] = {}
+        if self.transform is None:
+            rows = spoiled_numbers(self.rows, rng, has_missing=manifest.takes_missing)
+        else:
+            tensors = self._hard_tensors(rng)
+            rows = np.asarray(open_session((self.folder / WHOLE).read_bytes()).run(["features"], tensors)[0], np.float32)
+            if not manifest.takes_missing:
+                whole = ~np.isnan(rows).any(axis=1)
+                rows, tensors = rows[whole], {name: values[whole] for name, values in tensors.items()}
+        expected = np.asarray(load_scorer(self.folder, manifest)(rows), np.float64).reshape(len(rows), -1)
+        return HardRows(rows, tensors, expected)
+
+    def _hard_tensors(self, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        inputs, given = self.manifest.inputs, self.predictor.tensors(self.requests)
+        assert inputs is not None
+        found: dict[str, NDArray[Any]] = {}
+        if "num" in given:
+            # A moment far out is in no calendar, and a flag is 0 or 1.
+            fixed = tuple(place for place, column in enumerate(inputs.num) if column.kind in ("moment", "flag"))
+            found["num"] = spoiled_numbers(given["num"], rng, has_missing=True, fixed=fixed)
+        if "cat" in given:
+            closed = tuple(place for place, column in enumerate(inputs.cat) if column.name in self.manifest.closed)
+            found["cat"] = spoiled_texts(given["cat"], rng, missing=MISSING, closed=closed)
+        return found
 
     @cached_property
     def usual(self) -> NDArray[np.float32]:
@@ -144,8 +188,6 @@ def schema_of(manifest: PackageManifest, name: str = "") -> Schema:
 
 def request_columns(carried: CarriedPackage) -> list[dict[str, Any]]:
     """Return the probe's requests as the transform's inputs by name: fields as they were sent, and what the store answers for them."""
-    from sampan.table.graph_writer import MISSING
-
     inputs = carried.manifest.inputs
     assert inputs is not None
     tensors = carried.predictor.tensors(carried.requests)

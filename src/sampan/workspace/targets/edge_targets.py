@@ -105,8 +105,8 @@ def _board(carried: CarriedPackage, profile: Profile) -> tuple[Board, str]:
     if transform is not None and not profile.math and _needs_math(transform):
         transform, why_without = None, f"it needs math.h, which {profile.name} is compiled without"
         schema = msgspec.structs.replace(schema, numbers=(), texts=())
-    packed = pack_requests(carried.predictor.tensors(carried.requests)) if transform is not None else None
-    return Board(profile, schema, carried.rows, carried.probe, transform, packed), why_without
+    packed = pack_requests(carried.asked_tensors) if transform is not None else None
+    return Board(profile, schema, carried.asked_rows, carried.probe, transform, packed), why_without
 
 
 def _needs_math(transform: Program) -> bool:
@@ -138,6 +138,7 @@ def _write(out: Path, taken: Taken, board: Board, carried: CarriedPackage, budge
         "profile": profile.name,
         "profile_source": profile.source,
         "n_rows": report.n_rows,
+        "n_hard_rows": len(carried.hard.rows),
         "compiler": _version(profile.compiler),
         "emulator": _version(profile.emulator[0]),
         "transform": board.transform is not None,

@@ -30,6 +30,7 @@ from sampan.flavors.onnx_graph import INPUT
 from sampan.ports import Built, Gain, Progress, SmallerForms, Stage, Target, TargetOptions
 from sampan.workspace.columns import align
 from sampan.workspace.targets.edge_packages import CarriedPackage, program_of
+from sampan.workspace.targets.hard_rows import HARD_PARITY
 
 ACCEPT: Final = 1e-3
 LOSS: Final = "loss"  # in a budget: how much worse the objective's metric may be, at the far end of its interval
@@ -185,6 +186,12 @@ class Ladder:
             raise Unsupported(
                 f"the generated code differs from the package by up to {point.max_difference:.3g}, more than {self.parity:g}",
                 hint="the graph holds a part that is generated otherwise; serve it whole: sampan model pack MODEL --target oci",
+            )
+        if variant.name == EXACT and point.more.get("hard_difference", 0.0) > HARD_PARITY:
+            raise Unsupported(
+                f"where values are missing, unseen or far out, the generated code differs from the package by up to "
+                f"{point.more['hard_difference']:.3g}, more than {HARD_PARITY:g}",
+                hint="serve it whole: sampan model pack MODEL --target oci",
             )
         self._points.append(point)
         return generated, point

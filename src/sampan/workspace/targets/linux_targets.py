@@ -63,7 +63,7 @@ class Machine:
             return None, Point(variant=variant.name, why_not=variant.why_not)
         try:
             generated, program = self.compiled(variant, folder)
-            answers = run_linux(program, self.carried.rows, variant.program.n_outputs, self.computer)
+            answers = run_linux(program, self.carried.asked_rows, variant.program.n_outputs, self.computer)
             limits = {"program": float(program.stat().st_size), "ram": float(memory_of(program))}
             point = self.carried.probe.point(variant.name, answers, limits)
             if self.carried.transform is not None:
@@ -89,7 +89,7 @@ class Machine:
 
     def _asked(self, generated: Generated, folder: Path) -> NDArray[np.float64]:
         """Ask the requests of the probe set by the generated transform and model."""
-        packed = pack_requests(self.carried.predictor.tensors(self.carried.requests))
+        packed = pack_requests(self.carried.asked_tensors)
         adapter = Adapter(f"{generated.name}_asked", str(packed.words.shape[1]), packed.adapter(generated.name))
         folder.mkdir()
         program = compile_linux(generated, folder, self.computer, adapter=adapter)
@@ -125,11 +125,12 @@ class ArmLinux:
             return build_version(self, taken, out, options, progress)
         assert taken.generated is not None
         program = compile_linux(taken.generated, out, computer)
-        answers = run_linux(program, carried.rows, carried.expected.shape[1], computer)
+        answers = run_linux(program, carried.hard.rows, carried.expected.shape[1], computer)
         _write_check(out, program, carried, answers, limit_ms)
         facts = taken.point.facts() | {
             "transform": carried.transform is not None,
             "n_rows": len(carried.rows),
+            "n_hard_rows": len(carried.hard.rows),
             "computer": computer.name,
             "computer_source": computer.source,
             "compiler": f"Zig {zig_version()}",
@@ -156,10 +157,10 @@ def _warnings(computer: Computer, carried: CarriedPackage, limit_ms: float | Non
 
 
 def _write_check(out: Path, program: Path, carried: CarriedPackage, answers: NDArray[np.float64], limit_ms: float | None) -> None:
-    """Write the probe's rows and answers, and the script that compares and times on the device."""
-    (out / ROWS).write_bytes(np.ascontiguousarray(carried.rows, "<f4").tobytes())
+    """Write rows that nobody sent and their answers, and the script that compares and times on the device."""
+    (out / ROWS).write_bytes(np.ascontiguousarray(carried.hard.rows, "<f4").tobytes())
     (out / ANSWERS).write_bytes(np.ascontiguousarray(answers, "<f4").tobytes())
-    n_rows = len(carried.rows)
+    n_rows = len(carried.hard.rows)
     repeats = max(1, _REPEATS * 100 // n_rows)
     text = _CHECK.format(program=program.name, rows=ROWS, answers=ANSWERS, n_rows=n_rows, repeats=repeats, n=repeats * n_rows)
     if limit_ms is not None:
