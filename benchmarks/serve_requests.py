@@ -1,11 +1,12 @@
 r"""Requests to a prediction server beside its peers, each on one core, wrk on another, every answer checked. Goals of the serving room.
 
     python benchmarks/serve_requests.py --package FOLDER --table served_flights.parquet \
-        --fastapi-python PYTHON --mlflow-python PYTHON --mlflow-model FOLDER [--rounds 3] [--seconds 3]
+        [--serving-python PYTHON] --fastapi-python PYTHON --mlflow-python PYTHON --mlflow-model FOLDER [--rounds 3] [--seconds 3]
 
 FOLDER is `sampan model pack flights-of-23 --out FOLDER` after `sampan run benchmarks/flights_of_23.py`; the model of MLflow is what
 `serve_requests_peers.py mlflow` writes. All servers run at once and are asked in turns, so that a busy moment meets all of them alike; CPU
 is the server's own for each request, the figure that other work on the machine disturbs least. Ours validates, counts and logs every row.
+What a server takes to start, of memory and of a disk: `serve_footprint.py`.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
     one, last = digits(scores[0]), digits(scores[-1])
     python, package = sys.executable, str(arguments.package)
     ports = [free_port() for _ in range(4)]
-    ours = [python, "-m", "sampan", "serve", "--package", package, "--log", str(folder / "log"), "--port", str(ports[0])]
+    ours = [arguments.serving_python, "-m", "sampan", "serve", "--package", package, "--log", str(folder / "log"), "--port", str(ports[0])]
     bits = np.float64(scores[-1]).tobytes().hex()
     model = predictor.manifest.name
     found = [
@@ -255,6 +256,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--serving-python", default=sys.executable, help="of an environment that has what serving needs alone")
     parser.add_argument("--fastapi-python", required=True)
     parser.add_argument("--mlflow-python", default="")
     parser.add_argument("--mlflow-model", type=Path)
