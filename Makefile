@@ -16,6 +16,7 @@ test: check peers
 	tools/browser.sh
 	tools/containers.sh
 	tools/emulators.sh
+	tools/redis.sh
 	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 quick: $(DEV_STAMP)

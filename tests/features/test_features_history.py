@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import IntegrityError
-from sampan.features.history import Newest, References, Running
+from sampan.features.history import Layers, Newest, References, Running
 
 Event = tuple[str, float, int]
 _EVENTS = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 8).map(float), st.integers(-5, 5)), max_size=12)
@@ -89,6 +89,8 @@ def test_the_newest_row_of_a_later_version_is_one_of_its_own(versions: list[dict
         made, rows = made.revised(changes), rows.revised(changes)
 
     last = versions[-1]
+    assert isinstance(made.layers, Layers)
+    assert isinstance(rows.layers, Layers)
     for key in "abcdefgh":
         seen = {time: value for (k, time), value in last.items() if k == key and at - 2.0 <= time <= at}
         assert (seen[max(seen)] if seen else None,) == made.one(key, at)

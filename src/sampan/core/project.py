@@ -129,6 +129,8 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: float = 30.0  # a request that names no deadline of its own
     concurrency: int = 4  # requests of one model that run at the same time outside the event loop
     queue: int = 64  # requests of one model that may wait; more are sent away with 503
+    redis: str = ""  # where online features live that servers share: redis://127.0.0.1:6379/0; its password is in $SAMPAN_REDIS_PASSWORD
+    redis_outage: str = "refuse"  # refuse | missing: what a value is that Redis does not answer for and that is not at hand
     alias: str = "champion"  # a model that has no service is answered by its version of this alias (sampan serve --models)
 
 

@@ -90,8 +90,9 @@ class FittedView:
         Past events that were known by `known_until`, the moment the tables were cut at, count once, also where they are fed again.
         """
         from sampan.features.online import OnlineView
+        from sampan.features.sources import OnlineSources
 
-        return OnlineView(self, tables, known_until=known_until)
+        return OnlineView(self, OnlineSources.of_tables(self.view, tables, known_until=known_until))
 
     def to_json(self) -> bytes:
         """Write as JSON; equal fitted views give equal bytes."""

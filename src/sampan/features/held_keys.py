@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,16 @@ Hashes = NDArray[np.int64]
 
 
 class HeldKeys:
-    """The keys of many rows, as sorted hashes: eight bytes a row."""
+    """The keys of many rows, as sorted hashes: eight bytes a row. What returns the keys is asked when the first one is looked for."""
 
-    def __init__(self, keys: Iterable[tuple[Any, ...]] = ()) -> None:
-        self._hashes = _hashes(keys)
+    def __init__(self, keys: Iterable[tuple[Any, ...]] | Callable[[], Iterable[tuple[Any, ...]]] = ()) -> None:
+        self._keys = keys
+
+    @cached_property
+    def _hashes(self) -> Hashes:
+        keys = self._keys() if callable(self._keys) else self._keys
+        self._keys = ()
+        return _hashes(keys)
 
     def __contains__(self, key: object) -> bool:
         place = int(np.searchsorted(self._hashes, hash(key)))

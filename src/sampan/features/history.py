@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sampan.errors import IntegrityError
 
@@ -22,6 +22,25 @@ Timed = tuple[float, Any]  # when, and a row or units
 Value = TypeVar("Value")
 _NO_MOMENT = float("nan")
 _CHANGED_SHARE = 0.25  # of the keys: beyond it the changes become part of what is shared, which costs a copy of the keys
+
+
+class Held(Protocol):
+    """What a version says, by key: in memory (`Layers`), or elsewhere."""
+
+    gone: Any  # stands for a key that is no more
+
+    @property
+    def get(self) -> Callable[[Key], Any]:
+        """What returns a key's value, or None."""
+        ...
+
+    def bring(self, keys: Iterable[Key]) -> None:
+        """Prepare for `get` of these keys: where they are held elsewhere, they come in one go."""
+        ...
+
+    def revised(self, changes: Mapping[Key, Any]) -> Held:
+        """Return what a later version has. Neither is changed by what happens to the other."""
+        ...
 
 
 class Layers(Generic[Value]):
@@ -71,13 +90,13 @@ class References:
         self.missing = missing
         self._hold(Layers({key: row for key, row in rows if key is not None}, missing))
 
-    def over(self, layers: Layers[Row]) -> References:
+    def over(self, layers: Held) -> References:
         """Return the same over rows that are held elsewhere, with nothing fed."""
         found = References((), self.missing)
         found._hold(layers)
         return found
 
-    def _hold(self, layers: Layers[Row]) -> None:
+    def _hold(self, layers: Held) -> None:
         self.layers = layers
         self._get = layers.get
         self._fed: dict[Key, Row] = {}
@@ -99,12 +118,12 @@ class References:
         """Return a key's row, or missing values."""
         if self._fed and (fed := self._fed.get(key)) is not None:
             return fed
-        row = self._get(key)
+        row: Row | None = self._get(key)
         return self.missing if row is None else row
 
     def of_version(self, key: Key) -> Row:
         """Return what the version says of a key, without what was fed."""
-        row = self._get(key)
+        row: Row | None = self._get(key)
         return self.missing if row is None else row
 
     def fetch(self, keys: Sequence[Key]) -> list[Row]:
@@ -136,13 +155,13 @@ class Newest:
         _put_all(held, rows)
         self._hold(Layers(held, _NONE))
 
-    def over(self, layers: Layers[Series]) -> Newest:
+    def over(self, layers: Held) -> Newest:
         """Return the same over rows that are held elsewhere, with nothing fed."""
         found = Newest((), self.missing, self.tolerance_ms)
         found._hold(layers)
         return found
 
-    def _hold(self, layers: Layers[Series]) -> None:
+    def _hold(self, layers: Held) -> None:
         self.layers = layers
         self._get = layers.get
         self._fed: dict[Key, Series] = {}
@@ -234,13 +253,13 @@ class Running:
         self._lost: Row = (float("nan"),) * (2 * len(self.windows))
         self._hold(Layers({key: Series(times, list(accumulate(units, initial=0))) for key, times, units in events}, _NO_EVENTS))
 
-    def over(self, layers: Layers[Series]) -> Running:
+    def over(self, layers: Held) -> Running:
         """Return the same over events that are held elsewhere, with nothing fed."""
         found = Running(self.windows, ())
         found._hold(layers)
         return found
 
-    def _hold(self, layers: Layers[Series]) -> None:
+    def _hold(self, layers: Held) -> None:
         self.layers = layers
         self._get = layers.get
         self._fed: dict[Key, Series] = {}

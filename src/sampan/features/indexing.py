@@ -44,9 +44,12 @@ def index_group(groups: Groups, group: Fetched, tables: Tables) -> Any:
 
 
 def held_keys(groups: Groups, tables: Tables) -> dict[Fetched, HeldKeys]:
-    """Return for each past the keys of the rows that are its events."""
-    pasts = [group for group in groups.all if isinstance(group, Past)]
-    return {group: HeldKeys(keys_of_events(groups, events_of(groups, group, tables), tables)) for group in pasts}
+    """Return for each past the keys of the rows that are its events, to be read when something is fed."""
+
+    def of(group: Past) -> HeldKeys:
+        return HeldKeys(lambda: keys_of_events(groups, events_of(groups, group, tables), tables))
+
+    return {group: of(group) for group in groups.all if isinstance(group, Past)}
 
 
 def plan(group: Planned, tables: Tables) -> dict[Key, Row]:

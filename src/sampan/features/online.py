@@ -37,13 +37,13 @@ _ZERO = np.float32(0)
 class OnlineView:
     """Serves one fitted view. `matrix` may be called from many threads; `feed` from one at a time."""
 
-    def __init__(self, fitted: FittedView, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> None:
+    def __init__(self, fitted: FittedView, sources: OnlineSources) -> None:
         self.fitted = fitted
         view = fitted.view
         self.schema: dict[str, FieldSpec] = view.request_schema()
         self._columns = leaves(fitted)
         self.row_type = row_type({name: (spec.type, spec.nullable) for name, spec in self.schema.items()})
-        self._use(OnlineSources.of_tables(view, tables, known_until=known_until))
+        self._use(sources)
         self._encoders = [fitted.text_columns.get(f.name) or fitted.encoders.get(f.name) for f in view.features]
         self._widths = [len(columns) for columns in fitted.columns.values()]
         used = view.request_columns()
@@ -61,6 +61,11 @@ class OnlineView:
         self._moment_reader = Reader(self.schema, needed=[n for n in self.schema if n in named], exact=True, kind=self.row_type)
         self._leaves = Program(list(self._columns), sources)
         self._one = one_row(self.fitted, self.row_type, sources)
+
+    @property
+    def sources(self) -> OnlineSources:
+        """What it looks up in now."""
+        return self._sources
 
     @property
     def columns_looked_up(self) -> dict[str, list[str]]:
@@ -219,15 +224,15 @@ class Renewal:
 
     def __init__(self, online: OnlineView, sources: OnlineSources) -> None:
         self._online = online
-        self._sources = sources
+        self.sources = sources
 
     def feed(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, as `OnlineView.feed` does; a past event that the tables have already does not count again."""
-        self._sources.feed(table, rows)
+        self.sources.feed(table, rows)
 
     def install(self) -> None:
         """Answer from these tables from now on. A request that runs at this moment is answered from one of the two, whole."""
-        self._online._use(self._sources)
+        self._online._use(self.sources)
 
 
 def _whole(found: NDArray[np.float64]) -> NDArray[np.int64]:

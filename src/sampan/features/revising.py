@@ -43,7 +43,7 @@ def revise(sources: OnlineSources, changes: Mapping[str, TableChange], *, before
     """
     work = _Revision(sources, changes, before, after)
     stores = {group: work.store(group) for group in sources.groups.all}
-    return OnlineSources(sources.groups, stores, held=work.held())
+    return OnlineSources(sources.groups, stores, held=work.held(), shared=sources.shared)
 
 
 class _Revision:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -31,6 +31,14 @@ Prepare = Callable[[Rows], Callable[[], None]]  # reads rows and returns what ad
 _EARLIEST = float("-inf")
 
 
+class Shared(Protocol):
+    """Where values are that several servers look up."""
+
+    def bring(self, asked: Sequence[tuple[Any, Iterable[Key]]]) -> None:
+        """Fetch keys of several stores' layers in one go."""
+        ...
+
+
 class OnlineSources:
     """What a view's programs fetch from: for each group a store of `history`.
 
@@ -39,15 +47,23 @@ class OnlineSources:
     stores : by group
     held : by group of past events, the keys of those that whole tables have; fed again they do not count. None where the tables were cut:
         what was known by `known_until` is in them
+    shared : where the stores' values are, if elsewhere
     """
 
     def __init__(
-        self, groups: Groups, stores: Mapping[Fetched, Any], *, held: Mapping[Fetched, HeldKeys] | None, known_until: float = _EARLIEST
+        self,
+        groups: Groups,
+        stores: Mapping[Fetched, Any],
+        *,
+        held: Mapping[Fetched, HeldKeys] | None,
+        known_until: float = _EARLIEST,
+        shared: Shared | None = None,
     ) -> None:
         self.groups = groups
         self.stores = stores
         self.held = held
         self.known_until = known_until
+        self.shared = shared
         self._feeds: dict[str, list[Prepare]] = {}
         for group in groups.all:
             table, prepare = self._feed_of(group)
@@ -85,6 +101,8 @@ class OnlineSources:
 
     def gather(self, asked: Sequence[tuple[Any, Key, float]]) -> list[Row]:
         """Fetch a row of each of several stores by key and moment."""
+        if self.shared is not None:
+            self.shared.bring([(store.layers, (key,)) for store, key, _ in asked])
         return [store.one(key, moment) for store, key, moment in asked]
 
     def references(self, group: Lookup) -> References:

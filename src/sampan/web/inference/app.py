@@ -95,6 +95,7 @@ class InferenceApp:
         self.scorer = Scorer(service, log=log, counters=self.counters, limits=self.limits, clock=clock)
         self.tensors = TensorRoutes(service, self.scorer, max_rows=self.limits.rows)
         self.reload: Reload | None = None  # set by who watches the routing
+        self.more_samples: Callable[[], dict[tuple[str, Labels], float]] = dict  # of what else is counted, for /metrics
         self.admit: Admit | None = None  # set by who asks for keys: returns the caller's name, raises where a request may not come in
         self.tracer: Tracer | None = None  # set where spans are wanted
         self.fault = ""  # why the newest routing could not be loaded
@@ -311,6 +312,7 @@ class InferenceApp:
         """Write what was counted, for a request that asks."""
         # The request that asks is in flight, too.
         gauges: dict[tuple[str, Labels], float] = {**self.scorer.gauges(), ("sampan_requests_in_flight", ()): self._in_flight + 1}
+        gauges |= self.more_samples()
         return self.counters.text(gauges)
 
     async def _admin_reload(self, request: Request, _: str) -> Reply:

@@ -50,6 +50,7 @@ class OnlineFeatures:
                 logger.warning("the online features of %s could not be renewed: %s", variant.version, cause)
 
     async def _renew(self, variant: Variant) -> None:
+        from sampan.workspace.models.online_tables import let_go
         from sampan.workspace.models.predictors import PackagePredictor
 
         predictor = variant.predictor
@@ -69,7 +70,9 @@ class OnlineFeatures:
             renewal.install()
             self._there[variant.package] = versions
 
+        former = predictor.online.sources
         await self._app.scorer.swap(self._app.scorer.routing, catch_up=install)
+        await asyncio.to_thread(let_go, former, renewal.sources)
         self._app.counters.add("sampan_feature_renewals_total")
         logger.info("%s looks features up in %s now", variant.version, ", ".join(node.ref for node in newest.values()))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,7 @@ from sampan.workspace.services.routing import Planned, RoutingPlan, planned_rout
 
 if TYPE_CHECKING:
     from sampan.workspace.models.predictors import PackagePredictor
+    from sampan.workspace.models.redis_tables import FeatureRedis
     from sampan.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Follower:
         self._known_until: dict[str, Millis] = {}  # package -> what its online tables hold already
         self._sizes: dict[str, int] = {}
         self._one_look = asyncio.Lock()
+        self._shared: FeatureRedis | None = None
         self.features = OnlineFeatures(app, workspace, arrivals, cursors=self._cursors)
         app.reload = self.look_again
 
@@ -124,7 +127,7 @@ class Follower:
 
         before = _resident_bytes()
         folder = serving_folder(self._ws, planned.package)
-        predictor = open_predictor(folder)
+        predictor = open_predictor(folder, redis=self._redis(), package=planned.package)
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         self._sizes[planned.package] = max(_resident_bytes() - before, files)
         self._judge_environment(planned.version, predictor)
@@ -133,6 +136,17 @@ class Follower:
         self._known_until[planned.package] = predictor.manifest.until
         self._replay(variant)
         return variant
+
+    def _redis(self) -> FeatureRedis | None:
+        """Return where online features live that are shared, None where each process has its own."""
+        said = self._ws.project.serving
+        if not said.redis or self._shared is not None:
+            return self._shared
+        from sampan.workspace.models.redis_tables import FeatureRedis
+
+        self._shared = FeatureRedis(said.redis, password=os.environ.get("SAMPAN_REDIS_PASSWORD", ""), outage=said.redis_outage)
+        self.app.more_samples = self._shared.samples
+        return self._shared
 
     def _judge_environment(self, version: str, predictor: PackagePredictor) -> None:
         """Say, or where sampan.toml wants it refuse, that this process is not what the model was made in."""

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from sampan.core.digests import digest_value
+from sampan.core.times import Millis
 from sampan.errors import SampanError
-from sampan.workspace.training.feature_tables import open_tables
+from sampan.features.groups import Groups
+from sampan.features.sources import OnlineSources
+from sampan.features.view import View
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node, NodeId
     from sampan.features.online import Renewal
     from sampan.features.revising import TableChange
     from sampan.workspace.models.predictors import PackagePredictor
+    from sampan.workspace.models.redis_tables import FeatureRedis
     from sampan.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
+_OF_PACKAGE = "package."
 MOST_CHANGED = 0.5  # of a table's rows: beyond it, indexing it anew costs less than looking for what changed
 
 
@@ -28,6 +34,44 @@ def renewal_of(ws: Workspace, predictor: PackagePredictor, *, there: Mapping[str
     ----------
     there : the versions that it looks up in now
     """
+    from sampan.features.online import Renewal
+    from sampan.workspace.models.redis_tables import SharedTables
+    from sampan.workspace.training.feature_tables import open_tables
+
+    here = predictor.online.sources
+    if not isinstance(here.shared, SharedTables):
+        return _renewal(ws, predictor, there, newest)
+    from sampan.features.indexing import held_keys
+
+    version = digest_value({table: node.id for table, node in newest.items()})[3:19]
+    sources = here.shared.of(version).taken_up(
+        lambda: _renewal(ws, predictor, there, newest).sources, held=held_keys(here.groups, open_tables(ws, newest))
+    )
+    return Renewal(predictor.online, sources)
+
+
+def first_tables(
+    view: View, redis: FeatureRedis | None, package: str, make: Callable[[], OnlineSources], *, until: Millis
+) -> OnlineSources:
+    """Return what a package looks up in to begin with: made of the tables it carries, or shared by the servers of this Redis."""
+    if redis is None or not (groups := Groups(view)).all:
+        return make()
+    from sampan.workspace.models.redis_tables import SharedTables
+
+    return SharedTables(redis, groups, f"{_OF_PACKAGE}{package}").taken_up(make, held=None, known_until=until)
+
+
+def let_go(sources: OnlineSources, now: OnlineSources) -> None:
+    """Let shared tables go that this server has moved on from; those of a package stay, for the next start."""
+    from sampan.workspace.models.redis_tables import SharedTables
+
+    if isinstance(sources.shared, SharedTables) and not sources.shared.version.startswith(_OF_PACKAGE):
+        sources.shared.let_go(sources, now)
+
+
+def _renewal(ws: Workspace, predictor: PackagePredictor, there: Mapping[str, NodeId], newest: Mapping[str, Node]) -> Renewal:
+    from sampan.workspace.training.feature_tables import open_tables
+
     after = open_tables(ws, newest)
     try:
         before = {table: ws.catalog.node(node) for table, node in there.items()}

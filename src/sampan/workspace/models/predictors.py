@@ -20,13 +20,18 @@ from sampan.features.encoding import UNSEEN
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
 from sampan.features.online import OnlineView
+from sampan.features.sources import OnlineSources
+from sampan.features.view import View
 from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity
 from sampan.ports import Flavor
 from sampan.workspace.models.direct_scoring import AskedRows, open_direct
+from sampan.workspace.models.online_tables import first_tables
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sampan.workspace.models.redis_tables import FeatureRedis
 
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
 WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
@@ -71,7 +76,7 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
 class PackagePredictor:
     """An opened package. `predict` may be called from many threads; `feed` from one at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, redis: FeatureRedis | None = None, package: str = "") -> None:
         self.manifest = read_manifest(folder)
         self.name = self.manifest.name
         self.version = self.manifest.version
@@ -81,11 +86,17 @@ class PackagePredictor:
             fitted = FittedView.from_json((folder / FEATURES).read_bytes())
         except OSError as cause:
             raise IntegrityError(f"package {self.name} has no {FEATURES}", hint="pack the model again") from cause
-        self._online = fitted.online(_online_tables(folder), known_until=self.manifest.until)
+        self._online = OnlineView(fitted, self._first_tables(fitted.view, redis, package))
         self.row_type = self._online.row_type  # rows decoded into it need no other check
         decoder_of(self.row_type)  # made ready here, by one thread
         self.typed_flags = self._online.typed_flags
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
+
+    def _first_tables(self, view: View, redis: FeatureRedis | None, package: str) -> OnlineSources:
+        until = self.manifest.until
+        return first_tables(
+            view, redis, package, lambda: OnlineSources.of_tables(view, _online_tables(self._folder), known_until=until), until=until
+        )
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return one score per row, shape (n,); a table of polars or pandas will do as rows."""
@@ -168,15 +179,15 @@ class PackagePredictor:
         return differences(read_json(data, Environment), capture(self._folder))
 
 
-def open_predictor(folder: Path) -> PackagePredictor:
-    """Open a package folder.
+def open_predictor(folder: Path, *, redis: FeatureRedis | None = None, package: str = "") -> PackagePredictor:
+    """Open a package folder; with a Redis, its online tables are looked up there, under the package's id.
 
     Raises
     ------
     IntegrityError : a file is missing or broken.
     MissingDependency : the model is served natively and its library is not installed.
     """
-    return PackagePredictor(folder)
+    return PackagePredictor(folder, redis=redis, package=package)
 
 
 def serving_files(paths: Iterable[str], *, served_by: str) -> set[str]:
