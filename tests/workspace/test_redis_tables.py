@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,12 @@ def redis(redis_server: Any) -> Iterator[FeatureRedis]:
 
 
 def _fitted(tables: Tables) -> FittedView:
-    return VIEW.fit(VIEW.batch(frames_of(tables)))
+    fitted: FittedView = VIEW.fit(VIEW.batch(frames_of(tables)))
+    return fitted
+
+
+def _revised(online: OnlineView, changes: Any, before: Any, after: Any) -> OnlineSources:
+    return online.revised(changes, before=before, after=after).sources
 
 
 def _shared(redis: FeatureRedis, fitted: FittedView, tables: Tables, *, version: str = "") -> OnlineView:
@@ -75,10 +81,8 @@ def test_values_from_redis_are_those_of_the_batch_after_any_edits(
         before, shared = frames, online.sources.shared
         assert isinstance(shared, SharedTables)
 
-        sources = shared.of(f"v{next(VERSIONS)}").taken_up(
-            lambda changes=changes, before=before, after=after: online.revised(changes, before=before, after=after).sources, held=None
-        )
-        Renewal(online, sources).install()
+        make = partial(_revised, online, changes, before, after)
+        Renewal(online, shared.of(f"v{next(VERSIONS)}").taken_up(make, held=None)).install()
         alone.renewed(after).install()
 
         np.testing.assert_array_equal(alone.matrix(ASKED), online.matrix(ASKED))
