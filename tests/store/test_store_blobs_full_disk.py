@@ -12,22 +12,23 @@ import pytest
 
 PRELUDE = """
 import json, os, resource, sys
-import polars as pl, pyarrow as pa
+import polars as pl
 from pathlib import Path
 from sampan.errors import StoreUnavailable
 from sampan.store.blobs import LocalBlobs
 from sampan.store.segments import Segments
+from sampan.table.arrow_blocks import Block, Field, Schema
 from sampan.store.tables import Tables
 root, source = Path(sys.argv[1]) / "store", Path(sys.argv[2])
 blobs, tables, segments = LocalBlobs(root), Tables(LocalBlobs(root)), Segments(root)
-schema = pa.schema([("data", pa.binary())])
+schema = Schema([Field("data", "binary")])
 
 def rows(n):
     return pl.DataFrame({"id": range(n), "noise": [os.urandom(16) for _ in range(n)]})
 
 def log(data):
     with segments.writer("log", schema) as writer:
-        writer.write(pa.record_batch([[data]], schema=schema))
+        writer.write(Block(schema, 1, [[data]]))
         writer.flush()
 """
 BEFORE = """

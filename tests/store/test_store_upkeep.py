@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from sampan.core.changes import AddArtifact
@@ -20,6 +19,7 @@ from sampan.errors import IntegrityError
 from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.store.upkeep import Swept, fsck, gc
+from sampan.table.arrow_blocks import Block, Field, Schema
 from sampan.testing.blobs import flip_a_byte
 from sampan.testing.stores import Noted
 
@@ -140,9 +140,9 @@ def test_leftovers_of_crashes_go_when_they_are_old(store: Store) -> None:
 
 
 def test_abandoned_segments_are_sealed(store: Store) -> None:
-    schema = pa.schema([("id", pa.int64())])
+    schema = Schema([Field("id", "int64")])
     with store.segments.writer("log", schema) as writer:
-        writer.write(pa.record_batch([[1]], schema=schema))
+        writer.write(Block(schema, 1, [[1]]))
     sealed = next(store.root.rglob("*.arrows"))
     sealed.rename(sealed.with_suffix(".open"))
     sweep(store)

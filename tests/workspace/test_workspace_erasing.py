@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from sampan.core.events import Input, ParamsLogged, RunStarted, StateChanged, Tagged, VersionCommitted, new_id
 from sampan.errors import IntegrityError, ParameterError
 from sampan.ledger import Ledger
 from sampan.store import Store
+from sampan.table.arrow_blocks import Block, Field, Schema
 from sampan.testing.ledgers import tables_of
 from sampan.workspace.data.dataset_edits import DeleteWhere, Edits
 from sampan.workspace.data.quarantine import HeldCell, Quarantine
@@ -89,14 +89,14 @@ def fill(ws: Workspace) -> None:
         StateChanged(node=run, before="running", after="stuck", reason=f"asked by {EMAIL}"),
         reason=f"for {PERSON}",
     )
-    schema = pa.schema([("id", pa.string()), ("key", pa.string()), ("field.passenger", pa.string()), ("score", pa.float64())])
+    schema = Schema([Field("id", "utf8"), Field("key", "utf8"), Field("field.passenger", "utf8"), Field("score", "float64")])
     with store.segments.writer("predictions.s.p", schema) as log:
         log.write(_batch(schema, ["a", "b"], [PERSON, "P-1"], [0.25, 0.5]))
         log.write(_batch(schema, ["c"], [PERSON], [0.75]))
-    feeds = pa.schema([("table", pa.string()), ("at", pa.int64()), ("rows", pa.binary())])
+    feeds = Schema([Field("table", "utf8"), Field("at", "int64"), Field("rows", "binary")])
     with store.segments.writer("feeds.s", feeds) as log:
         rows = msgspec.json.encode([{"passenger": PERSON, "email": EMAIL}, {"passenger": "P-1", "email": "one@example.org"}])
-        log.write(pa.RecordBatch.from_pydict({"table": ["t"], "at": [5], "rows": [rows]}, schema=feeds))
+        log.write(Block(feeds, 1, [["t"], [5], [rows]]))
     for name in ("hints/recent.json", "services/one/server.log", "cache/unpacked/copy", "tmp/99999999-ab"):
         (store.root / name).parent.mkdir(parents=True, exist_ok=True)
         (store.root / name).write_text(f'{{"last": "{PERSON}"}}\n')
@@ -108,8 +108,8 @@ def _parquet(frame: pl.DataFrame) -> bytes:
     return parts.encode(frame)
 
 
-def _batch(schema: pa.Schema, ids: list[str], who: list[str], scores: list[float]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(who), pa.array(who), pa.array(scores)], schema=schema)
+def _batch(schema: Schema, ids: list[str], who: list[str], scores: list[float]) -> Block:
+    return Block(schema, len(ids), [ids, who, who, scores])
 
 
 def test_a_person_is_gone_from_every_byte_and_every_version_stays(folder: Path) -> None:
@@ -179,7 +179,7 @@ def test_logs_keep_the_rows_of_others_and_their_cursors(folder: Path) -> None:
         fill(ws)
         segments = ws.store.segments
         _, cursor = segments.read("predictions.s.p")
-        schema = pa.schema([("id", pa.string()), ("key", pa.string()), ("field.passenger", pa.string()), ("score", pa.float64())])
+        schema = Schema([Field("id", "utf8"), Field("key", "utf8"), Field("field.passenger", "utf8"), Field("score", "float64")])
         living = segments.writer("predictions.s.p", schema)
         living.write(_batch(schema, ["d", "e"], ["P-2", PERSON], [0.1, 0.2]))
         living.flush()

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from sampan.errors import ParameterError, UsageError
@@ -29,7 +28,6 @@ from sampan.store.segment_ranges import noted as noted_ranges
 from sampan.table.arrow_blocks import END_OF_STREAM, Block, Schema
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 _LOCK = "lock"
@@ -42,7 +40,7 @@ class SegmentWriter:
     After a failed write the segment ends with the last batch that was written whole, and the writer may be used again.
     """
 
-    def __init__(self, path: Path, schema: Schema | pa.Schema, file: int, begin: bytes) -> None:
+    def __init__(self, path: Path, schema: Schema, file: int) -> None:
         self.schema = schema
         self._path = path
         self._file = file
@@ -51,7 +49,7 @@ class SegmentWriter:
         self._waiting_bytes = 0
         self._n_batches = 0
         self._ranges: Ranges = {}
-        self._append(begin)
+        self._append(schema.message())
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -59,7 +57,7 @@ class SegmentWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.seal()
 
-    def write(self, rows: Block | pa.RecordBatch) -> int:
+    def write(self, rows: Block) -> int:
         """Append rows; readers see them after the next `flush`. Return how many bytes they take.
 
         Raises
@@ -68,10 +66,10 @@ class SegmentWriter:
         StoreUnavailable : the disk refuses; what was written since the last flush is dropped.
         """
         if rows.schema != self.schema:
-            raise ParameterError(f"rows with columns {_columns(rows.schema)} for a log of {_columns(self.schema)}")
+            raise ParameterError(f"rows with columns {rows.schema} for a log of {self.schema}")
         self._check_open()
-        data, integers = _message(rows)
-        widen(self._ranges, integers)
+        data = rows.message()
+        widen(self._ranges, rows.integers())
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= _MAX_BUFFERED_BYTES:
@@ -134,14 +132,8 @@ class Segments:
     def __init__(self, root: Path) -> None:
         self._folder = root / "segments"
 
-    def writer(self, stream: str, schema: Schema | pa.Schema) -> SegmentWriter:
-        """Begin a new segment of a stream.
-
-        Raises
-        ------
-        ParameterError : a column is dictionary-encoded.
-        """
-        begin = _schema_message(schema)
+    def writer(self, stream: str, schema: Schema) -> SegmentWriter:
+        """Begin a new segment of a stream."""
         folder = self._of(stream)
         with store_errors(folder), locked(folder / _LOCK, exclusive=True):
             number = max((found.number for found in segments_in(folder)), default=0) + 1
@@ -152,7 +144,7 @@ class Segments:
             path = folder / f"{number:010d}{OPEN}"
             draft.rename(path)
         try:
-            return SegmentWriter(path, schema, file, begin)
+            return SegmentWriter(path, schema, file)
         except BaseException:
             os.close(file)
             path.unlink(missing_ok=True)
@@ -329,24 +321,3 @@ def _write_whole(file: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _schema_message(schema: Schema | pa.Schema) -> bytes:
-    if isinstance(schema, Schema):
-        return schema.message()
-    if encoded := [field.name for field in schema if str(field.type).startswith("dictionary")]:
-        raise ParameterError(f"dictionary-encoded columns in a log: {', '.join(encoded)}", hint="cast them to their value type")
-    return bytes(schema.serialize())
-
-
-def _message(rows: Block | pa.RecordBatch) -> tuple[bytes, Iterable[tuple[str, np.ndarray[Any, Any]]]]:
-    """Return rows as a message of the stream, and their 64-bit integers by column."""
-    if isinstance(rows, Block):
-        return rows.message(), rows.integers()
-    from sampan.store.segment_reading import integers
-
-    return rows.serialize().to_pybytes(), integers(rows)
-
-
-def _columns(schema: Schema | pa.Schema) -> str:
-    return str(schema) if isinstance(schema, Schema) else ", ".join(f"{field.name} {field.type}" for field in schema)
