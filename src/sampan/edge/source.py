@@ -13,7 +13,7 @@ import msgspec
 
 from sampan.edge.layouts import TOLERANCE, LeafFormat
 from sampan.edge.program import Program
-from sampan.edge.text import comment, identifier, number
+from sampan.edge.text import comment, identifier, number, quoted
 from sampan.edge.writing import Function, Parts
 
 
@@ -36,6 +36,7 @@ class Schema(msgspec.Struct, frozen=True):
     about: tuple[str, ...] = ()  # lines for the head of both files
     numbers: tuple[Field, ...] = ()  # of the request, where the transform is generated
     texts: tuple[Field, ...] = ()
+    digest: str = ""  # of the graph it is generated from
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -130,6 +131,8 @@ def _header(name: str, schema: Schema, program: Program, transform: Program | No
     guard = f"{upper}_H"
     lines = [*(f"/* {comment(line)} */" for line in _about(schema)), f"#ifndef {guard}", f"#define {guard}", ""]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
+    told = {"VERSION": schema.version, "DIGEST": schema.digest}
+    lines += [f"#define {upper}_{word} {quoted(value)}" for word, value in told.items() if value]
     lines += [f"#define {upper}_N_FEATURES {program.n_inputs}", f"#define {upper}_N_OUTPUTS {program.n_outputs}"]
     if schema.threshold is not None:
         lines.append(f"#define {upper}_THRESHOLD {number(schema.threshold)} /* at or above it the answer is yes */")
@@ -166,8 +169,8 @@ def _enumerated(about: str, prefix: str, fields: Sequence[Field]) -> list[str]:
     return [*lines, "};"]
 
 
-_TAKEN: Final = ("N_FEATURES", "N_OUTPUTS", "THRESHOLD", "H")
-_PREFIXES: Final = ("NUMBER_", "TEXT_")
+_TAKEN: Final = ("N_FEATURES", "N_OUTPUTS", "THRESHOLD", "VERSION", "DIGEST", "H")
+_PREFIXES: Final = ("NUMBER_", "TEXT_", "SELFTEST_")
 
 
 def _unique(name: str, place: int, fields: Sequence[Field]) -> str:

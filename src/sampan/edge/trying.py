@@ -6,6 +6,7 @@ beats in everything they take and in how they answer.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,19 +125,26 @@ class Board:
             return None, Point(variant=variant.name, why_not=variant.why_not)
         try:
             generated = self._generated(variant, self.transform)
-            n_outputs = variant.program.n_outputs
-            if self.requests is None:
-                sources, rows = Sources(generated.files, f"{generated.name}_scores", variant.program.n_inputs, n_outputs), self.rows
-            else:
-                rows, beside = self.requests.words, self.requests.adapter(generated.name)
-                sources = Sources(generated.files, f"{generated.name}_asked", rows.shape[1], n_outputs, beside)
-            answers, found = measure(sources, rows, self.profile, folder)
+            answers, found = self._measured(generated, variant.program.n_outputs, folder)
         except SampanError as cause:
             if variant.name == EXACT:
                 raise
             return None, Point(variant=variant.name, why_not=cause.message)
         counted = {"instructions": found.instructions, "worst_instructions": found.worst_instructions}
         return generated, self.probe.point(variant.name, answers, self._limits(found), **counted)
+
+    def replies(self, generated: Generated, n_outputs: int) -> NDArray[np.float64]:
+        """Return what generated code answers to the rows or requests, shape (n, outputs)."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self._measured(generated, n_outputs, Path(folder))[0]
+
+    def _measured(self, generated: Generated, n_outputs: int, folder: Path) -> tuple[NDArray[np.float64], Measured]:
+        if self.requests is None:
+            sources, rows = Sources(generated.files, f"{generated.name}_scores", self.rows.shape[1], n_outputs), self.rows
+        else:
+            rows, beside = self.requests.words, self.requests.adapter(generated.name)
+            sources = Sources(generated.files, f"{generated.name}_asked", rows.shape[1], n_outputs, beside)
+        return measure(sources, rows, self.profile, folder)
 
     def answers(self, variant: Variant, rows: NDArray[np.float32], folder: Path) -> NDArray[np.float64]:
         """Answer other rows of features."""

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.digests import digest_bytes
 from sampan.errors import IntegrityError, Unsupported
 from sampan.flavors.onnx_graph import open_session
 from sampan.table.graph_writer import MISSING
@@ -146,6 +147,7 @@ def open_carried(package: Path, name: str = "", *, transform: bool = True) -> Ca
     if front is None:
         schema = msgspec.structs.replace(schema, numbers=(), texts=())
     graph = (package / GRAPH).read_bytes()
+    schema = msgspec.structs.replace(schema, digest=digest_bytes(graph))
     return CarriedPackage(package, manifest, predictor, schema, graph, front, why_without, requests, rows, expected)
 
 

@@ -33,6 +33,7 @@ class BoardSettings(LadderSettings, frozen=True, kw_only=True):
     profile: str = ""  # a file that describes another board
     transform: bool = True  # whether the features are made on the board; without, it is given features
     name: str = ""  # of the C functions; by default the model's
+    selftest: int = 24  # rows of the self-test, at most 64; 0 for none
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -83,6 +84,7 @@ class Microcontroller:
         warnings = taken.warnings(asked=bool(asked.variant))
         if why_without:
             warnings = (*warnings, f"features are left to the caller: {why_without}")
+        _write_project(out, taken, board, carried, min(max(asked.selftest, 0), len(carried.hard.rows)))
         return _write(out, taken, board, carried, budget, warnings)
 
 
@@ -116,6 +118,24 @@ def _needs_math(transform: Program) -> bool:
     return needs_math(generate(transform, Schema("transform")))
 
 
+def _write_project(out: Path, taken: Taken, board: Board, carried: CarriedPackage, n_rows: int) -> None:
+    """Write what build systems need, and the self-test with the answers of this very code in emulation."""
+    from sampan.edge.firmware import SelfTest, project_files, selftest_files
+
+    assert taken.generated is not None
+    manifest, hard = carried.manifest, carried.hard.first(n_rows)
+    files = project_files(taken.generated, about=f"Model {manifest.model}", version=manifest.version, has_selftest=n_rows > 0)
+    if n_rows:
+        answers = board.replies(taken.generated, len(carried.expected[0]))[len(carried.rows) :][:n_rows]
+        asked: dict[str, Any] = {"rows": hard.rows}
+        if board.transform is not None:
+            asked = {"numbers": hard.tensors.get("num"), "texts": hard.tensors.get("cat")}
+        files |= selftest_files(taken.generated, SelfTest(answers, scale=manifest.scale, **asked))
+    for name, text in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text, encoding="ascii")
+
+
 def _write(out: Path, taken: Taken, board: Board, carried: CarriedPackage, budget: dict[str, float], warnings: tuple[str, ...]) -> Built:
     from sampan.edge.hosted import write_sources
 
@@ -143,7 +163,9 @@ def _write(out: Path, taken: Taken, board: Board, carried: CarriedPackage, budge
         "emulator": _version(profile.emulator[0]),
         "transform": board.transform is not None,
     }
-    return Built.of(out, facts=facts, warnings=warnings, next=(f"cat {{out}}/{taken.generated.name}.h",))
+    check = ("cmake -S {out} -B {out}-check && cmake --build {out}-check && {out}-check/" + f"{taken.generated.name}_check",)
+    following = (f"cat {{out}}/{taken.generated.name}.h", *(check if (out / "examples").exists() else ()))
+    return Built.of(out, facts=facts, warnings=warnings, next=following)
 
 
 def _version(tool: str) -> str:
