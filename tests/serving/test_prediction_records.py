@@ -13,9 +13,10 @@ from sampan.serving.keeping import Keeping, Remembered
 from sampan.serving.records import KEY_CHANGED, Scored, record_block, record_schema
 from sampan.serving.volumes import MOST_CALLERS, OTHERS, Volumes
 from sampan.table.arrow_blocks import END_OF_STREAM, Block
-from sampan.table.rows import ColumnRows, row_type
+from sampan.table.rows import ColumnRows, joined, row_type
 
 FIELDS = (("order", "number"), ("shop", "text"), ("gift", "flag"), ("day", "moment"))
+NAMES = [name for name, _ in FIELDS]
 ROWS: list[dict[str, Any]] = [
     {"order": 1, "shop": "a", "gift": True, "day": "2013-01-01"},
     {"order": 2.0, "shop": None, "gift": None, "day": 1357084800000},
@@ -41,7 +42,11 @@ def scored(rows: Any, **more: Any) -> Scored:
 
 
 def lay_out(rows: list[dict[str, Any]], keeping: Keeping | None = None) -> dict[str, list[Any]]:
-    return read(record_block([scored(rows)], feature_names=["x", "y"], fields=FIELDS, keys=("order",), keeping=keeping or Keeping()))
+    return read(
+        record_block(
+            [scored(rows)], joined([rows], NAMES), feature_names=["x", "y"], fields=FIELDS, keys=("order",), keeping=keeping or Keeping()
+        )
+    )
 
 
 def rows_of(block: Block) -> list[dict[str, Any]]:
@@ -72,7 +77,7 @@ def test_a_log_row_has_the_whole_request_typed_with_key_features_answer_and_call
 def test_requests_of_several_callers_in_one_batch_keep_their_own() -> None:
     both = [scored(ROWS, caller="ana", latency_us=1), scored(ROWS[:1], caller="bo", latency_us=2)]
 
-    table = read(record_block(both, feature_names=["x", "y"], fields=FIELDS, keys=("order",)))
+    table = read(record_block(both, joined([one.rows for one in both], NAMES), feature_names=["x", "y"], fields=FIELDS, keys=("order",)))
 
     assert table["caller"] == ["ana", "ana", "bo"]
     assert table["latency_us"] == [1, 1, 2]
@@ -163,7 +168,9 @@ def test_the_ends_of_a_share_keep_nothing_and_everything(share: float) -> None:
 def test_of_several_classes_the_row_has_each_chance_the_answer_and_its_chance() -> None:
     one = scored(ROWS, scores=np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]]))
 
-    table = read(record_block([one], feature_names=["x", "y"], fields=FIELDS, keys=("order",), classes=("a", "b", "c")))
+    table = read(
+        record_block([one], joined([one.rows], NAMES), feature_names=["x", "y"], fields=FIELDS, keys=("order",), classes=("a", "b", "c"))
+    )
 
     assert table["answer"] == ["b", "a"]
     assert table["score"] == [0.7, 0.5]
@@ -176,7 +183,7 @@ def test_rows_of_every_form_lie_in_the_log_alike_and_in_order() -> None:
     columns = ColumnRows({"order": np.array([3.0, np.nan]), "shop": ["c", "d"], "gift": [False, None]}, 2)
     given = [scored(ROWS), scored(typed), scored(typed[:1]), scored(columns)]
 
-    table = read(record_block(given, feature_names=["x", "y"], fields=FIELDS, keys=("order",)))
+    table = read(record_block(given, joined([one.rows for one in given], NAMES), feature_names=["x", "y"], fields=FIELDS, keys=("order",)))
 
     assert table["field.order"] == [1.0, 2.0, 1.0, 2.0, 1.0, 3.0, None]
     assert table["field.shop"] == ["a", None, "a", None, "a", "c", "d"]

@@ -17,7 +17,7 @@ from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
 from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Repeated, Schema
-from sampan.table.rows import ColumnRows, joined
+from sampan.table.rows import ColumnRows
 
 FEATURE = "feature."  # column prefix of a model feature
 FIELD = "field."  # column prefix of a request field
@@ -111,6 +111,7 @@ def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping
 
 def record_block(
     scored: Sequence[Scored],
+    rows: ColumnRows,
     *,
     feature_names: Sequence[str],
     fields: Fields,
@@ -119,12 +120,11 @@ def record_block(
     keeping: Keeping = EVERYTHING,
     classes: Sequence[str] = (),
 ) -> Block:
-    """Lay scored rows of one package out as one block, of what is kept of them.
+    """Lay scored rows of one package out as one block, of what is kept of them; `rows` are those of all, joined.
 
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
     """
     counts = [len(one.ids) for one in scored]
-    rows = joined([one.rows for one in scored], [name for name, _ in fields])
     ids = list(chain.from_iterable(one.ids for one in scored))
     named = keys_of([rows.column(name) for name in keys], len(rows))
     columns: dict[str, Column] = {
@@ -136,7 +136,8 @@ def record_block(
         "latency_us": np.repeat([one.latency_us for one in scored], counts),
     }
     for name in ("service", "version", "role", "caller", "trace"):
-        columns[name] = Repeated([getattr(one, name) for one in scored], counts)
+        texts = [getattr(one, name) for one in scored]
+        columns[name] = Repeated(texts, counts) if len(set(texts)) > 1 else Repeated(texts[:1], [len(ids)])
     for name, kind in keeping.fields(fields):
         columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
     matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)

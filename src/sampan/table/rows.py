@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, groupby
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, cast, overload
 
 import msgspec
 import numpy as np
@@ -237,7 +237,7 @@ def joined(requests: Sequence[Rows], names: Sequence[str]) -> ColumnRows:
     parts: list[ColumnRows] = []
     for kind, alike in groupby(requests, key=_form):
         if kind is ColumnRows:
-            parts += [rows for rows in alike if isinstance(rows, ColumnRows)]
+            parts += cast("Iterator[ColumnRows]", alike)
             continue
         rows: list[Any] = [row for request in alike for row in request]
         if rows:
@@ -248,10 +248,13 @@ def joined(requests: Sequence[Rows], names: Sequence[str]) -> ColumnRows:
 
 
 def _form(rows: Rows) -> type:
-    if isinstance(rows, ColumnRows):
+    if type(rows) in _BY_COLUMN:  # `isinstance` of a sequence asks its whole family
         return ColumnRows
     kind: type = type(rows[0]) if rows else dict
     return kind if issubclass(kind, Row) else dict
+
+
+_BY_COLUMN = {ColumnRows, JoinedRows}
 
 
 def _of_mappings(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> ColumnRows:

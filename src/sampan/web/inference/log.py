@@ -191,12 +191,14 @@ class PredictionLog:
 
     def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
         stream = self._stream(variant, service)
+        rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
         block = record_block(
             scored,
+            rows,
             feature_names=variant.predictor.feature_names,
             fields=variant.fields,
             keys=variant.keys,
-            moments=_moments(variant, scored),
+            moments=_moments(variant, scored, rows),
             keeping=stream.keeping,
             classes=variant.labels.classes,
         )
@@ -269,16 +271,15 @@ class PredictionLog:
             logger.warning("a prediction log segment could not be sealed: %s", cause)
 
 
-def _moments(variant: Variant, scored: Sequence[Scored]) -> Any:
+def _moments(variant: Variant, scored: Sequence[Scored], rows: Sequence[Mapping[str, Any]]) -> Any:
     """Return the moments of all rows, read at once where that was left to the log; a row that has none speaks of when it came."""
     if any(one.moments is not None for one in scored):
-        return np.concatenate([_moments(variant, [one]) if one.moments is None else one.moments for one in scored])
-    rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
+        return np.concatenate([_moments(variant, [one], one.rows) if one.moments is None else one.moments for one in scored])
     try:
         found = variant.predictor.moments(rows)
     except SampanError:
         if len(scored) > 1:  # one of many must not cost the others theirs
-            return np.concatenate([_moments(variant, [one]) for one in scored])
+            return np.concatenate([_moments(variant, [one], one.rows) for one in scored])
         found = None
     return np.repeat([one.at for one in scored], [len(one.rows) for one in scored]) if found is None else found
 
