@@ -33,7 +33,7 @@ EXPECTED = [2.0, 1.1, 0.5]
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path.insert(0, str(Path(__file__).parent))  # under importlib's import mode
+    sys.path.insert(0, str(Path(__file__).parents[1] / "workspace"))  # under importlib's import mode
     from plain_package import write_plain_package
 
     folder = tmp_path_factory.mktemp("plain") / "parcels"

@@ -9,10 +9,15 @@ import numpy as np
 import polars as pl
 from onnx import TensorProto, helper
 
+from sampan.core.events import Input, new_id
+from sampan.core.graph import Node
 from sampan.features import Columns, Expr, features, moment, number, text
 from sampan.packaging.closure import LOCK, lock_lines
 from sampan.packaging.packages import read_facts
+from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
+from sampan.workspace.models.package_files import package_digest
 from sampan.workspace.models.predictors import FEATURES, GRAPH, MANIFEST, ONLINE, PROBE, PackageManifest
+from sampan.workspace.workspace import Workspace
 
 parcels = Columns(parcel=number(nullable=False), at=moment(nullable=False), shop=text(), kilos=number())
 ROWS = [
@@ -54,6 +59,26 @@ def write_plain_package(folder: Path) -> None:
     (folder / GRAPH).write_bytes(_graph([1.0, 0.01, 0.0]))
     pl.DataFrame([{**row, "at": 0.0} for row in ROWS]).write_parquet(folder / PROBE)
     (folder / LOCK).write_text("".join(lock_lines(folder, read_facts(folder))))
+
+
+def add_plain_package(ws: Workspace, folder: Path) -> Node:
+    """Store such a package, and the model it is of; return the package."""
+    write_plain_package(folder)
+    model = ModelTrained(node=new_id(), kind="model", name="parcels", digest="", facts={"datasets": {}}, inputs=())
+    ws.ledger.append(model)
+    stored = ((file, *ws.store.blobs.put_file(file)) for file in sorted(folder.rglob("*")) if file.is_file())
+    files = tuple(StoredFile(file.relative_to(folder).as_posix(), digest, size) for file, digest, size in stored)
+    package = PackageBuilt(
+        node=new_id(),
+        kind="package",
+        name="parcels",
+        digest=package_digest(files),
+        facts={"model": "parcels@v1", "served_by": "onnx"},
+        inputs=(Input(model.node, "packaged_as"),),
+        files=files,
+    )
+    ws.ledger.append(package)
+    return ws.catalog.node(package.node)
 
 
 def _graph(weights: list[float]) -> bytes:
