@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ _KINDS: Final = {
 }
 _ORDERED: Final = (">", ">=", "<", "<=", "=", "!=")
 _TEXTUAL: Final = ("=", "!=", "LIKE", "ILIKE")
+RLIKE: Final = "RLIKE"  # a regular expression, found anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Comparison:
     """One condition."""
 
     field: Field
-    operator: str  # = != < <= > >= LIKE ILIKE IN, NOT IN, IS NULL, IS NOT NULL
+    operator: str  # = != < <= > >= LIKE ILIKE RLIKE IN, NOT IN, IS NULL, IS NOT NULL
     value: Any
 
     def holds(self, found: Value) -> bool:
@@ -59,6 +60,8 @@ class Comparison:
             return True
         if self.operator in ("LIKE", "ILIKE"):
             return like(self.value, ignore_case=self.operator == "ILIKE").fullmatch(str(found)) is not None
+        if self.operator == RLIKE:
+            return bool(matching(self.value, [str(found)]))
         if self.operator in ("IN", "NOT IN"):
             return (found in self.value) == (self.operator == "IN")
         return bool(ORDERINGS[self.operator](found, self.value))
@@ -72,6 +75,7 @@ class Language:
     texts: frozenset[str]
     kinds: frozenset[str] = frozenset({"attribute", "tag"})
     aliases: Mapping[str, str] | None = None
+    has_patterns: bool = False  # whether texts may be asked for by RLIKE
 
     def parse(self, text: str) -> list[Comparison]:
         """Read a filter; '' asks for everything.
@@ -120,14 +124,17 @@ class Language:
 
     def _checked(self, field: Field, operator: str, kind: str, word: str) -> Comparison:
         is_number = field[0] == "metric" or (field[0] == "attribute" and field[1] in self.numbers)
-        if operator not in (_ORDERED if is_number else _TEXTUAL):
-            raise invalid(f"Invalid comparator '{operator}' not one of {set(_ORDERED if is_number else _TEXTUAL)}")
+        allowed = _ORDERED if is_number else (*_TEXTUAL, RLIKE) if self.has_patterns else _TEXTUAL
+        if operator not in allowed:
+            raise invalid(f"Invalid comparator '{operator}' not one of {set(allowed)}")
         if is_number:
             if kind != "number":
                 raise invalid(f"Expected numeric value type for {field[0]} '{field[1]}'. Found {word}")
             return Comparison(field, operator, float(word))
         if kind != "text":
             raise invalid(f"Expected a quoted string value for {field[0]} '{field[1]}'. Got value {word}")
+        if operator == RLIKE:
+            matching(_unquoted(word), [""])
         return Comparison(field, operator, _unquoted(word))
 
     def _field(self, word: str) -> Field:
@@ -142,6 +149,23 @@ class Language:
             if name not in self.numbers | self.texts:
                 raise invalid(f"Invalid attribute key '{name}' specified. Valid keys are '{sorted(self.numbers | self.texts)}'")
         return kind, name
+
+
+def matching(pattern: str, texts: Iterable[str]) -> set[str]:
+    """Return the texts in which a regular expression is found, in time that grows with them alone: patterns come from anyone.
+
+    Raises
+    ------
+    Refusal : it is no pattern of that kind: references back and looking around take unbounded time.
+    """
+    import polars as pl
+
+    given = pl.Series(list(set(texts)), dtype=pl.String)
+    try:
+        return set(given.filter(given.str.contains(pattern)))
+    except pl.exceptions.ComputeError as cause:
+        why = next((line for line in str(cause).splitlines() if line.startswith("error: ")), str(cause).splitlines()[0])
+        raise invalid(f"Invalid regular expression '{pattern}': {why.removeprefix('error: ').removeprefix('regex error: ')}") from cause
 
 
 def sort_key(value: Value, *, descending: bool) -> tuple[int, Any]:
@@ -192,7 +216,7 @@ def _operator(tokens: list[tuple[str, str]], text: str) -> str:
     while said[-1] in ("IS", "NOT") and tokens:
         said.append(tokens.pop(0)[1].upper())
     operator = " ".join(said)
-    if operator not in ("LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"):
+    if operator not in ("LIKE", "ILIKE", RLIKE, "IN", "NOT IN", "IS NULL", "IS NOT NULL"):
         raise invalid(f"Invalid comparator '{operator}' in filter '{text}'")
     return operator
 

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from sampan.errors import SampanError
 from sampan.web.mlflow.artifacts import PREFIX, Artifacts
+from sampan.web.mlflow.evaluation_datasets import EvaluationDatasets
 from sampan.web.mlflow.experiments import Experiments
 from sampan.web.mlflow.logged_models import LoggedModels
 from sampan.web.mlflow.otlp import JSON, PROTOBUF
@@ -118,6 +119,7 @@ def _trace_answers(traces: Traces) -> dict[str, Answer]:
         "GET traces/batchGet": traces.get_several,
         "POST traces/batchGetInfos": traces.get_infos,
         "POST traces/search": traces.search,
+        "POST traces/calculate-filter-correlation": traces.correlate,
         "POST traces/delete-traces": traces.delete,
         "POST traces/link-to-run": traces.link,
         "GET traces/{trace_id}": traces.get_info,
@@ -142,6 +144,24 @@ def _old_trace_answers(traces: Traces) -> dict[str, Answer]:
     }
 
 
+def _evaluation_answers(datasets: EvaluationDatasets) -> dict[str, Answer]:
+    return {
+        "POST datasets/create": datasets.create,
+        "GET datasets/search": datasets.search,
+        "POST datasets/search": datasets.search,
+        "GET datasets/{dataset_id}": datasets.get,
+        "DELETE datasets/{dataset_id}": datasets.delete,
+        "PATCH datasets/{dataset_id}/tags": datasets.set_tags,
+        "DELETE datasets/{dataset_id}/tags/{key}": datasets.delete_tag,
+        "GET datasets/{dataset_id}/experiment-ids": datasets.experiment_ids,
+        "POST datasets/{dataset_id}/add-experiments": datasets.add_experiments,
+        "POST datasets/{dataset_id}/remove-experiments": datasets.remove_experiments,
+        "GET datasets/{dataset_id}/records": datasets.records,
+        "POST datasets/{dataset_id}/records": datasets.merge_records,
+        "DELETE datasets/{dataset_id}/records": datasets.delete_records,
+    }
+
+
 def _webhook_answers(webhooks: Webhooks) -> dict[str, Answer]:
     return {
         "POST webhooks": webhooks.create,
@@ -163,7 +183,7 @@ def routes(ws: Workspace, webhooks: Webhooks, *, changed: Callable[[], None]) ->
         *_answering(API, _answers(experiments, runs, artifacts, LoggedModels(ws, experiments, artifacts))),
         *_answering(API, _registry_answers(Registry(ws)) | _webhook_answers(webhooks), changed),
         *_answering(API, _old_trace_answers(traces)),
-        *_answering(API_3, _trace_answers(traces)),
+        *_answering(API_3, _trace_answers(traces) | _evaluation_answers(EvaluationDatasets(ws, experiments))),
         Route(SPANS, _exported(traces), methods=["POST"]),
         Route(API_3 + "/server-info", _server_info, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,9 +12,10 @@ import msgspec
 from sampan.core.events import new_id
 from sampan.core.mlflow_spans import NAME_TAG
 from sampan.core.times import iso, to_millis
+from sampan.stats.co_occurrence import pointwise_information
 from sampan.web.mlflow import otlp
 from sampan.web.mlflow.experiments import Experiments
-from sampan.web.mlflow.filters import Comparison, Field, Language, Value, sort_key
+from sampan.web.mlflow.filters import RLIKE, Comparison, Field, Language, Value, matching, sort_key
 from sampan.web.mlflow.refusals import MAX_TAG, integer, invalid, items, key_of, limited, missing, page, paged, pairs, text, texts
 from sampan.web.mlflow.trace_records import HERE, PREVIEW, Trace, TraceRecords
 from sampan.workspace.mlflow.trace_events import RUN_KEY, Summary
@@ -27,6 +29,7 @@ _LANGUAGE: Final = Language(
     frozenset({"name", "status", "request_id", "client_request_id", "run_id", "experiment_id"}),
     frozenset({"attribute", "tag", "metadata", "span", "feedback", "expectation"}),
     {"timestamp": "timestamp_ms", "execution_time": "execution_time_ms", "end_time": "end_time_ms", "trace_id": "request_id"},
+    has_patterns=True,
 )
 _LATEST: Final = [(("attribute", "timestamp_ms"), True)]
 _EDITABLE: Final = ("assessment_name", "expectation", "feedback", "rationale", "metadata", "valid")
@@ -84,6 +87,16 @@ class Traces:
         places = [_object(each, "mlflow_experiment") for each in items(given, "locations")]
         shown, more = self._search(given, [text(each, "experiment_id") for each in places])
         return {"traces": [_told(each) for each in shown], **more}
+
+    def correlate(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """POST 3.0 traces/calculate-filter-correlation: how far two filters hold of the same traces."""
+        base, *pair = (_LANGUAGE.parse(text(given, name, required=False)) for name in ("base_filter", "filter_string1", "filter_string2"))
+        traces = self._meeting(self._in(texts(given, "experiment_ids")), base)
+        first, second = ({each.id for each in self._meeting(traces, conditions)} for conditions in pair)
+        counts = {"filter1_count": len(first), "filter2_count": len(second), "joint_count": len(first & second), "total_count": len(traces)}
+        held = counts["joint_count"], len(first), len(second), len(traces)
+        plain, steadied = (pointwise_information(*held, prior=prior) for prior in (0.0, 0.5))
+        return counts | {name: value for name, value in (("npmi", plain), ("npmi_smoothed", steadied)) if not math.isnan(value)}
 
     def link(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """POST traces/link-to-run."""
@@ -207,16 +220,31 @@ class Traces:
         wanted, offset = page(given, default=100, most=500)
         conditions = _LANGUAGE.parse(text(given, "filter", required=False))
         order = _LANGUAGE.parse_order(texts(given, "order_by")) or _LATEST
-        found = self._records.of(each for each in self._experiments.all() if each.id in set(experiments))
-        found = [each for each in found if all(self._holds(each, condition) for condition in conditions)]
+        found = self._meeting(self._in(experiments), conditions)
         for field, descending in reversed(order):
             found.sort(key=lambda each, f=field, d=descending: sort_key(_value(each, f), descending=d))  # type: ignore[misc]  # bound now
         return paged(found, wanted, offset)
 
-    def _holds(self, trace: Trace, condition: Comparison) -> bool:
-        if condition.field[0] == "span":
-            return any(condition.holds(_of_span(span, condition.field[1])) for span in self._records.spans(trace.node))
-        return condition.holds(_value(trace, condition.field))
+    def _in(self, experiments: Sequence[str]) -> list[Trace]:
+        return self._records.of(each for each in self._experiments.all() if each.id in set(experiments))
+
+    def _meeting(self, traces: Sequence[Trace], conditions: Sequence[Comparison]) -> list[Trace]:
+        found = list(traces)
+        for condition in conditions:
+            values = [self._values(trace, condition.field) for trace in found]
+            if condition.operator == RLIKE:
+                matched = matching(condition.value, (str(each) for several in values for each in several if each is not None))
+                holds = [any(str(each) in matched for each in several if each is not None) for several in values]
+            else:
+                holds = [any(map(condition.holds, several)) for several in values]
+            found = [trace for trace, held in zip(found, holds, strict=True) if held]
+        return found
+
+    def _values(self, trace: Trace, field: Field) -> list[Value]:
+        """Return a trace's values of a field: of its spans there may be several."""
+        if field[0] == "span":
+            return [_of_span(span, field[1]) for span in self._records.spans(trace.node)]
+        return [_value(trace, field)]
 
 
 def _value(trace: Trace, field: Field) -> Value:
