@@ -1,4 +1,4 @@
-"""What an evaluation dataset of MLflow's clients is kept as: an asset with what is said of it, and a version for each change of its records.
+"""What an evaluation dataset of MLflow's clients is kept as: an asset with what is said of it, and a version for each change of records.
 
 Records are the content of a version. So it stays known which records something was judged on, and two servers that change them at once lose
 nothing of one another's.
