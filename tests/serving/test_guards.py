@@ -139,7 +139,11 @@ def test_answers_that_are_all_the_same_have_moved() -> None:
     frame = answers(np.random.default_rng(16))
     same = frame.with_columns(score=pl.lit(0.285))
 
+    alike = see("m@v1", same, n_errors=0)
+    other = same.with_columns(score=pl.lit(0.9))
+
     assert verdict(Guards(), same).breaches[0].startswith("drift: answers moved by 0.8")
+    assert judge(Guards(), see("m@v2", other, n_errors=0), alike, answers=other).breaches[0].startswith("drift: answers moved by 2.16")
 
 
 def test_nothing_answered_is_nothing_seen() -> None:

@@ -227,9 +227,10 @@ def _latency(guards: Guards, candidate: Seen, live: Seen, *, beside: bool) -> li
 
 def _drift(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
     """Compare how answers are spread by their quantiles: the area between both distributions, in live's standard deviations."""
-    if not live.deviation or not live.levels or not candidate.levels:
+    if not live.levels or not candidate.levels:
         return []
-    moved = float(np.abs(np.subtract(candidate.levels, live.levels)).mean()) / live.deviation
+    spread = live.deviation or abs(live.mean_score or 0.0) or 1.0  # where live answers all alike, against what it answers
+    moved = float(np.abs(np.subtract(candidate.levels, live.levels)).mean()) / spread
     is_same_rows = candidate.agreement is not None
     noise = 0.0 if is_same_rows else DRIFT_Z * math.sqrt(1 / live.n_apart + 1 / candidate.n_apart)
     if moved <= guards.drift + noise:

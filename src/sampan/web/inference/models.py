@@ -46,6 +46,7 @@ class Follower:
         self._seen: RoutingPlan | None = None
         self._cursors: dict[str, str] = {}  # package -> how far its predictor has been fed from the log
         self._known_until: dict[str, Millis] = {}  # package -> what its online tables hold already
+        self._fed: set[str] = set()  # packages that look at online tables
         self._sizes: dict[str, int] = {}
         self._one_look = asyncio.Lock()
         self._shared: FeatureRedis | None = None
@@ -116,7 +117,8 @@ class Follower:
 
         async def catch_up() -> None:
             for variant in fresh:
-                await asyncio.to_thread(self._replay, variant)
+                if variant.package in self._fed:
+                    await asyncio.to_thread(self._replay, variant)
 
         await self.app.scorer.swap(routing, catch_up=catch_up)
         logger.info("%s now: %s", self.app.service, ", ".join(f"{v.role} {v.version}" for v in routing.variants))
@@ -134,7 +136,9 @@ class Follower:
         variant = variant_of(predictor, role=role, package=planned.package, version=planned.version)
         self._cursors[planned.package] = ""
         self._known_until[planned.package] = predictor.manifest.until
-        self._replay(variant)
+        if predictor.tables:
+            self._fed.add(planned.package)
+            self._replay(variant)
         return variant
 
     def _redis(self) -> FeatureRedis | None:
