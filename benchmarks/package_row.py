@@ -101,7 +101,7 @@ def main(rounds: int) -> int:
             )
             graph = _few(lambda _, some=some: whole.run(["score"], predictor.tensors(some)))
             print(f"| {n} | {python:.0f} | {graph:.0f} |")
-        return int(ours > GOAL * medians["onnxruntime, one graph, tensors made of the row"])
+        return int(ours > GOAL * medians["onnxruntime, one graph, tensors at hand"])
 
 
 def _few(call: Callable[[int], object]) -> float:

@@ -54,6 +54,49 @@ def test_typed_rows_give_the_same_matrix_bit_for_bit(rows: list[dict[str, Any]])
 
 
 @given(st.lists(ROWS, min_size=1, max_size=20))
+def test_a_dict_of_known_types_gives_the_same_as_a_typed_row(rows: list[dict[str, Any]]) -> None:
+    alone = FITTED.online({})
+    typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
+
+    for row, one in zip(rows, typed, strict=True):
+        first, second = alone.matrix([row]), alone.matrix([row])  # by the second time its types are known
+
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(second, ONLINE.matrix([one]))
+
+
+@pytest.mark.parametrize("size", [float("inf"), -float("inf"), float("nan"), 1e300, None])
+def test_a_number_that_float32_does_not_hold_is_missing_however_often_it_comes(size: float | None) -> None:
+    alone = FITTED.online({})
+    row = {"at": 5, "get": "a", "size": 1.0, "new": True}
+
+    found = [alone.matrix([each])[0, 1] for each in (row, row, {**row, "size": size}, {**row, "size": size}, row)]
+
+    np.testing.assert_array_equal(found, [1, 1, np.nan, np.nan, 1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"size": True}, "field 'size' is True, expected a number"),
+        ({"size": 10**400}, "field 'size' is 1000"),
+        ({"get": 5}, "field 'get' is 5, expected text"),
+        ({"extra": 1}, "unexpected field 'extra'"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_after_rows_that_do(changed: dict[str, Any], said: str) -> None:
+    alone = FITTED.online({})
+    row = {"at": 5, "get": "a", "size": 1, "new": True}
+    alone.matrix([row])
+
+    for wrong in ({**row, **changed}, {**row, **changed}):
+        with pytest.raises(ParameterError, match="row 0: " + said):
+            alone.matrix([wrong])
+    with pytest.raises(ParameterError, match="field 'new' is missing"):
+        alone.matrix([{name: value for name, value in row.items() if name != "new"}])
+
+
+@given(st.lists(ROWS, min_size=1, max_size=20))
 def test_unseen_categories_are_named_by_the_typed_way(rows: list[dict[str, Any]]) -> None:
     typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
     assert ONLINE.typed_flags is not None

@@ -106,10 +106,15 @@ class OnlineView:
         ParameterError : as `check`.
         """
         n = len(rows)
+        if n == 1 and self._plain is not None and type(rows) is list and type(rows[0]) is dict:
+            alone = self._plain.of_dict(rows[0])
+            if alone is not None:
+                return alone
         if isinstance(rows, ColumnRows) and self._reader.fits(rows):
             rows.kind = self.row_type  # the log need not look again
         if self._plain is not None and (typed := self._typed(rows)) is not None:
-            return self._plain.matrix(typed)
+            with suppress(OverflowError):  # a whole number that no float holds is named below
+                return self._plain.matrix(typed)
         if n == 1 and (alone := self._alone(rows)) is not None:
             return alone
         found = np.empty((n, sum(self._widths)), np.float32)
@@ -138,7 +143,10 @@ class OnlineView:
             return cast("Sequence[Row] | ColumnRows", rows)  # who decodes rows into the type decodes all of them
         if kind is dict:
             with suppress(msgspec.ValidationError, OverflowError):
-                return [msgspec.convert(row, self.row_type) for row in rows]
+                typed = [msgspec.convert(row, self.row_type) for row in rows]
+                if self._plain is not None and len(rows) == 1:
+                    self._plain.remember(cast("dict[str, Any]", rows[0]))
+                return typed
         return None
 
     @staticmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from operator import attrgetter, getitem, itemgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ from sampan.table.rows import ColumnRows, Row, columns_of
 _MISSING = float("nan")
 _ZERO = np.float32(0)
 _UNSEEN = 0  # the number of every category that training never showed
+_MOST_KINDS = 256  # of dicts that are known to fit, by the types of their values
 
 
 class _Or(dict[str | None, Any]):
@@ -64,6 +66,10 @@ class PlainRows:
         self._in_order = _picker([behind.index(i) for i in range(len(features))])
         self._width = len(features)
         self._pack = struct.Struct(f"={self._width}f").pack
+        asked = [*self._number_names, *(name for _, name, _ in self._texts)]
+        self._read_dict = _picker([*asked, *(name for name in attributes if name not in asked)])
+        self._n_fields = len(attributes)
+        self._fitting: dict[tuple[type, ...], bool] = {}  # types of values -> whether a number is missing
 
     def matrix(self, rows: Sequence[Row] | ColumnRows) -> NDArray[np.float32]:
         """Return shape (n, k), NaN where a value is missing. Values of columns were looked at before."""
@@ -71,13 +77,26 @@ class PlainRows:
             return self._of_columns(rows)
         if len(rows) > 1:
             return self._of_columns(columns_of(rows))
-        values = self._row(rows[0])
+        row = rows[0]
+        return self._laid_out(self._read_numbers(row), self._read_texts(row))
+
+    def of_dict(self, row: dict[str, Any]) -> NDArray[np.float32] | None:
+        """Return the matrix of one row whose values have types that `remember` was told of; None for any other row."""
         try:
-            # A fifth of what an array from a list costs; where a value is missing or too large, it raises.
-            return np.ndarray((1, self._width), np.float32, self._pack(*values))
-        except (struct.error, OverflowError):
-            with np.errstate(all="ignore"):
-                return _finite(np.array([values], np.float32))
+            values = self._read_dict(row)
+            has_gaps = self._fitting.get(tuple(map(type, values)))
+            if has_gaps is None or len(row) != self._n_fields:
+                return None
+            n = len(self._number_names)
+            return self._laid_out(values[:n], values[n : self._width], has_gaps=has_gaps)
+        except (KeyError, OverflowError):
+            return None
+
+    def remember(self, row: dict[str, Any]) -> None:
+        """Take rows of the same types as this one, which was found to fit, without another look."""
+        if len(self._fitting) < _MOST_KINDS:
+            values = self._read_dict(row)
+            self._fitting[tuple(map(type, values))] = None in values[: len(self._number_names)]
 
     def flags(self, rows: Sequence[Row] | ColumnRows) -> dict[int, tuple[str, ...]]:
         """Say of which rows training never showed a category, and which; mostly it is of none."""
@@ -115,10 +134,24 @@ class PlainRows:
             rows.columns = columns
             return _finite(np.ascontiguousarray(found.T))
 
-    def _row(self, row: Row) -> Any:
-        texts = self._read_texts(row)
-        codes = tuple(map(getitem, self._values, texts))
-        return self._in_order(self._read_numbers(row) + codes)
+    def _laid_out(self, numbers: tuple[Any, ...], texts: tuple[Any, ...], *, has_gaps: bool = False) -> NDArray[np.float32]:
+        coded = tuple(map(getitem, self._values, texts))
+        try:
+            # A fifth of what an array from a list costs; where a value is missing or too large, it raises.
+            given = _filled(numbers) if has_gaps else numbers
+            packed = self._pack(*self._in_order(given + coded))
+        except (struct.error, OverflowError):
+            if not has_gaps:
+                return self._laid_out(numbers, texts, has_gaps=True)
+            packed = b""
+        if packed and isfinite(sum(numbers) if not has_gaps else sum(filter(None, numbers))):
+            return np.ndarray((1, self._width), np.float32, packed)
+        with np.errstate(all="ignore"):
+            return _finite(np.array([self._in_order(_filled(numbers) + coded)], np.float32))
+
+
+def _filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple([_MISSING if value is None else value for value in values])
 
 
 def _finite(found: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,5 +178,5 @@ def _getter(attributes: Sequence[str]) -> Any:
     return lambda row: tuple(getattr(row, attribute) for attribute in attributes)
 
 
-def _picker(places: Sequence[int]) -> Any:
+def _picker(places: Sequence[Any]) -> Any:
     return itemgetter(*places) if len(places) > 1 else tuple

@@ -50,11 +50,12 @@ class Reader:
             rows = columns_of(cast(Sequence[Row], rows))
         if not self.fits(rows):
             self.check(rows)
-        if not isinstance(rows, ColumnRows):
-            rows = ColumnRows({name: [row[name] for row in rows] for name, _ in self._needed}, len(rows))
+        columns = rows
+        if not isinstance(columns, ColumnRows):
+            columns = ColumnRows({name: [row[name] for row in rows] for name, _ in self._needed}, len(rows))
         try:
             with np.errstate(all="ignore"):
-                return {name: _READ[kind](rows, name) for name, kind in self._needed}
+                return {name: _READ[kind](columns, name) for name, kind in self._needed}
         except (ValueError, TypeError, OverflowError):
             self.check(rows)
             raise
