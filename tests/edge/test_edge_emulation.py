@@ -63,16 +63,34 @@ def test_code_that_runs_into_a_fault_is_told(tmp_path: Path) -> None:
         measure(sources_of("    ((void (*)(void))0xF0000000)();\n    y[0] = x[0];"), ROWS, read_profile("cortex-m4f"), tmp_path)
 
 
-def test_profiles_name_their_source_and_bad_ones_are_refused_with_the_reason(tmp_path: Path) -> None:
+def test_profiles_name_their_source_and_a_bad_one_is_refused_with_all_its_faults(tmp_path: Path) -> None:
     assert all(read_profile(name).source and read_profile(name).limits()["flash"] > 0 for name in names())
-    own = tmp_path / "own.yaml"
-    own.write_text(
-        (FOLDER / "cortex-m4f.yaml").read_text(encoding="utf-8").replace("clock_mhz: 80", "clock_mhz: 0\nspeed: 1"), encoding="utf-8"
-    )
-    with pytest.raises(ParameterError, match="unknown field `speed`"):
+    own, text = tmp_path / "own.yaml", (FOLDER / "cortex-m4f.yaml").read_text(encoding="utf-8")
+    for good, bad in (
+        ("clock_mhz: 80", "clock_mhz: fast\nemulators: 3"),
+        ("board: arm", "board: leg"),
+        ("cycles_per_instruction: 1.4", "cycles_per_instruction: 0"),
+        ("flash: 128k", "flash: much"),
+        ("name: cortex-m4f", ""),
+    ):
+        assert good in text
+        text = text.replace(good, bad)
+    own.write_text(text, encoding="utf-8")
+
+    with pytest.raises(ParameterError) as refused:
         read_profile(str(own))
-    own.write_text(own.read_text(encoding="utf-8").replace("speed: 1", "").replace("board: arm", "board: leg"), encoding="utf-8")
-    with pytest.raises(ParameterError, match=r"clock_mhz is 0.0; there is no board 'leg'"):
+
+    for fault in (
+        "name is missing",
+        "there is no field emulators, perhaps emulator",
+        "clock_mhz is 'fast'",
+        "there is no board 'leg', but arm, riscv",
+        "cycles_per_instruction is 0.0, and must be above 0",
+        "budget: 'flash=much' is no limit",
+    ):
+        assert fault in refused.value.message, refused.value.message
+    own.write_text("- a list")
+    with pytest.raises(ParameterError, match="it has no fields"):
         read_profile(str(own))
     with pytest.raises(NotFound, match="cortex-m4"):
         read_profile("cortex-m4")

@@ -7,21 +7,20 @@ answers there it answers on the device, bit for bit. How long it takes there say
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from sampan.core.budgets import read_budget
-from sampan.core.decoding import read_builtins
-from sampan.core.refs import nearest
+from sampan.edge.described import find_file, read_described
 from sampan.edge.hosted import run_hosted, write_sources
 from sampan.edge.source import Generated
 from sampan.edge.toolchains import HEADERS, fill, needs_library, require_tool, zig_cc
-from sampan.errors import NotFound, ParameterError, Unsupported
+from sampan.errors import Unsupported
 
 FOLDER: Final = Path(__file__).parent / "computers"
 _FLAGS: Final = ("-O2", "-nostdlib", "-rtlib=compiler-rt", "-static", "-fno-stack-protector", "-fno-builtin-memset", "-s")
@@ -64,23 +63,16 @@ def read_computer(named: str) -> Computer:
     Raises
     ------
     NotFound : neither is there.
-    ParameterError : the file does not describe a computer.
+    ParameterError : the file does not describe a computer; the message names all its faults.
     """
-    path = Path(named) if "/" in named or named.endswith((".yaml", ".yml")) else FOLDER / f"{named}.yaml"
-    if not path.is_file():
-        raise NotFound(
-            f"no computer {named!r}", did_you_mean=tuple(nearest(named, names())), hint=f"one of {', '.join(names())}, or a path"
-        )
-    try:
-        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found = read_builtins(told, Computer)
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as cause:
-        reason = " ".join(str(cause).split())
-        raise ParameterError(f"{path} describes no computer: {reason}", hint=f"begin with a copy of {FOLDER / 'rpi4.yaml'}") from cause
-    if not found.emulator:
-        raise ParameterError(f"{path}: emulator is empty", hint="such as [qemu-aarch64-static]")
-    found.limits()
-    return found
+    path = find_file(named, FOLDER, "computer")
+    return read_described(path, Computer, "computer", example=FOLDER / "rpi4.yaml", check=_faults)
+
+
+def _faults(read: dict[str, Any]) -> Iterable[str]:
+    if "emulator" in read and not read["emulator"]:
+        yield "emulator is empty, such as [qemu-aarch64-static]"
+    yield from (f"{name} is empty" for name in ("name", "target", "source") if name in read and not read[name])
 
 
 def compile_linux(generated: Generated, folder: Path, computer: Computer, *, adapter: Adapter | None = None) -> Path:

@@ -5,16 +5,14 @@ A profile names where its figures are from, and is made to be edited: copy one o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import yaml
 
 from sampan.core.budgets import read_budget
-from sampan.core.decoding import read_builtins
-from sampan.core.refs import nearest
-from sampan.errors import NotFound, ParameterError
+from sampan.edge.described import find_file, read_described
 
 FOLDER: Final = Path(__file__).parent / "profiles"
 BOARDS: Final = Path(__file__).parent / "boards"
@@ -61,34 +59,15 @@ def read_profile(named: str) -> Profile:
     Raises
     ------
     NotFound : neither is there.
-    ParameterError : the file is no profile; the message names the line or field.
+    ParameterError : the file is no profile; the message names all its faults.
     """
-    path = FOLDER / f"{named}.yaml"
-    if "/" in named or named.endswith((".yaml", ".yml")):
-        path = Path(named)
-    if not path.is_file():
-        raise NotFound(
-            f"no board profile {named!r}", did_you_mean=tuple(nearest(named, names())), hint=f"one of {', '.join(names())}, or a path"
-        )
-    try:
-        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        profile = read_builtins(told, Profile)
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as cause:
-        reason = " ".join(str(cause).split())
-        raise ParameterError(f"{path} is no board profile: {reason}", hint=f"begin with a copy of {FOLDER / 'cortex-m4f.yaml'}") from cause
-    _check(profile, path)
-    return profile
+    path = find_file(named, FOLDER, "board profile")
+    return read_described(path, Profile, "board profile", example=FOLDER / "cortex-m4f.yaml", check=_faults)
 
 
-def _check(profile: Profile, path: Path) -> None:
-    faults = [
-        f"{name} is {value}"
-        for name in ("clock_mhz", "cycles_per_instruction", "instructions_per_tick")
-        if (value := getattr(profile, name)) <= 0
-    ]
-    if not (BOARDS / f"{profile.board}.c").is_file():
-        faults.append(f"there is no board {profile.board!r}")
-    faults += [f"{word} is empty" for word in ("compiler", "emulator", "source") if not getattr(profile, word)]
-    if faults:
-        raise ParameterError(f"{path}: {'; '.join(faults)}", hint="numbers are above 0, board is one of arm, riscv")
-    profile.limits()
+def _faults(read: dict[str, Any]) -> Iterable[str]:
+    positive = ("clock_mhz", "cycles_per_instruction", "instructions_per_tick", "nanojoules_per_cycle")
+    yield from (f"{name} is {value}, and must be above 0" for name in positive if (value := read.get(name)) is not None and value <= 0)
+    if "board" in read and not (BOARDS / f"{read['board']}.c").is_file():
+        yield f"there is no board {read['board']!r}, but {', '.join(sorted(file.stem for file in BOARDS.glob('*.ld')))}"
+    yield from (f"{name} is empty" for name in ("name", "compiler", "emulator", "source") if name in read and not read[name])
