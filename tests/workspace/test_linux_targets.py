@@ -78,8 +78,11 @@ def test_a_profile_of_ones_own_is_read_and_faults_of_it_are_named(ws: Workspace,
     text = "name: mine\nabout: x\nsource: my own\ntarget: aarch64-linux-none\nemulator: [qemu-aarch64-static]\nbudget: {program: 1k}\n"
     mine.write_text(text)
 
-    with pytest.raises(BudgetExceeded, match=r"(?s)program [\d,]+, at most 1,024; the front is.*auc on"):
-        ws.model.pack("orders-page", target="rpi4", out=tmp_path / "out", setting={"profile": str(mine), "tries": "0"})
+    with pytest.raises(BudgetExceeded, match=r"(?s)program [\d,]+, at most 1,024; the front is.*exact"):
+        ws.model.pack("orders-page", target="rpi4", out=tmp_path / "out", setting={"profile": str(mine), "variant": "exact"})
+    rounded = ws.model.pack("orders-page", target="rpi4", out=tmp_path / "i16", setting={"variant": "i16 leaves"}).build
+    assert rounded is not None
+    assert ("i16 leaves", True) == (rounded.facts["variant"], "was asked for" in rounded.warnings[0])
     mine.write_text(text + "colour: red\n")
     with pytest.raises(ParameterError, match="colour"):
         read_computer(str(mine))
