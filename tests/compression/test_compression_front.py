@@ -32,6 +32,14 @@ def test_a_time_that_differs_by_less_than_the_noise_beats_nobody() -> None:
     assert beats(point("fast", 0.0, 1000, 0.9), PARENT)
 
 
+def test_a_gain_that_differs_by_a_fraction_of_chance_beats_nobody_but_by_its_size() -> None:
+    small, large = point("small", 0.0100, 500, spread=0.01), point("large", 0.0102, 600, spread=0.01)
+
+    assert beats(small, large)
+    assert not beats(large, small)
+    assert not beats(small, point("better", 0.0110, 600, spread=0.01))
+
+
 def test_where_a_cost_is_limited_the_best_metric_within_is_picked() -> None:
     chosen, exceeded = pick([HALF, QUARTER, WORSE_HALF], PARENT, read_limits("size=600,loss=0.02"))
 

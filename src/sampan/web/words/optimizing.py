@@ -31,8 +31,10 @@ WORDS: Final[dict[str, str]] = {
     "Size and quality": "Kích thước và chất lượng",
     "Time of one row and quality": "Thời gian một dòng và chất lượng",
     "Time of 100 rows and quality": "Thời gian 100 dòng và chất lượng",
-    "Size in kB": "Kích thước (kB)",
-    "Microseconds": "Micro giây",
+    "Picked": "Được chọn",
+    "As it is, it has no graph: its costs are of the model asked in Python.": (
+        "Mô hình hiện có không có đồ thị: chi phí đo khi hỏi nó bằng Python."
+    ),
     "accuracy of a probe": "độ đúng của mô hình dò",
     "likeness": "độ giống",
     "Made smaller from": "Thu gọn từ",

@@ -33,6 +33,7 @@ from sampan.features.fitted import FittedView
 from sampan.flavors.onnx_graph import INPUT, OnnxScorer
 from sampan.flavors.parity import Parity, export
 from sampan.flavors.sklearn import ScikitLearn
+from sampan.plugins import require
 from sampan.ports import Flavor
 from sampan.store.scratch import scratch_folder
 from sampan.tuning.folds import Fold, rolling_origin
@@ -283,7 +284,8 @@ class Bench:
     def _fit_student(self, attempt: Attempt, given: Laid, folder: Path) -> float:
         """Fit a model of ours in this process: no code of the user's has a part in it."""
         began = time.perf_counter()
-        with warnings.catch_warnings():
+        # One thread: sums come out alike on every machine, and what else runs here is not kept waiting.
+        with require("threadpoolctl", extra="train").threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a network that could learn longer says so
             made = fit_student(attempt.student, attempt.params, given.matrix, given.labels, of=self.task.kind, seed=self.seed)
         folder.mkdir(parents=True, exist_ok=True)
