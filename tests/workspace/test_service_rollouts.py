@@ -152,11 +152,15 @@ def test_what_a_person_does_meanwhile_stops_a_rollout(ws: Workspace, tmp_path: P
     with pytest.raises(Conflict, match="is being rolled out in orders-late already"):
         ws.service.rollout(f"{NAME}@v2", NAME)
     waiting = ws.service.take_turn(NAME, {})
+    rolling = ws.service.rolling(NAME)
     ws.service.withdraw(NAME, "canary")
     with Traffic(ws) as traffic:
         ended = traffic.until_it_ends()
 
-    assert waiting.waiting[0].endswith("s of this step are left")
+    assert waiting.waiting[0].endswith(" min of this step are left")
+    assert rolling is not None
+    assert (rolling.step, rolling.waiting, rolling.changed) == ("50%", waiting.waiting, False)
+    assert ws.service.rolling(NAME) is None
     assert ended.state == "stopped"
     assert ended.breaches == (f"it is no longer the canary of {NAME}",)
 

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import os
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -230,6 +231,18 @@ def test_it_answers_over_tls_with_files_of_a_certificate(serve: Serve, tmp_path:
     assert server.live.url.startswith("https://")
     assert (status, [p["score"] for p in body["predictions"]]) == (200, by_hand(ROWS))
     assert server.ws.service.show(NAME).state == "running"
+
+
+def test_where_it_answers_grpc_is_shown_also_of_several_processes(serve: Serve) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(NAME, "--workers", "2", "--grpc-port", str(port))
+
+    shown = server.ws.service.show(NAME)
+
+    assert shown.grpc == f"127.0.0.1:{port}"
+    assert f"gRPC at 127.0.0.1:{port}, process" in shown.text()
 
 
 def champion(ws: Workspace, name: str) -> None:

@@ -145,7 +145,7 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     errors: float = 0.01  # share of requests
     latency: float = 2.0  # its p95 beside live's
     drift: float = 0.4  # how far its answers moved from live's, in standard deviations of those
-    agreement: float = 0.7  # correlation with live's answers to the same rows, while it shadows
+    agreement: float = 0.5  # correlation with live's answers to the same rows, while it shadows
     rules: tuple[str, ...] = ()  # SQL conditions on its answers, such as "AVG(score) < 0.5"
     kpi_loss: float | None = None  # the value a row that its decisions may lose beside live's; none: not judged
     environment: str = "report"  # report | refuse

@@ -157,6 +157,7 @@ class Supervisor:
             token=self._token,
             started=self._ws.clock(),
             tls=bool(self._plan.tls_cert),
+            grpc_port=self._plan.grpc_port or 0,
         )
         announce(self._files, live)
 

@@ -53,6 +53,7 @@ def load_service(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
     windows = workspace.monitor.show(name).windows
     return {
         "shown": shown,
+        "rolling": workspace.service.rolling(name),
         "rollouts": workspace.service.rollouts(name).rollouts[:MOST_ROLLOUTS],
         "callers": workspace.service.callers(name).volumes[:MOST_CALLERS],
         "windows": tuple(reversed(windows)),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 50
 _GUARDS: Final = ("errors", "latency", "drift", "agreement", "min_rows", "kpi_loss")
+_MINUTES_FROM_S: Final = 120
 _BEFORE_MS: Final = 600_000  # that live is looked at where no step let it answer beside
 
 
@@ -60,6 +61,8 @@ class RolloutState(Answer, frozen=True, kw_only=True):
     rows: int = 0
     errors: int | None = None
     p95_ms: float | None = None
+    live_rows: int = 0
+    live_errors: int | None = None
     live_p95_ms: float | None = None
     mean_score: float | None = None
     live_mean_score: float | None = None
@@ -149,6 +152,16 @@ class Rollouts(ServiceRoom):
         shown = tuple(self._told(node) for node in found)
         return RolloutList(service=name, rollouts=shown, next=(f"sampan service show {name}",))
 
+    def rolling(self, name: str) -> RolloutState | None:
+        """Return where a running rollout is and what the guards say now, changing nothing; None where none runs."""
+        if (node := self._running_rollout(name)) is None:
+            return None
+        plan, tags = _plan(node), self.ws.catalog.tags(node.id)
+        step = int(tags[STEP])
+        candidate, live, verdict = self._look(node, plan, step, tags, n_lost=0)
+        verdict = msgspec.structs.replace(verdict, waiting=(*self._left(plan, step, tags), *verdict.waiting))
+        return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} is on {step_name(plan.shares[step])}")
+
     def take_turn(self, name: str, lost: Mapping[NodeId, int]) -> RolloutState:
         """Take one turn, knowing how many processes of the server ended while they ran a package."""
         node = self._running_rollout(name)
@@ -161,20 +174,29 @@ class Rollouts(ServiceRoom):
         candidate, live, verdict = self._look(node, plan, step, tags, n_lost=lost.get(plan.package, 0))
         if verdict.breaches:
             return self._roll_back(node, plan, step, candidate, live, verdict)
-        left_ms = int(tags[SINCE]) + plan.hold(step) - self.ws.clock()
-        waiting = ((f"{left_ms / 1000:.0f} s of this step are left",) if left_ms > 0 else ()) + verdict.waiting
-        if waiting:
+        if waiting := (*self._left(plan, step, tags), *verdict.waiting):
             verdict = msgspec.structs.replace(verdict, waiting=waiting)
             return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} stays on {step_name(plan.shares[step])}")
         return self._step_on(node, plan, step, candidate, live)
 
+    def _left(self, plan: Plan, step: int, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Say how long a step is held still; nothing where it was held for long enough."""
+        left_s = (int(tags[SINCE]) + plan.hold(step) - self.ws.clock()) / 1000
+        if left_s <= 0:
+            return ()
+        return (f"{left_s:.0f} s of this step are left" if left_s < _MINUTES_FROM_S else f"{left_s / 60:.0f} min of this step are left",)
+
     def _told(self, node: Node) -> RolloutState:
         """Tell a rollout from the graph and its last event."""
+        from sampan.serving.guards import Seen
+
         plan, tags = _plan(node), self.ws.catalog.tags(node.id)
         step = int(tags.get(STEP, "0"))
         ended = [e.body for e in self.ws.catalog.events(subject=node.id, type=RolloutEnded.type)]
         reasons = tuple(ended[-1].get("reasons", ())) if ended else ()
-        state = self._state_of(node, plan, step, None, None, None, did=f"{plan.version}: {node.state}")
+        figures = ended[-1].get("figures") if ended else None
+        candidate, live = (read_builtins(figures[who], Seen) for who in ("candidate", "live")) if figures else (None, None)
+        state = self._state_of(node, plan, step, candidate, live, None, did=f"{plan.version}: {node.state}")
         return msgspec.structs.replace(state, breaches=reasons)
 
     def _running_rollout(self, service: str) -> Node | None:
@@ -384,6 +406,8 @@ class Rollouts(ServiceRoom):
             rows=candidate.n_rows if candidate else 0,
             errors=candidate.n_errors if candidate else None,
             p95_ms=ms(candidate.p95_us) if candidate else None,
+            live_rows=live.n_rows if live else 0,
+            live_errors=live.n_errors if live else None,
             live_p95_ms=ms(live.p95_us) if live else None,
             mean_score=candidate.mean_score if candidate else None,
             live_mean_score=live.mean_score if live else None,

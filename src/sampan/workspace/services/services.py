@@ -87,6 +87,7 @@ class ServiceShown(Answer, frozen=True, kw_only=True):
     service: str
     state: str  # running | stopped
     url: str = ""
+    grpc: str = ""  # host and port, where it answers gRPC
     pid: int | None = None
     started: str = ""
     deployments: tuple[Deployment, ...] = ()
@@ -95,7 +96,8 @@ class ServiceShown(Answer, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Show the process, the deployments and the traffic."""
-        lines = [f"{self.service}: {self.state}" + (f" at {self.url}, process {self.pid}, since {self.started}" if self.url else "")]
+        at = f" at {self.url}{f', gRPC at {self.grpc}' if self.grpc else ''}, process {self.pid}, since {self.started}" if self.url else ""
+        lines = [f"{self.service}: {self.state}{at}"]
         for one in self.deployments:
             served = "" if one.predictions is None else f"  {one.predictions:,} rows"
             lines.append(f"  {one.role:<9}{one.model:<28}{one.package:<32}since {one.since}{served}")
@@ -258,6 +260,7 @@ class Services(Rollouts, ServiceKeys, PredictionLogs):
             service=name,
             state="running" if samples is not None else "stopped",
             url=live.url if live else "",
+            grpc=f"{live.host}:{live.grpc_port}" if live and live.grpc_port else "",
             pid=live.pid if live else None,
             started=iso(live.started) if live else "",
             deployments=deployments,
