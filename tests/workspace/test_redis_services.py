@@ -76,6 +76,12 @@ def test_a_server_follows_versions_in_redis_and_outlives_it(ws: Workspace, tmp_p
         metrics = _ask(ws, "/metrics")[1]
     finally:
         redis_server.start()
+    # It comes back empty, and is given what it lost.
+    deadline = time.monotonic() + 30
+    while (answered := _ask(ws, "/predict", {**ROW, "shop": "nowhere"})[0]) == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert answered == 200
+    assert _late_share(ws, "west") == 0.75
     assert status == 503
     assert "holds the online features" in text
     assert int(re.search(r"^sampan_feature_store_failures_total (\d+)", metrics, re.MULTILINE)[1]) > 0  # type: ignore[index]  # it is there

@@ -164,6 +164,12 @@ def test_while_redis_is_away_what_is_at_hand_is_answered_and_the_rest_refused(re
     assert strict.samples()[("sampan_feature_store_failures_total", ())] == 1
     with pytest.raises(Unavailable, match="lost online tables"):
         online.matrix([ASKED[12]])  # the server came back empty: that is told from a shop that is not there
+    assert strict.lost
+    frames = frames_of(FIRST)
+    _, changes = edited(FIRST, {"shops": ({0}, [("s9", "south", 1.0)], True)})
+    for one in (online, other):
+        with pytest.raises(Unavailable, match="lost online tables"):
+            one.revised(changes, before=frames, after=frames)
     strict.close()
     lenient.close()
 

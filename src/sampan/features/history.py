@@ -34,8 +34,11 @@ class Held(Protocol):
         """What returns a key's value, or None."""
         ...
 
-    def bring(self, keys: Iterable[Key]) -> None:
-        """Prepare for `get` of these keys: where they are held elsewhere, they come in one go."""
+    def bring(self, keys: Iterable[Key], *, surely: bool = False) -> None:
+        """Prepare for `get` of these keys: where they are held elsewhere, they come in one go.
+
+        Where they cannot be had, a request may have to do without (`get` returns None); what is to be kept asks for them `surely`.
+        """
         ...
 
     def revised(self, changes: Mapping[Key, Any]) -> Held:
@@ -57,8 +60,8 @@ class Layers(Generic[Value]):
     def __len__(self) -> int:
         return len(self._base) + len(self._changed)
 
-    def bring(self, keys: Iterable[Key]) -> None:
-        """Prepare for `get` of these keys: where they are held elsewhere, they come in one go."""
+    def bring(self, keys: Iterable[Key], *, surely: bool = False) -> None:
+        """Do nothing: all keys are at hand."""
 
     def revised(self, changes: Mapping[Key, Value]) -> Layers[Value]:
         """Return what a later version has. Neither is changed by what happens to the other."""
@@ -173,7 +176,7 @@ class Newest:
     def revised(self, rows: Mapping[tuple[Key, float], Row | None]) -> Newest:
         """Return these rows as a later version has them; None for a key and time that it does not have."""
         changed: dict[Key, Series] = {}
-        self.layers.bring({key for key, _ in rows})
+        self.layers.bring({key for key, _ in rows}, surely=True)
         for (key, time), row in rows.items():
             if key not in changed:
                 before = self._get(key) or _NONE
@@ -288,7 +291,7 @@ class Running:
         IntegrityError : an event that is gone was never here.
         """
         keys = dict.fromkeys((*gone, *come))
-        self.layers.bring(keys)
+        self.layers.bring(keys, surely=True)
         return self.over(self.layers.revised({key: self._changed(key, gone.get(key, ()), come.get(key, ())) for key in keys}))
 
     def _changed(self, key: Key, gone: Sequence[Timed], come: Sequence[Timed]) -> Series:

@@ -125,7 +125,7 @@ class _Revision:
             return store.revised({})
         gone, come = (plan(group, {group.table: rows}) for rows in (change.gone, change.come))
         keys = dict.fromkeys((*gone, *come))
-        store.layers.bring(keys)
+        store.layers.bring(keys, surely=True)
         counts = {key: store.of_version(key)[0] + come.get(key, (0.0,))[0] - gone.get(key, (0.0,))[0] for key in keys if key is not None}
         return store.revised({key: (count,) if count else None for key, count in counts.items()})
 

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sampan.core.times import Millis
-from sampan.errors import SampanError
+from sampan.errors import SampanError, Unavailable
 from sampan.serving.routing import Variant
 from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.log import ArrivalLog
+from sampan.workspace.models.online_tables import found_again, has_lost_tables, let_go, renewal_of
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node, NodeId
     from sampan.features.online import Renewal
+    from sampan.features.sources import OnlineSources
     from sampan.workspace.models.predictors import PackagePredictor
     from sampan.workspace.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+
+RETRY_S = 5.0  # after which a shared store that was away is asked again
 
 
 class OnlineFeatures:
@@ -36,21 +41,34 @@ class OnlineFeatures:
         self._cursors = cursors  # package -> how far its predictor has been fed from the log; shared with who loads it
         self._used: dict[str, dict[str, NodeId]] = {}  # package -> table -> the dataset version that was last taken up
         self._there: dict[str, dict[str, NodeId]] = {}  # the same, of the versions that are indexed
+        self._retry_s: float | None = None
         self._is_on = (rules := workspace.project.services.get(app.service)) is None or rules.features == "newest"
+
+    @property
+    def wants_another_look(self) -> bool:
+        """Say whether to look again although nothing was recorded: a store that is shared was away, or lost what it held."""
+        return (self._retry_s is not None and time.monotonic() >= self._retry_s) or any(has_lost_tables(one) for one in self._sources())
 
     async def look(self) -> None:
         """Look for newer versions; a table that cannot be used leaves the present ones in use, and is logged and counted."""
         if not self._is_on:
             return
+        self._retry_s = None
+        lost = [sources for sources in self._sources() if has_lost_tables(sources)]
+        for sources in lost:
+            found_again(sources)
         for variant in self._app.scorer.routing.variants:
             try:
-                await self._renew(variant)
+                await self._renew(variant, lost=bool(lost))
             except SampanError as cause:
                 self._app.counters.add("sampan_feature_renewal_failures_total")
                 logger.warning("the online features of %s could not be renewed: %s", variant.version, cause)
 
-    async def _renew(self, variant: Variant) -> None:
-        from sampan.workspace.models.online_tables import let_go
+    def _sources(self) -> Iterator[OnlineSources]:
+        predictors = (variant.predictor for variant in self._app.scorer.routing.variants)
+        return (predictor.online.sources for predictor in predictors if hasattr(predictor, "online"))
+
+    async def _renew(self, variant: Variant, *, lost: bool) -> None:
         from sampan.workspace.models.predictors import PackagePredictor
 
         predictor = variant.predictor
@@ -58,11 +76,17 @@ class OnlineFeatures:
             return
         newest = await asyncio.to_thread(self._newest, variant.package, predictor)
         versions = {table: node.id for table, node in newest.items()}
-        if not versions or versions == self._used.get(variant.package):
+        if not versions or (versions == self._used.get(variant.package) and not lost):
             return
         self._used[variant.package] = versions  # also where it fails: the same versions would fail again
         until = {table: node.created for table, node in newest.items() if table != predictor.view_table}
-        renewal, cursor = await asyncio.to_thread(self._prepare, predictor, self._there[variant.package], newest, until)
+        there = None if lost else self._there[variant.package]
+        try:
+            renewal, cursor = await asyncio.to_thread(self._prepare, predictor, there, newest, until)
+        except Unavailable:  # that may be otherwise in a moment
+            self._used[variant.package] = {}
+            self._retry_s = time.monotonic() + RETRY_S
+            raise
 
         async def install() -> None:
             # No row is fed meanwhile: what came since `_prepare` is all that is missing.
@@ -93,10 +117,8 @@ class OnlineFeatures:
         return self._ws.catalog.nodes(kind="dataset", name=node.name, limit=1)[0]
 
     def _prepare(
-        self, predictor: PackagePredictor, there: Mapping[str, NodeId], newest: Mapping[str, Node], until: Mapping[str, Millis]
+        self, predictor: PackagePredictor, there: Mapping[str, NodeId] | None, newest: Mapping[str, Node], until: Mapping[str, Millis]
     ) -> tuple[Renewal, str]:
-        from sampan.workspace.models.online_tables import renewal_of
-
         renewal = renewal_of(self._ws, predictor, there=there, newest=newest)
         return renewal, self._replay(renewal, predictor, "", until)
 

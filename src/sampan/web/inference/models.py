@@ -238,6 +238,9 @@ class Watch:
                 await follower.look()
                 await follower.features.look()
             self._seen = newest
+        for follower in tuple(self._followers()):
+            if follower.features.wants_another_look:
+                await follower.features.look()
         if self.shares_feeds:
             for follower in tuple(self._followers()):
                 await follower.catch_up()

@@ -27,12 +27,12 @@ _OF_PACKAGE = "package."
 MOST_CHANGED = 0.5  # of a table's rows: beyond it, indexing it anew costs less than looking for what changed
 
 
-def renewal_of(ws: Workspace, predictor: PackagePredictor, *, there: Mapping[str, NodeId], newest: Mapping[str, Node]) -> Renewal:
+def renewal_of(ws: Workspace, predictor: PackagePredictor, *, there: Mapping[str, NodeId] | None, newest: Mapping[str, Node]) -> Renewal:
     """Prepare a predictor's tables as the newest versions have them.
 
     Parameters
     ----------
-    there : the versions that it looks up in now
+    there : the versions that it looks up in now; None where they are lost, and the newest are to be indexed anew
     """
     from sampan.features.online import Renewal
     from sampan.workspace.models.redis_tables import SharedTables
@@ -69,10 +69,29 @@ def let_go(sources: OnlineSources, now: OnlineSources) -> None:
         sources.shared.let_go(sources, now)
 
 
-def _renewal(ws: Workspace, predictor: PackagePredictor, there: Mapping[str, NodeId], newest: Mapping[str, Node]) -> Renewal:
+def has_lost_tables(sources: OnlineSources) -> bool:
+    """Say whether tables that servers share are gone from where they were."""
+    if sources.shared is None:
+        return False
+    from sampan.workspace.models.redis_tables import SharedTables
+
+    return isinstance(sources.shared, SharedTables) and sources.shared.redis.lost
+
+
+def found_again(sources: OnlineSources) -> None:
+    """Note that somebody looks after lost tables."""
+    from sampan.workspace.models.redis_tables import SharedTables
+
+    if isinstance(sources.shared, SharedTables):
+        sources.shared.redis.lost = False
+
+
+def _renewal(ws: Workspace, predictor: PackagePredictor, there: Mapping[str, NodeId] | None, newest: Mapping[str, Node]) -> Renewal:
     from sampan.workspace.training.feature_tables import open_tables
 
     after = open_tables(ws, newest)
+    if there is None:
+        return predictor.online.renewed(after)
     try:
         before = {table: ws.catalog.node(node) for table, node in there.items()}
         changes = _changes(ws, predictor, before, newest)

@@ -37,6 +37,7 @@ BUCKET_KEYS = 128  # on average
 MOST_BUCKETS = 8192
 CACHED_BYTES = 64 << 20  # of what is fetched, for each group
 _MARK = b""
+_NO_FIELD = b"-"  # no key is written like that
 _PIPELINE = 500
 Command = tuple[Any, ...]
 
@@ -57,27 +58,26 @@ class FeatureRedis:
             raise ParameterError(f"{url!r} is no address of a Redis: {cause}", hint="redis://127.0.0.1:6379/0") from cause
         place = self._client.connection_pool.connection_kwargs
         self.place = str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
+        self.lost = False  # it answered, and did not have what it was given: a server that sees this writes it anew
         self._down_until = 0.0
         self.fetches = self.failures = self.missing = 0  # since the start, for /metrics
 
-    def bring(self, asked: Iterable[tuple[RedisLayers, Iterable[Key]]]) -> None:
+    def bring(self, asked: Iterable[tuple[RedisLayers, Iterable[Key]]], *, surely: bool = False) -> None:
         """Fetch what several groups do not have at hand, in one go.
 
         Raises
         ------
-        Unavailable : Redis does not answer, or lost what it held, and values that are not at hand are refused.
+        Unavailable : Redis does not answer, or lost what it held, and values that are not at hand are refused, or asked for `surely`.
         """
         wanted = [(layers, key) for layers, keys in asked for key in layers.not_at_hand(keys)]
         if not wanted:
             return
         try:
-            found = self.ask([layers.command(key) for layers, key in wanted])
+            found = self.ask([layers.command(key) for layers, key in wanted], building=surely)
             if any(mark is None for _, mark in found):
-                raise Unavailable(
-                    f"Redis at {self.place} lost online tables", hint="restart the server, or add a version: it writes them anew"
-                )
+                raise self.told_lost()
         except Unavailable:
-            if self._outage == "refuse":
+            if surely or self._outage == "refuse":
                 raise
             self.missing += len(wanted)
             return
@@ -105,6 +105,11 @@ class FeatureRedis:
             self.failures += 1
             self._down_until = time.monotonic() + RETRY_S
             raise self._away(f"does not answer: {cause}") from cause
+
+    def told_lost(self) -> Unavailable:
+        """Note that tables are gone from Redis; return what is said of it."""
+        self.lost = True
+        return Unavailable(f"Redis at {self.place} lost online tables", hint="a server that sees this writes them anew; ask again")
 
     def close(self) -> None:
         """Let the connections go."""
@@ -154,9 +159,9 @@ class RedisLayers:
             self._redis.bring([(self, (key,))])
         return self._held.get(key)
 
-    def bring(self, keys: Iterable[Key]) -> None:
+    def bring(self, keys: Iterable[Key], *, surely: bool = False) -> None:
         """Fetch what is not at hand, in one go. Raises as `FeatureRedis.bring`."""
-        self._redis.bring([(self, keys)])
+        self._redis.bring([(self, keys)], surely=surely)
 
     def not_at_hand(self, keys: Iterable[Key]) -> list[Key]:
         """Return the keys that have to be fetched, each once."""
@@ -189,13 +194,13 @@ class RedisLayers:
             fields.setdefault(crc32(field) & self._mask, {})[field] = value
         commands: list[Command] = []
         for bucket, changed in fields.items():
-            buckets[bucket] = _bucket_name(self._name, bucket, write)
-            commands += [("COPY", self.buckets[bucket], buckets[bucket], "REPLACE"), ("EXPIRE", buckets[bucket], WRITING_S)]
+            former, buckets[bucket] = buckets[bucket], _bucket_name(self._name, bucket, write)
             there = [part for field, value in changed.items() if value is not self.gone for part in (field, _encode(value))]
-            lost = [field for field, value in changed.items() if value is self.gone]
-            commands += [("HSET", buckets[bucket], *there)] if there else []
-            commands += [("HDEL", buckets[bucket], *lost)] if lost else []
-        _ask_in_turn(self._redis, commands)
+            lost = [field for field, value in changed.items() if value is self.gone] or [_NO_FIELD]
+            commands += [("COPY", former, buckets[bucket], "REPLACE"), ("HSET", buckets[bucket], *there, _MARK, b"1")]
+            commands += [("HDEL", buckets[bucket], *lost), ("EXPIRE", buckets[bucket], WRITING_S)]
+        if not all(_ask_in_turn(self._redis, commands)[::4]):
+            raise self._redis.told_lost()
         held = {key: value for key, value in list(self._held.items()) if key not in changes}
         return RedisLayers(self._redis, self._name, buckets, self.gone, held=held)
 
