@@ -258,6 +258,9 @@ def test_a_graph_from_outside_is_judged_by_a_probe_or_by_likeness_and_kept_with_
         assert [(alike.model.removeprefix("graph:"), "derived_from")] == [
             (ws.catalog.node(edge.src).ref, edge.role) for edge in ws.catalog.edges_to(made.id)
         ]
+        again = ws.model.optimise(alike.model, examples=tmp_path / "alone.npz")
+        assert alike.model == again.model
+        assert again.n_remembered > len(again.variants) - 2
         again = ws.model.optimise(file, examples=tmp_path / "told.npz", budget="size=3kB")
         assert (probed.made, len(again.variants)) == (again.made, again.n_remembered)
 

@@ -36,6 +36,7 @@ WORDS: Final[dict[str, str]] = {
         "Mô hình hiện có không có đồ thị: chi phí đo khi hỏi nó bằng Python."
     ),
     "accuracy of a probe": "độ đúng của mô hình dò",
+    "R² of a probe": "R² của mô hình dò",
     "likeness": "độ giống",
     "Made smaller from": "Thu gọn từ",
     "What was tried to make it smaller": "Những gì đã thử để thu gọn",

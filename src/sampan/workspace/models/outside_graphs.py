@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sampan.compression.budget import Budget
 from sampan.compression.edits import OF_ONE_MATRIX, REVISION, edited, edits_for, name_of
 from sampan.compression.front import Point, front, pick, warnings
-from sampan.compression.probing import Likeness, Probe, flat, gain
+from sampan.compression.probing import flat, gain, judge_of
 from sampan.compression.timing import TURNS, Contender, measure, open_session, shortest_first, without_padding
 from sampan.core.digests import digest_bytes, digest_value
 from sampan.core.events import Input, VersionCommitted, new_id
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 GRAPHS: Final = "graph"
 LABELS: Final = "labels"
+_FLOATS: Final = ("tensor(float)", "tensor(double)", "tensor(float16)")
 _ROWS_AT_ONCE: Final = 32
 _SLOW_S: Final = 0.05  # for 100 rows: fewer turns are enough where each takes long
 _FEW_TURNS: Final = 5
@@ -70,7 +71,8 @@ class GraphOptimization:
     """One graph's other forms."""
 
     ws: Workspace
-    file: Path
+    name: str
+    asked: str  # the file or the reference, as it was given
     examples: Examples
     seed: int
     graph: bytes
@@ -85,7 +87,7 @@ class GraphOptimization:
         began = time.monotonic()
         one_input = len(self.examples.rows) == 1
         attempts = [(edit, share) for edit, share in edits_for(self.graph) if one_input or edit not in OF_ONE_MATRIX]
-        with self.ws.progress.stage(f"Try other forms of {self.file.name}", total=len(attempts) + 1, unit="attempts") as stage:
+        with self.ws.progress.stage(f"Try other forms of {self.name}", total=len(attempts) + 1, unit="attempts") as stage:
             self.outputs[PARENT] = self._asked(PARENT, lambda: self.graph)
             stage.advance(1, PARENT)
             for edit, share in attempts:
@@ -98,7 +100,7 @@ class GraphOptimization:
                 stage.advance(1, name)
         found = self._measured(budget)
         name = self._chosen(found, take)
-        kept = self._keep_graph(self.graph, self.file.name, {}, ())
+        kept = self._keep_graph(self.graph, Path(self.asked).name, {}, ())
         made = self._keep_variant(found, name, kept, out) if name and name != PARENT else None
         done = msgspec.structs.replace(
             found,
@@ -130,8 +132,7 @@ class GraphOptimization:
 
     def _measured(self, budget: Budget) -> Optimized:
         rng = np.random.default_rng(self.seed)
-        judge = Likeness(self.outputs[PARENT])
-        probe = Probe(self.outputs[PARENT], self.examples.labels, rng) if self.examples.labels is not None else judge
+        probe = judge_of(self.outputs[PARENT], self.examples.labels, rng)
         rows = {name: probe.rows(each) for name, each in self.outputs.items()}
         costs = self._costs()
         gains = {name: gain(each, rows[PARENT], np.random.default_rng(self.seed)) for name, each in rows.items()}
@@ -188,19 +189,19 @@ class GraphOptimization:
 
     def _chosen(self, found: Optimized, take: str) -> str:
         if take and take not in self.how:
-            raise NotFound(f"{self.file.name} has no form {take!r}", hint="one of: " + "; ".join(self.how))
+            raise NotFound(f"{self.name} has no form {take!r}", hint="one of: " + "; ".join(self.how))
         return take or found.picked
 
     def _advice(self, found: Optimized) -> tuple[str, ...]:
         kept = [-each.gain.low for each in found.front if each.gain.low is not None and each.how != THREADS]
         if found.budget or not kept:
             return ()
-        return (f"sampan model optimise {self.file} --examples … --budget loss={max(0.0005, min(kept)):.2g}",)
+        return (f"sampan model optimise {self.asked} --examples … --budget loss={max(0.0005, min(kept)):.2g}",)
 
     # -- what is kept -------------------------------------------------------------------------------------------------------------
 
     def _keep_graph(self, graph: bytes, source: str, facts: Mapping[str, Any], inputs: tuple[Input, ...]) -> Node:
-        name, digest = check_name(self.file.stem), digest_bytes(graph)
+        name, digest = check_name(self.name), digest_bytes(graph)
         known = self.ws.catalog.find_version(GRAPHS, name, digest)
         if known is not None:
             return known
@@ -239,34 +240,46 @@ class GraphOptimization:
         return f"{KIND}:{known.ref}"
 
 
-def optimise_graph(ws: Workspace, file: Path, examples: Path | None, *, seed: int) -> GraphOptimization:
-    """Read a graph and the examples it is to be judged on.
+def optimise_graph(ws: Workspace, asked: str, examples: Path | None, *, seed: int) -> GraphOptimization:
+    """Read a graph, from its file or as it was kept, and the examples it is to be judged on.
 
     Raises
     ------
-    NotFound : a file is not there.
+    NotFound : a file, or a graph of this name, is not there.
     ParameterError : there are no examples, or they are not what the graph asks for.
     IntegrityError : the graph does not load.
     """
-    if not file.is_file():
-        raise NotFound(f"there is no file {file}", hint="give the path of an ONNX graph")
+    name, graph = _kept(ws, asked.removeprefix(f"{GRAPHS}:")) if asked.startswith(f"{GRAPHS}:") else _of_file(Path(asked))
     if examples is None:
         raise ParameterError(
-            f"{file.name} comes without rows to judge it on",
+            f"{Path(asked).name} comes without rows to judge it on",
             parameter="examples",
             hint="--examples FILE.npz: an array for each input, and labels where there are some",
         )
-    graph = file.read_bytes()
     session = open_session(graph)
-    return GraphOptimization(ws, file, _read(examples, {each.name for each in session.get_inputs()}), seed, graph)
+    return GraphOptimization(ws, name, asked, _read(examples, {each.name for each in session.get_inputs()}), seed, graph)
+
+
+def _of_file(file: Path) -> tuple[str, bytes]:
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}", hint="give the path of an ONNX graph")
+    return file.stem, file.read_bytes()
+
+
+def _kept(ws: Workspace, ref: str) -> tuple[str, bytes]:
+    node = ws.catalog.resolve(ref, kind=GRAPHS)
+    digest = next(each.digest for each in ws.catalog.artifacts(node.id) if each.path == GRAPH)
+    return node.name, ws.store.blobs.read(digest)
 
 
 def answers(graph: bytes, rows: Arrays) -> NDArray[Any]:
     """Ask a graph all rows, some at a time; return its first output of floats, one vector for each row."""
     session = open_session(graph)
-    output = next((each.name for each in session.get_outputs() if "float" in each.type), None)
+    output = next((each.name for each in session.get_outputs() if each.type in _FLOATS), None)
     if output is None:
-        raise Unsupported("the graph has no output of floats to judge it by")
+        raise Unsupported(
+            "the graph has no output of floats to judge it by", hint="a classifier of skl2onnx has one when exported with zipmap=False"
+        )
     order = shortest_first(rows)
     found = []
     for at in range(0, len(order), _ROWS_AT_ONCE):

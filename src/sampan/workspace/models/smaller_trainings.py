@@ -57,6 +57,11 @@ def replayable_recipe(ws: Workspace, model: Node) -> Recipe:
     if facts.get("variant") and not facts["variant"].get("is_replayable"):
         parent = facts["variant"]["parent_ref"]
         raise Unsupported(f"{model.ref} was made from {parent} without a training", hint=f"sampan model optimise {parent}")
+    if facts.get("flavor") == "pickle":
+        raise Unsupported(
+            f"{model.ref} was brought as a pickle: there is no training here that could be made smaller",
+            hint="optimise its graph: sampan model optimise FILE.onnx --examples ROWS.npz",
+        )
     recipe = Recipe.of(ws, model)
     purpose = str(facts.get("purpose", ""))
     reads, learns = columns_read(recipe.view), columns_learned(recipe.view)
