@@ -32,9 +32,11 @@ class HardRows:
         return HardRows(self.rows[:n], {name: values[:n] for name, values in self.tensors.items()}, self.expected[:n])
 
 
-def spoiled_numbers(numbers: NDArray[Any], rng: np.random.Generator, *, has_missing: bool, fixed: tuple[int, ...] = ()) -> NDArray[Any]:
+def spoiled_numbers(
+    numbers: NDArray[Any], rng: np.random.Generator, *, has_missing: bool, fixed: tuple[int, ...] = (), n: int = N_ROWS
+) -> NDArray[Any]:
     """Shuffle columns and spoil rows by turns; columns named by `fixed`, such as moments, are shuffled alone."""
-    found = _shuffled(numbers, rng)
+    found = _shuffled(numbers, rng, n)
     free = np.array([column for column in range(found.shape[1]) if column not in fixed], dtype=np.intp)
     if not len(free):
         return found
@@ -53,7 +55,7 @@ def spoiled_numbers(numbers: NDArray[Any], rng: np.random.Generator, *, has_miss
 
 def spoiled_texts(texts: NDArray[Any], rng: np.random.Generator, *, missing: str, closed: tuple[int, ...] = ()) -> NDArray[Any]:
     """Shuffle columns; every fifth row has texts that training never saw, and every fifth lacks some."""
-    found = _shuffled(texts, rng)
+    found = _shuffled(texts, rng, N_ROWS)
     free = [column for column in range(found.shape[1]) if column not in closed]
     for row, kind in enumerate(np.arange(len(found)) % 5):
         for column in free:
@@ -64,6 +66,6 @@ def spoiled_texts(texts: NDArray[Any], rng: np.random.Generator, *, missing: str
     return found
 
 
-def _shuffled(table: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+def _shuffled(table: NDArray[Any], rng: np.random.Generator, n: int) -> NDArray[Any]:
     """Draw each column by itself, so that no row is anyone's."""
-    return np.column_stack([rng.choice(table[:, column], N_ROWS) for column in range(table.shape[1])]) if table.shape[1] else table[:0]
+    return np.column_stack([rng.choice(table[:, column], n) for column in range(table.shape[1])]) if table.shape[1] else table[:0]

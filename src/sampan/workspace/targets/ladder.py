@@ -28,7 +28,7 @@ from sampan.edge.trying import EXACT, SIZES, Point, Site, Variant, front, over, 
 from sampan.errors import BudgetExceeded, NotFound, ParameterError, SampanError, Unsupported
 from sampan.flavors.onnx_graph import INPUT
 from sampan.ports import Built, Gain, Progress, SmallerForms, Stage, Target, TargetOptions
-from sampan.workspace.columns import align
+from sampan.workspace.columns import align, count
 from sampan.workspace.targets.edge_packages import CarriedPackage, program_of
 from sampan.workspace.targets.hard_rows import HARD_PARITY
 
@@ -89,6 +89,7 @@ class Ladder:
     _made: dict[str, tuple[str, str]] = field(default_factory=dict)  # variants by name: of which form, written how
     _points: list[Point] = field(default_factory=list)
     _n: int = 0
+    _has_trained: bool = False
 
     def climb(self, budget: Mapping[str, float], progress: Progress, title: str) -> Taken:
         """Try until one fits.
@@ -211,6 +212,7 @@ class Ladder:
         assert self.forms is not None
         with progress.stage("Try smaller trainings") as stage:
             for name, graph in self.forms.trained(self.asked.tries):
+                self._has_trained = True
                 for variant in self._coded(name, graph):
                     stage.advance(note=variant.name)
                     self._attempt(variant, folder)
@@ -255,27 +257,34 @@ class Ladder:
         if first.why_not:
             return Unsupported(f"{first.variant} cannot be had: {first.why_not}", hint="leave variant out for the front")
         reasons = over(first, limits)
-        shown = front(self._points)
-        words = "\n".join([f"{first.variant}: {', '.join(reasons)}; the front is", table_of(shown, limits), *self._untried()])
+        dear = [point for point in self._points if point.gain is not None and point.gain.costs_more]
+        shown = front(point for point in self._points if point not in dear)
+        words = "\n".join([f"{first.variant}: {', '.join(reasons)}; the front is", table_of(shown, limits), *self._untried(len(dear))])
         measured = {**first.limits, "max_difference": first.max_difference}
         for point in shown:
             measured |= {f"{point.variant}: {name}": value for name, value in _told_of(point)}
         fits = [point.variant for point in shown if not over(point, limits)]
         return BudgetExceeded(words, measured=measured, reasons=tuple(reasons), hint=self._hint(fits))
 
-    def _untried(self) -> Iterable[str]:
+    def _untried(self, n_dear: int) -> Iterable[str]:
+        if n_dear:
+            yield f"  {count(n_dear, 'other')} shown to make decisions cost more, which no gate lets pass"
         if self.forms is not None and self.forms.why_not:
-            yield f"none was trained smaller or judged: {self.forms.why_not}"
+            yield f"  none was trained smaller or judged: {self.forms.why_not}"
 
     def _hint(self, fits: list[str]) -> str:
         judged = any(point.gain is not None for point in self._points)
-        if not fits:
-            more = f"; or more trainings: --setting tries={2 * self.asked.tries}" if judged and self.asked.tries else ""
-            return f"a wider --budget{more}"
-        take = f"--setting 'variant={fits[-1]}' takes one that fits"
-        if judged:
-            return f"{take}; --budget …,{LOSS}=0.01 takes the best that loses no more of the metric than that, beyond doubt"
-        return f"{take}, --setting accept=0.01 allows more"
+        if fits and judged:
+            best = f"--budget …,{LOSS}=0.01 the best that loses no more than that, beyond doubt"
+            return f"--setting 'variant={fits[-1]}' takes one that fits; {best}"
+        if fits:
+            return f"--setting 'variant={fits[-1]}' takes one that fits, --setting accept=0.01 allows more"
+        more = ["a wider --budget"]
+        if self._has_trained:
+            more.append(f"more trainings: --setting tries={2 * self.asked.tries}")
+        if self.carried.transform is not None:
+            more.append("without the features, which the caller then makes: --setting transform=false")
+        return "; ".join(more)
 
 
 def build_version(target: Target, taken: Taken, out: Path, options: TargetOptions, progress: Progress) -> Built:
@@ -304,7 +313,7 @@ def build_version(target: Target, taken: Taken, out: Path, options: TargetOption
 def table_of(points: Sequence[Point], limits: Mapping[str, float]) -> str:
     """Lay variants out as a table; those that fit are marked."""
     sizes = [name for name in SIZES if name in points[0].limits]
-    timed = ["ms"] if "ms" in points[0].limits else []
+    timed = [name for name in ("ms", "uj") if name in points[0].limits]
     gains = [point.gain for point in points if point.gain is not None]
     judged = [f"{gains[0].metric} on {gains[0].n_rows:,} rows held out"] if gains else []
     rows = [
@@ -326,7 +335,7 @@ def table_of(points: Sequence[Point], limits: Mapping[str, float]) -> str:
 def _gain_words(gain: Gain | None) -> str:
     if gain is None:
         return "not judged"
-    return f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" + (", costs more" if gain.costs_more else "")
+    return f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
 
 
 def _told_of(point: Point) -> Iterator[tuple[str, float]]:
