@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import pi, sqrt
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -32,6 +32,8 @@ from sampan.stats.divergence import (
     total_variation,
     total_variation_noise,
 )
+
+SCORE: Final = "score"
 
 Matrix = NDArray[np.floating[Any]]
 Column = NDArray[np.floating[Any]]
@@ -114,6 +116,9 @@ class DriftReport(msgspec.Struct, frozen=True):
     alarm: bool
     reasons: tuple[str, ...]
     rules: DriftRules
+    answers: tuple[
+        FeatureDrift, ...
+    ] = ()  # of a model of several classes: the decided class and each one's chance; `score` is the farthest
     definitions: dict[str, str] = msgspec.field(default_factory=lambda: dict(DEFINITIONS))
 
     @property
@@ -128,6 +133,7 @@ def judge_drift(
     current: Matrix,
     *,
     scores: tuple[Column, Column] | None = None,
+    answers: Sequence[FeatureDrift] = (),
     moments: tuple[Moments, Moments] | None = None,
     importance: Mapping[str, float] | None = None,
     rules: DriftRules | None = None,
@@ -137,7 +143,8 @@ def judge_drift(
     Parameters
     ----------
     reference, current : shape (n, k), (m, k); NaN = missing
-    scores : the model's answers on both, compared as one more column
+    scores : the model's answers on both, compared as one more column; of several classes the chance of the likeliest
+    answers : of several classes, how the model's answers moved (`class_drift.judge_classes`); the farthest counts in place of the scores
     moments : of both, milliseconds; with them chance is judged by days as well as by rows
     importance : weight per feature, any scale; where not given, `score_dependence` on the reference, or equal weights without scores
 
@@ -153,7 +160,9 @@ def judge_drift(
         judge_column(name, reference[:, i], current[:, i], rules=rules, days=days, importance=float(weights[i]))
         for i, name in enumerate(names)
     )
-    score = judge_column("score", *scores, rules=rules, days=days) if scores is not None else None
+    score = max(answers, key=lambda each: (each.moved, each.effect)) if answers else None
+    if score is None and scores is not None:
+        score = judge_column(SCORE, *scores, rules=rules, days=days)
     far_share = sum(f.importance for f in features if f.moved and f.effect >= rules.far_effect)
     reasons = tuple(_alarms(features, score, far_share, rules))
     return DriftReport(
@@ -164,6 +173,7 @@ def judge_drift(
         alarm=bool(reasons),
         reasons=reasons,
         rules=rules,
+        answers=tuple(answers),
     )
 
 
@@ -378,7 +388,8 @@ def _alarms(features: Sequence[FeatureDrift], score: FeatureDrift | None, far_sh
         if feature.unseen_share > rules.alarm_unseen_share and feature.moved and any("seen before" in r for r in feature.reasons):
             found.append(f"{feature.feature}: {feature.unseen_share:.0%} of rows have a value unlike any seen before")
     if score is not None and score.moved and score.effect >= rules.alarm_score_effect:
-        found.append(f"the model's scores moved far: {score.statistic} {score.effect:.2f}")
+        what = "scores" if score.feature == SCORE else f"answers ({score.feature})"
+        found.append(f"the model's {what} moved far: {score.statistic} {score.effect:.2f}")
     return found
 
 

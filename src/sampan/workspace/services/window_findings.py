@@ -17,10 +17,12 @@ from sampan.errors import NotFound, ParameterError
 from sampan.evaluation.metrics import Answered, figures, point
 from sampan.evaluation.objective import Objective
 from sampan.evaluation.task import Kind, Task
-from sampan.monitoring.drift import DriftReport, judge_drift
+from sampan.monitoring.class_drift import judge_classes
+from sampan.monitoring.drift import DriftReport, FeatureDrift, judge_drift
 from sampan.monitoring.estimate import Costs, LabelledSample, PerformanceEstimate, estimate_performance
 from sampan.monitoring.quality import Quality, measure_point, measure_quality
 from sampan.monitoring.verdict import Verdict, judge_window
+from sampan.serving.records import MOST_CLASSES
 from sampan.stats.bootstrap import Estimate, Resampling
 from sampan.workspace.models.judging import in_classes
 from sampan.workspace.services.prediction_history import ANSWERED, PackageRows, coded_labels, read_window
@@ -181,17 +183,28 @@ def _drift(rows: PackageRows, reference: Reference | None) -> tuple[DriftReport 
     if reference is None:
         return None, f"the package has no {REFERENCE}"
     sample, moments = reference.sample, rows.frame["moment"].to_numpy()
+    both = None if sample.moments is None else (sample.moments, moments)
     try:
         report = judge_drift(
             reference.names,
             sample.features,
             _matrix(rows, reference.names),
             scores=(sample.scores, _scores(rows)),
-            moments=None if sample.moments is None else (sample.moments, moments),
+            answers=_answers_moved(rows, reference, both),
+            moments=both,
         )
     except ParameterError as refusal:
         return None, refusal.message
     return report, ""
+
+
+def _answers_moved(
+    rows: PackageRows, reference: Reference, moments: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+) -> tuple[FeatureDrift, ...]:
+    """Judge the answers of a model of several classes; nothing of another, or where the log does not keep as many chances."""
+    if rows.task.kind != "multiclass" or rows.task.n_outputs > MOST_CLASSES:
+        return ()
+    return judge_classes(rows.task.classes, reference.answers, rows.scores, moments=moments)
 
 
 def _estimate(rows: PackageRows, reference: Reference | None, asked: _Asked, rng: np.random.Generator) -> PerformanceEstimate | None:
