@@ -20,6 +20,7 @@ from sampan.features.characters import SEPARATORS, SYMBOLS
 
 EDGE: Final = "_"  # begins and ends a word, in pieces of words; itself a separator, so in no word
 LONGEST_WORD: Final = 40  # characters; what is longer is no word that anybody will write again
+_LOW: Final = 0xFFFF
 _PLAIN_WORDS: Final = re.compile(r"[a-z0-9]+")
 
 
@@ -70,8 +71,11 @@ def pieces(words: Iterable[str], shortest: int, longest: int) -> Iterator[str]:
 
 @cache
 def _words() -> re.Pattern[str]:
-    symbols = _class(SYMBOLS)
-    return re.compile(f"[^{_class(SEPARATORS)}{symbols}]+|[{symbols}]")
+    # Sets of characters up to U+FFFF are tables, those beyond are looked through range by range: so they have sets of their own.
+    low, high = ([each for each in (*SEPARATORS, *SYMBOLS) if (each[0] > _LOW) == beyond] for beyond in (False, True))
+    word = f"(?:[^{_class(low)}\U00010000-\U0010ffff]+|[^\x00-\uffff{_class(high)}])+"
+    symbols = (_class(each for each in SYMBOLS if (each[0] > _LOW) == beyond) for beyond in (False, True))
+    return re.compile("|".join([word, *(f"[{each}]" for each in symbols)]))
 
 
 @cache

@@ -10,8 +10,9 @@ Columns are dense; there are at most 4,096 for a feature.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ Weigh = Literal["counts", "presence", "tfidf"]
 MOST: Final = 4_096
 UNKNOWN: Final = "unknown"
 _CELLS: Final = 2**21  # computed at a time: 16 MB
-_MOST_TEXTS: Final = 8  # laid out without numpy's counting
+_MOST_WORDS: Final = 2**16  # that are remembered
 
 
 class Words(msgspec.Struct, frozen=True, tag="words"):
@@ -99,8 +100,11 @@ def fit_text(encoding: TextEncoding, texts: Sequence[str | None]) -> TextEncoder
     """
     held: Counter[str] = Counter()
     given = [text for text in texts if text is not None]
+    alone = lru_cache(_MOST_WORDS)(lambda word: frozenset(_alone(encoding, word)))  # words come again and again
     for text in given:
-        held.update({term for term in _terms(encoding, words_of(text)) if len(term) <= LONGEST_WORD})
+        words = words_of(text)
+        held.update(set().union(*map(alone, words)) if isinstance(encoding, Letters) else set(runs(words, encoding.longest)))
+    held = Counter({term: n for term, n in held.items() if len(term) <= LONGEST_WORD})
     common = sorted((term for term, n in held.items() if n >= encoding.at_least), key=lambda term: (-held[term], term))[: encoding.most]
     if not common:
         raise ParameterError(
@@ -120,7 +124,8 @@ class TextColumns:
         self.encoder = encoder
         self._places = {term: place for place, term in enumerate(encoder.terms, start=1)}
         self._weights = np.array(encoder.weights)
-        self._letters = frozenset("".join(encoder.terms))
+        self._words = _KnownWords(encoder.encoding, self._places)
+        self._openings = {term.partition(" ")[0] for term in encoder.terms if " " in term}
 
     def apply(self, texts: Sequence[str | None]) -> NDArray[np.float32]:
         """Return shape (n, width); NaN where a text is missing."""
@@ -136,22 +141,41 @@ class TextColumns:
         return bool(words) and not any(term in self._places for term in _terms(self.encoder.encoding, words))
 
     def _some(self, texts: Sequence[str | None]) -> NDArray[np.float64]:
-        width, places = self.encoder.width, self._places
-        flat: list[int] = []
-        unknown = np.empty(len(texts))
-        for row, text in enumerate(texts):
-            if text is None:
-                unknown[row] = np.nan
-                continue
-            words = words_of(text)
-            unknown[row] = self._unknown(words)
-            begin = row * width
-            flat += [begin + places[term] for term in _terms(self.encoder.encoding, words) if term in places]
-        counts = np.bincount(np.array(flat, np.intp), minlength=len(texts) * width).reshape(len(texts), width).astype(np.float64)
-        found = self._weighed(counts)
+        width = self.encoder.width
+        places: list[int] = []
+        lengths, unknown = [], []
+        for text in texts:
+            n_before = len(places)
+            unknown.append(np.nan if text is None else self._read(text, places))
+            lengths.append(len(places) - n_before)
+        flat = np.array(places, np.intp)
+        flat += np.repeat(np.arange(0, len(texts) * width, width), lengths)
+        counts = np.bincount(flat, minlength=len(texts) * width).reshape(len(texts), width)
+        found = self._weighed(counts.astype(np.float64))
         found[:, 0] = unknown
-        found[np.isnan(unknown)] = np.nan
+        found[np.isnan(found[:, 0])] = np.nan
         return found
+
+    def _read(self, text: str, places: list[int]) -> float:
+        """Add the places of a text's terms; return the share of its words, or of their letters, that are in no term."""
+        words = words_of(text)
+        known = [self._words[word] for word in words]
+        for each in known:
+            places += each.places
+        if self._openings:
+            in_runs = [word for word, each in zip(words, known, strict=True) if each.size]
+            self._add_runs(in_runs, places)
+        size = sum([each.size for each in known])
+        return sum([each.missed for each in known]) / size if size else 0.0
+
+    def _add_runs(self, words: list[str], places: list[int]) -> None:
+        """Add the places of runs of two words and more: looked for where a word begins one."""
+        for at, word in enumerate(words):
+            if word in self._openings:
+                for end in range(at + 2, min(at + self.encoder.encoding.longest, len(words)) + 1):
+                    place = self._places.get(" ".join(words[at:end]))
+                    if place is not None:
+                        places.append(place)
 
     def _weighed(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         weigh = self.encoder.encoding.weigh
@@ -163,15 +187,41 @@ class TextColumns:
         length = np.sqrt((counts * counts).sum(axis=1, keepdims=True))
         return counts / np.where(length == 0, 1.0, length)
 
-    def _unknown(self, words: Sequence[str]) -> float:
-        """Return the share of words, or of letters, that are in no term."""
-        if isinstance(self.encoder.encoding, Words):
-            missed = sum(not is_symbol(word) for word in words if word not in self._places)
-            n = sum(not is_symbol(word) for word in words)
-        else:
-            letters = "".join(word for word in words if not is_symbol(word))
-            missed, n = sum(letter not in self._letters for letter in letters), len(letters)
-        return missed / n if n else 0.0
+
+class _Known(NamedTuple):
+    """What a word comes to."""
+
+    places: tuple[int, ...]  # of the columns that it counts in by itself
+    missed: int  # words, or letters of it, that are in no term
+    size: int  # words, or letters; 0 of a symbol
+
+
+class _KnownWords(dict[str, _Known]):
+    """Words that were looked at, as many as are common in any language."""
+
+    def __init__(self, encoding: TextEncoding, places: dict[str, int]) -> None:
+        super().__init__()
+        self._encoding = encoding
+        self._places = places
+        self._letters = frozenset("".join(places))
+
+    def __missing__(self, word: str) -> _Known:
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        found = self[word] = self._look_at(word)
+        return found
+
+    def _look_at(self, word: str) -> _Known:
+        symbol = is_symbol(word)
+        places = tuple(self._places[term] for term in _alone(self._encoding, word) if term in self._places)
+        if symbol or isinstance(self._encoding, Words):
+            return _Known(places, int(not symbol and not places), int(not symbol))
+        return _Known(places, sum(letter not in self._letters for letter in word), len(word))
+
+
+def _alone(encoding: TextEncoding, word: str) -> Iterable[str]:
+    """Return the terms of a word by itself."""
+    return (word,) if isinstance(encoding, Words) else pieces((word,), encoding.shortest, encoding.longest)
 
 
 def _terms(encoding: TextEncoding, words: Sequence[str]) -> Iterator[str]:
