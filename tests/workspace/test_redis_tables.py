@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -138,7 +140,10 @@ def test_a_version_shares_the_buckets_in_which_nothing_changed(redis: FeatureRed
 
     assert len(old) == 16
     assert len(new - old) == 1
-    assert redis.ask([("TTL", *(old - new)), ("TTL", next(iter(old & new)))])[1] == -1
+    left, kept = redis.ask([("TTL", *(old - new)), ("TTL", next(iter(old & new)))])
+    assert left <= redis_tables.LEFT_S < kept <= redis_tables.KEPT_S
+    shared.touch(online.sources)
+    assert redis.ask([("TTL", *(old - new))])[0] > redis_tables.LEFT_S, "another server, that still uses it, says so"
     sizes = VIEW.features.index(next(item for item in VIEW.features if item.name == "size"))
     assert OnlineView(online.fitted, then).matrix(asked)[:, sizes].tolist() == [-1.0, 8.0]
 
@@ -172,6 +177,29 @@ def test_while_redis_is_away_what_is_at_hand_is_answered_and_the_rest_refused(re
             one.revised(changes, before=frames, after=frames)
     strict.close()
     lenient.close()
+
+
+def test_of_servers_that_take_a_version_up_at_once_one_writes_it(redis: FeatureRedis, redis_server: Any) -> None:
+    carried, groups = VIEW.online_tables(frames_of(FIRST), 0), Groups(VIEW)
+    begun, go_on, made = Event(), Event(), count()
+
+    def make() -> OnlineSources:
+        next(made)
+        begun.set()
+        assert go_on.wait(30)
+        return OnlineSources.of_tables(VIEW, carried, known_until=0)
+
+    other = FeatureRedis(redis_server.url)
+    with ThreadPoolExecutor(2) as servers:
+        one = servers.submit(SharedTables(redis, groups, "package.once").taken_up, make, held=None)
+        assert begun.wait(30)
+        two = servers.submit(SharedTables(other, groups, "package.once").taken_up, make, held=None)
+        go_on.set()
+        first, second = (sources.result(30) for sources in (one, two))
+
+    assert next(made) == 1
+    assert [store.layers.buckets for store in first.stores.values()] == [store.layers.buckets for store in second.stores.values()]
+    other.close()
 
 
 def test_for_a_moment_after_a_failure_nobody_waits(redis_server: Any) -> None:

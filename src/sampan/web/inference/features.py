@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from sampan.errors import SampanError, Unavailable
 from sampan.serving.routing import Variant
 from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.log import ArrivalLog
-from sampan.workspace.models.online_tables import found_again, has_lost_tables, let_go, renewal_of
+from sampan.workspace.models.online_tables import found_again, has_lost_tables, let_go, renewal_of, touch
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node, NodeId
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TOUCH_S = 6 * 3600.0  # after which a shared store is told again what is used of it
 RETRY_S = 5.0  # after which a shared store that was away is asked again
 
 
@@ -41,19 +43,21 @@ class OnlineFeatures:
         self._cursors = cursors  # package -> how far its predictor has been fed from the log; shared with who loads it
         self._used: dict[str, dict[str, NodeId]] = {}  # package -> table -> the dataset version that was last taken up
         self._there: dict[str, dict[str, NodeId]] = {}  # the same, of the versions that are indexed
-        self._retry_s: float | None = None
+        self._retry_s = math.inf
+        self._touch_s = time.monotonic() + TOUCH_S
         self._is_on = (rules := workspace.project.services.get(app.service)) is None or rules.features == "newest"
 
     @property
     def wants_another_look(self) -> bool:
         """Say whether to look again although nothing was recorded: a store that is shared was away, or lost what it held."""
-        return (self._retry_s is not None and time.monotonic() >= self._retry_s) or any(has_lost_tables(one) for one in self._sources())
+        return time.monotonic() >= min(self._retry_s, self._touch_s) or any(has_lost_tables(one) for one in self._sources())
 
     async def look(self) -> None:
         """Look for newer versions; a table that cannot be used leaves the present ones in use, and is logged and counted."""
+        await self._touch()
         if not self._is_on:
             return
-        self._retry_s = None
+        self._retry_s = math.inf
         lost = [sources for sources in self._sources() if has_lost_tables(sources)]
         for sources in lost:
             found_again(sources)
@@ -63,6 +67,17 @@ class OnlineFeatures:
             except SampanError as cause:
                 self._app.counters.add("sampan_feature_renewal_failures_total")
                 logger.warning("the online features of %s could not be renewed: %s", variant.version, cause)
+
+    async def _touch(self) -> None:
+        """Say, now and then, of tables in a shared store that they are used."""
+        if time.monotonic() < self._touch_s:
+            return
+        self._touch_s = time.monotonic() + TOUCH_S
+        for sources in self._sources():
+            try:
+                await asyncio.to_thread(touch, sources)
+            except Unavailable as cause:
+                logger.info("the shared online features could not be touched: %s", cause)
 
     def _sources(self) -> Iterator[OnlineSources]:
         predictors = (variant.predictor for variant in self._app.scorer.routing.variants)

@@ -62,7 +62,7 @@ def first_tables(
 
 
 def let_go(sources: OnlineSources, now: OnlineSources) -> None:
-    """Let shared tables go that this server has moved on from; those of a package stay, for the next start."""
+    """Let shared tables go that this server has moved on from; those of a package stay for a while, for the next start."""
     from sampan.workspace.models.redis_tables import SharedTables
 
     if isinstance(sources.shared, SharedTables) and not sources.shared.version.startswith(_OF_PACKAGE):
@@ -76,6 +76,14 @@ def has_lost_tables(sources: OnlineSources) -> bool:
     from sampan.workspace.models.redis_tables import SharedTables
 
     return isinstance(sources.shared, SharedTables) and sources.shared.redis.lost
+
+
+def touch(sources: OnlineSources) -> None:
+    """Say of tables that servers share that this one uses them."""
+    from sampan.workspace.models.redis_tables import SharedTables
+
+    if isinstance(sources.shared, SharedTables):
+        sources.shared.touch(sources)
 
 
 def found_again(sources: OnlineSources) -> None:

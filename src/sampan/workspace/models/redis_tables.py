@@ -31,8 +31,8 @@ from sampan.plugins import require
 TIMEOUT_S = 0.25  # a request waits no longer for Redis …
 RETRY_S = 1.0  # … and for so long after that no other waits at all
 BUILD_TIMEOUT_S = 60.0
-WRITING_S = 86_400  # what is written goes after so long, unless a manifest names it by then
-LEFT_S = 6 * 3600  # what a server has moved on from
+KEPT_S = 7 * 86_400  # what no server has opened or touched for so long goes
+LEFT_S = 6 * 3600  # what a server has moved on from goes sooner, unless another says that it uses it
 BUCKET_KEYS = 128  # on average
 MOST_BUCKETS = 8192
 CACHED_BYTES = 64 << 20  # of what is fetched, for each group
@@ -198,7 +198,7 @@ class RedisLayers:
             there = [part for field, value in changed.items() if value is not self.gone for part in (field, _encode(value))]
             lost = [field for field, value in changed.items() if value is self.gone] or [_NO_FIELD]
             commands += [("COPY", former, buckets[bucket], "REPLACE"), ("HSET", buckets[bucket], *there, _MARK, b"1")]
-            commands += [("HDEL", buckets[bucket], *lost), ("EXPIRE", buckets[bucket], WRITING_S)]
+            commands += [("HDEL", buckets[bucket], *lost), ("EXPIRE", buckets[bucket], KEPT_S)]
         if not all(_ask_in_turn(self._redis, commands)[::4]):
             raise self._redis.told_lost()
         held = {key: value for key, value in list(self._held.items()) if key not in changes}
@@ -216,7 +216,7 @@ def written(redis: FeatureRedis, name: str, items: Iterable[tuple[Key, Any]], go
         fields[crc32(field) & (n_buckets - 1)] += (field, data)
     commands: list[Command] = []
     for bucket, flat in zip(buckets, fields, strict=True):
-        commands += [("HSET", bucket, *flat), ("EXPIRE", bucket, WRITING_S)]
+        commands += [("HSET", bucket, *flat), ("EXPIRE", bucket, KEPT_S)]
     _ask_in_turn(redis, commands)
     return RedisLayers(redis, name, buckets, gone)
 
@@ -259,6 +259,10 @@ class SharedTables:
             time.sleep(0.1)
         return OnlineSources(self._groups, stores, held=held, known_until=known_until, shared=self)
 
+    def touch(self, sources: OnlineSources) -> None:
+        """Say that these are used: they stay for a while longer."""
+        self._keep(name for store in sources.stores.values() for name in store.layers.buckets)
+
     def let_go(self, sources: OnlineSources, now: OnlineSources) -> None:
         """Let what a server has moved on from go soon; another that still uses it moves on, too, or says what it lacks."""
         kept = {name for store in now.stores.values() for name in store.layers.buckets}
@@ -270,15 +274,17 @@ class SharedTables:
         if data is None:
             return None
         buckets: dict[str, list[str]] = msgspec.json.decode(data)
-        names = [name for listed in buckets.values() for name in listed]
-        there = _ask_in_turn(self.redis, [command for name in names for command in (("PERSIST", name), ("EXISTS", name))])
-        if not all(there[1::2]):
+        if not self._keep(name for names in buckets.values() for name in names):
             return None
         stores = {}
         for group in self._groups.all:
             store, name = _empty_store(self._groups, group), self._name(group)
             stores[group] = store.over(RedisLayers(self.redis, name, buckets[name], store.layers.gone))
         return stores
+
+    def _keep(self, names: Iterable[str]) -> bool:
+        """Put off when buckets and the manifest go; say whether all are there."""
+        return all(_ask_in_turn(self.redis, [("EXPIRE", name, KEPT_S) for name in (*names, self._manifest)]))
 
     def _published(self, made: OnlineSources) -> OnlineSources:
         """Write what is not in Redis yet, and then the manifest."""
@@ -288,8 +294,7 @@ class SharedTables:
             here = isinstance(layers, RedisLayers)
             stores[group] = store.over(layers if here else written(self.redis, self._name(group), layers.items(), layers.gone))
         buckets = {self._name(group): store.layers.buckets for group, store in stores.items()}
-        names = [name for listed in buckets.values() for name in listed]
-        _ask_in_turn(self.redis, [*(("PERSIST", name) for name in names), ("SET", self._manifest, msgspec.json.encode(buckets))])
+        self.redis.ask([("SET", self._manifest, msgspec.json.encode(buckets), "EX", KEPT_S)], building=True)
         return OnlineSources(self._groups, stores, held=made.held, known_until=made.known_until, shared=self)
 
     def _name(self, group: Fetched) -> str:
