@@ -1,7 +1,7 @@
 """What a graph from outside is still worth: the answers of a probe on its outputs where there are labels, else how alike its outputs are.
 
-Classes are told by a logistic probe, numbers by a linear one. It is fitted once, to the parent's outputs, half by half, and asked about rows
-it had not learned from. Every variant is asked by the parent's probes: who put a smaller graph in the place of a larger one does not train
+Classes are told by a logistic probe, numbers by a linear one, fitted once to the parent's outputs, half by half, and asked about rows it
+had not learned from. Every variant is asked by the parent's probes: who put a smaller graph in the place of a larger one does not train
 what comes after it anew.
 """
 
