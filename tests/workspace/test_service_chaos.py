@@ -18,7 +18,7 @@ def test_under_load_nothing_is_lost_or_mixed_up_while_everything_goes_wrong() ->
     words = [sys.executable, str(HARNESS), "--seconds", "8", "--kill-every", "3", "--clients", "3", "--unwritten-s", "inf", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
-    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
     told = json.loads(ended.stdout)
 
     assert told["faults"] == [], ended.stderr[-2000:]
@@ -26,4 +26,5 @@ def test_under_load_nothing_is_lost_or_mixed_up_while_everything_goes_wrong() ->
     assert told["answered"] > 100
     assert told["kills"] >= 1
     assert told["swaps"] >= 2
-    assert {status for status in told["wild"] if status.startswith("throws")} <= {"throws 500", "throws cut", "throws 503", "throws 504"}
+    assert set(told["wild"]["throws"]) <= {"good 200", "good 503", "good 504", "asked to 500", "asked to 503", "asked to 504", "cut"}
+    assert {"half-sent bodies", "slow clients"} <= set(told["hostile"])

@@ -9,10 +9,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from shlex import quote
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-import polars as pl
 
 from sampan.core.answers import Answer
 from sampan.core.changes import AddEdge, AddNode, Change
@@ -22,6 +21,9 @@ from sampan.core.graph import Node, NodeId
 from sampan.errors import AccessDenied, ParameterError
 from sampan.workspace.models.events import FilesCommitted
 from sampan.workspace.operation import Room, operation
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PICKLE = "pickle"  # the flavor
 TRUST = "trust"  # the kind of node
@@ -164,6 +166,8 @@ def trust_of(ws: Any, model: Node) -> dict[str, str]:
 
 
 def _read_rows(file: Path, label: str) -> pl.DataFrame:
+    import polars as pl
+
     try:
         frame = pl.read_csv(file) if file.suffix == ".csv" else pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as cause:

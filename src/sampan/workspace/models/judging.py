@@ -25,10 +25,9 @@ from sampan.features.view import View
 from sampan.serving.records import FIELD
 from sampan.workspace.governing.governance import require_training
 from sampan.workspace.models.predictors import FEATURES, GRAPH, NATIVE
-from sampan.workspace.services.prediction_history import coded_labels
-from sampan.workspace.training.feature_tables import LabeledRows, feature_table, find_datasets, labeled_rows
 
 if TYPE_CHECKING:
+    from sampan.workspace.training.feature_tables import LabeledRows
     from sampan.workspace.workspace import Workspace
 
 
@@ -85,6 +84,8 @@ def judge_stored(ws: Workspace, models: list[Node], *, since: Millis, until: Mil
     ------
     ParameterError : the window reaches back into rows that a model was trained on, or holds no labeled row.
     """
+    from sampan.workspace.training.feature_tables import find_datasets
+
     latest = max(model.facts["until"] for model in models)
     since = max(since, latest)
     if until <= since:
@@ -145,6 +146,8 @@ def in_classes(scores: NDArray[np.float64], known: Task, task: Task) -> NDArray[
 def _window_rows(
     ws: Workspace, view: View, task: Task, *, since: Millis, until: Millis, data: Mapping[str, str], purpose: str = ""
 ) -> LabeledRows:
+    from sampan.workspace.training.feature_tables import feature_table, find_datasets, labeled_rows
+
     datasets = find_datasets(ws, view, {name: ref for name, ref in data.items() if name in (view.on, *view.tables)})
     require_training(ws, datasets, reads=columns_read(view), learns={}, purpose=purpose, act="evaluate")
     table, _ = feature_table(ws, view, datasets)
@@ -170,6 +173,8 @@ def _in_common(sets: dict[str, LabeledRows]) -> dict[str, LabeledRows]:
 
 def judge_shadow(ws: Workspace, service: str, candidate: Node, champion: Node, *, since: Millis, until: Millis) -> Judged:
     """Take the scores that the live model and a shadow gave to the same requests, with the labels that came back."""
+    from sampan.workspace.services.prediction_history import coded_labels
+
     pair = ws.monitor.paired_rows(service, since, until, candidate=candidate.ref)
     frame = pair.frame.sort("moment", maintain_order=True)
     groups = {name: frame[FIELD + name].cast(str).fill_null("(missing)").to_numpy().astype(object) for name in pair.slices}

@@ -42,7 +42,6 @@ from sampan.workspace.models.tuning import Tuning
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
 from sampan.workspace.parameters import Count
-from sampan.workspace.training.feature_tables import FOREVER, read_moment
 from sampan.workspace.training.training_options import TrainingOptions
 
 CHAMPION = "champion"
@@ -355,6 +354,8 @@ class Lifecycle(Room):
         return max(own, key=lambda n: n.version or 0, default=None)
 
     def _window(self, since: str, until: str) -> dict[str, int]:
+        from sampan.workspace.training.feature_tables import FOREVER, read_moment
+
         return {"since": read_moment(since, otherwise=-FOREVER), "until": read_moment(until, otherwise=FOREVER)}
 
     def _trained(self, node: Node, run: str, *, cached: bool) -> ModelTrainedAnswer:
