@@ -62,6 +62,21 @@ def test_the_browser_answers_the_probe_set_as_the_package_does(page: Page, built
     np.testing.assert_allclose(scores, built.scores, atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [390, 760, 1100])
+def test_no_field_lies_over_another(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+
+    boxes = [field.bounding_box() for field in page.locator(".field input, .field select").all()]
+
+    assert 5 == len(boxes)
+    for n, one in enumerate(boxes):
+        for other in boxes[n + 1 :]:
+            assert one is not None
+            assert other is not None
+            beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+            assert beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
+
+
 def test_a_person_changes_a_field_and_reads_the_answer(page: Page) -> None:
     before = page.inner_text("#value")
     page.fill("#field-x1", "2.5")
