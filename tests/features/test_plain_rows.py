@@ -17,7 +17,7 @@ from sampan.features.encoding import Means, fit
 from sampan.features.expressions import col
 from sampan.features.fitted import FittedView
 from sampan.features.view import feature
-from sampan.table.rows import ColumnRows, row_type
+from sampan.table.rows import ColumnRows, columns_of, row_type
 
 ORDERS = Columns(at=moment(), get=text(), size=number(), new=flag(), late=flag(later=True), done=moment(later=True))
 VIEW = view(
@@ -97,15 +97,15 @@ def test_rows_that_do_not_fit_are_refused_after_rows_that_do(changed: dict[str, 
 
 
 @given(st.lists(ROWS, min_size=1, max_size=20))
-def test_unseen_categories_are_named_by_the_typed_way(rows: list[dict[str, Any]]) -> None:
-    typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
-    assert ONLINE.typed_flags is not None
+def test_columns_made_compact_read_as_they_did_and_give_the_same_matrix(rows: list[dict[str, Any]]) -> None:
+    held = columns_of(msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type]))  # type: ignore[name-defined]
 
-    found = ONLINE.typed_flags(typed)
-    alone = [ONLINE.typed_flags([row]).get(0, ()) for row in typed]
+    before = ONLINE.matrix(held)
+    held.compact(but=["at"])
 
-    assert alone == [found.get(index, ()) for index in range(len(rows))]
-    assert [bool(notes) for notes in alone] == [row["get"] not in ("a", "b", None) for row in rows]
+    assert list(held) == [{**row, "size": None if row["size"] is None else float(row["size"])} for row in rows]
+    np.testing.assert_array_equal(before, FITTED.online({}).matrix(held))  # of another type of row: looked at anew
+    assert list(held.take([0])) == list(held)[:1]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=20))

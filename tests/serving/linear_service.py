@@ -76,6 +76,9 @@ class LinearPredictor:
         (scores,) = self._session.run(["score"], {"features": features})
         return np.asarray(scores, dtype=np.float64)
 
+    def scope_notes(self, rows: Sequence[Mapping[str, Any]], features: np.ndarray[Any, Any]) -> dict[int, tuple[str, ...]]:
+        return {index: (f"x1: {rows[index]['x1']:g} is beyond training",) for index in np.flatnonzero(features[:, 0] > 1000).tolist()}
+
     def moments(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
         return np.array([int(row["order"]) * 1000 for row in rows], dtype=np.int64)
 

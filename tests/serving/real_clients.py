@@ -61,6 +61,9 @@ def triton_grpc(port: str) -> dict[str, Any]:
     wanted = [triton.InferRequestedOutput(name) for name in ("score", "decision")]
     answer = client.infer("linear", triton_inputs(triton), request_id="7", outputs=wanted)
     usual = client.infer("linear", triton_inputs(triton), model_version="1", client_timeout=20)
+    far = triton_inputs(triton)
+    far[1].set_data_from_numpy(arrays()["x1"] * 5000)
+    told = client.infer("linear", far)
     refused = []
     for model, inputs in (("linear", triton_inputs(triton)[:2]), ("liner", triton_inputs(triton))):
         try:
@@ -77,6 +80,7 @@ def triton_grpc(port: str) -> dict[str, Any]:
         "decisions": answer.as_numpy("decision").tolist(),
         "usual": usual.as_numpy("score").tolist(),
         "refused": refused,
+        "flags": told.get_response().parameters["flags"].string_param,
     }
 
 

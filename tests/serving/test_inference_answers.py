@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -128,7 +129,8 @@ def test_the_inference_protocols_health_and_metadata_have_their_exact_bodies(sha
     model = shared_server.ask("GET", "/v2/models/linear/versions/1")[1]
     assert model["versions"] == ["linear@v1"]
     assert {i["name"]: (i["datatype"], i["shape"]) for i in model["inputs"]}["shop"] == ("BYTES", [-1])
-    assert [(o["name"], o["datatype"], o["shape"]) for o in model["outputs"]] == [("score", "FP64", [-1]), ("decision", "BOOL", [-1])]
+    outputs = [(o["name"], o["datatype"], o["shape"]) for o in model["outputs"]]
+    assert outputs == [("score", "FP64", [-1]), ("decision", "BOOL", [-1]), ("flags", "BYTES", [-1])]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -210,3 +212,70 @@ def test_a_server_without_a_live_model_says_so(serve: Any) -> None:
 def resident_mb(pid: int) -> float:
     with open(f"/proc/{pid}/status", encoding="ascii") as lines:  # noqa: PTH123  # procfs
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+BEYOND = "x1: 5000 is beyond training"
+
+
+def test_rows_beyond_training_are_flagged_in_every_form_of_answer(shared_server: Running) -> None:
+    rows = [ROW, {**ROW, "x1": 5000.0}]
+    inputs = tensors(**{name: [row[name] for row in rows] for name in ROW})
+
+    one = shared_server.ask("POST", "/predict", rows[1])[1]
+    many = shared_server.ask("POST", "/predict", {"rows": rows})[1]["predictions"]
+    usual = shared_server.ask("POST", "/v2/models/linear/infer", {"inputs": inputs})[1]
+    asked = shared_server.ask("POST", "/v2/models/linear/infer", {"inputs": inputs, "outputs": [{"name": "flags"}]})[1]
+    frame = shared_server.ask("POST", "/invocations", {"dataframe_records": rows}, headers={"Content-Type": "application/json"})[1]
+
+    assert one["flags"] == [BEYOND]
+    assert [prediction.get("flags") for prediction in many] == [None, [BEYOND]]
+    assert usual["parameters"] == {"flags": f"row 1: {BEYOND}"}
+    assert [output["name"] for output in usual["outputs"]] == ["score"]
+    assert asked["outputs"] == [{"name": "flags", "datatype": "BYTES", "shape": [2], "data": ["", BEYOND]}]
+    assert frame["flags"] == {"1": BEYOND}
+
+
+def test_where_nothing_is_beyond_training_no_answer_says_so(shared_server: Running) -> None:
+    inputs = tensors(**{name: [value] for name, value in ROW.items()})
+
+    usual = shared_server.ask("POST", "/v2/models/linear/infer", {"inputs": inputs})[1]
+    asked = shared_server.ask("POST", "/v2/models/linear/infer", {"inputs": inputs, "outputs": [{"name": "flags"}]})[1]
+
+    assert "parameters" not in usual
+    assert asked["outputs"][0]["data"] == [""]
+
+
+@pytest.fixture(scope="module")
+def slow_and_broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A live version that takes its time, and a canary for half of the keys whose graph does not fit its features."""
+    plan = {"live": {**LIVE, "slow_s": 0.6}, "canary": {"version": "linear@v2", "weights": [1.0, 2.0]}, "share": 0.5}
+    running = Running(tmp_path_factory.mktemp("slow"), plan)
+    yield running
+    running.stop()
+
+
+@pytest.mark.slow
+def test_the_timeout_of_a_request_is_honored(slow_and_broken: Running) -> None:
+    inputs = tensors(**{name: [value] for name, value in ROW.items()})
+    path = "/v2/models/linear/versions/v1/infer"
+
+    late = slow_and_broken.ask("POST", path, {"inputs": inputs, "parameters": {"timeout": 50_000}})
+    patient = slow_and_broken.ask("POST", path, {"inputs": inputs, "parameters": {"timeout": 20_000_000}})
+    wrong = slow_and_broken.ask("POST", path, {"inputs": inputs, "parameters": {"timeout": "soon"}})
+
+    assert (late[0], late[1]["error"]) == (504, "no answer after 0.05 s")
+    assert patient[0] == 200
+    assert (wrong[0], wrong[1]["error"]) == (400, "the parameter timeout is the string 'soon', expected whole microseconds")
+
+
+@pytest.mark.slow
+def test_a_request_of_which_one_version_fails_fails_whole_and_names_it(slow_and_broken: Running) -> None:
+    rows = [{**ROW, "order": order} for order in range(20)]
+
+    status, body = slow_and_broken.ask("POST", "/predict", {"rows": rows})
+    each = [slow_and_broken.ask("POST", "/predict", row)[0] for row in rows[:6]]
+
+    assert status == 500
+    assert body["error"].startswith("linear@v2 failed on this request: ")
+    assert "no row of it is answered" in body["hint"]
+    assert set(each) == {200, 500}

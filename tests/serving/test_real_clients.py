@@ -42,6 +42,7 @@ def test_tritons_client_gets_tensors_in_each_of_its_forms(shared_server: Running
     assert "field 'x2' is None" in str(found["refused"])
     if client == "triton_grpc":
         assert "INVALID_ARGUMENT" in found["refused"][0]
+        assert found["flags"] == "row 0: x1: 2500 is beyond training · row 1: x1: 5000 is beyond training"
         assert found["refused"][1].startswith("StatusCode.NOT_FOUND: no model called 'liner' here")
 
 

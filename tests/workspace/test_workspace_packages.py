@@ -56,6 +56,7 @@ def test_a_package_holds_all_that_is_needed_to_answer(ws: Workspace) -> None:
     expected = {
         "package.json",
         "features.json",
+        "scope.json",
         "model.onnx",
         "whole.onnx",
         "native/model.txt",
@@ -123,7 +124,7 @@ def test_a_copy_is_verified_elsewhere_by_the_public_key(ws: Workspace, tmp_path:
         with pytest.raises(NotFound, match="cannot be read"):
             other.model.verify(str(tmp_path / "out"), key=tmp_path / "lost.pub")
 
-    assert (True, key.key_id, 16, 256) == (trusted.passed, trusted.signed_by, trusted.n_files, trusted.n_rows)
+    assert (True, key.key_id, 17, 256) == (trusted.passed, trusted.signed_by, trusted.n_files, trusted.n_rows)
     assert not stranger.passed
     assert "no such key is trusted here" in stranger.text()
     assert ("it is not signed",) == unsigned.faults

@@ -49,7 +49,6 @@ class OnlineView:
         used = view.request_columns()
         self._reader = Reader(self.schema, needed=[n for n in self.schema if n in used], exact=True, kind=self.row_type)
         self._plain = plain_rows(fitted, self.row_type)
-        self.typed_flags = self._plain.flags if self._plain is not None else None  # of typed rows, at next to no cost
         self._tensors = Tensors(self._columns)
 
     def _use(self, sources: OnlineSources) -> None:

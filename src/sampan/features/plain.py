@@ -98,24 +98,6 @@ class PlainRows:
             values = self._read_dict(row)
             self._fitting[tuple(map(type, values))] = None in values[: len(self._number_names)]
 
-    def flags(self, rows: Sequence[Row] | ColumnRows) -> dict[int, tuple[str, ...]]:
-        """Say of which rows training never showed a category, and which; mostly it is of none."""
-        if not isinstance(rows, ColumnRows):
-            columns: list[Sequence[str | None]] = [(text,) for text in self._read_texts(rows[0])] if len(rows) == 1 else []
-            if not columns:
-                return self.flags(columns_of(rows))
-        else:
-            columns = [rows.columns[name] for _, name, _ in self._texts]
-        found: dict[int, tuple[str, ...]] = {}
-        for (_, name, _), table, column in zip(self._texts, self._tables, columns, strict=True):
-            if isinstance(column, Coded) and column.texts is table.texts:
-                continue  # all were seen
-            if not table.value.keys() >= set(column):
-                for index, text in enumerate(column):
-                    if text not in table.value:
-                        found[index] = (*found.get(index, ()), f"{name}: category {text!r} was not seen in training")
-        return found
-
     def _of_columns(self, rows: ColumnRows) -> NDArray[np.float32]:
         found = np.empty((self._width, rows.n), np.float32)  # a feature in one piece, as it is written
         with np.errstate(all="ignore"):

@@ -117,6 +117,8 @@ def from_body(response: Any, body: bytes, json_bytes: int) -> Any:
     """Fill a ModelInferResponse from a REST answer whose values are all binary."""
     said = msgspec.json.decode(body[:json_bytes] if json_bytes else body)
     response.model_name, response.model_version, response.id = said["model_name"], said["model_version"], said.get("id", "")
+    for name, text in said.get("parameters", {}).items():
+        response.parameters[name].string_param = text
     at = json_bytes
     for output in said["outputs"]:
         size = output["parameters"]["binary_data_size"]

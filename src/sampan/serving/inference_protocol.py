@@ -19,7 +19,8 @@ from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
 from sampan.table.rows import ColumnRows
 
-SCORE, DECISION, LABEL, PROBABILITIES = "score", "decision", "label", "probabilities"
+SCORE, VALUE, DECISION, LABEL, PROBABILITIES, FLAGS = "score", "value", "decision", "label", "probabilities", "flags"
+_MOST_FLAGGED = 10  # rows, of which the parameters of an answer speak
 BINARY_HEADER = b"inference-header-content-length"
 BINARY = b"application/octet-stream"
 MOST_FAULTS = 10  # as many are told at once
@@ -74,12 +75,16 @@ _decode = decoder_of(_Infer).decode
 
 
 class InferRequest(msgspec.Struct, frozen=True):
-    """A decoded inference request: rows held as columns, the id to echo, which outputs are wanted (none named: the usual ones)."""
+    """A decoded inference request: rows held as columns, the id to echo, which outputs are wanted (none named: the usual ones).
+
+    `timeout_us` is how long the caller waits, 0 where it does not say.
+    """
 
     rows: ColumnRows
     id: str = ""
     outputs: Sequence[RequestedOutput] = ()
     binary: bool = False  # the form of outputs that do not say theirs
+    timeout_us: int = 0
 
 
 def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -> InferRequest:
@@ -107,8 +112,21 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
         faults.append(f"{tail.left} bytes follow the last tensor")
     rows = table(columns, faults, max_rows=max_rows)
     return InferRequest(
-        rows=rows, id=request.id, outputs=request.outputs or (), binary=request.parameters.get("binary_data_output") is True
+        rows=rows,
+        id=request.id,
+        outputs=request.outputs or (),
+        binary=request.parameters.get("binary_data_output") is True,
+        timeout_us=_timeout(request.parameters.get("timeout", 0)),
     )
+
+
+def _timeout(said: object) -> int:
+    """Read how long a caller waits, in microseconds as Triton's clients say it; 0 is for ever."""
+    if isinstance(said, str) and said.isdigit():
+        said = int(said)
+    if isinstance(said, bool) or not isinstance(said, int) or said < 0:
+        raise ParameterError(f"the parameter timeout is {json_kind(said)}, expected whole microseconds", hint='such as {"timeout": 250000}')
+    return said
 
 
 def _told(head: bytes) -> _Infer:
@@ -155,20 +173,31 @@ def encode_infer(model: str, version: str, answers: Mapping[str, Values], *, req
         else:
             output["data"] = values if isinstance(values, list) else values.ravel().tolist()
         outputs.append(output)
-    said = {"model_name": model, "model_version": version, "outputs": outputs, **({"id": request.id} if request.id else {})}
+    said: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs, **({"id": request.id} if request.id else {})}
+    if told := _flagged_rows(answers):
+        said["parameters"] = {FLAGS: told}
     head = msgspec.json.encode(said)
     return (b"".join([head, *tail]), len(head)) if tail else (head, 0)
 
 
 def answer_of(answers: Mapping[str, Values], name: str) -> Values:
     """Return an output by its name, or raise ParameterError."""
+    if name == SCORE and VALUE in answers:  # what a number was called before
+        return answers[VALUE]
     if name not in answers:
         raise ParameterError(f"no output called {name!r}", hint=f"outputs are: {', '.join(answers)}")
     return answers[name]
 
 
-def answers_of(scores: Values, *, threshold: float | None = None, classes: Sequence[str] = ()) -> dict[str, Values]:
-    """Return a model's outputs from its scores: shape (n,), or (n, k) with one probability for each of k classes."""
+def answers_of(
+    scores: Values, *, threshold: float | None = None, classes: Sequence[str] = (), is_number: bool = False
+) -> dict[str, Values]:
+    """Return a model's outputs from its scores: shape (n,), or (n, k) with one probability for each of k classes.
+
+    `is_number` says that a number was asked for: it is called `value`, as in every other answer; `score` is the chance of something.
+    """
+    if is_number:
+        return {VALUE: scores}
     if classes:
         best = scores.argmax(axis=1)
         return {
@@ -179,14 +208,28 @@ def answers_of(scores: Values, *, threshold: float | None = None, classes: Seque
     return {SCORE: scores} if threshold is None else {SCORE: scores, DECISION: scores >= threshold}
 
 
+def flag_texts(notes: Mapping[int, Sequence[str]], n: int) -> list[str]:
+    """Return what is told of each of n rows as the output `flags`: mostly nothing."""
+    return ["; ".join(notes.get(index, ())) for index in range(n)]
+
+
+def _flagged_rows(answers: Mapping[str, Values]) -> str:
+    """Say in one text which rows lie beyond training, for a caller who did not ask for the output `flags`."""
+    rows = [f"row {index}: {text}" for index, text in enumerate(answers.get(FLAGS, ())) if text]
+    more = f" · and {len(rows) - _MOST_FLAGGED} more rows" if len(rows) > _MOST_FLAGGED else ""
+    return " · ".join(rows[:_MOST_FLAGGED]) + more
+
+
 def usual(answers: Mapping[str, Values]) -> tuple[str, ...]:
     """Name the outputs a caller gets who names none."""
-    return (SCORE, LABEL, PROBABILITIES) if PROBABILITIES in answers else (SCORE,)
+    return (SCORE, LABEL, PROBABILITIES) if PROBABILITIES in answers else (VALUE,) if VALUE in answers else (SCORE,)
 
 
-def output_tensors(*, threshold: float | None = None, classes: Sequence[str] = ()) -> list[dict[str, Any]]:
+def output_tensors(*, threshold: float | None = None, classes: Sequence[str] = (), is_number: bool = False) -> list[dict[str, Any]]:
     """Describe a model's outputs."""
-    answers = answers_of(np.zeros((1, len(classes)) if classes else 1), threshold=threshold, classes=classes)
+    scores = np.zeros((1, len(classes)) if classes else 1)
+    answers = answers_of(scores, threshold=threshold, classes=classes, is_number=is_number)
+    answers[FLAGS] = [""]
     return [{"name": name, "datatype": datatype_of(v), "shape": [-1, *shape_of(v)[1:]]} for name, v in answers.items()]
 
 

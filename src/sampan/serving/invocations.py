@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sampan.errors import ParameterError
-from sampan.serving.inference_protocol import LABEL, SCORE, Values
+from sampan.serving.inference_protocol import FLAGS, LABEL, Values, usual
 from sampan.serving.requests import json_kind
 from sampan.table.rows import ColumnRows
 
@@ -46,9 +46,12 @@ def decode_invocations(body: bytes, content_type: str, fields: Mapping[str, str]
 
 
 def encode_invocations(answers: Mapping[str, Values]) -> bytes:
-    """Encode predictions: class names where there are classes, else scores."""
-    values = answers.get(LABEL, answers[SCORE])
-    return msgspec.json.encode({"predictions": values if isinstance(values, list) else values.tolist()})
+    """Encode predictions: class names where there are classes, else scores; and, by number, the `flags` of rows beyond training."""
+    values = answers[LABEL] if LABEL in answers else answers[usual(answers)[0]]
+    said: dict[str, Any] = {"predictions": values if isinstance(values, list) else values.tolist()}
+    if flags := {str(index): text for index, text in enumerate(answers.get(FLAGS, ())) if text}:
+        said["flags"] = flags
+    return msgspec.json.encode(said)
 
 
 def _decoded(body: bytes) -> Any:

@@ -130,10 +130,13 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         for name, values in columns.items():
             if name in but or type(values) in _COMPACT:
                 continue
-            if name in self._numbers:
-                columns[name] = self._numbers[name]
-            elif set(map(type, values)) <= _TEXT:
+            kinds = set(map(type, values))
+            if kinds <= _TEXT:
                 columns[name] = Coded.of(values)
+            elif kinds == {bool}:
+                columns[name] = np.array(values, np.bool_)
+            elif name in self._numbers and bool not in kinds:
+                columns[name] = self._numbers[name]
         self.columns = columns
 
     def column(self, name: str) -> Sequence[Any]:

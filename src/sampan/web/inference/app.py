@@ -41,7 +41,7 @@ from sampan.errors import (
     Unavailable,
 )
 from sampan.serving.exposition import Counters, Labels
-from sampan.serving.outcomes import decode_feed, decode_outcomes
+from sampan.serving.outcomes import decode_feed, decode_outcomes, strange_classes
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions, typed_request
 from sampan.serving.spans import Origin, Span
 from sampan.web.inference.log import ArrivalLog, PredictionLog
@@ -184,6 +184,8 @@ class InferenceApp:
     async def _in_time(self, route: str, request: Request, coming: Awaitable[Reply]) -> Reply:
         """Wait for an answer until the request's deadline, or the server's own; what reloads or stores takes its time."""
         timeout_s = deadline_s(request, self.limits.timeout_s) if route in _PREDICTING else None
+        if timeout_s is not None and request.timeout_s:
+            timeout_s = min(timeout_s, request.timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await coming
@@ -279,7 +281,8 @@ class InferenceApp:
         outcomes = decode_outcomes(request.body, keys=live.keys, now=now, max_rows=self.limits.rows, expected=live.labels)
         await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now, package=live.package))
         self.counters.add("sampan_outcomes_total", len(outcomes))
-        return Reply(msgspec.json.encode({"received": len(outcomes)}))
+        strange = strange_classes(outcomes)
+        return Reply(msgspec.json.encode({"received": len(outcomes), **({"unknown_classes": strange} if strange else {})}))
 
     async def _feed(self, request: Request, table: str) -> Reply:
         now = self._clock()

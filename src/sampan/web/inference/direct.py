@@ -6,7 +6,7 @@ The body is decoded straight into the model's row type, which is its check; what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,8 +20,6 @@ from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows, Row, columns_of
 from sampan.web.inference.shadow import measure
 
-Flags = Callable[[Sequence[Any]], dict[int, tuple[str, ...]]]
-
 
 class DirectAnswers:
     """Reads and scores single rows for one live variant."""
@@ -32,7 +30,6 @@ class DirectAnswers:
         self._service = service
         self._decode = msgspec.json.Decoder(row_type).decode
         self._decode_many = msgspec.json.Decoder(msgspec.defstruct("Rows", _many_of(row_type), forbid_unknown_fields=True)).decode
-        self._flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
         self._shape = (1, len(variant.labels.classes)) if variant.labels.classes else (1,)
         self._tell: Any = one_class if variant.labels.classes else one_number
 
@@ -67,17 +64,21 @@ class DirectAnswers:
         if not math.isfinite(sum(answer) if self._shape[1:] else answer):
             raise IntegrityError(f"{variant.version} answered {answer} for row 0, which is no finite number")
         told = self._tell(variant, name, answer)
-        if self._flags is not None and (notes := self._flags(scored.rows)):
+        if notes := scope_notes(variant, scored):
             told = msgspec.structs.replace(told, flags=notes[0])
         return scored, told
 
 
-def flagged(told: list[Prediction], variant: Variant, rows: Sequence[Any]) -> list[Prediction]:
-    """Add to answers what training never showed of their rows, where the model says it of typed rows at no cost."""
-    flags: Flags | None = getattr(variant.predictor, "typed_flags", None)
-    if flags is not None and isinstance(rows, ColumnRows) and rows.kind is variant.predictor.row_type:  # type: ignore[attr-defined]  # who has flags has it
-        for index, notes in flags(rows).items():
-            told[index] = msgspec.structs.replace(told[index], flags=notes)
+def scope_notes(variant: Variant, scored: Scored) -> Mapping[int, tuple[str, ...]]:
+    """Say of which rows what lies beyond training; nothing where the model does not know what it was shown."""
+    notes: Callable[[Sequence[Any], Any], Mapping[int, tuple[str, ...]]] | None = getattr(variant.predictor, "scope_notes", None)
+    return notes(scored.rows, scored.features) if notes is not None else {}
+
+
+def flagged(told: list[Prediction], variant: Variant, scored: Scored) -> list[Prediction]:
+    """Add to answers what lies beyond training."""
+    for index, notes in scope_notes(variant, scored).items():
+        told[index] = msgspec.structs.replace(told[index], flags=notes)
     return told
 
 

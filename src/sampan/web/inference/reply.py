@@ -20,6 +20,7 @@ class Request:
     body: bytes
     client: str = ""  # the address it came from
     origin: Origin = field(default_factory=Origin)
+    timeout_s: float = 0.0  # how long its caller waits, where the body says it
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, b"" where there is none."""

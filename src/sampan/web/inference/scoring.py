@@ -40,6 +40,7 @@ _Part = tuple[Variant, Sequence[int]]
 _Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
 MARK_BYTES = 64
 STUCK = 2.0  # times the longest deadline that a call may run before it counts as stuck: it will not end any more
+_WHOLE = "a request is answered whole or not at all: no row of it is answered or logged; the other models are not concerned"
 _SAID = 300  # characters of what a model raised
 _SLOW_NS = int(SLOW_S * 1e9)
 
@@ -142,15 +143,15 @@ class Scorer:
         """Score rows in threads of their models' lanes. Raises as `answer_now`, and Unavailable where too many wait for a model."""
         return _predictions(*await self._scored(rows, ids, version, self._begun(origin), whole=whole), len(rows))
 
-    def scores_now(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Any]:
-        """Score rows as a whole; return the variant and its scores, shape (n,) or (n, k). Raises as `answer_now`."""
+    def scores_now(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Scored]:
+        """Score rows as a whole; return the variant and what it did with them. Raises as `answer_now`."""
         ((variant, _),), (scored,) = self._scored_now(rows, ids, version, self._begun(origin), whole=True)
-        return variant, scored.scores
+        return variant, scored
 
-    async def scores(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Any]:
+    async def scores(self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", origin: Origin) -> tuple[Variant, Scored]:
         """Score rows as a whole, in the lane of one model. Raises as `answer`."""
         ((variant, _),), (scored,) = await self._scored(rows, ids, version, self._begun(origin), whole=True)
-        return variant, scored.scores
+        return variant, scored
 
     def _scored_now(
         self, rows: Sequence[Row], ids: Sequence[str], version: str, origin: Origin, *, whole: bool
@@ -403,7 +404,7 @@ def _model_failure(variant: Variant, cause: Exception) -> ModelFailed:
     """Return what a caller is told of what a model raised."""
     said = f"{type(cause).__name__}: {cause}"[:_SAID]
     logger.warning("%s failed on a request: %s", variant.version, said)
-    return ModelFailed(f"{variant.version} failed on this request: {said}", hint="the other models are not concerned")
+    return ModelFailed(f"{variant.version} failed on this request: {said}", hint=_WHOLE)
 
 
 def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:
@@ -436,7 +437,7 @@ def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) 
             told = [one_class(variant, name, chances) for name, chances in zip(one.ids, one.scores.tolist(), strict=True)]
         else:
             told = numbers(variant, one.ids, one.scores)
-        told = flagged(told, variant, one.rows)
+        told = flagged(told, variant, one)
         if len(parts) == 1:
             return told
         for index, prediction in zip(indices, told, strict=True):

@@ -20,11 +20,13 @@ from sampan import __version__
 from sampan.core.refs import nearest
 from sampan.errors import MethodRefused, NotFound, ParameterError
 from sampan.serving import inference_protocol as v2
+from sampan.serving.answers import REGRESSION
 from sampan.serving.invocations import decode_invocations, encode_invocations
-from sampan.serving.records import NumberedIds
+from sampan.serving.records import NumberedIds, Scored
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
+from sampan.web.inference.direct import scope_notes
 from sampan.web.inference.reply import Answered, Reply, Request
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class TensorRoutes:
     def metadata(self, version: str = "") -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the loaded versions, and inputs and outputs of one of them (the live one)."""
         variant = self._scorer.variant(version) if version else self._scorer.live()
-        outputs = v2.output_tensors(threshold=variant.threshold, classes=variant.labels.classes)
+        outputs = v2.output_tensors(**_kind(variant))
         return [loaded.version for loaded in self._scorer.routing.variants], v2.input_tensors(dict(variant.fields)), outputs
 
     def ready(self, version: str = "") -> bool:
@@ -67,14 +69,27 @@ class TensorRoutes:
         return bool(self._scorer.variant(version)) if version else self._is_ready
 
     def score(
-        self, rows: ColumnRows, *, name: str = "", version: str = "", origin: Origin, reply: Callable[[Variant, Answers], Reply]
+        self,
+        rows: ColumnRows,
+        *,
+        name: str = "",
+        version: str = "",
+        origin: Origin,
+        reply: Callable[[Variant, Answers], Reply],
+        flags: bool = False,
     ) -> Answered:
-        """Score rows by one version and reply with its outputs: now, or when a thread has done it. `name` is the request's id."""
+        """Score rows by one version and reply with its outputs: now, or when a thread has done it.
+
+        `name` is the request's id; `flags` are among the outputs where a row lies beyond training, or where they are asked for.
+        """
         n = len(rows)
         ids: Sequence[str] = [name] if name and n == 1 else NumberedIds(name, n) if name else ()
 
-        def replied(variant: Variant, scores: Any) -> Reply:
-            return reply(variant, v2.answers_of(scores, threshold=variant.threshold, classes=variant.labels.classes))
+        def replied(variant: Variant, scored: Scored) -> Reply:
+            answers = v2.answers_of(scored.scores, **_kind(variant))
+            if (notes := scope_notes(variant, scored)) or flags:
+                answers[v2.FLAGS] = v2.flag_texts(notes, n)
+            return reply(variant, answers)
 
         if self._scorer.answers_now(n):
             return replied(*self._scorer.scores_now(rows, ids=ids, version=version, origin=origin))
@@ -116,7 +131,10 @@ class TensorRoutes:
                 return Reply(body)
             return Reply(body, content_type=v2.BINARY, headers=((v2.BINARY_HEADER, b"%d" % json_bytes),))
 
-        return self.score(asked.rows, name=asked.id, version=version, origin=request.origin, reply=reply)
+        if asked.timeout_us:
+            request.timeout_s = asked.timeout_us / 1e6
+        wants_flags = any(output.name == v2.FLAGS for output in asked.outputs)
+        return self.score(asked.rows, name=asked.id, version=version, origin=request.origin, reply=reply, flags=wants_flags)
 
     # -- MLflow -------------------------------------------------------------------------------------------------------------------
 
@@ -154,5 +172,10 @@ def _ready(ready: bool) -> Reply:
     return Reply(msgspec.json.encode({"ready": ready}), status=200 if ready else 503)
 
 
-async def _then(coming: Awaitable[tuple[Variant, Any]], replied: Callable[[Variant, Any], Reply]) -> Reply:
+def _kind(variant: Variant) -> dict[str, Any]:
+    """Return what of a variant decides which outputs it has."""
+    return {"threshold": variant.threshold, "classes": variant.labels.classes, "is_number": variant.labels.kind == REGRESSION}
+
+
+async def _then(coming: Awaitable[tuple[Variant, Scored]], replied: Callable[[Variant, Scored], Reply]) -> Reply:
     return replied(*await coming)

@@ -21,6 +21,7 @@ from sampan.features.expressions import FieldSpec, col, constant
 from sampan.features.fitted import FittedView
 from sampan.features.graph import NUMBERS, TEXTS, GraphInputs, InputColumn, inputs_of, leaves
 from sampan.features.online import OnlineView
+from sampan.features.scope import learn_scope
 from sampan.flavors.onnx_graph import OUTPUT, open_session
 from sampan.flavors.parity import Parity, measure, spread
 from sampan.table.graph_writer import DOUBLE, STRING
@@ -28,7 +29,7 @@ from sampan.workspace.models.adopting import FILE, ROWS, trust_of
 from sampan.workspace.models.package_documents import owner_of, write_documents
 from sampan.workspace.models.package_graphs import UNSEEN, spoiled
 from sampan.workspace.models.pickled import About, PickleProcess
-from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, MANIFEST, ONLINE, PROBE, WHOLE, PackageManifest
+from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, MANIFEST, ONLINE, PROBE, SCOPE, WHOLE, PackageManifest
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -86,6 +87,7 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
         online = fitted.online({})
         inputs = inputs_of(leaves(fitted))
         asked, answers = _answered(process, online, rows)
+        (folder / SCOPE).write_bytes(msgspec.json.format(msgspec.json.encode(learn_scope(online.matrix(rows), fitted))))
         parity = _whole(folder, process, inputs, online, asked, answers)
     finally:
         process.close()

@@ -1,10 +1,11 @@
 """Packages: a model with all it needs to answer, as a folder of plain files whose content names it.
 
-`package.json` what it is and how it is asked · `features.json` the fitted feature view · `model.onnx` the graph, where it passed the parity
-gate · `native/` the model in its own format · `online/*.parquet` what features look up · `probe.parquet` requests with the scores they must
-get · `reference.parquet` the rows it was tested on · `environment.json` where it was trained · `whole.onnx` one graph from the request to
-the score · `request.schema.json`, `examples.json` how to ask · `requirements.txt`, `bom.cdx.json` what it was made with and of ·
-`serving.txt` what to install where it is served · `card.md`, `data.md` all this for people · `signature.json` who vouches for these files.
+`package.json` what it is and how it is asked · `features.json` the fitted feature view · `scope.json` how far its features reached in
+training · `model.onnx` the graph, where it passed the parity gate · `native/` the model in its own format · `online/*.parquet` what
+features look up · `probe.parquet` requests with the scores they must get · `reference.parquet` the rows it was tested on ·
+`environment.json` where it was trained · `whole.onnx` one graph from the request to the score · `request.schema.json`, `examples.json` how
+to ask · `requirements.txt`, `bom.cdx.json` what it was made with and of · `serving.txt` what to install where it is served · `card.md`,
+`data.md` all this for people · `signature.json` who vouches for these files.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from sampan.workspace.training.feature_tables import open_tables
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
-LAYOUT: Final = 3  # another number when what a package holds changes
+LAYOUT: Final = 4  # another number when what a package holds changes
 PROBE_ROWS: Final = 256
 PROBE_TOLERANCE: Final = 1e-4
 LATENCY_CALLS: Final = 300

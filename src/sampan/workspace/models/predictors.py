@@ -20,6 +20,7 @@ from sampan.features.encoding import UNSEEN
 from sampan.features.fitted import FittedView
 from sampan.features.graph import GraphInputs
 from sampan.features.online import OnlineView
+from sampan.features.scope import Scope, ScopeWatch
 from sampan.features.sources import OnlineSources
 from sampan.features.view import View
 from sampan.flavors.onnx_graph import OnnxScorer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
 WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
 ENVIRONMENT, ONLINE, CARD, REFERENCE = "environment.json", "online", "card.md", "reference.parquet"
+SCOPE = "scope.json"  # what training showed of the features
 EXPECTED = "__score"  # column of the probe set and of the reference rows
 
 
@@ -89,7 +91,7 @@ class PackagePredictor:
         self._online = OnlineView(fitted, self._first_tables(fitted.view, redis, package))
         self.row_type = self._online.row_type  # rows decoded into it need no other check
         decoder_of(self.row_type)  # made ready here, by one thread
-        self.typed_flags = self._online.typed_flags
+        self._watch = ScopeWatch(self._online, _read_scope(folder))
         self._score = open_direct(folder, self) if self.manifest.direct else load_scorer(folder, self.manifest)
 
     def _first_tables(self, view: View, redis: FeatureRedis | None, package: str) -> OnlineSources:
@@ -173,6 +175,10 @@ class PackagePredictor:
         """Say per row what training never showed."""
         return self._online.flags(rows)
 
+    def scope_notes(self, rows: Sequence[Mapping[str, Any]], features: NDArray[np.float32]) -> dict[int, tuple[str, ...]]:
+        """Say of which rows, whose features are given, what lies beyond training; at next to no cost where nothing does."""
+        return self._watch.notes(rows, features)
+
     def differences(self) -> list[str]:
         """Say in words how this process's environment differs from the one the model was trained in."""
         data = (self._folder / ENVIRONMENT).read_bytes()
@@ -194,7 +200,7 @@ def serving_files(paths: Iterable[str], *, served_by: str) -> set[str]:
     """Return which files of a package a server opens: a tenth of them, where the graph is what serves."""
     if served_by != "onnx":
         return set(paths)
-    return {path for path in paths if path in (MANIFEST, FEATURES, GRAPH, ENVIRONMENT) or path.startswith(f"{ONLINE}/")}
+    return {path for path in paths if path in (MANIFEST, FEATURES, SCOPE, GRAPH, ENVIRONMENT) or path.startswith(f"{ONLINE}/")}
 
 
 def load_package(folder: Path | str) -> PackagePredictor:
@@ -216,6 +222,12 @@ def read_manifest(folder: Path) -> PackageManifest:
         return read_json((folder / MANIFEST).read_bytes(), PackageManifest)
     except (OSError, msgspec.DecodeError) as cause:
         raise IntegrityError(f"{folder} is no package: {cause}", hint="sampan model pack MODEL") from cause
+
+
+def _read_scope(folder: Path) -> Scope:
+    """Read what training showed; packages of earlier releases do not say it."""
+    file = folder / SCOPE
+    return read_json(file.read_bytes(), Scope) if file.exists() else Scope()
 
 
 def as_rows(table: Any) -> Sequence[Mapping[str, Any]]:

@@ -28,7 +28,7 @@ from sampan.flavors.parity import Parity
 from sampan.store.scratch import scratch_folder
 from sampan.workspace.models.events import ModelEvaluated, ModelTrained, StoredFile
 from sampan.workspace.models.judging import objective_of
-from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE
+from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE, SCOPE
 from sampan.workspace.models.variant_bench import Attempt, Bench, kept_view
 from sampan.workspace.runs.code_snapshot import CODE
 from sampan.workspace.training.feature_tables import feature_table
@@ -142,6 +142,9 @@ def _lay_out(bench: Bench, chosen: Chosen, made: _Made, scratch: Path) -> Path:
             file.rename(folder / NATIVE / file.name)
     (folder / GRAPH).write_bytes(made.graph)
     (folder / FEATURES).write_bytes(made.fitted.to_json())
+    for artifact in bench.ws.catalog.artifacts(bench.recipe.model.id):
+        if artifact.path == SCOPE:  # of the same rows
+            (folder / SCOPE).write_bytes(bench.ws.store.blobs.read(artifact.digest))
     (folder / ENVIRONMENT).write_bytes(msgspec.json.format(msgspec.json.encode(capture(bench.ws.root))))
     _reference(bench, chosen).write_parquet(folder / REFERENCE)
     return folder

@@ -30,6 +30,7 @@ from sampan.evaluation.paired import Scored, compare
 from sampan.evaluation.report import evaluate
 from sampan.features.fitted import FittedView
 from sampan.features.reading import columns_learned, columns_read
+from sampan.features.scope import Scope, learn_scope
 from sampan.features.view import LABEL, MOMENT
 from sampan.flavors.finding import find_flavor
 from sampan.flavors.parity import export
@@ -40,7 +41,7 @@ from sampan.tuning.search import best
 from sampan.tuning.spaces import ParameterValue
 from sampan.tuning.trials import Plan, Trial
 from sampan.workspace.models.events import ModelEvaluated, ModelTrained, StoredFile
-from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE
+from sampan.workspace.models.predictors import ENVIRONMENT, EXPECTED, FEATURES, GRAPH, NATIVE, REFERENCE, SCOPE
 from sampan.workspace.runs.code_snapshot import CODE, snapshot
 from sampan.workspace.training.feature_tables import LabeledRows
 from sampan.workspace.training.fitting import Prepared, check_rows, fit, fold_scores, prepare, score
@@ -172,7 +173,7 @@ class Learning:
             missing_ok = takes_missing(flavor, model, matrix.shape[1])
             asked = rows if missing_ok else rows[~np.isnan(rows).any(axis=1)]
             graph, parity = export(flavor, model, asked, are_numbers=order.task.kind == "regression")
-            files = self._store(flavor, model, fitted, graph, tested)
+            files = self._store(flavor, model, fitted, graph, tested, learn_scope(matrix, fitted))
             if graph is None and f"{NATIVE}/{GRAPH}" in {each.path for each in files}:
                 # The only safe form it has is the very graph that answers differently.
                 raise Unsupported(f"the model cannot be kept without pickle: {parity.reason}", hint="use another estimator or step")
@@ -231,7 +232,9 @@ class Learning:
             return None
         return {"added": list(found.added), "n_candidates": found.n_candidates, "without": found.loss_without, "with": found.loss_with}
 
-    def _store(self, flavor: Flavor, model: Any, fitted: FittedView, graph: bytes | None, tested: Tested) -> tuple[StoredFile, ...]:
+    def _store(
+        self, flavor: Flavor, model: Any, fitted: FittedView, graph: bytes | None, tested: Tested, scope: Scope
+    ) -> tuple[StoredFile, ...]:
         from sampan.engine.environment import capture
 
         with tempfile.TemporaryDirectory() as temporary:
@@ -239,6 +242,7 @@ class Learning:
             (folder / NATIVE).mkdir()
             flavor.save(model, folder / NATIVE)
             (folder / FEATURES).write_bytes(fitted.to_json())
+            (folder / SCOPE).write_bytes(msgspec.json.format(msgspec.json.encode(scope)))
             (folder / ENVIRONMENT).write_bytes(msgspec.json.format(msgspec.json.encode(capture(self.order.file.parent))))
             if graph is not None:
                 (folder / GRAPH).write_bytes(graph)
