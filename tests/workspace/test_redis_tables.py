@@ -235,8 +235,27 @@ def test_sums_beyond_64_bits_come_back_exactly(redis: FeatureRedis) -> None:
     assert running.fetch(["k", "other"], [5.0, 5.0]) == there.fetch(["k", "other"], [5.0, 5.0])
 
 
+def test_what_is_kept_has_its_bounds(redis: FeatureRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_tables, "CACHED_BYTES", 20_000)
+    many: Tables = {**FIRST, "shops": [(f"s{i}", "north", float(i)) for i in range(500)]}
+    online = _shared(redis, _fitted(many), many)
+    asked = [{"id": 1, "shop": f"s{i}", "at": 0} for i in range(500)]
+    sizes = [item.name for item in VIEW.features].index("size")
+
+    for row in asked:
+        online.matrix([row])
+
+    shops = [row["shop"] for row in asked]
+    kept = [len(asked) - len(store.layers.not_at_hand(shops)) for store in online.sources.stores.values()]
+    assert 0 < max(kept) < 250
+    assert online.matrix(asked)[:, sizes].tolist() == [float(i) for i in range(500)]
+
+
 def test_a_wrong_address_and_a_wrong_rule_are_named() -> None:
     with pytest.raises(ParameterError, match="'here' is no address of a Redis"):
         FeatureRedis("here")
+    with pytest.raises(ParameterError, match="…@") as told:
+        FeatureRedis("nothing://me:secret@127.0.0.1:1")
+    assert "secret" not in told.value.message
     with pytest.raises(ParameterError, match="redis_outage is 'wait'"):
         FeatureRedis("redis://127.0.0.1:1/0", outage="wait")

@@ -9,6 +9,7 @@ away. Every bucket has a mark in it: where Redis lost one, that is told from a k
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -35,9 +36,11 @@ KEPT_S = 7 * 86_400  # what no server has opened or touched for so long goes
 LEFT_S = 6 * 3600  # what a server has moved on from goes sooner, unless another says that it uses it
 BUCKET_KEYS = 128  # on average
 MOST_BUCKETS = 8192
-CACHED_BYTES = 64 << 20  # of what is fetched, for each group
+CACHED_BYTES = 16 << 20  # of what is fetched, for each group; as Python's objects it takes some three times as much
+_KEY_BYTES = 100  # of a key and its place, about
 _MARK = b""
 _NO_FIELD = b"-"  # no key is written like that
+_ABSENT = object()
 _PIPELINE = 500
 Command = tuple[Any, ...]
 
@@ -55,7 +58,8 @@ class FeatureRedis:
             self._client = _client(redis, url, password, TIMEOUT_S)
             self._builder = _client(redis, url, password, BUILD_TIMEOUT_S)
         except ValueError as cause:
-            raise ParameterError(f"{url!r} is no address of a Redis: {cause}", hint="redis://127.0.0.1:6379/0") from cause
+            shown = re.sub(r"//[^@]*@", "//…@", url)  # without the password
+            raise ParameterError(f"{shown!r} is no address of a Redis: {cause}", hint="redis://127.0.0.1:6379/0") from cause
         place = self._client.connection_pool.connection_kwargs
         self.place = str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
         self.lost = False  # it answered, and did not have what it was given: a server that sees this writes it anew
@@ -146,7 +150,7 @@ class RedisLayers:
         self._mask = len(buckets) - 1
         self._decode = _decode_series if isinstance(gone, Series) else _decode_row
         self._held: dict[Key, Any] = held or {}
-        self._held_bytes = 0
+        self._held_bytes = len(self._held) * 2 * _KEY_BYTES
         self._room = threading.Lock()
         self.buckets = tuple(buckets)
         self.gone = gone
@@ -155,9 +159,11 @@ class RedisLayers:
         """Return a key's value, None where there is none. Raises as `FeatureRedis.bring`."""
         if key is None:
             return None
-        if key not in self._held:
+        found = self._held.get(key, _ABSENT)
+        if found is _ABSENT:
             self._redis.bring([(self, (key,))])
-        return self._held.get(key)
+            found = self._held.get(key)
+        return found
 
     def bring(self, keys: Iterable[Key], *, surely: bool = False) -> None:
         """Fetch what is not at hand, in one go. Raises as `FeatureRedis.bring`."""
@@ -176,7 +182,7 @@ class RedisLayers:
     def keep(self, key: Key, data: bytes | None) -> None:
         """Keep what was fetched, within bounds; what came first goes first."""
         with self._room:
-            self._held_bytes += 100 + (len(data) if data else 0)
+            self._held_bytes += _KEY_BYTES + (len(data) if data else 0)
             if self._held_bytes > CACHED_BYTES:
                 for old in list(islice(self._held, len(self._held) // 4)):
                     del self._held[old]
