@@ -7,11 +7,13 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pytest
+import skl2onnx
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from sampan.compression.ensembles import Trees, n_trees
+from sampan.compression.timing import open_session
 from sampan.errors import Unsupported
 from sampan.flavors.lightgbm import LightGBM
 from sampan.flavors.onnx_graph import OnnxScorer
@@ -119,6 +121,26 @@ def test_trees_of_several_classes_are_cut_back_class_by_class() -> None:
     forest = RandomForestClassifier(9, max_depth=3, random_state=0).fit(rows, labels)
     few = Trees.of(ScikitLearn().to_onnx(forest, 4)).first(4)
     assert (4, 3) == (len(few.roots), len(few.base))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", [RandomForestClassifier, GradientBoostingClassifier])
+def test_a_classifiers_trees_from_another_converter_are_cut_and_keep_their_labels(kind: Any, n_classes: int) -> None:
+    features, labels = load_iris(return_X_y=True)
+    inside = labels < n_classes
+    rows, named = features[inside].astype(np.float32), np.array(["a", "b", "c"])[labels[inside]]
+    model = kind(n_estimators=20, random_state=0).fit(rows, named)
+    graph = skl2onnx.to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString()
+    trees = Trees.of(graph)
+    cut = trees.first(len(trees.roots) // 2).fitted_to(trees.sums(rows), rows).into(graph)
+    same, half = (open_session(each).run(None, {"X": rows}) for each in (trees.into(graph), cut))
+    whole = open_session(graph).run(None, {"X": rows})
+
+    assert whole[0].tolist() == same[0].tolist()
+    np.testing.assert_array_equal(whole[1], same[1])
+    assert len(cut) < 0.75 * len(graph)
+    assert (whole[0] == half[0]).mean() > 0.98
+    assert np.abs(whole[1] - half[1]).mean() < 0.06
 
 
 def test_a_graph_without_trees_is_refused() -> None:

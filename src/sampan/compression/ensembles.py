@@ -18,7 +18,9 @@ from sampan.plugins import require
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_NODE = "TreeEnsembleRegressor"
+_NUMBERS, _CLASSES = "TreeEnsembleRegressor", "TreeEnsembleClassifier"
+_ENDS = ("treeids", "nodeids", "ids", "weights")  # of leaves: which, what it adds to, how much
+_KEPT = ("post_transform", "classlabels_int64s", "classlabels_strings")  # as they are, whatever is cut
 _DOMAIN = "ai.onnx.ml"
 
 
@@ -46,7 +48,7 @@ class Trees:
         Unsupported : the graph has no tree ensemble, or not of sums.
         """
         node = _tree_node(require("onnx", extra="train").load_from_string(graph))
-        return cls._read(_attributes(node))
+        return cls._read(_as_numbers(node))
 
     @classmethod
     def _read(cls, told: dict[str, Any]) -> Self:
@@ -64,7 +66,7 @@ class Trees:
         )
         n_outputs = int(told.get("n_targets", 1))
         value = np.zeros((len(nodes), n_outputs))
-        ends = (told[f"target_{word}"] for word in ("treeids", "nodeids", "ids", "weights"))
+        ends = (told[f"target_{word}"] for word in _ENDS)
         for t, n, output, weight in zip(*ends, strict=True):
             value[place[t, n], output] += weight
         numbers, roots = np.unique(trees, return_index=True)
@@ -196,7 +198,8 @@ class Trees:
         onnx = require("onnx", extra="train")
         model = onnx.load_from_string(graph)
         node = _tree_node(model)
-        made = onnx.helper.make_node(_NODE, list(node.input), list(node.output), name=node.name, domain=_DOMAIN, **self.columns())
+        told = {**_as_this_node(node, self.columns()), **{name: value for name, value in _attributes(node).items() if name in _KEPT}}
+        made = onnx.helper.make_node(node.op_type, list(node.input), list(node.output), name=node.name, domain=_DOMAIN, **told)
         node.CopyFrom(made)
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))
@@ -211,10 +214,39 @@ def n_trees(graph: bytes) -> int:
 
 
 def _tree_node(model: Any) -> Any:
-    found = [node for node in model.graph.node if node.op_type == _NODE]
+    found = [node for node in model.graph.node if node.op_type in (_NUMBERS, _CLASSES)]
     if len(found) != 1:
         raise Unsupported(f"the graph has {len(found)} tree ensembles, not one")
     return found[0]
+
+
+def _as_numbers(node: Any) -> dict[str, Any]:
+    """Return a node's attributes by the names of an ensemble of numbers: a classifier's sums are numbers until it makes chances of them."""
+    told = _attributes(node)
+    if node.op_type == _NUMBERS:
+        return told
+    classes = _classes(told)
+    place = {number: n for n, number in enumerate(classes)}
+    ends = {f"target_{word}": told[f"class_{word}"] for word in _ENDS}
+    if len(told.get("base_values") or classes) != len(classes):
+        raise Unsupported("trees of classes with constants of their own for none of their sums are not cut back")
+    return {**told, **ends, "target_ids": [place[each] for each in told["class_ids"]], "n_targets": len(classes)}
+
+
+def _as_this_node(node: Any, columns: dict[str, Any]) -> dict[str, Any]:
+    """Return an ensemble's columns by the names of a node's attributes."""
+    if node.op_type == _NUMBERS:
+        return columns
+    classes = _classes(_attributes(node))
+    found = {name.replace("target_", "class_"): value for name, value in columns.items() if name != "n_targets"}
+    return {**found, "class_ids": [classes[each] for each in columns["target_ids"]]}
+
+
+def _classes(told: dict[str, Any]) -> list[int]:
+    """Return the classes that leaves add to: one, where of two classes the other is what is left of it."""
+    named = sorted(set(told["class_ids"]))
+    labels = told.get("classlabels_int64s") or told.get("classlabels_strings") or named
+    return named if len(named) == 1 else list(range(len(labels)))
 
 
 def _attributes(node: Any) -> dict[str, Any]:
