@@ -99,7 +99,7 @@ class GraphOptimization:
                     self.refused[name] = fault.message
                 stage.advance(1, name)
         if not attempts:
-            self.refused["edits"] = "the graph has neither layers with weights nor one ensemble of trees that adds up numbers"
+            self.refused["edits"] = "the graph has neither layers with weights nor one ensemble of trees that are added up"
         found = self._measured(budget)
         name = self._chosen(found, take)
         kept = self._keep_graph(self.graph, Path(self.asked).name, {}, ())
