@@ -258,9 +258,16 @@ def _add_features(ws: Workspace, sheet: Sheet, model: Node) -> None:
     if view is None:
         return
     for feature in view.features:
-        encoding = f", encoded by {type(feature.encoding).__name__.lower()}" if feature.encoding else ""
+        encoding = f", encoded by {_encoding(feature.encoding)}" if feature.encoding else ""
         text = describe(feature.value) + encoding
         sheet.add(FEATURES, feature.name, Cell(text, key=digest_bytes(msgspec.json.encode(feature))))
+
+
+def _encoding(encoding: msgspec.Struct) -> str:
+    """Name an encoding and what of it is not as usual: words (most 30)."""
+    usual = msgspec.structs.asdict(type(encoding)())
+    said = [f"{name} {value}" for name, value in msgspec.structs.asdict(encoding).items() if value != usual[name]]
+    return type(encoding).__name__.lower() + (f" ({', '.join(said)})" if said else "")
 
 
 def _view_of(ws: Workspace, model: Node) -> Any:
