@@ -60,6 +60,7 @@ CHANCES = {
 WILD = {"throws": 20.0, "hangs": 30.0, "eats": 40.0}  # a model by what it does, and the x1 of a row that makes it do so
 LOAD = 0.8
 UNWRITTEN_S = 0.5  # before a kill: a fifth of a second, and what laying out and writing the rows of that fifth takes, twice
+JUDGED_S = 120.0  # how long a run has to be for its memory to be judged
 KILL_S = 1.0  # from what the server says of a kill to the kill
 CONFIG = """[serving]
 workers = 2
@@ -348,7 +349,8 @@ def verdict(chaos: Chaos, log: ServerLog, logged: Counter[str], *, unwritten_s: 
     n_logged = sum(f"{name}-{i}" in logged for name, asked in found.asked.items() for i in range(len(asked.versions)))
     twice = [one for one, n in logged.items() if n > 1]
     thirds = np.array_split(np.array(found.memory_mb), 3)
-    flat = statistics.median(thirds[2]) / statistics.median(thirds[1]) if len(found.memory_mb) > 6 else 1.0
+    # In seconds a model that eats, and a worker killed before or after it, decide which third is high: only minutes tell growth.
+    flat = statistics.median(thirds[2]) / statistics.median(thirds[1]) if chaos.seconds >= JUDGED_S else 1.0
     latencies = sorted(found.latencies)
     faults = [f"mixed up: {one}" for one in found.mixed_up[:5]] + [f"lost: {one}" for one in found.lost[:5]]
     faults += [f"cut: {one.cause}, {one.seen - one.alive:.2f} s after its worker was known to live" for one in unexplained[:5]]

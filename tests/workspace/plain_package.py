@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from sampan.packaging.packages import read_facts
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
 from sampan.workspace.models.package_files import package_digest
 from sampan.workspace.models.predictors import FEATURES, GRAPH, MANIFEST, ONLINE, PROBE, PackageManifest
+from sampan.workspace.services import process
 from sampan.workspace.workspace import Workspace
 
 parcels = Columns(parcel=number(nullable=False), at=moment(nullable=False), shop=text(), kilos=number())
@@ -79,6 +81,13 @@ def add_plain_package(ws: Workspace, folder: Path) -> Node:
     )
     ws.ledger.append(package)
     return ws.catalog.node(package.node)
+
+
+def asked(live: process.Liveness, row: dict[str, object]) -> float:
+    """Return what a server of the package answers to a row."""
+    status, body = process.ask(live, "POST", "/predict", body=json.dumps(row).encode())
+    assert 200 == status
+    return float(json.loads(body)["score"])
 
 
 def _graph(weights: list[float]) -> bytes:

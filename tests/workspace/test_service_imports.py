@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
-from plain_package import ROWS, add_plain_package
+from plain_package import ROWS, add_plain_package, asked
 
 from sampan.serving.records import predictions_stream
 from sampan.workspace.services import process
@@ -40,9 +39,3 @@ def test_no_process_of_a_service_loads_polars_or_arrow(tmp_path: Path, workers: 
     assert {pid: [] for pid in pids} == loaded
     assert (1 if workers == "1" else 3) == len(pids)
     assert sorted(scores) == sorted(logged["score"].to_pylist())
-
-
-def asked(live: process.Liveness, row: dict[str, object]) -> float:
-    status, body = process.ask(live, "POST", "/predict", body=json.dumps(row).encode())
-    assert 200 == status
-    return float(json.loads(body)["score"])

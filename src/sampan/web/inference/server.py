@@ -76,7 +76,6 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     plan: ServerPlan
     number: int
     of: int
-    descriptor: int  # of its listening socket
     token: str
     suspects: tuple[str, ...] = ()  # packages that a worker hung on
 
@@ -134,11 +133,11 @@ def serve(
                 uvloop.run(_run(workspace, plan, listener, files, token=secrets.token_urlsafe(24)))
 
 
-def run_worker(worker: Worker) -> None:
-    """Run one of several processes of a server."""
+def run_worker(worker: Worker, descriptor: int) -> None:
+    """Run one of several processes of a server, on the listening socket of this number."""
     with Workspace.open(worker.plan.project, create=False) as workspace:
         files = ServiceFiles(workspace.store_folder, worker.plan.name)
-        listener = socket.socket(fileno=worker.descriptor)
+        listener = socket.socket(fileno=descriptor)
         try:
             with listener, listen("127.0.0.1", 0) as control:
                 uvloop.run(_run(workspace, worker.plan, listener, files, token=worker.token, worker=worker, control=control))

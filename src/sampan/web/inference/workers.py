@@ -13,8 +13,6 @@ import re
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -27,9 +25,9 @@ import msgspec
 from sampan.core.decoding import read_json
 from sampan.errors import SampanError, Unavailable
 from sampan.serving.merged_metrics import counters_only, merged
+from sampan.web.inference.nursery import Forked, Nursery
 from sampan.web.inference.pilot import Pilot
 from sampan.web.inference.server import GRACE_S, ServerPlan, Worker, listen
-from sampan.web.inference.worker import PLAN
 from sampan.workspace.services import process
 from sampan.workspace.services.process import EVERY, Liveness, ServiceFiles, announce
 
@@ -54,7 +52,7 @@ class _Slot:
     """A place for one worker, with its socket."""
 
     listener: socket.socket
-    child: subprocess.Popen[bytes] | None = None
+    child: Forked | None = None
     number: int = -1
     started: float = 0.0
     heard: float = 0.0  # when it last answered
@@ -63,7 +61,7 @@ class _Slot:
     counts: str = ""  # what it counted, as of then
     early_ends: int = 0
     not_before: float = 0.0
-    leaving: list[tuple[subprocess.Popen[bytes], float]] = field(default_factory=list)  # being replaced, and until when it may take
+    leaving: list[tuple[Forked, float]] = field(default_factory=list)  # being replaced, and until when it may take
 
 
 class Supervisor:
@@ -79,6 +77,7 @@ class Supervisor:
         self._ended = False
         self._hang_s = workspace.project.serving.hang_s
         self._most_bytes = workspace.project.serving.worker_memory_mb << 20 or _machine_bytes() // 2
+        self._nursery = Nursery()
         self._suspects: set[str] = set()  # packages that a worker hung on
         self._pilot = Pilot(workspace, self._names)
 
@@ -121,15 +120,10 @@ class Supervisor:
             plan=self._plan,
             number=slot.number,
             of=self._plan.workers,
-            descriptor=slot.listener.fileno(),
             token=self._token,
             suspects=tuple(sorted(self._suspects)),
         )
-        slot.child = subprocess.Popen(
-            [sys.executable, "-m", "sampan.web.inference.worker"],
-            env={**os.environ, PLAN: msgspec.json.encode(told).decode()},
-            pass_fds=(slot.listener.fileno(),),
-        )
+        slot.child = self._nursery.fork(told, slot.listener)
         slot.started = slot.heard = time.monotonic()
         slot.counts = ""
 
@@ -261,11 +255,10 @@ class Supervisor:
             child.terminate()
         deadline = time.monotonic() + GRACE_S + _CLOSING_S
         for child in children:
-            try:
-                child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if not child.wait(max(0.1, deadline - time.monotonic())):
                 child.kill()
-                child.wait()
+                child.wait(_ANSWER_S)
+        self._nursery.close()
         for path in (*self._files.workers(), *self._files.folder.glob(self._files.marker(0).name[:-1] + "*"), self._files.departed):
             path.unlink(missing_ok=True)
 
