@@ -213,7 +213,7 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
     return found
 
 
-def report(found: list[Server], alone: dict[str, float]) -> int:
+def report(found: list[Server], alone: dict[str, float], parts: dict[str, float]) -> int:
     """Print the table and the goals; return 1 where one is missed."""
     print(
         f"{'':22}{'1 row c=1 p50':>14}{'c=32 p99':>10}{'req/s':>9}{'CPU us':>8}{'100 rows/s':>11}{'CPU us':>8}{'start s':>9}{'PSS MB':>8}"
@@ -232,6 +232,10 @@ def report(found: list[Server], alone: dict[str, float]) -> int:
 
     def cpu(server: Server, job: str = "one c=32") -> float:
         return server.median(job, "cpu_us")
+
+    told = ", ".join(f"{name} {us:.1f}" for name, us in parts.items())
+    share = sum(parts.values()) / cpu(ours)
+    print(f"of the {cpu(ours):,.0f} us of a row, each measured alone: {told}: together {share:.0%}, at most 25 % wanted")
 
     goals = [
         ("req/s of FastAPI + ONNX", cpu(fastapi) / cpu(ours), 4.0),
@@ -284,7 +288,9 @@ def main() -> int:
                 check=True,
             )
             alone.append(json.loads(said.stdout))
-        return report(found, {n: statistics.median(a[n] for a in alone) for n in ("1", "100")})
+        command = ["taskset", "-c", "0", sys.executable, PEERS, "parts", arguments.package, folder / "one"]
+        parts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return report(found, {n: statistics.median(a[n] for a in alone) for n in ("1", "100")}, parts)
     finally:
         for server in found:
             if server.process is not None:

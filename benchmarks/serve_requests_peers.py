@@ -4,6 +4,7 @@ limit    the least that Python can do: asyncio.Protocol on httptools, msgspec, o
 fastapi  FastAPI with a pydantic model and the same graph
 mlflow   trains the same pipeline with scikit-learn, writes it for `mlflow models serve` (PACKAGE is then the folder to write)
 ort      no server: onnxruntime's own time for a row, and for a hundred
+parts    no server: what ours spends on validation, flags, metrics and the log of a row, each measured alone
 """
 
 from __future__ import annotations
@@ -136,8 +137,67 @@ def ort(package: Path, rows_file: str) -> None:
     sys.stdout.write(json.dumps(found))
 
 
+def parts(package: Path, row_file: str) -> None:
+    import tempfile
+
+    import msgspec
+
+    from sampan.serving.exposition import Counters
+    from sampan.serving.spans import Origin
+    from sampan.store.segments import Segments
+    from sampan.web.inference.direct import direct_answers, scope_notes
+    from sampan.web.inference.log import PredictionLog
+    from sampan.web.inference.models import variant_of
+    from sampan.workspace.models.predictors import open_predictor
+
+    predictor = open_predictor(package)
+    variant = variant_of(predictor, role="live", package="parts", version="parts")
+    direct = direct_answers("parts", variant)
+    assert direct is not None
+    body = Path(row_file).read_bytes()
+    plain, counters, origin = msgspec.json.Decoder().decode, Counters(), Origin(at=5, caller="127.0.0.1")
+    row = direct.read(body)
+    assert row is not None
+    measured = direct.measure(row, "parts-1", origin)
+    assert measured is not None
+
+    def alone(call: Any, calls: int = 20_000) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            for _ in range(calls):
+                call()
+            times.append((time.process_time() - began) / calls * 1e6)
+        return sorted(times)[2]
+
+    def counted() -> None:
+        counters.count(direct.counted)
+        counters.count(direct.counted)
+        counters.observe(0.0001)
+
+    def logged(rows: int = 20_000) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            log = PredictionLog(Segments(Path(folder)))
+            began = time.process_time()
+            for _ in range(rows):
+                log.offer(variant, measured[0])
+                if log.queued_rows > 2000:
+                    while log.queued_rows:
+                        time.sleep(0.01)
+            log.close()
+            return (time.process_time() - began) / rows * 1e6
+
+    found = {
+        "validation": alone(lambda: direct.read(body)) - alone(lambda: plain(body)),
+        "flags": alone(lambda: scope_notes(variant, measured[0])),
+        "metrics": alone(counted),
+        "log": sorted(logged() for _ in range(3))[1],
+    }
+    sys.stdout.write(json.dumps(found))
+
+
 if __name__ == "__main__":
     name, where, more = sys.argv[1:4]
     {"limit": lambda: limit(Path(where), int(more)), "fastapi": lambda: fastapi(Path(where), int(more))}.get(
-        name, lambda: {"mlflow": mlflow, "ort": ort}[name](Path(where), more)
+        name, lambda: {"mlflow": mlflow, "ort": ort, "parts": parts}[name](Path(where), more)
     )()

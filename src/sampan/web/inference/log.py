@@ -191,6 +191,8 @@ class PredictionLog:
 
     def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
         stream = self._stream(variant, service)
+        if stream.keeping.share <= 0:
+            return
         rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
         block = record_block(
             scored,
