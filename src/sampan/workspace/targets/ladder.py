@@ -259,6 +259,8 @@ class Ladder:
         reasons = over(first, limits)
         dear = [point for point in self._points if point.gain is not None and point.gain.costs_more]
         shown = front(point for point in self._points if point not in dear)
+        if first not in shown:  # what the others are compared with
+            shown.append(first)
         words = "\n".join([f"{first.variant}: {', '.join(reasons)}; the front is", table_of(shown, limits), *self._untried(len(dear))])
         measured = {**first.limits, "max_difference": first.max_difference}
         for point in shown:
