@@ -340,6 +340,16 @@ def test_labels_that_do_not_fit_what_is_asked_are_named(stated: str, labels: lis
         read_task(stated, labels, where="view 'x'")  # type: ignore[arg-type]  # one of the parameters
 
 
+@pytest.mark.parametrize(
+    ("labels", "hint"), [(["No", "Yes"], "label == 'Yes' is probably meant"), (["gone", "stays"], "label == 'stays' asks for stays")]
+)
+def test_of_two_texts_the_hint_says_which_comparison_to_state(labels: list[float | str], hint: str) -> None:
+    with pytest.raises(ParameterError, match="two values") as fault:
+        read_task("", labels, where="view 'x'")
+
+    assert hint in fault.value.hint
+
+
 def test_an_objective_takes_its_task_from_its_metric() -> None:
     stated = [
         objective(metric="rmse"),

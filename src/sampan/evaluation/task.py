@@ -112,9 +112,11 @@ def _of_codes(numbers: list[float], where: str) -> Task:
 
 def _of_names(names: list[str], where: str, *, like: str) -> Task:
     if len(names) == 2:
+        asked = next((name for name in names if name.strip().lower() in _AFFIRMED), "")
+        proposed = f"label == {asked!r} is probably meant" if asked else f"label == {like} asks for {names[1]}"
         raise ParameterError(
             f"labels of {where} have two values, {names[0]} and {names[1]}; which one is asked for?",
-            hint=f"state the label as a comparison, such as label == {like}",
+            hint=f"state the label as a comparison; {proposed}",
         )
     if len(names) > MOST_CLASSES:
         shown = ", ".join(names[:_SHOWN])
@@ -130,4 +132,5 @@ def _of_numbers(numbers: list[float], where: str) -> Task:
     return Task("regression")
 
 
+_AFFIRMED: Final = frozenset({"yes", "y", "true", "t", "positive", "pos", "ja", "oui", "sí", "có", "1"})
 _ASKED: Final = {"binary": "one of two outcomes", "multiclass": "one of several classes", "regression": "a number"}

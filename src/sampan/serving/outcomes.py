@@ -13,11 +13,16 @@ from sampan.errors import ParameterError
 from sampan.serving.requests import check_rows, decode_json, json_kind
 
 MOST_FAULTS = 10  # as many are told at once
+UNKNOWN_CLASS = -1.0  # a class that no version so far can answer with
+_LONGEST_CLASS = 250
 _FORM = '[{"id": "…", "label": 1, "at": 1380585600000}], or key fields in place of id'
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What labels of a model are: 0 or 1, the name of a class (kept as its place among the classes), or any number."""
+    """What labels of a model are: 0 or 1, the name of a class (kept as its place among the classes), or any number.
+
+    A class that the model does not know is one all the same: the world has new ones, and every answer about them was wrong.
+    """
 
     kind: str = "binary"  # binary | multiclass | regression
     classes: tuple[str, ...] = ()
@@ -25,8 +30,10 @@ class Expected(msgspec.Struct, frozen=True):
     def read(self, label: object) -> float | None:
         """Return a label as the log keeps it; None where it is none."""
         if self.kind == "multiclass":
+            if not _names_a_class(label):
+                return None
             name = self.name(label)
-            return float(self.classes.index(name)) if name in self.classes else None
+            return float(self.classes.index(name)) if name in self.classes else UNKNOWN_CLASS
         if not isinstance(label, int | float) or not isfinite(label):
             return None
         return float(label) if self.kind == "regression" or label in (0, 1) else None
@@ -41,7 +48,7 @@ class Expected(msgspec.Struct, frozen=True):
     def words(self) -> str:
         """What is expected, in words."""
         if self.kind == "multiclass":
-            return f"one of {', '.join(self.classes[:10])}{' …' if len(self.classes) > 10 else ''}"
+            return f"a class, such as {', '.join(self.classes[:10])}{' …' if len(self.classes) > 10 else ''}"
         return "a number" if self.kind == "regression" else "0 or 1"
 
 
@@ -63,6 +70,11 @@ class Feed(msgspec.Struct, frozen=True):
 
     rows: list[dict[str, Any]]
     at: Millis
+
+
+def strange_classes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the classes that labels name and the model does not know, each once, in their order."""
+    return sorted({each.name for each in outcomes if each.name and each.label == UNKNOWN_CLASS})
 
 
 def decode_outcomes(body: bytes, *, keys: Sequence[str], now: Millis, max_rows: int, expected: Expected = ZERO_OR_ONE) -> list[Outcome]:
@@ -116,6 +128,12 @@ def decode_feed(body: bytes, *, now: Millis, max_rows: int) -> Feed:
         raise ParameterError(f"rows is {json_kind(rows)}, expected an array of objects", hint='send {"rows": [{…}, …], "at": ms}')
     check_rows(rows, max_rows=max_rows)
     return Feed(rows=rows, at=_moment(at, "at"))
+
+
+def _names_a_class(label: object) -> bool:
+    if isinstance(label, str):
+        return 0 < len(label) <= _LONGEST_CLASS and "\x00" not in label
+    return not isinstance(label, bool) and (isinstance(label, int) or (isinstance(label, float) and label.is_integer()))
 
 
 def row_key(row: Mapping[str, Any], keys: Sequence[str]) -> str:

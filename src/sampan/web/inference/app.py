@@ -41,7 +41,7 @@ from sampan.errors import (
     Unavailable,
 )
 from sampan.serving.exposition import Counters, Labels
-from sampan.serving.outcomes import decode_feed, decode_outcomes
+from sampan.serving.outcomes import decode_feed, decode_outcomes, strange_classes
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions, typed_request
 from sampan.serving.spans import Origin, Span
 from sampan.web.inference.log import ArrivalLog, PredictionLog
@@ -281,7 +281,8 @@ class InferenceApp:
         outcomes = decode_outcomes(request.body, keys=live.keys, now=now, max_rows=self.limits.rows, expected=live.labels)
         await self._keep(lambda: self._arrivals.outcomes(outcomes, received=now, package=live.package))
         self.counters.add("sampan_outcomes_total", len(outcomes))
-        return Reply(msgspec.json.encode({"received": len(outcomes)}))
+        strange = strange_classes(outcomes)
+        return Reply(msgspec.json.encode({"received": len(outcomes), **({"unknown_classes": strange} if strange else {})}))
 
     async def _feed(self, request: Request, table: str) -> Reply:
         now = self._clock()
