@@ -32,6 +32,7 @@ from sampan.plugins import require
 TIMEOUT_S = 0.25  # a request waits no longer for Redis …
 RETRY_S = 1.0  # … and for so long after that no other waits at all
 BUILD_TIMEOUT_S = 60.0
+LOCK_S = 120
 KEPT_S = 7 * 86_400  # what no server has opened or touched for so long goes
 LEFT_S = 6 * 3600  # what a server has moved on from goes sooner, unless another says that it uses it
 BUCKET_KEYS = 128  # on average
@@ -252,16 +253,14 @@ class SharedTables:
 
         `held` and `known_until` are what `OnlineSources` is told beside.
         """
-        deadline = time.monotonic() + BUILD_TIMEOUT_S
         while (stores := self._opened()) is None:
             lock = f"{self._manifest}:lock"
-            if self.redis.ask([("SET", lock, "1", "NX", "EX", int(BUILD_TIMEOUT_S))], building=True)[0]:
+            # Who dies over it is waited for no longer than this; two that write at once do no harm.
+            if self.redis.ask([("SET", lock, "1", "NX", "EX", LOCK_S)], building=True)[0]:
                 try:
                     return self._published(make())
                 finally:
                     self.redis.ask([("DEL", lock)], building=True)
-            if time.monotonic() > deadline:  # who held the lock did not come to an end
-                return self._published(make())
             time.sleep(0.1)
         return OnlineSources(self._groups, stores, held=held, known_until=known_until, shared=self)
 
