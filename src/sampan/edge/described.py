@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from sampan.core.budgets import read_budget
+from sampan.core.decoding import read_builtins
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, ParameterError
 
@@ -55,7 +56,7 @@ def read_described(path: Path, kind: type[T], what: str, *, example: Path, check
             faults.append(f"there is no field {name}" + (f", perhaps {close[0]}" if close else ""))
             continue
         try:
-            read[name] = msgspec.convert(value, fields[name].type)
+            read[name] = read_builtins(value, fields[name].type)
         except msgspec.ValidationError as cause:
             faults.append(f"{name} is {value!r}: {cause}")
     faults += [*check(read), *_faults_of_budget(read.get("budget", {}))]
