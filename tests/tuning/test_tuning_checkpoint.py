@@ -148,19 +148,25 @@ def test_rungs_grow_by_half_and_end_at_the_total() -> None:
     assert [1, 2, 3, 5, 8, 12, 18, 20] == list(rungs(20, first=1))
 
 
+def curve(*losses: float) -> tuple[tuple[int, float], ...]:
+    return tuple(enumerate(losses, 1))
+
+
 @pytest.mark.parametrize(("pruner", "stopped"), [("none", []), ("median", [3, 4, 5]), ("percentile", [2, 3, 4, 5]), ("halving", [3, 4, 5])])
 def test_each_rule_keeps_its_share_of_those_that_came_as_far(pruner: Pruner, stopped: list[int]) -> None:
-    others = [((1, n + 5.0), (2, float(n))) for n in range(6)] + [((1, -1.0),)]  # the last was stopped before and counts no more
+    others = [curve(9, 9, n + 5.0, float(n)) for n in range(6)] + [curve(-1.0)]  # the last was stopped before and counts no more
 
-    assert stopped == [n for n in range(6) if is_behind(others, ((1, 9.0), (2, float(n))), pruner)]
+    assert stopped == [n for n in range(6) if is_behind(others, curve(9, 9, 9, float(n)), pruner)]
 
 
 def test_a_fit_is_held_against_the_best_it_has_seen_and_only_where_enough_came_as_far() -> None:
-    others = [((1, 1.0), (2, 2.0))] * 5
+    others = [curve(1.0, 2.0, 2.0, 2.0, 2.0)] * 5
 
-    assert not is_behind(others, ((1, 0.5), (2, 9.0)), "median")
-    assert not is_behind(others[:4], ((1, 9.0),), "median")
-    assert not is_behind(others, ((1, 9.0), (2, 9.0), (3, 9.0)), "halving")
+    assert is_behind(others, curve(9.0, 9.0, 9.0, 9.0), "median")
+    assert not is_behind(others, curve(0.5, 9.0, 9.0, 9.0), "median")
+    assert not is_behind(others[:4], curve(9.0, 9.0, 9.0, 9.0), "median")
+    assert not is_behind(others, curve(9.0, 9.0, 9.0), "median"), "small steps look worse at first"
+    assert not is_behind(others, curve(9.0, 9.0, 9.0, 9.0, 9.0), "halving")
 
 
 def test_trials_stopped_within_a_fit_are_told_to_the_sampler_and_never_best() -> None:
@@ -169,7 +175,7 @@ def test_trials_stopped_within_a_fit_are_told_to_the_sampler_and_never_best() ->
     def attempt(asked: Asked) -> Result:
         level = float(asked.params["x"])
         curve: list[tuple[int, float]] = []
-        for step in (1, 2, 3):
+        for step in (1, 2, 3, 4, 5):
             curve.append((step, level + 1 / step))
             if asked.is_behind(0, tuple(curve)):
                 return Result((curve[-1][1],), (), is_pruned=True, curves=(tuple(curve),))

@@ -104,8 +104,11 @@ def fit(features, labels, *, rate=sp.logs(0.0001, 0.5), leaves=sp.ints(2, 8), se
 
 
 @pytest.mark.slow
-def test_fits_are_stopped_on_the_way_here_and_in_workers_alike_and_their_points_are_kept(ws: Workspace) -> None:
+def test_fits_are_stopped_on_the_way_here_and_in_workers_alike_and_their_points_are_kept(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write_training(ws.root, SHOWN)
+    monkeypatch.setattr("sampan.workspace.training.fitting._AT_A_GLANCE", 100)  # the rows looked at on the way; folds have more
 
     plain = ws.model.tune(file, trials=12, until=CUT)
     pruned = ws.model.tune(file, trials=12, until=CUT, pruner="median")

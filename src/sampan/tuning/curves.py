@@ -10,6 +10,7 @@ import numpy as np
 from sampan.tuning.trials import Curve, Pruner
 
 FEWEST: Final = 5  # earlier fits that came as far, before anything can be told
+WARM_UP: Final = 4  # points before anything is judged: small steps look worse at first and may end better
 _KEPT_PERCENT: Final = {"median": 50.0, "percentile": 25.0, "halving": 50.0}
 _GROWTH: Final = 1.5
 
@@ -18,8 +19,8 @@ def is_behind(others: Sequence[Curve], mine: Curve, pruner: Pruner) -> bool:
     """Say whether a fit that goes on should be stopped.
 
     The best loss it has seen so far is held against the best that earlier fits had seen by then; of those only the ones that came as far
-    count. It goes on among the best half (`median`; `halving`, asked after its first, second, fourth, eighth … point) or the best quarter
-    (`percentile`).
+    count. After its first few points it goes on among the best half (`median`; `halving`, asked after its fourth, eighth … point) or the
+    best quarter (`percentile`).
 
     Parameters
     ----------
@@ -31,10 +32,12 @@ def is_behind(others: Sequence[Curve], mine: Curve, pruner: Pruner) -> bool:
     D. Golovin et al. (2017), "Google Vizier: A Service for Black-Box Optimization", KDD (the median stopping rule).
     L. Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", MLSys 2.
 
-    >>> is_behind([((10, float(n)),) for n in range(5)], ((10, 2.5),), "median")
+    >>> def curve(loss):
+    ...     return tuple((step, loss) for step in (10, 15, 23, 35))
+    >>> is_behind([curve(float(n)) for n in range(5)], curve(2.5), "median")
     True
     """
-    if pruner == "none" or (pruner == "halving" and len(mine) & (len(mine) - 1)):
+    if pruner == "none" or len(mine) < WARM_UP or (pruner == "halving" and len(mine) & (len(mine) - 1)):
         return False
     step = mine[-1][0]
     then = [min(loss for at, loss in other if at <= step) for other in others if other and other[0][0] <= step <= other[-1][0]]

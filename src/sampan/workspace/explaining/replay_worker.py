@@ -49,14 +49,14 @@ def _told(error: Exception) -> str:
 
 
 def _fit_watched(trainer: Any, job: dict[str, Any], answers: IO[str]) -> dict[str, Any]:
-    """Fit one model, writing its answers for the validation rows at each checkpoint; the next line of the input says whether to stop."""
+    """Fit one model, writing its answers for a few validation rows at each checkpoint; the next line of the input says whether to stop."""
     from sampan.flavors.finding import find_flavor
     from sampan.tuning.checkpoint import FitStopped, watched
 
-    ((matrix, out),) = job["score"].items()
+    few, out = np.load(job["watch"][0]), job["watch"][1]
 
     def seen(model: Any, step: int) -> bool:
-        np.save(out, find_flavor(model).predict(model, np.load(matrix)))
+        np.save(out, find_flavor(model).predict(model, few))
         answers.write(json.dumps({"step": step}) + "\n")
         answers.flush()
         return bool(json.loads(sys.stdin.readline())["stop"])

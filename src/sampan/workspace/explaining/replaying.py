@@ -175,9 +175,18 @@ class Replay:
         return Refitted(scores, float(answer["seconds"]))
 
     def fit_files(
-        self, train: Path, matrix: Path, params: Mapping[str, ParameterValue], *, weigh: bool, watch: Watch | None = None
+        self,
+        train: Path,
+        matrix: Path,
+        params: Mapping[str, ParameterValue],
+        *,
+        weigh: bool,
+        few: Path | None = None,
+        watch: Watch | None = None,
     ) -> Refitted:
-        """Fit on matrices that lie in files for many fits, and return the scores; `watch` is shown them at each `sp.checkpoint` of the fit.
+        """Fit on matrices that lie in files for many fits, and return the scores.
+
+        At each `sp.checkpoint` of the fit `watch` is shown the answers for the rows of `few`.
 
         Raises
         ------
@@ -185,24 +194,28 @@ class Replay:
         FitStopped : `watch` said so.
         """
         self._n += 1
-        out = self._folder / f"{self._prefix}-{self._n}-scores.npy"
-        job = {"train": str(train), "params": dict(params), "score": {str(matrix): str(out)}, "weigh": weigh, "watch": watch is not None}
-        answer = self._ask(job)
-        while "step" in answer:
-            assert watch is not None
-            try:
-                is_enough = watch(int(answer["step"]), np.load(out))
-            except BaseException:
-                self._ask({"stop": True})  # it waits for a word
-                raise
-            answer = self._ask({"stop": is_enough})
-            if is_enough:
-                out.unlink()
-                raise FitStopped
+        out, seen = (self._folder / f"{self._prefix}-{self._n}-{word}.npy" for word in ("scores", "seen"))
+        job = {"train": str(train), "params": dict(params), "score": {str(matrix): str(out)}, "weigh": weigh}
+        answer = self._ask(job if watch is None else {**job, "watch": [str(few), str(seen)]})
+        try:
+            while "step" in answer:
+                assert watch is not None
+                answer = self._ask({"stop": self._is_enough(watch, int(answer["step"]), seen)})
+        finally:
+            seen.unlink(missing_ok=True)
+        if answer.get("stopped"):
+            raise FitStopped
         scores = np.load(out)
         out.unlink()
         weight = Weight(float(answer["latency_ms"]), int(answer["size_bytes"])) if weigh else None
         return Refitted(scores, float(answer["seconds"]), weight)
+
+    def _is_enough(self, watch: Watch, step: int, seen: Path) -> bool:
+        try:
+            return watch(step, np.load(seen))
+        except BaseException:
+            self._ask({"stop": True})  # it waits for a word
+            raise
 
     def is_alive(self) -> bool:
         """Say whether the process runs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from sampan.workspace.training.orders import Order
 
 MIN_ROWS: Final = 100
 _NAMED: Final = 8
+_AT_A_GLANCE: Final = 4_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class Prepared:
     judged: LabeledRows
     matrix: NDArray[np.float32]
     codes: NDArray[np.intp] | None = None  # the classes that came before the fold; None for all, and where there are no classes
+
+    def glance(self) -> Prepared:
+        """Return the fold with few of its validation rows, evenly spaced in time: enough to see on the way where a fit leads."""
+        n = len(self.judged)
+        if n <= _AT_A_GLANCE:
+            return self
+        chosen = np.linspace(0, n - 1, _AT_A_GLANCE).astype(np.intp)
+        judged = self.judged.take(chosen)
+        return replace(self, judged=judged, matrix=self.matrix[chosen]) if len(np.unique(judged.labels)) > 1 else self
 
 
 def check_rows(order: Order, rows: LabeledRows) -> None:

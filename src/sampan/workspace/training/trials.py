@@ -59,6 +59,7 @@ class TrialWorkers:
         for number, fold in enumerate(folds):
             np.savez(self._train(number), matrix=fold.train, labels=fold.train_labels)
             np.save(self._matrix(number), fold.matrix)
+            np.save(self._few(number), fold.glance().matrix)
         self.threads = max(1, (os.cpu_count() or 1) // n_workers)
         self._all = [self._start() for _ in range(n_workers)]
         self._idle: queue.SimpleQueue[Replay] = queue.SimpleQueue()
@@ -73,7 +74,7 @@ class TrialWorkers:
         filled = order.trainer.fill({**order.fixed, **params}, seed=order.seed)
         worker = self._idle.get()
         try:
-            found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh, watch=watch)
+            found = worker.fit_files(self._train(number), self._matrix(number), filled, weigh=weigh, few=self._few(number), watch=watch)
         except StepFailed as fault:
             if not worker.is_alive():  # nothing that is true of these parameters: it must not be remembered of them
                 raise ExecutorLost(fault.message, hint="is memory short? try fewer workers; the same command goes on") from fault
@@ -102,6 +103,9 @@ class TrialWorkers:
 
     def _matrix(self, number: int) -> Path:
         return self._folder / f"fold-{number}.npy"
+
+    def _few(self, number: int) -> Path:
+        return self._folder / f"fold-{number}-few.npy"
 
 
 @contextmanager
@@ -265,18 +269,19 @@ class Trials:
 
     def _fit(self, number: int, asked: Asked, tried: _Tried, *, weigh_it: bool) -> tuple[NDArray[np.float64], Weight | None]:
         fold, order = self.folds[number], self.order
+        few = fold.glance() if self.plan.pruner != "none" else fold
         curve: list[tuple[int, float]] = []
         tried.curves.append(curve)
 
         def is_hopeless(step: int, answers: NDArray[np.float64]) -> bool:
-            curve.append((step, self._loss(fold, check_scores(order, answers, n_rows=len(fold.matrix), codes=fold.codes))))
+            curve.append((step, self._loss(few, check_scores(order, answers, n_rows=len(few.matrix), codes=few.codes))))
             return asked.is_behind(number, tuple(curve))
 
         watch = is_hopeless if self.plan.pruner != "none" else None
         if self.workers is not None:
             scores, weight = self.workers.fit(number, asked.params, weigh=weigh_it, watch=watch)
             return check_scores(order, scores, n_rows=len(fold.matrix), codes=fold.codes), weight
-        seen = (lambda model, step: watch(step, find_flavor(model).predict(model, fold.matrix))) if watch else None
+        seen = (lambda model, step: watch(step, find_flavor(model).predict(model, few.matrix))) if watch else None
         with watched(seen) if seen else contextlib.nullcontext():
             model = fit(order, fold.train, fold.train_labels, asked.params)
         return score(order, model, fold.matrix, codes=fold.codes), weigh(find_flavor(model), model, fold.matrix) if weigh_it else None
