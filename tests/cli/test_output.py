@@ -128,3 +128,12 @@ def test_a_stage_that_fails_says_that_it_stopped() -> None:
         raise KeyboardInterrupt
 
     assert stream.getvalue().startswith("read: stopped, 0.0 s")
+
+
+def test_a_library_of_ours_that_is_not_there_is_no_bug() -> None:
+    for module in ("polars", "pyarrow.compute", "yaml"):
+        told = output.describe(ModuleNotFoundError(f"No module named {module!r}", name=module))
+
+        assert ("missing_dependency", f"{module} is not installed here") == (told["code"], told["message"])
+        assert "pip install sampan" in told["hint"]
+    assert "internal" == output.describe(ModuleNotFoundError("No module named 'flotsam'", name="flotsam"))["code"]

@@ -49,8 +49,20 @@ def describe(error: BaseException) -> dict[str, Any]:
     """Return an error as JSON-able fields: code, message, hint, and what else its class knows."""
     if isinstance(error, SampanError):
         return {"code": error.code, "message": error.message, "hint": error.hint, **error.details()}
+    if isinstance(error, ModuleNotFoundError) and _is_required(error.name or ""):
+        hint = "this environment has what serving a package needs, and no more; `pip install sampan` brings the rest"
+        return {"code": "missing_dependency", "message": f"{error.name} is not installed here", "hint": hint}
     hint = f"this is a bug in Sampan or in a plug-in; {DEBUG}=1 shows where it came from"
     return {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": hint}
+
+
+def _is_required(module: str) -> bool:
+    """Say whether a module is of a library that `pip install sampan` brings: a machine that serves may lack it."""
+    import re
+    from importlib.metadata import requires
+
+    named = {re.split(r"[^\w-]", each)[0].lower() for each in requires("sampan") or () if "extra ==" not in each}
+    return module.partition(".")[0] in {*named, "yaml", "google"}
 
 
 def debugging() -> bool:
