@@ -40,6 +40,16 @@ def test_errors_that_live_has_too_are_not_the_versions() -> None:
     assert verdict(Guards(), answers(np.random.default_rng(6), n=900), n_errors=100, live_errors=220).breaches == ()
 
 
+def test_errors_are_held_against_all_requests_where_the_log_keeps_a_share() -> None:
+    frame = answers(np.random.default_rng(6), n=200)
+    live = see("m@v1", frame, n_errors=0, kept=0.1)
+
+    whole, tenth = (see("m@v2", frame, n_errors=10, kept=kept) for kept in (1.0, 0.1))
+
+    assert judge(Guards(), whole, live, answers=frame).breaches[0].startswith("errors: 10 of 210 requests")
+    assert judge(Guards(), tenth, live, answers=frame).breaches == (), "10 of 2,010"
+
+
 def test_two_errors_and_a_few_slow_answers_prove_nothing() -> None:
     few = answers(np.random.default_rng(7), n=10, times=50.0)
 

@@ -87,6 +87,7 @@ def see(
     n_errors: int | None = None,
     values: NDArray[np.float64] | None = None,
     beside: pl.DataFrame | None = None,
+    kept: float = 1.0,
 ) -> Seen:
     """Sum up answered rows.
 
@@ -95,6 +96,7 @@ def see(
     frame : one row an answer, in the order of the log, with `score`, `latency_us` and, as far as known, `at` and `key`
     values : what the labelled ones of the decisions were worth
     beside : what live answered to the same rows, by `id`
+    kept : the share of the answers that the log keeps; errors are counted of all
     """
     if not frame.height:
         return Seen(version=version, n_errors=n_errors)
@@ -109,7 +111,7 @@ def see(
         version=version,
         n_rows=frame.height,
         n_apart=n_apart,
-        n_requests=len(latencies),
+        n_requests=round(len(latencies) / kept),
         n_errors=n_errors,
         p95_us=tail.value if tail else None,
         tail=tail,

@@ -329,6 +329,8 @@ class Rollouts(ServiceRoom):
         share, since = plan.shares[step], int(tags[SINCE])
         role = "shadow" if share == 0 else "live" if share == 1 else "canary"
         guards = read_builtins(plan.guards, Guards)
+        rules = self.ws.project.logs.get(node.name)
+        kept = (rules.sample if rules is not None else 1.0) or 1.0
         frames = answers_since(self.ws, node.name, since, {plan.version: role, **({plan.live: "live"} if role != "live" else {})})
         before, now = msgspec.json.decode(tags[BASELINE]), self._error_counts(node.name)
 
@@ -346,10 +348,10 @@ class Rollouts(ServiceRoom):
         if role == "live":  # nobody else answers any more: what live did on the step before stands for it
             live = read_json(tags[REFERENCE], Seen)
         else:
-            live = see(plan.live, frames[plan.live], n_errors=errors(plan.live), values=worth.get(plan.live))
+            live = see(plan.live, frames[plan.live], n_errors=errors(plan.live), values=worth.get(plan.live), kept=kept)
         own = frames[plan.version]
         beside = frames[plan.live] if role == "shadow" else None
-        candidate = see(plan.version, own, n_errors=errors(plan.version), values=worth.get(plan.version), beside=beside)
+        candidate = see(plan.version, own, n_errors=errors(plan.version), values=worth.get(plan.version), beside=beside, kept=kept)
         verdict = judge(guards, candidate, live, answers=own, shadowing=role == "shadow", beside=role != "live")
         if n_lost:
             crash = f"crash: {n_lost} process{'es' if n_lost > 1 else ''} of the server ended while it ran"
