@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import Final
 EVERY_S: Final = 2.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?\Z")
 _GPU: Final = ("--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits")
 
 
@@ -45,11 +47,14 @@ class Resources:
             return {}
         try:
             told = subprocess.run([self._gpu, *_GPU], capture_output=True, text=True, timeout=EVERY_S, check=True).stdout
-            shares = [tuple(map(float, line.split(","))) for line in told.splitlines() if line.strip()]
+            lines = [line.split(",") for line in told.splitlines() if line.strip()]
+            cards = [[float(word) if _NUMBER.match(word.strip()) else None for word in line] for line in lines]
         except (OSError, ValueError, subprocess.SubprocessError):
             self._gpu = None  # a driver that does not answer will not do so in two seconds either
             return {}
-        return {f"system.gpu{n}.{name}": value for n, pair in enumerate(shares) for name, value in zip(("share", "mb"), pair, strict=True)}
+        # What a card does not tell is "[N/A]", as the share of one that is split among several.
+        named = ((n, name, value) for n, card in enumerate(cards) for name, value in zip(("share", "mb"), card, strict=False))
+        return {f"system.gpu{n}.{name}": value for n, name, value in named if value is not None}
 
 
 def _tree(pid: int) -> Iterator[int]:
