@@ -353,12 +353,13 @@ def _texts(name: str, n: int, view: memoryview) -> list[str]:
     data = bytes(view)
     found: list[str] = []
     at = 0
+    whole = data.decode() if data.isascii() else ""  # then a byte is a character, and no text is decoded alone
     end, size_at = len(data), struct.Struct("<I").unpack_from
     try:
         while at < end:
             first = at + 4
             at = first + size_at(data, at)[0]
-            found.append(data[first:at].decode())
+            found.append(whole[first:at] if whole else data[first:at].decode())
     except (struct.error, UnicodeDecodeError) as cause:
         raise ParameterError(f"input {name!r} value {len(found)} is no UTF-8 text with its length before it: {cause}") from cause
     if at > end:

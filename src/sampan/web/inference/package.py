@@ -22,7 +22,7 @@ from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.key_folder import KeyFolder
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.models import variant_of
-from sampan.web.inference.server import listen, serve_app
+from sampan.web.inference.server import SWITCH_S, listen, serve_app
 from sampan.web.security import is_loopback
 from sampan.workspace.models.predictors import open_predictor
 
@@ -59,6 +59,7 @@ def serve_package(folder: Path, how: PackageServing) -> None:
     with ExitStack() as until_the_end:
         root = how.log or Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="sampan-serve-")))
         listener = until_the_end.enter_context(listen(how.host, how.port))
+        sys.setswitchinterval(SWITCH_S)  # the log's thread lets the loop go on
         uvloop.run(_run(folder, listener, Segments(root), how))
 
 

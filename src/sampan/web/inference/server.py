@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 GRACE_S = 20
 _BACKLOG = 2048
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
 _MEGABYTE = 1 << 20
 _MOST_FILES = 65_536
 
@@ -173,7 +173,7 @@ async def _run(
     control: socket.socket | None = None,
 ) -> None:
     # The shadow and the log writer are threads; the loop must not wait 5 ms, the default, for each to let go.
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     _allow_many_files()
     until_the_end = ExitStack()
     log = PredictionLog(workspace.store.segments, rules=log_rules(workspace), clock=workspace.clock)
