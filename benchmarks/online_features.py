@@ -85,7 +85,8 @@ FEAST_SERVES = textwrap.dedent(
     """
     import sys
     from feast import FeatureStore
-    FeatureStore(repo_path=sys.argv[1]).serve(host="127.0.0.1", port=int(sys.argv[2]), type_="http", no_access_log=True, workers=1)
+    store = FeatureStore(repo_path=sys.argv[1])
+    store.serve(host="127.0.0.1", port=int(sys.argv[2]), type_="http", workers=1, max_requests=10**6)  # by default a worker ends at 1,000
     """
 )
 
