@@ -4,8 +4,9 @@ The layer's weights are multiplied by the same, so that what is computed stays. 
 `FAR` times that of the usual column, down to that. Each layer's inputs are looked at on rows, in 8 bits as they will be, with and without:
 only where the error falls to `WORTH` of what it was is the product put in, since it costs time.
 
-`FAR` and `WORTH` were set on all-MiniLM-L6-v2 (one of 1,536 columns reached five times as far as the next); looked at on networks of digits
-and of generated sets, where nothing is divided or nothing is lost.
+`FAR` and `WORTH` were set on all-MiniLM-L6-v2 (one of 1,536 columns reached five times as far as the next). Looked at on five networks of
+scikit-learn's sets (digits, scaled or not, generated classes, Friedman's function, heavy tails): in three nothing is divided, in two one
+layer's columns are, and the error of int8 stays within a tenth of what it was.
 
 References
 ----------
