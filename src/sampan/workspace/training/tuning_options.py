@@ -17,7 +17,7 @@ class TuningOptions(TypedDict, total=False):
     minutes : begin no trial after so many minutes; 0 for no limit
     workers : how many trials run at once, each in a process of its own; the processors are shared out among them
     sampler : how the next parameters are drawn; nsga2 for several objectives
-    pruner : stop a trial that lags behind after some of its folds
+    pruner : stop a trial that lags behind after some of its folds, or within a fit that it shows by sp.checkpoint
     toward : what to make good: loss, a metric such as auc or mae, latency of an answer, size of the model; several end in a front
     folds : spans of time to validate on, each learned from all rows before it
     nested : judge the search itself on so many later spans, each tuned anew on the rows before it
