@@ -90,7 +90,8 @@ def _read(graph_bytes: bytes, output: str, *, has_doubles: bool) -> Program:
     reader = Reader(model, has_doubles=has_doubles)
     unknown = sorted({node.op_type for node in model.graph.node if not reader.knows(node.op_type)})
     if unknown:
-        raise Unsupported(f"no C code is generated for {', '.join(unknown)}", hint="sampan pack MODEL --target oci serves it whole")
+        what = "words of free text" if "Tokenizer" in unknown else ", ".join(unknown)
+        raise Unsupported(f"no C code is generated for {what}", hint="sampan pack MODEL --target oci serves it whole")
     return reader.read()
 
 

@@ -179,7 +179,8 @@ def read_transform(graph: bytes) -> Json:
     except Exception as cause:  # protobuf's own error class is private to its implementation
         raise IntegrityError(f"the feature graph cannot be read: {cause}", hint="pack the model again") from cause
     if unknown := sorted({node.op_type for node in model.graph.node} - operations()):
-        raise Unsupported(f"a page does not carry out {', '.join(unknown)}", hint="sampan model pack MODEL --target oci serves it whole")
+        what = "cut free text into words" if "Tokenizer" in unknown else f"carry out {', '.join(unknown)}"
+        raise Unsupported(f"a page does not {what}", hint="sampan model pack MODEL --target oci serves it whole")
     constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
     nodes = [_node(onnx, node, constants) for node in model.graph.node]
     return {"constants": {name: [_plain(v) for v in array.ravel().tolist()] for name, array in constants.items()}, "nodes": nodes}
