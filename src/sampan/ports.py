@@ -225,7 +225,8 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
         return -self.low
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})" + (", and costs more" if self.costs_more else "")
+        cost = ", and decisions cost more" if self.costs_more else ""
+        return f"{self.metric} gained {self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f}){cost}"
 
 
 class SmallerForms(Protocol):

@@ -317,7 +317,7 @@ def table_of(points: Sequence[Point], limits: Mapping[str, float]) -> str:
     sizes = [name for name in SIZES if name in points[0].limits]
     timed = [name for name in ("ms", "uj") if name in points[0].limits]
     gains = [point.gain for point in points if point.gain is not None]
-    judged = [f"{gains[0].metric} on {gains[0].n_rows:,} rows held out"] if gains else []
+    judged = [f"{gains[0].metric} gained on {gains[0].n_rows:,} rows held out"] if gains else []
     rows = [
         (
             "fits" if not over(point, limits) else "",
