@@ -233,7 +233,7 @@ def test_an_edit_that_was_made_of_what_has_been_erased_begins_anew(folder: Path)
         ws.data.add_table(TRIPS, name="trips")
         seen = ws.catalog.resolve("trips")
 
-        class Meanwhile(DeleteWhere):
+        class Meanwhile(DeleteWhere, frozen=True):
             def make(self, tables, head):  # type: ignore[no-untyped-def]  # as its base
                 made = super().make(tables, head)
                 Erasure(ws, KEYS).erase(reason="")
