@@ -59,6 +59,7 @@ CHANCES = {
 }
 WILD = {"throws": 20.0, "hangs": 30.0, "eats": 40.0}  # a model by what it does, and the x1 of a row that makes it do so
 LOAD = 0.8
+PATIENCE_S = 120.0  # for the first answer, kill and swaps, where a machine is busy
 UNWRITTEN_S = 0.5  # before a kill: a fifth of a second, and what laying out and writing the rows of that fifth takes, twice
 JUDGED_S = 120.0  # how long a run has to be for its memory to be judged
 KILL_S = 1.0  # from what the server says of a kill to the kill
@@ -144,6 +145,10 @@ class Chaos:
         for thread in threads:
             thread.start()
         time.sleep(self.seconds)
+        # Of a short run on a busy machine something may not have come yet.
+        until = time.monotonic() + PATIENCE_S
+        while not (self.found.asked and self.found.kills and self.found.swaps > 1) and time.monotonic() < until:
+            time.sleep(0.1)
         self.ended.set()
         for thread in threads:
             thread.join(30)
