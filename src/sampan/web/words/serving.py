@@ -10,8 +10,8 @@ WORDS: Final[dict[str, str]] = {
     "by gRPC at": "qua gRPC tại",
     "comes in for": "đang vào thay",
     "Each step gives it more of the traffic. Every second its errors, its speed and its answers are held against those of the version that "
-    "answers now; if it does worse, it goes back by itself.": "Mỗi bước giao cho nó thêm lưu lượng. Mỗi giây, lỗi, tốc độ và câu trả lời của nó "
-    "được so với phiên bản đang trả lời; nếu kém hơn, nó tự được đưa về.",
+    "answers now; if it does worse, it goes back by itself.": "Mỗi bước giao cho nó thêm lưu lượng. Mỗi giây, lỗi, tốc độ và câu trả lời "
+    "của nó được so với phiên bản đang trả lời; nếu kém hơn, nó tự được đưa về.",
     "What it does on this step": "Nó làm được gì ở bước này",
     "Mean answer": "Câu trả lời trung bình",
     "It goes back, because of:": "Nó được đưa về, vì:",
