@@ -136,10 +136,11 @@ def test_a_rule_of_the_business_and_a_lost_process_send_a_version_back(ws: Works
     ws.service.rollout(f"{NAME}@v2", NAME, **FAST, guard={"min_rows": "50", "latency": "1000"}, rule=["AVG(score) < 0.1"])
     with Traffic(ws) as traffic:
         ruled = traffic.until_it_ends()
-    ws.service.rollout(f"{NAME}@v2", NAME, steps="50%", hold="1h")
+    again = ws.service.rollout(f"{NAME}@v2", NAME, steps="50%", hold="1h")
     crashed = ws.service.take_turn(NAME, {package.id: 1})
 
     assert "AVG(score) < 0.1 does not hold" in ruled.breaches[0]
+    assert again.step == "shadow"  # as long as a step, where nothing is said
     assert crashed.breaches[0] == "crash: 1 process of the server ended while it ran"
     assert crashed.state == "rolled_back"
 
@@ -148,7 +149,7 @@ def test_a_rule_of_the_business_and_a_lost_process_send_a_version_back(ws: Works
 def test_what_a_person_does_meanwhile_stops_a_rollout(ws: Workspace, tmp_path: Path) -> None:
     add_package(ws, tmp_path / "second", weights=ALIKE)
     ws.service.deploy(f"{NAME}@v1")
-    ws.service.rollout(f"{NAME}@v2", NAME, steps="50%", hold="1h")
+    ws.service.rollout(f"{NAME}@v2", NAME, steps="50%", hold="1h", shadow="0s")
 
     with pytest.raises(Conflict, match="is being rolled out in orders-late already"):
         ws.service.rollout(f"{NAME}@v2", NAME)

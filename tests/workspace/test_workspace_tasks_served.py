@@ -87,10 +87,11 @@ def test_a_class_is_answered_with_the_chance_of_each_and_watched(ws: Workspace) 
 
     one = ask(ws, "ends", "/predict", requests(frame)[0])
     many = ask(ws, "ends", "/predict", {"rows": requests(frame)})["predictions"]
-    ask(ws, "ends", "/outcomes", [{"visit": 1, "label": "cinema"}], expect=400)
+    strange = ask(ws, "ends", "/outcomes", [{"visit": 10**9, "label": "cinema"}])
     ask(ws, "ends", "/outcomes", [{"visit": visit, "label": end} for visit, end in frame.select("visit", "end").iter_rows()])
     window = ws.monitor.window("ends", SINCE, UNTIL)
 
+    assert strange == {"received": 1, "unknown_classes": ["cinema"]}
     assert {"id", "label", "score", "probabilities", "version", "decision"} == set(one)
     assert (set(ENDS), one["score"]) == (set(one["probabilities"]), max(one["probabilities"].values()))
     assert one["probabilities"][one["label"]] == one["score"]

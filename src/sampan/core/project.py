@@ -138,7 +138,7 @@ class ServiceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[services.NAME]`: what a service follows, the steps a new version takes, the guards on each, what a foreign environment means."""
 
     follow: str = ""  # MODEL@ALIAS: a version that gets the alias is taken up by itself
-    shadow: str = "0s"  # how long it scores unseen first
+    shadow: str = ""  # how long it scores unseen first; 0s: not at all; nothing said: as long as a step is held
     steps: tuple[str, ...] = ("1%", "5%", "25%", "100%")
     hold: str = "10min"  # the least time on each step
     min_rows: int = 200  # the least answered rows on each step

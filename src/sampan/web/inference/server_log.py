@@ -8,6 +8,8 @@ from __future__ import annotations
 import faulthandler
 import logging
 import time
+from contextlib import suppress
+from io import UnsupportedOperation
 
 
 def tell_with_moments() -> None:
@@ -18,4 +20,5 @@ def tell_with_moments() -> None:
     shown.setFormatter(form)
     logging.basicConfig(handlers=[shown])
     logging.getLogger("sampan").setLevel(logging.INFO)
-    faulthandler.enable()
+    with suppress(UnsupportedOperation):  # standard error is no file of the system's: the program around this one took it
+        faulthandler.enable()

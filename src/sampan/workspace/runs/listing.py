@@ -119,7 +119,7 @@ class Listing(Room):
         ----------
         experiment : only those of this model
         state : running, finished, failed or killed
-        trials : also the single trials of searches
+        trials : also runs within runs, such as the single trials of a search
         where : only those that meet this, such as "val_auc > 0.8 and params.depth = 6 and started > 2026-01-01"
         sort : by this metric of all runs, by started, by seconds or by params.NAME, highest first
         ascending : lowest first
@@ -164,7 +164,7 @@ class Listing(Room):
         ----------
         fields : what to read, such as val_auc params.depth seconds
         experiment : only those of this model
-        trials : also the single trials of searches
+        trials : also runs within runs, such as the single trials of a search
         where : only those that meet this, such as "val_auc > 0.8"
         sort : by this field, highest first; else newest first
         ascending : lowest first

@@ -124,7 +124,7 @@ class Rollouts(ServiceRoom):
         model : a model or package, like flights-late@v3
         steps : shares of the keys, like 1%,5%,25%,100%; the last one makes it live
         hold : the least time on each step, like 10min
-        shadow : how long it scores unseen before the first step, like 1h
+        shadow : how long it scores unseen before the first step, like 1h; as long as a step is held, where nothing is said
         guard : errors, latency, drift, agreement, min_rows or kpi_loss, with its limit
         rule : an SQL condition on its answers, like "AVG(score) < 0.5"; repeat for more
         """
@@ -213,7 +213,8 @@ class Rollouts(ServiceRoom):
         guards = Guards(**{**limits, **_limits(guard)}, rules=rules or said.rules)
         check_rules(guards.rules)
         shares = _shares([part for part in steps.split(",") if part.strip()] or list(said.steps))
-        shadow_ms = duration(shadow or said.shadow)
+        hold_ms = duration(hold or said.hold)
+        shadow_ms = duration(shadow or said.shadow) if shadow or said.shadow else hold_ms
         live = self._need(self._known(name), "live", name)
         return Plan(
             version=self._version(package),
@@ -221,7 +222,7 @@ class Rollouts(ServiceRoom):
             live=str(live.facts["version"]),
             shares=((0.0,) if shadow_ms else ()) + shares,
             shadow_ms=shadow_ms,
-            hold_ms=duration(hold or said.hold),
+            hold_ms=hold_ms,
             guards=msgspec.to_builtins(guards),
         )
 
