@@ -41,7 +41,7 @@ _BEAT_S, _ANSWER_S = 1.0, 3.0
 _STARVED = 6.0  # times as long as others may a worker be silent that gets no processor
 _CLOSING_S = 30.0  # beyond the requests in hand: to write logs out
 _READY_S = 60.0
-_YOUNG_S = 10.0  # a worker that dies younger than this is replaced after a pause, doubled each time
+_YOUNG_S = 10.0  # a worker that dies younger than this, and was never ready, is replaced after a pause, doubled each time
 _MOST_PAUSE_S = 30.0
 _STUCK = "\nsampan_stuck_requests{"
 _PACKAGE = re.compile(r'^sampan_stuck_requests\{.*package="([^"]*)"', re.MULTILINE)
@@ -191,6 +191,7 @@ class Supervisor:
         """Let another worker take a worker's place; it finishes what it has."""
         assert slot.child is not None
         slot.child.terminate()
+        slot.early_ends = 0
         slot.leaving.append((slot.child, now + GRACE_S + _CLOSING_S))
         self._depart(slot)
         self._start(slot)
@@ -210,9 +211,11 @@ class Supervisor:
         logger.warning("worker %d ended with exit code %d", slot.number, code)
         if code < 0 and code != -signal.SIGTERM:
             self._note_loss(slot)
+        was_ready = self._said(slot) is not None
         self._depart(slot)
         slot.child = None
-        if now - slot.started < _YOUNG_S:
+        # Meanwhile nobody takes the connections that the system gave this socket: who pauses is one that cannot even start.
+        if not was_ready and now - slot.started < _YOUNG_S:
             slot.early_ends += 1
             slot.not_before = now + min(_MOST_PAUSE_S, 0.25 * 2**slot.early_ends)
         else:

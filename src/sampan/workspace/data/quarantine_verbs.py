@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -150,15 +149,22 @@ class Held(DataRoom):
         typed = parse_rows(ready, kinds, source=holding.ref)
         staging = Staging(self.ws, holding.facts["dataset"], holding.ref, is_protected=True)
         staged = staging(typed.frame.schema, iter([typed.frame]))
-        arrival = Arrival(staged, staging, readmitted_from=holding, why=why, facts={"format": HOLDING})
-        if typed.left_out.n_rows:
-            again = tuple(HeldCell(c.row, c.column, c.value, c.reason, c.source, c.line) for c in typed.left_out.cells)
-            arrival = replace(arrival, bad_rows=typed.left_out.frame(), bad_cells=again)
-        if not waiting:
-            return arrival
-        places = {row: place for place, row in enumerate(waiting)}
-        stay = tuple(HeldCell(places[c.row], c.column, c.value, c.reason, c.source, c.line) for c in cells if c.row in places)
-        return replace(arrival, rest=(rows[pl.Series(waiting)], stay))
+        left_out, rest = typed.left_out, None
+        again = tuple(HeldCell(c.row, c.column, c.value, c.reason, c.source, c.line) for c in left_out.cells)
+        if waiting:
+            places = {row: place for place, row in enumerate(waiting)}
+            stay = tuple(HeldCell(places[c.row], c.column, c.value, c.reason, c.source, c.line) for c in cells if c.row in places)
+            rest = (rows[pl.Series(waiting)], stay)
+        return Arrival(
+            staged,
+            staging,
+            bad_rows=left_out.frame() if left_out.n_rows else None,
+            bad_cells=again,
+            facts={"format": HOLDING},
+            readmitted_from=holding,
+            rest=rest,
+            why=why,
+        )
 
 
 def _line(holding: Node) -> HoldingLine:
