@@ -1,8 +1,8 @@
 """One row asked with online features, by Sampan and by Feast, each with the same model: in one process, and as servers.
 
-    .venv/bin/uv venv /tmp/peer-feast
-    .venv/bin/uv pip install --python /tmp/peer-feast/bin/python 'feast[redis]' onnxruntime fastapi uvicorn
-    .venv/bin/python benchmarks/online_features.py --feast /tmp/peer-feast/bin/python
+    .venv/bin/uv venv /envs/feast
+    .venv/bin/uv pip install --python /envs/feast/bin/python 'feast[redis]' onnxruntime fastapi uvicorn
+    .venv/bin/python benchmarks/online_features.py --feast /envs/feast/bin/python
 
 10,000 customers with four numbers, 2,000 merchants with three numbers that change over time; a request has a customer, a merchant, an
 amount, the model is a logistic one of all eight as an ONNX graph. Every answer is compared.
@@ -94,7 +94,7 @@ FEAST_SERVES = textwrap.dedent(
 def main() -> None:
     """Measure in turns and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--feast", default="/tmp/peer-feast/bin/python")
+    arguments.add_argument("--feast", default="python", help="the interpreter of an environment that has Feast")
     arguments.add_argument("--ours", nargs=2, metavar=("FOLDER", "REDIS"), help="run our side in the process, for the benchmark itself")
     arguments.add_argument("--serve", nargs=2, metavar=("FOLDER", "PORT"), help="run our server, for the benchmark itself")
     given = arguments.parse_args()
