@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import accumulate
 from operator import itemgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from sampan.errors import IntegrityError
 
@@ -86,23 +87,31 @@ class Layers(Generic[Value]):
         return self._base.get(key) if found is None else found
 
 
-class References:
-    """The last row of each key."""
+class _Layered:
+    """What a version says, and over it what was fed since."""
 
-    def __init__(self, rows: Iterable[tuple[Key, Row]], missing: Row) -> None:
-        self.missing = missing
-        self._hold(Layers({key: row for key, row in rows if key is not None}, missing))
+    layers: Held
+    _get: Callable[[Key], Any]
+    _fed: dict[Key, Any]
 
-    def over(self, layers: Held) -> References:
-        """Return the same over rows that are held elsewhere, with nothing fed."""
-        found = References((), self.missing)
+    def over(self, layers: Held) -> Self:
+        """Return the same over what is held elsewhere, with nothing fed."""
+        found = copy(self)
         found._hold(layers)
         return found
 
     def _hold(self, layers: Held) -> None:
         self.layers = layers
         self._get = layers.get
-        self._fed: dict[Key, Row] = {}
+        self._fed = {}
+
+
+class References(_Layered):
+    """The last row of each key."""
+
+    def __init__(self, rows: Iterable[tuple[Key, Row]], missing: Row) -> None:
+        self.missing = missing
+        self._hold(Layers({key: row for key, row in rows if key is not None}, missing))
 
     def __contains__(self, key: Key) -> bool:
         return self.one(key) is not self.missing
@@ -119,7 +128,8 @@ class References:
 
     def one(self, key: Key, moment: float = _NO_MOMENT) -> Row:  # noqa: ARG002  # asked like the others, a row has no moment
         """Return a key's row, or missing values."""
-        if self._fed and (fed := self._fed.get(key)) is not None:
+        fed: Row | None = self._fed.get(key) if self._fed else None
+        if fed is not None:
             return fed
         row: Row | None = self._get(key)
         return self.missing if row is None else row
@@ -148,7 +158,7 @@ class Series:
 _NONE = Series([], [])
 
 
-class Newest:
+class Newest(_Layered):
     """Rows by key and time, to be read as of a moment."""
 
     def __init__(self, rows: Iterable[tuple[Key, float, Row]], missing: Row, tolerance_ms: float) -> None:
@@ -157,17 +167,6 @@ class Newest:
         held: dict[Key, Series] = {}
         _put_all(held, rows)
         self._hold(Layers(held, _NONE))
-
-    def over(self, layers: Held) -> Newest:
-        """Return the same over rows that are held elsewhere, with nothing fed."""
-        found = Newest((), self.missing, self.tolerance_ms)
-        found._hold(layers)
-        return found
-
-    def _hold(self, layers: Held) -> None:
-        self.layers = layers
-        self._get = layers.get
-        self._fed: dict[Key, Series] = {}
 
     def add_all(self, rows: Iterable[tuple[Key, float, Row]]) -> None:
         """Feed rows; one of the same key and time is replaced."""
@@ -244,7 +243,7 @@ def _set(series: Series, time: float, row: Row | None) -> None:
         series.values.insert(place, row)
 
 
-class Running:
+class Running(_Layered):
     """Exact sums and counts of past events by key, over windows that end at a moment.
 
     `values[i]` of a series is the total of its first i events, so it has one more value than times.
@@ -255,17 +254,6 @@ class Running:
         self.windows = tuple(windows)
         self._lost: Row = (float("nan"),) * (2 * len(self.windows))
         self._hold(Layers({key: Series(times, list(accumulate(units, initial=0))) for key, times, units in events}, _NO_EVENTS))
-
-    def over(self, layers: Held) -> Running:
-        """Return the same over events that are held elsewhere, with nothing fed."""
-        found = Running(self.windows, ())
-        found._hold(layers)
-        return found
-
-    def _hold(self, layers: Held) -> None:
-        self.layers = layers
-        self._get = layers.get
-        self._fed: dict[Key, Series] = {}
 
     def add_all(self, events: Iterable[tuple[Key, float, int]]) -> None:
         """Feed events, each known from its time on."""
