@@ -214,7 +214,8 @@ class Rollouts(ServiceRoom):
         check_rules(guards.rules)
         shares = _shares([part for part in steps.split(",") if part.strip()] or list(said.steps))
         hold_ms = duration(hold or said.hold)
-        shadow_ms = duration(shadow or said.shadow) if shadow or said.shadow else hold_ms
+        asked = shadow or said.shadow
+        shadow_ms = duration(asked) if asked else hold_ms
         live = self._need(self._known(name), "live", name)
         return Plan(
             version=self._version(package),
