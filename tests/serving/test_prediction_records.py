@@ -83,6 +83,32 @@ def test_requests_of_several_callers_in_one_batch_keep_their_own() -> None:
     assert table["latency_us"] == [1, 1, 2]
 
 
+def test_rows_of_several_requests_in_one_answer_keep_moment_latency_caller_and_trace() -> None:
+    many = [
+        scored(ROWS, at=[7, 8], latency_us=[1, 2], caller=("ana", "bo"), trace="t"),
+        scored(ROWS[:1], caller="cy"),
+        scored(ROWS, at=9, latency_us=[3, 4], caller="ana"),
+    ]
+
+    table = read(record_block(many, joined([one.rows for one in many], NAMES), feature_names=["x", "y"], fields=FIELDS, keys=("order",)))
+
+    assert table["at"] == [7, 8, 5, 9, 9]
+    assert table["latency_us"] == [1, 2, 9, 3, 4]
+    assert table["caller"] == ["ana", "bo", "cy", "ana", "ana"]
+    assert table["trace"] == ["t", "t", "", "", ""]
+    assert [one.n_requests for one in many] == [2, 1, 2]
+
+
+def test_volumes_count_rows_that_came_in_requests_of_their_own_as_such() -> None:
+    volumes = Volumes()
+    volumes.add([scored(ROWS, at=[7, 8], latency_us=[10, 30], caller=["ana", "bo"]), scored(ROWS, latency_us=[1, 2], caller="ana")])
+
+    rows = {row["caller"]: row for row in rows_of(volumes.take(60_000))}
+
+    assert (rows["ana"]["requests"], rows["ana"]["rows"], rows["ana"]["latency_us_sum"], rows["ana"]["latency_us_max"]) == (3, 3, 13, 10)
+    assert (rows["bo"]["requests"], rows["bo"]["rows"], rows["bo"]["latency_us_max"], rows["bo"]["at"]) == (1, 1, 30, 7)
+
+
 def test_a_number_no_float_holds_exactly_is_rounded_and_stops_nothing() -> None:
     assert lay_out([{**ROWS[0], "order": 2**53 + 1}])["field.order"] == [float(2**53)]
 

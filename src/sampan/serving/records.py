@@ -52,21 +52,29 @@ Fields = Sequence[tuple[str, str]]  # request fields with their type words
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """What one variant did with rows of one request. Arrays have one entry a row."""
+    """What one variant did with rows of one request, or of several requests of one row each. Arrays have one entry a row.
+
+    Of several requests `at`, `latency_us`, `caller` and `trace` may have one entry a row as well; `latency_us` has.
+    """
 
     service: str
     version: str
     role: str
-    at: Millis
-    latency_us: int
+    at: Millis | Sequence[Millis]
+    latency_us: int | Sequence[int]
     ids: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     moments: Any  # array of int64 Millis; None where who lays the rows out says them
     features: Any  # array of float32 (n, k)
     scores: Any  # array of float64
-    caller: str = ""
-    trace: str = ""  # of the caller's trace, where the request was traced
-    size_bytes: int = 0  # of the request's body, which says how much memory a waiting row may hold
+    caller: str | Sequence[str] = ""
+    trace: str | Sequence[str] = ""  # of the caller's trace, where the request was traced
+    size_bytes: int = 0  # of the requests' bodies, which says how much memory waiting rows may hold
+
+    @property
+    def n_requests(self) -> int:
+        """How many requests these rows came in: each row in its own where each has its latency."""
+        return 1 if isinstance(self.latency_us, int) else len(self.ids)
 
 
 class NumberedIds(Sequence[str]):
@@ -130,14 +138,13 @@ def record_block(
     columns: dict[str, Column] = {
         "id": ids,
         "key": [keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named,
-        "at": np.repeat([one.at for one in scored], counts),
+        "at": each_row([one.at for one in scored], counts),
         "moment": np.concatenate([one.moments for one in scored]) if moments is None else moments,
         **_answers(np.concatenate([one.scores for one in scored]), classes),
-        "latency_us": np.repeat([one.latency_us for one in scored], counts),
+        "latency_us": each_row([one.latency_us for one in scored], counts),
     }
     for name in ("service", "version", "role", "caller", "trace"):
-        texts = [getattr(one, name) for one in scored]
-        columns[name] = Repeated(texts, counts) if len(set(texts)) > 1 else Repeated(texts[:1], [len(ids)])
+        columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     for name, kind in keeping.fields(fields):
         columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
     matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)
@@ -147,6 +154,13 @@ def record_block(
         return Block(schema, len(ids), [columns[name] for name in schema.names])
     kept = [index for index, name in enumerate(ids) if keeping.keeps(named[index] or name)]
     return Block(schema, len(kept), [_picked(columns[name], kept) for name in schema.names])
+
+
+def each_row(values: Sequence[int | Sequence[int]], counts: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Return one integer a row: of each part its `counts` own, or one that all of them share."""
+    if all(isinstance(value, int) for value in values):
+        return np.repeat(values, counts)
+    return np.concatenate([np.full(n, value, np.int64) for value, n in zip(values, counts, strict=True)])
 
 
 def outcome_block(outcomes: Sequence[Outcome], *, received: Millis) -> Block:
@@ -176,6 +190,14 @@ def outcomes_stream(service: str) -> str:
 def feeds_stream(service: str) -> str:
     """Name a service's log of rows fed to online feature tables; a newly loaded package is brought up to date from it."""
     return f"feeds.{service}"
+
+
+def _repeated(values: Sequence[str | Sequence[str]], counts: Sequence[int]) -> Repeated:
+    """Return one text a row: of each part its `counts` own, or one that all of them share."""
+    if not all(isinstance(value, str) for value in values):
+        runs = [[(value, n)] if isinstance(value, str) else [(text, 1) for text in value] for value, n in zip(values, counts, strict=True)]
+        values, counts = zip(*chain.from_iterable(runs), strict=True)
+    return Repeated(values, counts) if len(set(values)) > 1 else Repeated(values[:1], [sum(counts)])  # type: ignore[arg-type]  # texts by now
 
 
 def _answers(scores: np.ndarray[Any, Any], classes: Sequence[str]) -> dict[str, Column]:

@@ -51,11 +51,28 @@ class Volumes:
     def add(self, scored: Sequence[Scored]) -> None:
         """Count answered requests."""
         for one in scored:
-            count = self._of(one.caller, one.version, one.role, one.at)
-            count.requests += 1
-            count.rows += len(one.ids)
-            count.latency_us_sum += one.latency_us
-            count.latency_us_max = max(count.latency_us_max, one.latency_us)
+            if isinstance(one.latency_us, int):
+                assert isinstance(one.caller, str)
+                count = self._of(one.caller, one.version, one.role, first_of(one.at))
+                count.requests += 1
+                count.rows += len(one.ids)
+                count.latency_us_sum += one.latency_us
+                count.latency_us_max = max(count.latency_us_max, one.latency_us)
+            else:
+                self._add_each(one, one.latency_us)
+
+    def _add_each(self, scored: Scored, latencies_us: Sequence[int]) -> None:
+        """Count rows that each came in a request of its own."""
+        began, callers = first_of(scored.at), scored.caller
+        by_caller: dict[str, list[int]] = {callers: list(latencies_us)} if isinstance(callers, str) else {}
+        for caller, latency_us in zip(callers, latencies_us, strict=True) if not by_caller else ():
+            by_caller.setdefault(caller, []).append(latency_us)
+        for caller, latencies in by_caller.items():
+            count = self._of(caller, scored.version, scored.role, began)
+            count.requests += len(latencies)
+            count.rows += len(latencies)
+            count.latency_us_sum += sum(latencies)
+            count.latency_us_max = max(count.latency_us_max, *latencies)
 
     def refuse(self, caller: str, at: Millis) -> None:
         """Count a request that was refused."""
@@ -85,6 +102,11 @@ class Volumes:
         if count is None:
             count = self._counts[key] = _Count()
         return count
+
+
+def first_of(moments: Millis | Sequence[Millis]) -> Millis:
+    """Return when the first of several requests came; there is one at least."""
+    return moments if isinstance(moments, int) else moments[0]
 
 
 def volumes_stream(service: str) -> str:

@@ -24,6 +24,7 @@ from sampan.serving.records import (
     FEEDS,
     OUTCOMES,
     Scored,
+    each_row,
     feeds_stream,
     outcome_block,
     outcomes_stream,
@@ -283,7 +284,7 @@ def _moments(variant: Variant, scored: Sequence[Scored], rows: Sequence[Mapping[
         if len(scored) > 1:  # one of many must not cost the others theirs
             return np.concatenate([_moments(variant, [one], one.rows) for one in scored])
         found = None
-    return np.repeat([one.at for one in scored], [len(one.rows) for one in scored]) if found is None else found
+    return each_row([one.at for one in scored], [len(one.rows) for one in scored]) if found is None else found
 
 
 class ArrivalLog:
