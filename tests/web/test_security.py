@@ -1,8 +1,10 @@
 """Who may talk to the server; against a real one where headers matter, and rule by rule where they do not."""
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import pytest
@@ -76,11 +78,62 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_streamed(open_ser
 
 
 def test_without_signing_in_nothing_is_answered(closed_server: Any) -> None:
-    for path in ("/", "/api/v1/status", "/api/v1/openapi.json", "/static/sampan.css"):
+    for path in ("/", "/api/v1/status", "/api/v1/openapi.json", "/static/../api/v1/status", "/staticky"):
         answer = httpx2.get(closed_server.base + path)
 
         assert answer.status_code == 401, path
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_what_the_sign_in_page_looks_like_is_open_to_all_and_only_to_be_read(closed_server: Any) -> None:
+    for path in ("/static/sampan.css", "/static/mark.svg", "/static/live.js"):
+        assert httpx2.get(closed_server.base + path).status_code == 200, path
+    assert httpx2.post(closed_server.base + "/static/sampan.css").status_code == 401
+
+
+def test_the_sign_in_page_says_nothing_of_the_project_and_speaks_two_languages(closed_server: Any) -> None:
+    shown = httpx2.get(closed_server.base + "/models", headers={"accept-language": "vi,en"})
+
+    assert "Đăng nhập" in shown.text
+    assert closed_server.project.name not in shown.text
+    assert "<nav" not in shown.text
+
+
+def test_the_form_leads_on_to_what_was_asked_for(closed_server: Any) -> None:
+    with httpx2.Client() as browser:
+        asked = browser.get(closed_server.base + "/log?limit=3&lang=vi")
+        address = html.unescape(asked.text.partition('action="')[2].partition('"')[0])
+        wrong = browser.post(closed_server.base + address, data={"token": "wrong"})
+        right = browser.post(closed_server.base + address, data={"token": f" {closed_server.token} "})
+
+        assert asked.status_code == wrong.status_code == 401
+        assert "Mã này không phải của máy chủ" in wrong.text
+        assert "sampan_session" not in wrong.headers.get("set-cookie", "")
+        assert (right.status_code, right.headers["location"]) == (303, "/log?limit=3&lang=vi")
+        assert "HttpOnly" in right.headers["set-cookie"]
+        assert browser.get(closed_server.base + right.headers["location"]).status_code == 200
+        assert browser.get(closed_server.base + address).headers["location"] == "/log?limit=3&lang=vi"
+
+
+@pytest.mark.parametrize(
+    "place", ["//evil.example", "/\\evil.example", "https://evil.example", "\r\nset-cookie: a=b", "/sign-in?place=//evil.example"]
+)
+def test_the_form_never_leads_to_another_host(closed_server: Any, place: str) -> None:
+    answer = httpx2.post(f"{closed_server.base}/sign-in", params={"place": place}, data={"token": closed_server.token})
+    led = answer.headers["location"]
+
+    assert answer.status_code == 303
+    assert urlsplit(urljoin(closed_server.base, led)).netloc == urlsplit(closed_server.base).netloc
+    assert "\\" not in led
+    assert "a=b" not in answer.headers["set-cookie"]
+
+
+def test_only_our_own_form_signs_in(closed_server: Any) -> None:
+    url, data = closed_server.base + "/sign-in", {"token": closed_server.token}
+
+    assert httpx2.post(url, data=data, headers={"origin": "https://evil.example"}).status_code == 403
+    assert httpx2.post(url, json=data).status_code == 401
+    assert httpx2.post(url, data={"token": "x" * (2 << 20)}).status_code == 413
 
 
 def test_the_printed_address_is_exchanged_for_a_cookie(closed_server: Any) -> None:

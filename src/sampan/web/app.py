@@ -17,10 +17,11 @@ from starlette.staticfiles import StaticFiles
 
 from sampan.errors import MethodRefused, NotFound, NotSignedIn, SampanError
 from sampan.web import api, page
+from sampan.web.asgi import App, Scope
 from sampan.web.mlflow.deliveries import Deliveries
 from sampan.web.mlflow.routes import routes as mlflow_routes
 from sampan.web.mlflow.webhooks import Webhooks
-from sampan.web.security import Access, App, Guard, Scope
+from sampan.web.security import Access, Guard
 from sampan.workspace.workspace import Workspace
 
 STATIC = Path(__file__).parent / "static"
@@ -34,7 +35,11 @@ def create_app(workspace: Workspace, *, access: Access | None = None) -> Guard:
         headers = {"www-authenticate": "Bearer"} if isinstance(error, NotSignedIn) else None
         if _wants_json(scope["path"]):
             return api.error_response(error, headers=headers)
-        answer = page.error_page(error, shell, page.choose_language(Request(scope)))
+        request = Request(scope)
+        if isinstance(error, NotSignedIn):
+            answer = page.sign_in_page(error, request)
+        else:
+            answer = page.error_page(error, shell, page.choose_language(request))
         answer.headers.update(headers or {})
         return answer
 

@@ -22,8 +22,9 @@ from starlette.routing import Route
 
 from sampan import plugins
 from sampan.core.times import Millis, iso
-from sampan.errors import AccessDenied, ParameterError, SampanError
+from sampan.errors import AccessDenied, NotSignedIn, ParameterError, SampanError
 from sampan.web import charts
+from sampan.web.sign_in import TOKEN, form_address
 from sampan.web.words.dictionary import LANGUAGES, translator
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def _endpoint(workspace: Workspace, page: Page, navigation: list[Page], token: s
             return error_page(error, shell, language)
         context = {**shell, "title": page.title, **shown}
         response = HTMLResponse(render(page.template, context, language, package=page.templates), status_code=status)
-        if request.query_params.get("lang") in LANGUAGES:
-            response.set_cookie("lang", language, max_age=31_536_000, samesite="strict", httponly=True)
+        keep_language(response, request, language)
         return response
 
     return answer
@@ -118,6 +118,27 @@ def error_page(error: SampanError, shell: Mapping[str, Any], language: str) -> R
     """Show an error as a page: what is wrong, and what to do."""
     context = {**shell, "title": "Not shown", "error": error}
     return HTMLResponse(render("error.html", context, language), status_code=error.http_status)
+
+
+def sign_in_page(error: NotSignedIn, request: Request) -> Response:
+    """Ask who comes for the token, in the words of the page they wanted; say what was wrong with the one they gave."""
+    language = choose_language(request)
+    tried = request.method == "POST" or TOKEN in request.query_params
+    context = {
+        "title": "Sign in",
+        "refused": error if tried else None,
+        "address": form_address(request.scope),
+        "in_other": {one: form_address(request.scope, lang=one) for one in LANGUAGES},
+    }
+    response = HTMLResponse(render("sign_in.html", context, language), status_code=error.http_status)
+    keep_language(response, request, language)
+    return response
+
+
+def keep_language(response: Response, request: Request, language: str) -> None:
+    """Remember a language that was asked for by name."""
+    if request.query_params.get("lang") in LANGUAGES:
+        response.set_cookie("lang", language, max_age=31_536_000, samesite="strict", httponly=True)
 
 
 def choose_language(request: Request) -> str:

@@ -6,27 +6,20 @@ writes, the sign-in token where there is one, and the body's size. Every answer 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
 
-from sampan.errors import AccessDenied, NotSignedIn, SampanError, TooLarge
+from sampan.errors import AccessDenied, SampanError, TooLarge
+from sampan.web import sign_in
+from sampan.web.asgi import App, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[SampanError, Scope], App]
 
-TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a query parameter
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 UPLOADS = ("/api/2.0/mlflow-artifacts/artifacts/", "/api/2.0/mlflow-artifacts/parts/")
+STATIC = "/static/"  # style sheets and scripts: the same for everybody, and the sign-in page needs them
 SPANS = "/v1/traces"  # where OpenTelemetry's exporters post batches
 LOOPBACK_NAMES = frozenset({"localhost"})
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -86,8 +79,7 @@ class Guard:
         self.app = app
         self.access = access
         self._refuse = refuse
-        # The cookie is not the token: who reads one from a browser's disk learns nothing to sign in with elsewhere.
-        self._cookie = hmac.new(access.token.encode(), b"sampan session", hashlib.sha256).hexdigest()
+        self._session = sign_in.Session(access.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then answer or refuse."""
@@ -98,55 +90,23 @@ class Guard:
         try:
             check_host(headers.get(b"host", ""), self.access)
             check_origin(scope, headers)
-            if self.access.token and (offered := _offered_token(scope)) is not None:
-                self._check_token(offered)
-                return await self._welcome(scope, headers, send)
-            if self.access.token and not self._signed_in(headers):
-                raise NotSignedIn("this server asks you to sign in", hint="open the address with ?token=… that the server printed")
-            length = headers.get(b"content-length", "0")
             limit = self.access.limit_of(scope)
+            limited = _Limited(receive, limit)
+            if await self._session.answers(scope, headers, limited, send):
+                return None
+            if not is_open_to_all(scope):
+                self._session.require(headers)
+            length = headers.get(b"content-length", "0")
             if length.isdigit() and int(length) > limit:
                 raise _too_large(limit)
-            limited = _Limited(receive, limit)
             await self.app(scope, limited, send)
         except SampanError as refusal:
             await self._refuse(refusal, scope)(scope, receive, send)
 
-    def _signed_in(self, headers: dict[bytes, str]) -> bool:
-        scheme, _, token = headers.get(b"authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            self._check_token(token.strip())
-            return True
-        cookies = dict(part.strip().partition("=")[::2] for part in headers.get(b"cookie", "").split(";"))
-        return hmac.compare_digest(cookies.get(cookie_name(headers), "").encode(), self._cookie.encode())
 
-    def _check_token(self, token: str) -> None:
-        if not hmac.compare_digest(token.encode(), self.access.token.encode()):
-            raise NotSignedIn("this token is not the server's", hint="the server printed its token when it started")
-
-    async def _welcome(self, scope: Scope, sent: dict[bytes, str], send: Send) -> None:
-        """Exchange the token in the address for a cookie, and take it out of the address."""
-        rest = [(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != TOKEN_PARAMETER]
-        # One slash only: "//elsewhere.example" would be another host.
-        place = "/" + quote(scope["path"].lstrip("/")) + ("?" + urlencode(rest) if rest else "")
-        secure = "; Secure" if scope.get("scheme") == "https" else ""
-        cookie = f"{cookie_name(sent)}={self._cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
-        # Not a redirect: a browser that came from a link elsewhere would not send a Strict cookie along with it.
-        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={_escaped(place)}"><p><a href="{_escaped(place)}">Signed in</a>'
-        headers = [
-            (b"content-type", b"text/html; charset=utf-8"),
-            (b"set-cookie", cookie.encode()),
-            (b"cache-control", b"no-store"),
-            (b"refresh", f"0; url={place}".encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": page.encode()})
-
-
-def cookie_name(headers: dict[bytes, str]) -> str:
-    """Name the session's cookie. Browsers keep cookies by host without port, and one machine may run several servers."""
-    port = headers.get(b"host", "").rpartition(":")[2]
-    return f"sampan_session_{port}" if port.isdigit() else "sampan_session"
+def is_open_to_all(scope: Scope) -> bool:
+    """Say whether a request reads what holds nobody's data, and so needs no sign-in."""
+    return scope["method"] in ("GET", "HEAD") and scope["path"].startswith(STATIC)
 
 
 def check_host(host: str, access: Access) -> None:
@@ -183,18 +143,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _offered_token(scope: Scope) -> str | None:
-    if scope["method"] not in ("GET", "HEAD"):
-        return None
-    return dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN_PARAMETER)
-
-
-def _escaped(text: str) -> str:
-    import html
-
-    return html.escape(text, quote=True)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -38,6 +38,13 @@ _SHELL: Final[dict[str, str]] = {
     "Incidents": "Sự cố",
     "Log": "Nhật ký",
     "Not shown": "Không hiển thị được",
+    "Sign in": "Đăng nhập",
+    "Token": "Mã truy cập",
+    "Paste the token that the server printed when it started, or open the whole address that it printed.": (
+        "Dán mã truy cập mà máy chủ đã in ra khi khởi động, hoặc mở nguyên địa chỉ mà nó đã in."
+    ),
+    "This token is not the server's": "Mã này không phải của máy chủ",
+    "It stands behind token= in the address that the server printed.": "Mã nằm sau token= trong địa chỉ mà máy chủ đã in.",
     "What to do next": "Việc nên làm tiếp",
     "to": "đến",
     "Numbers": "Số liệu",
