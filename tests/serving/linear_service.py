@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 from sampan.core.refs import nearest
 from sampan.errors import ParameterError
 from sampan.serving.routing import Role, Routing, Variant
+from sampan.table.rows import row_type
 
 FIELDS = {"order": "number", "x1": "number", "x2": "number", "shop": "text"}
 
@@ -53,6 +54,7 @@ class LinearPredictor:
     """Scores x1, x2 and the total fed for the row's shop. `slow_s` makes it take its time."""
 
     feature_names = ("x1", "x2", "total")
+    row_type = row_type({name: (kind, False) for name, kind in FIELDS.items()})
 
     def __init__(self, version: str, weights: Sequence[float], bias: float, *, slow_s: float = 0.0) -> None:
         self.name = "linear"

@@ -33,6 +33,13 @@ def numbers(variant: Variant, names: Iterable[str], scores: NDArray[np.float64])
     return list(map(Prediction, names, told, nothing, nothing, nothing, version, decisions))
 
 
+def many(variant: Variant, names: Sequence[str], scores: NDArray[np.float64]) -> list[Prediction]:
+    """Tell the answers of many rows, shape (n,), or (n, m) of m classes."""
+    if variant.labels.classes:
+        return [one_class(variant, name, chances) for name, chances in zip(names, scores.tolist(), strict=True)]
+    return numbers(variant, names, scores)
+
+
 def one_class(variant: Variant, name: str, chances: Sequence[float]) -> Prediction:
     """Tell the likeliest class of a row and the chance of each; where decisions have a worth, the class that is worth most."""
     classes = variant.labels.classes

@@ -7,7 +7,8 @@
     POST /admin/reload               look at the routing now (loopback and token)
 
 `inference_http` is the connection that servers use; `InferenceApp` itself is an ASGI application for any other server. Both read the whole
-body, then call `answer`: it returns a reply at once where the model runs on the event loop, else something to wait for.
+body, then call `answer`: it returns a reply at once, or at the end of this turn of the event loop, where the model runs on the event loop,
+else something to wait for.
 
 Not here: scoring, logging and swapping (`inference_scoring`), loading models (`inference_models`), the process (`inference_server`).
 """
@@ -44,8 +45,9 @@ from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes, strange_classes
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions, typed_request
 from sampan.serving.spans import Origin, Span
+from sampan.table.rows import Row as BareRow
 from sampan.web.inference.log import ArrivalLog, PredictionLog
-from sampan.web.inference.reply import Admit, Answered, Handler, Reply, Request
+from sampan.web.inference.reply import Admit, Answered, Handler, Reply, Request, Soon
 from sampan.web.inference.scoring import Limits, Scorer
 from sampan.web.inference.tensors import TensorRoutes
 
@@ -74,6 +76,20 @@ class Tracer(Protocol):
     def end(self, span: Span, *, route: str, method: str, status: int, service: str, caller: str) -> None:
         """Take the span of a request that is answered now. Never blocks."""
         ...
+
+
+class _RowAsked(msgspec.Struct, gc=False):
+    """A request of one row, and who waits for its answer."""
+
+    row: BareRow
+    name: str
+    request: Request
+    soon: Soon
+
+    @property
+    def origin(self) -> Origin:
+        """When and from whom it came."""
+        return self.request.origin
 
 
 class InferenceApp:
@@ -105,6 +121,8 @@ class InferenceApp:
         self._clock = clock
         self._started = clock()
         self._in_flight = 0
+        self._turn: list[_RowAsked] = []  # single rows that came in this turn of the event loop
+        self._late: set[asyncio.Task[None]] = set()
         self._routes: dict[str, tuple[str, Handler]] = {
             "/predict": ("POST", self._predict),
             "/outcomes": ("POST", self._outcomes),
@@ -131,6 +149,8 @@ class InferenceApp:
             reply = self._failed(route, cause)
         if isinstance(reply, Reply):
             self._count(route, request, reply)
+            return reply
+        if isinstance(reply, Soon):  # counted when it comes
             return reply
         return self._wait_for(route, request, reply)
 
@@ -215,7 +235,8 @@ class InferenceApp:
         return self.refuse(SampanError("the server failed on this request; its log says why"))
 
     def _origin(self, request: Request) -> Origin:
-        origin = request.origin = Origin(caller=request.client, size_bytes=len(request.body))
+        origin = request.origin
+        origin.caller, origin.size_bytes = request.client, len(request.body)
         if self.tracer is not None and request.method == "POST":
             origin.span = self.tracer.begin(parent=request.header(b"traceparent"), state=request.header(b"tracestate"))
         if self.admit is not None:
@@ -256,10 +277,49 @@ class InferenceApp:
     # -- plain requests -----------------------------------------------------------------------------------------------------------
 
     def _predict(self, request: Request, _: str) -> Answered:
-        if (row := self.scorer.read_row(request.body)) is not None:
-            given = request.header(b"x-request-id").decode("latin-1")
-            if (prediction := self.scorer.answer_row(row, name=given, origin=request.origin)) is not None:
-                return Reply(_encode(prediction))
+        if (row := self.scorer.read_row(request.body)) is None:
+            return self._predict_rows(request)
+        name = self.scorer.begin_row(request.origin)
+        if given := request.header(b"x-request-id"):
+            name = given.decode("latin-1")
+        asked = _RowAsked(row, name, request, Soon())
+        if not self.scorer.gathers:
+            return self._told(asked, self.scorer.answer_rows([asked])[0])
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._turn.append(asked)
+        return asked.soon
+
+    def _end_turn(self) -> None:
+        """Answer the single rows that came since the event loop looked at its connections."""
+        turn, self._turn = self._turn, []
+        for asked, answer in zip(turn, self.scorer.answer_rows(turn), strict=True):
+            try:
+                reply = self._told(asked, answer)
+            except Exception as cause:  # noqa: BLE001  # told and logged below
+                reply = self._failed("/predict", cause)
+            if isinstance(reply, Reply):
+                self._come(asked, reply)
+            else:
+                task = asyncio.create_task(self._come_later(asked, reply))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+
+    def _told(self, asked: _RowAsked, answer: Prediction | Exception | None) -> Answered:
+        if isinstance(answer, Prediction):
+            return Reply(_encode(answer))
+        if answer is None:
+            return self._predict_rows(asked.request)
+        raise answer
+
+    def _come(self, asked: _RowAsked, reply: Reply) -> None:
+        self._count("/predict", asked.request, reply)
+        asked.soon.come(reply)
+
+    async def _come_later(self, asked: _RowAsked, coming: Awaitable[Reply]) -> None:
+        asked.soon.come(await self._wait_for("/predict", asked.request, coming))
+
+    def _predict_rows(self, request: Request) -> Reply | Awaitable[Reply]:
         if (typed := self.scorer.read_rows(request.body)) is not None:
             asked = typed_request(*typed, max_rows=self.limits.rows)
         else:

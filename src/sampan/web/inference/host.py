@@ -16,7 +16,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -165,7 +165,7 @@ class Host:
         path = request.path
         if path.startswith(SERVICES):
             quoted, _, rest = path[len(SERVICES) :].partition("/")
-            return self._to(unquote(quoted), replace(request, path=f"/{rest}"))
+            return self._to(unquote(quoted), msgspec.structs.replace(request, path=f"/{rest}"))
         if path.startswith(MODELS):
             return self._to(unquote(path[len(MODELS) :].partition("/")[0]), request)
         if path == "/metrics":

@@ -17,7 +17,7 @@ import httptools
 
 from sampan.errors import DeadlineExceeded, ParameterError, SampanError
 from sampan.web.inference.app import LINGER_S, InferenceApp, body_too_large
-from sampan.web.inference.reply import JSON, Reply, Request
+from sampan.web.inference.reply import JSON, Reply, Request, Soon
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
@@ -90,6 +90,7 @@ class HttpConnection(asyncio.Protocol):
         self._client = ""
         self._waiting: deque[tuple[Request | Reply, bool]] = deque()  # whole requests (or a refusal), and whether the connection lives on
         self._task: asyncio.Task[None] | None = None
+        self._soon = False  # an answer comes at the end of this turn
         self._is_writable = True
         self._is_reading = True
         self._ends = False  # the server is going down
@@ -153,12 +154,12 @@ class HttpConnection(asyncio.Protocol):
         self._loop.call_later(max(left_s, _READ_FIRST_S), self._close_if_idle if left_s <= 0 else self._close_when_quiet)
 
     def _close_if_idle(self) -> None:
-        if self._task is None and not self._waiting and not self._in_request:
+        if self._task is None and not self._soon and not self._waiting and not self._in_request:
             self._transport.close()
 
     def look(self, now: float) -> None:
         """End a connection whose client sends nothing, or sends too slowly."""
-        if self._task is not None or self._waiting:
+        if self._task is not None or self._soon or self._waiting:
             return
         longest_s = _LAST_BODY_S if self._ends else self._edge.request_s
         if self._in_request and now - self._since > longest_s:
@@ -216,7 +217,7 @@ class HttpConnection(asyncio.Protocol):
         path = self._url.partition(b"?")[0].decode("latin-1")
         request = Request(self._parser.get_method().decode("latin-1"), path, self._headers, body, self._client)
         keeps = self._parser.should_keep_alive()
-        if self._task is None and not self._waiting and self._is_writable:
+        if self._task is None and not self._soon and not self._waiting and self._is_writable:
             self._serve(request, keeps)
             return
         self._waiting.append((request, keeps))
@@ -234,9 +235,20 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(answered, Reply):
             self._write(answered, keeps, head_only=request.method == "HEAD")
             return
+        if isinstance(answered, Soon):
+            self._soon, self._keeps = True, keeps
+            answered.then(self._serve_soon)
+            return
         self._task = self._loop.create_task(self._serve_later(answered, keeps, request.method == "HEAD"))
         self._state.tasks.add(self._task)
         self._task.add_done_callback(self._state.tasks.discard)
+
+    def _serve_soon(self, reply: Reply) -> None:
+        self._soon = False
+        if not self._transport.is_closing():
+            self._write(reply, self._keeps)
+            if self._waiting:
+                self._go_on()
 
     async def _serve_later(self, coming: Any, keeps: bool, head_only: bool) -> None:
         reply = await coming
@@ -247,7 +259,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Answer what waited."""
-        while self._waiting and self._task is None and self._is_writable and not self._transport.is_closing():
+        while self._waiting and self._task is None and not self._soon and self._is_writable and not self._transport.is_closing():
             self._serve(*self._waiting.popleft())
         if not self._is_reading and len(self._waiting) < _MOST_AHEAD and not self._transport.is_closing():
             self._is_reading = True
@@ -269,7 +281,7 @@ class HttpConnection(asyncio.Protocol):
         self._refused = True
         self._in_request = False
         reply = self._app.refuse(refusal)
-        if self._task is not None or self._waiting:
+        if self._task is not None or self._soon or self._waiting:
             self._waiting.append((reply, False))
         elif not self._transport.is_closing():
             self._end_with(reply)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any
+
+import msgspec
 
 from sampan.serving.spans import Origin
 
 JSON = b"application/json"
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, gc=False):
     """A whole request. `path` is as it was sent, still percent-encoded and without the query; header names are in lower case."""
 
     method: str
@@ -19,7 +21,7 @@ class Request:
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     client: str = ""  # the address it came from
-    origin: Origin = field(default_factory=Origin)
+    origin: Origin = msgspec.field(default_factory=Origin)
     timeout_s: float = 0.0  # how long its caller waits, where the body says it
 
     def header(self, name: bytes) -> bytes:
@@ -30,8 +32,7 @@ class Request:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A whole answer."""
 
     body: bytes
@@ -40,6 +41,33 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-Answered = Reply | Awaitable[Reply]
+class Soon:
+    """A reply that is there at the end of this turn of the event loop, for who calls `then`, or awaits it."""
+
+    __slots__ = ("_deliver", "_reply")
+
+    def __init__(self) -> None:
+        self._reply: Reply | None = None
+        self._deliver: Callable[[Reply], None] | None = None
+
+    def come(self, reply: Reply) -> None:
+        """Hand the reply to who waits for it."""
+        self._reply = reply
+        if self._deliver is not None:
+            self._deliver(reply)
+
+    def then(self, deliver: Callable[[Reply], None]) -> None:
+        """Say who takes the reply."""
+        self._deliver = deliver
+        if self._reply is not None:
+            deliver(self._reply)
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        coming: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.then(lambda reply: None if coming.done() else coming.set_result(reply))
+        return coming.__await__()
+
+
+Answered = Reply | Soon | Awaitable[Reply]
 Handler = Callable[[Request, str], Answered]
 Admit = Callable[[Request], str]

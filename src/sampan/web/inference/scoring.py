@@ -18,7 +18,7 @@ import numpy as np
 
 from sampan.core.times import Clock
 from sampan.errors import ModelFailed, NotFound, SampanError, Unavailable
-from sampan.serving.answers import numbers, one_class
+from sampan.serving.answers import many
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
 from sampan.serving.records import NumberedIds, Scored
@@ -27,6 +27,7 @@ from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
 from sampan.table.rows import Row as BareRow
+from sampan.web.inference.company import LEAST, MOST, AskedRow
 from sampan.web.inference.direct import DirectAnswers, direct_answers, flagged
 from sampan.web.inference.lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference.log import PredictionLog
@@ -95,34 +96,87 @@ class Scorer:
         """Read a body of many such objects, and their ids; None where it goes the long way."""
         return self._direct.read_rows(body) if self._direct is not None else None
 
-    def answer_row(self, row: BareRow, *, name: str = "", origin: Origin) -> Prediction | None:
-        """Score what `read_row` read just now; None where the long way has to. Raises as `answer_now`."""
-        direct = self._direct
-        assert direct is not None
+    def begin_row(self, origin: Origin) -> str:
+        """Take note that a row came just now; return a name for its answer."""
         origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
+        return f"{self._prefix}-{next(self._serial)}"
+
+    @property
+    def gathers(self) -> bool:
+        """Say whether single rows should wait for the end of the turn: they go together, or it is not known yet whether that pays."""
+        return self._direct is not None and (self._direct.company.pays or not self._direct.company.is_known)
+
+    def answer_rows(self, asked: Sequence[AskedRow]) -> list[Prediction | Exception | None]:
+        """Score rows that `read_row` read in this turn of the event loop: each gets its answer, what `answer_now` raises, or None.
+
+        None where the long way has to answer: the routing was swapped meanwhile, or the model's answer has another shape than it should.
+        """
+        direct = self._direct
+        if direct is None or any(type(one.row) is not direct.row_type for one in asked):
+            return [None] * len(asked)
+        if len(asked) == 1:
+            return [self._answer_alone(direct, asked[0])[0]]
+        if direct.company.pays:
+            parts = [asked[first : first + MOST] for first in range(0, len(asked), MOST)]
+            return [answer for part in parts for answer in self._answer_together(direct, part)]
+        began_ns = time.perf_counter_ns()
+        answers = [self._answer_alone(direct, one) for one in asked]
+        took_ns = time.perf_counter_ns() - began_ns
+        scored = [one for _, one in answers if one is not None]
+        if not direct.company.is_known and LEAST <= len(asked) == len(scored):
+            direct.try_company(asked, scored, alone_ns=took_ns)
+        return [answer for answer, _ in answers]
+
+    def _answer_together(self, direct: DirectAnswers, asked: Sequence[AskedRow]) -> list[Prediction | Exception | None]:
+        began_ns = time.perf_counter_ns()
         self._mark(direct.variant)
         try:
-            answered = direct.measure(row, name or f"{self._prefix}-{next(self._serial)}", origin)
-        except Exception as cause:
+            scored, answers = direct.measure_together(asked)
+        except Exception:  # noqa: BLE001  # told below, to whom it concerns
+            return [self._answer_alone(direct, one)[0] for one in asked]
+        self._note_now(direct.variant, time.perf_counter_ns() - began_ns, n_requests=len(asked))
+        self._log.offer(direct.variant, scored)
+        self._counters.count(direct.counted, len(asked))
+        now_ns = time.perf_counter_ns()
+        for one in asked:
+            origin = one.origin
+            self._counters.observe((now_ns - origin.started_ns) / 1e9)
+            if origin.span is not None:
+                origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
+        if self.routing.shadow is not None:
+            for one in asked:
+                row: Any = one.row  # a row is a mapping by registration
+                self._shadow.offer([row], (one.name,), one.origin)
+        return list(answers)
+
+    def _answer_alone(self, direct: DirectAnswers, asked: AskedRow) -> tuple[Prediction | Exception | None, Scored | None]:
+        """Score one row; return its answer, or what its caller is told instead, and what the log was offered."""
+        origin, began_ns = asked.origin, time.perf_counter_ns()
+        self._mark(direct.variant)
+        try:
+            answered = direct.measure(asked.row, asked.name, origin)
+        except Exception as cause:  # noqa: BLE001  # handed to who asked
             self._count_failed(direct.variant, 1)
-            if isinstance(cause, SampanError):
-                raise
-            raise _model_failure(direct.variant, cause) from cause
-        took_ns = time.perf_counter_ns() - origin.started_ns
-        lane = self._lanes[direct.variant.package]
-        lane.calls_now += 1
-        if took_ns > _SLOW_NS:
-            lane.noted_slow(took_ns / 1e9, now_s=time.monotonic())
+            return (cause if isinstance(cause, SampanError) else _model_failure(direct.variant, cause)), None
+        self._note_now(direct.variant, time.perf_counter_ns() - began_ns)
         if answered is None:
-            return None
+            return None, None
         scored, prediction = answered
         self._log.offer(direct.variant, scored)
         self._counters.count(direct.counted)
         if origin.span is not None:
             origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
         self._shadow.offer(scored.rows, scored.ids, origin)
-        self._counters.observe(took_ns / 1e9)
-        return prediction
+        self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
+        return prediction, scored
+
+    def _note_now(self, variant: Variant, took_ns: int, *, n_requests: int = 1) -> None:
+        """Take note of what a call on the event loop took."""
+        if (lane := self._lanes.get(variant.package)) is None:
+            return
+        lane.calls_now += n_requests
+        if took_ns > _SLOW_NS:
+            lane.noted_slow(took_ns / 1e9, now_s=time.monotonic())
 
     def answer_now(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
@@ -161,11 +215,9 @@ class Scorer:
         scored = [self._measured(parts[0], rows, ids, origin)]
         for part in parts[1:]:  # its latency is not that of the version before it
             scored.append(self._measured(part, rows, ids, msgspec.structs.replace(origin, started_ns=time.perf_counter_ns())))
+        took_ns = time.perf_counter_ns() - origin.started_ns
         for variant, _ in parts:
-            self._lanes[variant.package].calls_now += 1
-        if (took_ns := time.perf_counter_ns() - origin.started_ns) > _SLOW_NS:
-            for variant, _ in parts:
-                self._lanes[variant.package].noted_slow(took_ns / 1e9, now_s=time.monotonic())
+            self._note_now(variant, took_ns)
         self._note(parts, scored, rows, ids, origin)
         return parts, scored
 
@@ -373,12 +425,16 @@ class Scorer:
         self._inline = all(lane.inline for v in answering if (lane := self._lanes.get(v.package)) is not None)
         live = self.routing.live
         alone = self._inline and live is not None and self.routing.canary is None
-        self._direct = direct_answers(self._service, live) if alone and live is not None else None
+        if not alone or live is None:
+            self._direct = None
+        elif self._direct is None or self._direct.variant is not live:
+            self._direct = direct_answers(self._service, live)
 
     def paces(self) -> dict[str, str]:
         """Return, by version, what was measured of models that take long enough for company to matter."""
         lanes = {variant.version: self._lanes[variant.package] for variant in self.routing.variants}
-        return {version: str(lane.pace) for version, lane in lanes.items() if lane.pace is not None}
+        told = {version: str(lane.pace) for version, lane in lanes.items() if lane.pace is not None}
+        return told | ({self._direct.variant.version: str(self._direct.company)} if self._direct is not None else {})
 
 
 def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
@@ -433,11 +489,7 @@ def _finite(variant: Variant, scored: Scored) -> Scored:
 def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) -> list[Prediction]:
     slots: list[Prediction | None] = [None] * n_rows
     for (variant, indices), one in zip(parts, scored, strict=True):
-        if variant.labels.classes:
-            told = [one_class(variant, name, chances) for name, chances in zip(one.ids, one.scores.tolist(), strict=True)]
-        else:
-            told = numbers(variant, one.ids, one.scores)
-        told = flagged(told, variant, one)
+        told = flagged(many(variant, one.ids, one.scores), variant, one)
         if len(parts) == 1:
             return told
         for index, prediction in zip(indices, told, strict=True):
