@@ -17,9 +17,9 @@ an Answer. A Python caller just calls the method.
 from __future__ import annotations
 
 import functools
-import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -31,6 +31,7 @@ from sampan.core.refs import nearest
 from sampan.errors import NotFound
 from sampan.workspace.options import options_of, shared_by
 from sampan.workspace.parameters import REQUIRED, Count, Parameter, read_form
+from sampan.workspace.signatures import NOTHING, arguments_of, docstring_of
 
 if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
@@ -171,8 +172,8 @@ def _describe(noun: str, room: type[Room], method_name: str, declared: Declared)
     method = getattr(room, method_name)
     where = f"{room.__module__}.{room.__qualname__}.{method_name}"
     hints = _hints(method, where)
-    summary, description, helps = read_docstring(inspect.getdoc(method) or "")
-    shared = read_docstring(inspect.getdoc(room) or "")[2]
+    summary, description, helps = read_docstring(docstring_of(method))
+    shared = read_docstring(docstring_of(room))[2]
     result = hints.get("return")
     if not (isinstance(result, type) and issubclass(result, Answer)):
         raise TypeError(f"{where} is an operation and must return an Answer, not {result}")
@@ -201,17 +202,17 @@ def _hints(method: Callable[..., Any], where: str) -> dict[str, Any]:
 
 def _parameters(method: Callable[..., Any], hints: Mapping[str, Any], helps: Mapping[str, str], where: str) -> list[Parameter]:
     found: list[Parameter] = []
-    for parameter in list(inspect.signature(method).parameters.values())[1:]:
-        hint = hints.get(parameter.name, "no type")
-        shared = shared_by(hint) if parameter.kind is parameter.VAR_KEYWORD else None
+    for name, kind, default in islice(arguments_of(method), 1, None):
+        hint = hints.get(name, "no type")
+        shared = shared_by(hint) if kind == "options" else None
         if shared is not None:
-            said = {**read_docstring(inspect.getdoc(shared) or "")[2], **helps}
+            said = {**read_docstring(docstring_of(shared))[2], **helps}
             found += [_parameter(one.name, one.hint, one.default, said, where) for one in options_of(shared)]
             continue
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise TypeError(f"{where} is an operation; parameter {parameter.name} must be an ordinary one with a name and a type")
-        default = REQUIRED if parameter.default is parameter.empty else parameter.default
-        found.append(_parameter(parameter.name, hint, default, helps, where, positional=parameter.kind is not parameter.KEYWORD_ONLY))
+        if kind not in ("ordinary", "named"):
+            raise TypeError(f"{where} is an operation; parameter {name} must be an ordinary one with a name and a type")
+        given = REQUIRED if default is NOTHING else default
+        found.append(_parameter(name, hint, given, helps, where, positional=kind == "ordinary"))
     return found
 
 
