@@ -170,7 +170,7 @@ def roll_out(live_scores: Floats, version: Version, traffic: Traffic, steps: Seq
             candidate = see("v2", frame, n_errors=int((own_fails < look_s).sum()), beside=beside if share == 0 else None)
             verdict = judge(Guards(), candidate, reference, answers=frame, beside=share < 1)
             if verdict.breaches:
-                return "back", verdict.breaches[0].partition(":")[0]
+                return "back", verdict.breaches[0].text.partition(":")[0]
             if look_s >= HOLD_S and not verdict.waiting:
                 break
         else:

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from sampan.web import app, charts
 from sampan.web.charts import Spot
+from sampan.web.words.dictionary import vietnamese
 from sampan.workspace.models.optimizing_answers import Optimized
 from sampan.workspace.workspace import Workspace
 
@@ -48,6 +49,8 @@ def test_every_variant_stands_on_the_page_in_both_languages_and_the_front_is_dra
     assert page.text.count("<circle") == 3 * (1 + len(found.variants))
     assert found.picked in page.text
     assert ("Ngân sách" in told, "Như hiện có" in told) == (True, True)
+    assert all(f">{vietnamese(each.name)}" in told for each in found.variants)
+    assert [said for said in (" slower ", " shown worse", " threads", " dynamic", " bytes") if said in told] == []
 
 
 def test_a_scatter_shows_points_intervals_and_names_and_escapes_them() -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
 import sampan.web
+from sampan.compression import edits
+from sampan.compression.students import students
+from sampan.core.reasons import Reason, because
+from sampan.serving import guards
 from sampan.web.pages import datasets, figures, home, models, runs
+from sampan.web.words import serving
 from sampan.web.words.dictionary import VIETNAMESE, translator, vietnamese
+from sampan.workspace.services import rollout_events
 
 TEMPLATES = Path(sampan.web.__file__).parent / "templates"
 PAGES = sorted(file.stem for file in TEMPLATES.glob("*.html"))
@@ -40,6 +47,13 @@ def test_every_title_of_a_chart_and_question_of_a_gate_is_there_in_vietnamese() 
     said |= {name for name, _ in figures.LABELLED} | set(datasets.TYPES.values()) | set(runs.STATES)
 
     assert sorted(said - set(VIETNAMESE)) == []
+
+
+def test_every_form_a_graph_can_be_given_has_a_vietnamese_name() -> None:
+    edits_named = {edits.name_of(edit, 0.5) for edit in edits.OF_ONE_MATRIX}
+    edits_named |= {edits.FUSED, edits.DYNAMIC_INT8, edits.STATIC_INT8, edits.INT4_TABLES, *(name for name, _, _ in students())}
+
+    assert [name for name in sorted(edits_named) if vietnamese(name) == name] == []
 
 
 def test_nothing_is_translated_by_itself() -> None:
@@ -77,11 +91,40 @@ def test_nothing_is_translated_by_itself() -> None:
             "live root mean squared error 6.01 (5.8 to 6.2) is above the reference's 3.5 by more than 25%",
             "căn sai số bình phương trung bình thực tế 6.01 (5.8 to 6.2) cao hơn mức tham chiếu 3.5 quá 25%",
         ),
+        ("3 of 8 features, 40 trees of 15 leaves, taught", "3 trên 8 đặc trưng, 40 cây 15 lá, học theo mô hình gốc"),
+        ("first trees 50 %", "50 % cây đầu"),
+        ("1.3x slower on one row", "chậm 1.3x với 1 dòng"),
+        ("size 34,120 bytes > 30,000 bytes", "kích thước 34,120 byte > 30,000 byte"),
+        ("p99 ≤ 2 ms, size ≤ 1,000,000 bytes, loss ≤ 0.005", "p99 ≤ 2 ms, kích thước ≤ 1,000,000 byte, mức kém đi ≤ 0.005"),
         ("a sentence nobody knows", "a sentence nobody knows"),
     ],
 )
 def test_composed_sentences_keep_what_they_speak_of(text: str, expected: str) -> None:
     assert expected == vietnamese(text)
+
+
+def test_reasons_are_said_in_vietnamese_with_the_same_figures() -> None:
+    forms = {**guards.FORMS, **rollout_events.FORMS}
+
+    assert sorted(serving.REASONS) == sorted(forms)
+    for kind, form in forms.items():
+        assert figures_in(form) == figures_in(serving.REASONS[kind]), kind
+
+
+def figures_in(form: str) -> list[tuple[str, str]]:
+    return sorted((name, shown or "") for _, name, shown, _ in Formatter().parse(form) if name)
+
+
+def test_a_reason_that_no_form_fits_stays_as_it_was_written() -> None:
+    said = because(guards.FORMS, "few_answered", n_rows=10, wanted=1200)
+
+    assert vietnamese(said) == "đã trả lời 10 dòng, cần 1,200"
+    assert translator("en")(said) == "10 rows answered, 1,200 wanted"
+    assert (
+        vietnamese(Reason("an older sentence"))
+        == vietnamese(Reason("an older sentence", "few_answered", {"other": 1}))
+        == "an older sentence"
+    )
 
 
 def test_english_stays_english() -> None:

@@ -123,7 +123,7 @@ def test_a_version_that_is_wrong_slow_or_throws_is_sent_back_by_itself(ws: Works
         traffic.until_live_answers_alone()
 
     assert ended.state == "rolled_back"
-    assert guard in [reason.partition(":")[0] for reason in ended.breaches]
+    assert guard in [reason.text.partition(":")[0] for reason in ended.breaches]
     body = ws.catalog.events(type=RolloutEnded.type)[-1].body
     assert (body["figures"]["candidate"]["version"], body["outcome"]) == (f"{NAME}@v2", "rolled_back")
 
@@ -139,9 +139,9 @@ def test_a_rule_of_the_business_and_a_lost_process_send_a_version_back(ws: Works
     again = ws.service.rollout(f"{NAME}@v2", NAME, steps="50%", hold="1h")
     crashed = ws.service.take_turn(NAME, {package.id: 1})
 
-    assert "AVG(score) < 0.1 does not hold" in ruled.breaches[0]
+    assert "AVG(score) < 0.1 does not hold" in ruled.breaches[0].text
     assert again.step == "shadow"  # as long as a step, where nothing is said
-    assert crashed.breaches[0] == "crash: 1 process of the server ended while it ran"
+    assert crashed.breaches[0].text == "crash: 1 process of the server ended while it ran"
     assert crashed.state == "rolled_back"
 
 
@@ -159,12 +159,12 @@ def test_what_a_person_does_meanwhile_stops_a_rollout(ws: Workspace, tmp_path: P
     with Traffic(ws) as traffic:
         ended = traffic.until_it_ends()
 
-    assert waiting.waiting[0].endswith(" min of this step are left")
+    assert waiting.waiting[0].text.endswith(" min of this step are left")
     assert rolling is not None
     assert (rolling.step, rolling.waiting, rolling.changed) == ("50%", waiting.waiting, False)
     assert ws.service.rolling(NAME) is None
     assert ended.state == "stopped"
-    assert ended.breaches == (f"it is no longer the canary of {NAME}",)
+    assert [*map(str, ended.breaches)] == [f"it is no longer the canary of {NAME}"]
 
 
 def test_a_plan_that_cannot_be_kept_to_is_refused_with_every_fault(ws: Workspace, tmp_path: Path) -> None:

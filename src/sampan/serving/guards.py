@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from statistics import NormalDist
+from typing import Final
 
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sampan.core.reasons import Reason, because
 from sampan.errors import ParameterError
 from sampan.stats.intervals import wilson
 
@@ -28,7 +31,23 @@ LEVELS = np.arange(0.025, 1.0, 0.05)
 DRIFT_Z = 3.5  # times the root of 1/n + 1/m that chance alone moves once in a thousand samples
 LEAST_ALIKE = 30  # rows that both answered
 TAIL, MIDDLE = 0.95, 0.5  # what is compared: the tail, and where there are too few requests to bound it the median
+FORMS: Final = {  # how each reason is said; pages say it in other languages by the same names
+    "errors": "errors: {n_errors:,} of {n:,} requests ({share:.1%}, at least {low:.1%}) > {allowed:.1%}",
+    "latency_p95": "latency: p95 {own_ms:.1f} ms is {times:.1f} times live's {live_ms:.1f} ms, limit {limit:g}",
+    "latency_median": "latency: median {own_ms:.1f} ms is {times:.1f} times live's {live_ms:.1f} ms, limit {limit:g}",
+    "drift": "drift: answers moved by {moved:.2f} of live's spread (mean {mean:.3g}, live {live_mean:.3g}), limit {limit:g}, "
+    "and {noise:.2f} for chance",
+    "agreement": "agreement: answers correlate {correlation:.2f} with live's to the same rows, {wanted:g} wanted",
+    "rule_broken": "rule: {rule} does not hold on {n_rows:,} rows",
+    "rule_unanswered": "rule: {rule} cannot be answered: {cause}",
+    "kpi": "kpi: a decision is worth {value:.4g}, live's {live_value:.4g}; limit of the loss {limit:g}",
+    "few_answered": "{n_rows:,} rows answered, {wanted:,} wanted",
+    "few_scored": "{n_rows:,} rows scored, {wanted:,} wanted",
+    "few_timed": "too few requests to compare latencies: rows of its own {n_rows:,}, of live {n_live:,}",
+    "uncounted": "no server says how many errors there were",
+}
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+_because = partial(because, FORMS)
 
 
 class Guards(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +95,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True):
     """What the guards say: which limits are passed, and what cannot be said yet."""
 
-    breaches: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()
+    breaches: tuple[Reason, ...] = ()
+    waiting: tuple[Reason, ...] = ()
 
 
 def see(
@@ -138,14 +157,14 @@ def judge(guards: Guards, candidate: Seen, live: Seen, *, answers: pl.DataFrame,
     waiting = []
     breaches = [*_errors(guards, candidate, live), *_latency(guards, candidate, live, beside=beside)]
     if candidate.n_rows < guards.min_rows:
-        waiting.append(f"{candidate.n_rows:,} rows {'scored' if shadowing else 'answered'}, {guards.min_rows:,} wanted")
+        waiting.append(_because("few_scored" if shadowing else "few_answered", n_rows=candidate.n_rows, wanted=guards.min_rows))
     else:
         breaches += [*_drift(guards, candidate, live), *_disagreement(guards, candidate), *_rules(guards.rules, answers)]
         breaches += _kpi(guards, candidate, live)
     if beside and (candidate.median is None or live.median is None):
-        waiting.append(f"too few requests to compare latencies: rows of its own {candidate.n_rows:,}, of live {live.n_rows:,}")
+        waiting.append(_because("few_timed", n_rows=candidate.n_rows, n_live=live.n_rows))
     if candidate.n_errors is None:
-        waiting.append("no server says how many errors there were")
+        waiting.append(_because("uncounted"))
     return Verdict(tuple(breaches), tuple(waiting))
 
 
@@ -196,7 +215,7 @@ def check_rules(rules: Sequence[str]) -> None:
         raise ParameterError("; ".join(faults), parameter="rule", hint='a rule is an SQL condition on the answers, as "AVG(score) < 0.5"')
 
 
-def _errors(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
+def _errors(guards: Guards, candidate: Seen, live: Seen) -> list[Reason]:
     n_errors = candidate.n_errors or 0
     n = candidate.n_requests + n_errors
     if n_errors < LEAST_ERRORS:
@@ -206,10 +225,10 @@ def _errors(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
     allowed = max(guards.errors, wilson(live_errors, live.n_requests + live_errors, confidence=CONFIDENCE)[1] if live_errors else 0.0)
     if low <= allowed:
         return []
-    return [f"errors: {n_errors:,} of {n:,} requests ({n_errors / n:.1%}, at least {low:.1%}) > {allowed:.1%}"]
+    return [_because("errors", n_errors=n_errors, n=n, share=n_errors / n, low=low, allowed=allowed)]
 
 
-def _latency(guards: Guards, candidate: Seen, live: Seen, *, beside: bool) -> list[str]:
+def _latency(guards: Guards, candidate: Seen, live: Seen, *, beside: bool) -> list[Reason]:
     """Compare tails, or medians: of few requests, and with what live did before, when the machine may have been less busy.
 
     Only what was slow in both halves of its span is slow: a stall of the machine is in one.
@@ -223,11 +242,11 @@ def _latency(guards: Guards, candidate: Seen, live: Seen, *, beside: bool) -> li
     low = min(own.low, *((tail if is_tail else median).low for tail, median in candidate.halves))
     if low <= limit * other.high or low - other.high < LATENCY_NOISE_US:
         return []
-    what, times = "p95" if is_tail else "median", own.value / max(other.value, 1.0)
-    return [f"latency: {what} {own.value / 1000:.1f} ms is {times:.1f} times live's {other.value / 1000:.1f} ms, limit {limit:g}"]
+    kind, times = "latency_p95" if is_tail else "latency_median", own.value / max(other.value, 1.0)
+    return [_because(kind, own_ms=own.value / 1000, times=times, live_ms=other.value / 1000, limit=limit)]
 
 
-def _drift(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
+def _drift(guards: Guards, candidate: Seen, live: Seen) -> list[Reason]:
     """Compare how answers are spread by their quantiles: the area between both distributions, in live's standard deviations."""
     if not live.levels or not candidate.levels:
         return []
@@ -237,11 +256,11 @@ def _drift(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
     noise = 0.0 if is_same_rows else DRIFT_Z * math.sqrt(1 / live.n_apart + 1 / candidate.n_apart)
     if moved <= guards.drift + noise:
         return []
-    means = f"mean {candidate.mean_score or 0:.3g}, live {live.mean_score or 0:.3g}"
-    return [f"drift: answers moved by {moved:.2f} of live's spread ({means}), limit {guards.drift:g}, and {noise:.2f} for chance"]
+    means = {"mean": candidate.mean_score or 0.0, "live_mean": live.mean_score or 0.0}
+    return [_because("drift", moved=moved, **means, limit=guards.drift, noise=noise)]
 
 
-def _disagreement(guards: Guards, candidate: Seen) -> list[str]:
+def _disagreement(guards: Guards, candidate: Seen) -> list[Reason]:
     if candidate.agreement is None or candidate.n_alike <= LEAST_ALIKE:
         return []
     most = math.tanh(
@@ -249,30 +268,30 @@ def _disagreement(guards: Guards, candidate: Seen) -> list[str]:
     )  # Fisher's transformation
     if most >= guards.agreement:
         return []
-    return [f"agreement: answers correlate {candidate.agreement:.2f} with live's to the same rows, {guards.agreement:g} wanted"]
+    return [_because("agreement", correlation=candidate.agreement, wanted=guards.agreement)]
 
 
-def _rules(rules: Sequence[str], answers: pl.DataFrame) -> list[str]:
+def _rules(rules: Sequence[str], answers: pl.DataFrame) -> list[Reason]:
     broken = []
     for rule in rules:
         try:
             (held,) = answers.select(pl.sql_expr(rule).alias("held").cast(pl.Boolean).all()).row(0)
         except pl.exceptions.PolarsError as cause:
-            broken.append(f"rule: {rule} cannot be answered: {cause}")
+            broken.append(_because("rule_unanswered", rule=rule, cause=str(cause)))
             continue
         if held is False:
-            broken.append(f"rule: {rule} does not hold on {answers.height:,} rows")
+            broken.append(_because("rule_broken", rule=rule, n_rows=answers.height))
     return broken
 
 
-def _kpi(guards: Guards, candidate: Seen, live: Seen) -> list[str]:
+def _kpi(guards: Guards, candidate: Seen, live: Seen) -> list[Reason]:
     if guards.kpi_loss is None or candidate.value is None or live.value is None:
         return []
     lost = live.value - candidate.value
     chance = _Z * math.hypot(candidate.value_error, live.value_error)
     if lost - chance <= guards.kpi_loss:
         return []
-    return [f"kpi: a decision is worth {candidate.value:.4g}, live's {live.value:.4g}; limit of the loss {guards.kpi_loss:g}"]
+    return [_because("kpi", value=candidate.value, live_value=live.value, limit=guards.kpi_loss)]
 
 
 def _agreement(frame: pl.DataFrame, beside: pl.DataFrame) -> tuple[float | None, int]:

@@ -60,6 +60,7 @@ class Figure:
     rows: Sequence[Sequence[str]]
     legend: tuple[tuple[str, str], ...] = ()  # name, and the classes of its key: "c2 dashed", "c1 dots", "c1 block"
     note: str = ""
+    says_rows: bool = False  # whether the rows' heads are words, to be put into the reader's language; data stays as it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def picture(found: Optimized, title: str, axis: str, costs: Mapping[str, float])
     draw = partial(charts.scatter, spots=spots, words=(axis, found.metric))
     picked = (("Picked", "c4 dots"),) if found.picked and found.picked != PARENT else ()
     legend = (("As it is", "c3 dots"), ("Beaten by none", "c1 dots"), ("Beaten", "c2 dots"), *picked)
-    return Figure(title, draw, ("Variant", axis, "Against the parent"), rows, legend)
+    return Figure(title, draw, ("Variant", axis, "Against the parent"), rows, legend, says_rows=True)
 
 
 def optimizations_of(workspace: Workspace, model: Node) -> list[Node]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
+from sampan.core.reasons import Reason
 from sampan.web.words import admission as words_admission
 from sampan.web.words import catalog as words_catalog
 from sampan.web.words import compare as words_compare
@@ -484,21 +485,25 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
     (rf"({'|'.join(_MONTHS)}) (\d{{4}})(?:: (.+))?", "{1:month}/{2}{3:after}"),
     *words_contract.PATTERNS,
+    *words_optimizing.PATTERNS,
 )
+_BEFORE: Final = {"after": ": ", "then": ", "}  # what stands before a part that may be missing
 _SLOT: Final = re.compile(r"\{(\d)(?::(\w+))?\}")
 
 
-def translator(language: str) -> Callable[[str], str]:
+def translator(language: str) -> Callable[[str | Reason], str]:
     """Return the function that puts an English text into `language`."""
     return vietnamese if language == "vi" else str
 
 
-def vietnamese(text: str) -> str:
-    """Put a text into Vietnamese, by the words and then by the patterns; what neither knows stays.
+def vietnamese(text: str | Reason) -> str:
+    """Put a text into Vietnamese, by the words and then by the patterns; what neither knows stays. A reason is said by its kind.
 
     >>> vietnamese("at least 1,000 rows")
     'ít nhất 1,000 dòng'
     """
+    if isinstance(text, Reason):
+        return _say(text)
     if text in VIETNAMESE:
         return VIETNAMESE[text]
     for pattern, form in _patterns():
@@ -507,11 +512,18 @@ def vietnamese(text: str) -> str:
     return text
 
 
+def _say(reason: Reason) -> str:
+    try:
+        return words_serving.REASONS[reason.kind].format(**reason.figures)
+    except (KeyError, ValueError):  # of an older record, or of a plug-in's guard: the sentence it came with
+        return vietnamese(reason.text)
+
+
 def _fill(text: str, how: str) -> str:
     if how == "month":
         return f"Tháng {_MONTHS.index(text) + 1}"
-    if how == "after":
-        return f": {vietnamese(text)}" if text else ""
+    if how in _BEFORE:
+        return f"{_BEFORE[how]}{vietnamese(text)}" if text else ""
     return vietnamese(text) if how == "t" else text
 
 

@@ -24,3 +24,30 @@ WORDS: Final[dict[str, str]] = {
     "kept to its guards": "giữ đúng các chốt canh",
     "done": "xong",
 }
+
+# Why a version is sent back, waits or was stopped, by the kinds of `serving/guards.py` and `rollout_events.py`, with the same figures.
+REASONS: Final[dict[str, str]] = {
+    "errors": "lỗi: {n_errors:,} trên {n:,} yêu cầu ({share:.1%}, ít nhất {low:.1%}) > {allowed:.1%}",
+    "latency_p95": "độ trễ: p95 {own_ms:.1f} ms gấp {times:.1f} lần bản đang phục vụ ({live_ms:.1f} ms), giới hạn {limit:g} lần",
+    "latency_median": "độ trễ: trung vị {own_ms:.1f} ms gấp {times:.1f} lần bản đang phục vụ ({live_ms:.1f} ms), giới hạn {limit:g} lần",
+    "drift": "trôi: câu trả lời lệch {moved:.2f} lần độ trải của bản đang phục vụ (trung bình {mean:.3g}, bản kia {live_mean:.3g}), "
+    "giới hạn {limit:g}, và {noise:.2f} cho ngẫu nhiên",
+    "agreement": "đồng thuận: câu trả lời tương quan {correlation:.2f} với bản đang phục vụ trên cùng các dòng, cần {wanted:g}",
+    "rule_broken": "quy tắc: {rule} không đúng trên {n_rows:,} dòng",
+    "rule_unanswered": "quy tắc: không tính được {rule}: {cause}",
+    "kpi": "giá trị: mỗi quyết định đáng {value:.4g}, của bản đang phục vụ {live_value:.4g}; được phép mất tối đa {limit:g}",
+    "few_answered": "đã trả lời {n_rows:,} dòng, cần {wanted:,}",
+    "few_scored": "đã chấm điểm {n_rows:,} dòng, cần {wanted:,}",
+    "few_timed": "quá ít yêu cầu để so độ trễ: của nó {n_rows:,} dòng, của bản đang phục vụ {n_live:,}",
+    "uncounted": "không máy chủ nào cho biết đã có bao nhiêu lỗi",
+    "load": "nạp: {cause}",
+    "nothing_to_follow": "{cause}",
+    "crash": "sập: {n} tiến trình của máy chủ đã chết khi đang chạy nó",
+    "crashes": "sập: {n} tiến trình của máy chủ đã chết khi đang chạy nó",
+    "seconds_left": "bước này còn {n} giây",
+    "minutes_left": "bước này còn {n} phút",
+    "not_shadow": "nó không còn chạy bóng của {service}",
+    "not_canary": "nó không còn là canary của {service}",
+    "not_live": "nó không còn là bản đang phục vụ của {service}",
+    "not_followed": "{live} không còn là bản mà nó nối tiếp",
+}

@@ -9,11 +9,24 @@ import msgspec
 from sampan.core.changes import AddEdge, AddNode, Change, SetState, SetTag
 from sampan.core.events import Event
 from sampan.core.graph import NodeId
+from sampan.core.reasons import Reason
 
 KIND: Final = "rollout"
 RUNNING: Final = "running"
 Outcome = Literal["done", "rolled_back", "stopped"]
 STEP, SINCE, BASELINE, REFERENCE = "step", "since", "baseline", "reference"  # tags: where it is, since when, what was counted before
+FORMS: Final = {  # how reasons are said that come from no guard
+    "load": "load: {cause}",
+    "nothing_to_follow": "{cause}",
+    "crash": "crash: {n} process of the server ended while it ran",
+    "crashes": "crash: {n} processes of the server ended while it ran",
+    "seconds_left": "{n} s of this step are left",
+    "minutes_left": "{n} min of this step are left",
+    "not_shadow": "it is no longer the shadow of {service}",
+    "not_canary": "it is no longer the canary of {service}",
+    "not_live": "it is no longer the live of {service}",
+    "not_followed": "{live} is no longer what it follows",
+}
 
 
 class RolloutBegan(Event, frozen=True, kw_only=True):
@@ -68,7 +81,7 @@ class RolloutEnded(Event, frozen=True, kw_only=True):
     service: str
     outcome: str
     figures: dict[str, Any] = {}
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
     def subject(self) -> NodeId:
         """Return the rollout."""

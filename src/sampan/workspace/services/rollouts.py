@@ -17,12 +17,14 @@ from sampan.core.answers import Answer
 from sampan.core.decoding import read_builtins, read_json
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
+from sampan.core.reasons import Reason, because, recorded
 from sampan.core.times import iso
 from sampan.errors import Conflict, NotFound, ParameterError, SampanError
 from sampan.workspace.columns import align
 from sampan.workspace.operation import operation
 from sampan.workspace.services.rollout_events import (
     BASELINE,
+    FORMS,
     KIND,
     REFERENCE,
     RUNNING,
@@ -66,8 +68,8 @@ class RolloutState(Answer, frozen=True, kw_only=True):
     live_p95_ms: float | None = None
     mean_score: float | None = None
     live_mean_score: float | None = None
-    breaches: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()
+    breaches: tuple[Reason, ...] = ()
+    waiting: tuple[Reason, ...] = ()
     id: NodeId = ""
 
     def text(self) -> str:
@@ -96,7 +98,7 @@ class RolloutList(Answer, frozen=True, kw_only=True):
         """One line a rollout."""
         if not self.rollouts:
             return f"{self.service} has had no rollout"
-        rows = [(r.version, r.state, r.step, r.since, "; ".join(r.breaches)) for r in self.rollouts]
+        rows = [(r.version, r.state, r.step, r.since, "; ".join(map(str, r.breaches))) for r in self.rollouts]
         return align(("version", "state", "step", "since", "why"), rows)
 
 
@@ -179,12 +181,14 @@ class Rollouts(ServiceRoom):
             return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} stays on {step_name(plan.shares[step])}")
         return self._step_on(node, plan, step, candidate, live)
 
-    def _left(self, plan: Plan, step: int, tags: Mapping[str, str]) -> tuple[str, ...]:
+    def _left(self, plan: Plan, step: int, tags: Mapping[str, str]) -> tuple[Reason, ...]:
         """Say how long a step is held still; nothing where it was held for long enough."""
         left_s = (int(tags[SINCE]) + plan.hold(step) - self.ws.clock()) / 1000
         if left_s <= 0:
             return ()
-        return (f"{left_s:.0f} s of this step are left" if left_s < _MINUTES_FROM_S else f"{left_s / 60:.0f} min of this step are left",)
+        if left_s < _MINUTES_FROM_S:
+            return (because(FORMS, "seconds_left", n=round(left_s)),)
+        return (because(FORMS, "minutes_left", n=round(left_s / 60)),)
 
     def _told(self, node: Node) -> RolloutState:
         """Tell a rollout from the graph and its last event."""
@@ -193,7 +197,7 @@ class Rollouts(ServiceRoom):
         plan, tags = _plan(node), self.ws.catalog.tags(node.id)
         step = int(tags.get(STEP, "0"))
         ended = [e.body for e in self.ws.catalog.events(subject=node.id, type=RolloutEnded.type)]
-        reasons = tuple(ended[-1].get("reasons", ())) if ended else ()
+        reasons = recorded(ended[-1].get("reasons")) if ended else ()
         figures = ended[-1].get("figures") if ended else None
         candidate, live = (read_builtins(figures[who], Seen) for who in ("candidate", "live")) if figures else (None, None)
         state = self._state_of(node, plan, step, candidate, live, None, did=f"{plan.version}: {node.state}")
@@ -235,7 +239,7 @@ class Rollouts(ServiceRoom):
         try:
             return self._give_share(began, plan, 0, did=f"{plan.version} begins in {service}: {step_name(plan.shares[0])}")
         except SampanError as cause:  # the server could not load it, and goes on with what it had
-            self._end(began, "rolled_back", reasons=(f"load: {cause.message}",), did="")
+            self._end(began, "rolled_back", reasons=(because(FORMS, "load", cause=cause.message),), did="")
             raise
 
     def _give_share(self, node: Node, plan: Plan, step: int, *, did: str, figures: dict[str, Any] | None = None) -> RolloutState:
@@ -276,28 +280,28 @@ class Rollouts(ServiceRoom):
             after = {**after, "live": aliases["previous"], "previous": aliases["live"]}
         figures = {"candidate": msgspec.to_builtins(candidate), "live": msgspec.to_builtins(live)}
         ended = RolloutEnded(node=node.id, service=node.name, outcome="rolled_back", figures=figures, reasons=verdict.breaches)
-        self._route(node.name, aliases, after, reason="; ".join(verdict.breaches), besides=(ended,))
+        self._route(node.name, aliases, after, reason="; ".join(map(str, verdict.breaches)), besides=(ended,))
         self._follow(node.name, after)
         did = f"{plan.version} was rolled back on {step_name(plan.shares[step])}; {plan.live} answers"
         state = self._state_of(self.ws.catalog.node(node.id), plan, step, candidate, live, verdict, did=did, changed=True)
         return msgspec.structs.replace(state, waiting=())
 
     def _end(
-        self, node: Node, outcome: Outcome, *, did: str, figures: dict[str, Any] | None = None, reasons: tuple[str, ...] = ()
+        self, node: Node, outcome: Outcome, *, did: str, figures: dict[str, Any] | None = None, reasons: tuple[Reason, ...] = ()
     ) -> RolloutState:
         self.ws.ledger.append(RolloutEnded(node=node.id, service=node.name, outcome=outcome, figures=figures or {}, reasons=reasons))
         return msgspec.structs.replace(self._told(self.ws.catalog.node(node.id)), did=did, changed=True)
 
-    def _overtaken(self, service: str, plan: Plan, step: int) -> str | None:
+    def _overtaken(self, service: str, plan: Plan, step: int) -> Reason | None:
         """Say what a person did meanwhile that the plan does not know of."""
         aliases, share = self._aliases(service), plan.shares[step]
         role = "shadow" if share == 0 else "live" if share == 1 else "canary"
         package = self.ws.catalog.node(plan.package)
         if not self._deploys(aliases, role, package):
-            return f"it is no longer the {role} of {service}"
+            return because(FORMS, f"not_{role}", service=service)
         live = self._node_of(aliases, "live" if role != "live" else "previous")
         if live is None or str(live.facts["version"]) != plan.live:
-            return f"{plan.live} is no longer what it follows"
+            return because(FORMS, "not_followed", live=plan.live)
         return None
 
     def _take_up(self, service: str) -> RolloutState:
@@ -310,7 +314,7 @@ class Rollouts(ServiceRoom):
         try:
             package = self._package(rules.follow)
         except NotFound as missing:
-            waiting = (f"{missing.message}; {missing.hint}".removesuffix("; "),)
+            waiting = (because(FORMS, "nothing_to_follow", cause=f"{missing.message}; {missing.hint}".removesuffix("; ")),)
             return RolloutState(service=service, did=f"{service} follows {rules.follow}", state="none", waiting=waiting)
         aliases = self._aliases(service)
         version = self._version(package)
@@ -356,7 +360,7 @@ class Rollouts(ServiceRoom):
         candidate = see(plan.version, own, n_errors=errors(plan.version), values=worth.get(plan.version), beside=beside, kept=kept)
         verdict = judge(guards, candidate, live, answers=own, shadowing=role == "shadow", beside=role != "live")
         if n_lost:
-            crash = f"crash: {n_lost} process{'es' if n_lost > 1 else ''} of the server ended while it ran"
+            crash = because(FORMS, "crash" if n_lost == 1 else "crashes", n=n_lost)
             verdict = msgspec.structs.replace(verdict, breaches=(crash, *verdict.breaches))
         return candidate, live, verdict
 
