@@ -7,6 +7,14 @@ from typing import IO, Final
 
 import msgspec
 
+try:  # as `random` of the standard library does: `hashlib` loads OpenSSL, which would cost every command 3 ms
+    from _sha256 import sha256 as _sha256  # type: ignore[import-not-found]
+except ImportError:
+    try:
+        from _sha2 import sha256 as _sha256  # type: ignore[import-not-found]  # its name from Python 3.12 on
+    except ImportError:
+        from hashlib import sha256 as _sha256
+
 Digest = str  # "b3:" + 64 lower-case hex digits
 
 PREFIX: Final = "b3:"
@@ -35,6 +43,16 @@ def digest_stream(stream: IO[bytes]) -> tuple[Digest, int]:
         hasher.update(block)
         size += len(block)
     return PREFIX + hasher.hexdigest(), size
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of a short text in hex, for what others check as well: the ledger's chain, the schema's history.
+
+    >>> sha256_hex(b"")[:16]
+    'e3b0c44298fc1c14'
+    """
+    hashed: str = _sha256(data).hexdigest()
+    return hashed
 
 
 def canonical_json(value: object) -> bytes:

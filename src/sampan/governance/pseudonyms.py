@@ -12,7 +12,6 @@ RFC 2104 (HMAC) with SHA-256, RFC 5869 (HKDF), RFC 8452 (AES-GCM-SIV, AES-GCM th
 from __future__ import annotations
 
 import base64
-import hmac
 import unicodedata
 from collections.abc import Callable
 from typing import Any, Final
@@ -29,6 +28,8 @@ _NONCE_BYTES: Final = 12
 
 def fingerprint(key: bytes) -> str:
     """Name a key without giving it away."""
+    import hmac  # brings OpenSSL, which commands without a key shall not load
+
     return hmac.digest(key, b"sampan fingerprint", "sha256")[:8].hex()
 
 
@@ -43,6 +44,8 @@ def pseudonym(key: bytes, value: object, pii: str = "") -> str:
 
 def pseudonyms_of(key: bytes, pii: str) -> Callable[[object], str]:
     """Return what gives the values of a class their pseudonyms."""
+    import hmac
+
     secret, head = _derive(key, "pseudonym"), f"{pii}\x00"
 
     def name(value: object) -> str:
@@ -56,6 +59,8 @@ def pseudonyms_of(key: bytes, pii: str) -> Callable[[object], str]:
 
 def cipher_of(key: bytes, column: str) -> Callable[[object], str]:
     """Return what encrypts the values of a column."""
+    import hmac
+
     from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
     secret = _derive(key, "encrypt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final, NamedTuple
@@ -10,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from sampan.core.decoding import read_json
-from sampan.core.digests import canonical_json
+from sampan.core.digests import canonical_json, sha256_hex
 from sampan.core.events import RowsRedacted
 from sampan.core.times import Millis
 from sampan.store.database import Session
@@ -38,7 +37,7 @@ class Link(NamedTuple):
 
     def seal(self) -> str:
         """Compute the hash this row must have: sha256(prev || canonical JSON of the row without its hashes)."""
-        return hashlib.sha256(self.prev.encode() + canonical_json(tuple(self[:8]))).hexdigest()
+        return sha256_hex(self.prev.encode() + canonical_json(tuple(self[:8])))
 
 
 _THE_SAME: Final = msgspec.Raw(b"null")

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from queue import SimpleQueue
 
 from sampan.core.digests import PREFIX, Digest
 
@@ -27,6 +26,8 @@ def copy(source: int, target: int) -> None:
 
 def copy_and_digest(source: int, target: int) -> Digest:
     """Copy one open file to another, empty and readable too; return the digest of the copy. Raises OSError as writing does."""
+    from queue import SimpleQueue
+
     from blake3 import blake3
 
     copied: SimpleQueue[int] = SimpleQueue()

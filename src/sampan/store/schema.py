@@ -5,7 +5,6 @@ A database that a newer program has migrated is refused: this program cannot kno
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sampan import __version__
+from sampan.core.digests import sha256_hex
 from sampan.core.times import system_clock
 from sampan.errors import IntegrityError, StoreUnavailable
 from sampan.store.database import Database, Session
@@ -34,7 +34,7 @@ class Migration(msgspec.Struct, frozen=True):
     @property
     def checksum(self) -> str:
         """The text's sha256: a migration never changes once it was released."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+        return sha256_hex(self.sql.encode())
 
     def statements(self) -> list[str]:
         """Return the statements without comments."""
