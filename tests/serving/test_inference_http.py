@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 from collections.abc import Iterator
@@ -56,6 +57,49 @@ def test_a_chunked_body_is_put_together(wire: socket.socket) -> None:
     wire.sendall(b"0\r\n\r\n")
 
     assert b'"score":0.' in read_until(wire, 1)
+
+
+def test_a_head_that_came_before_is_read_as_it_was_then(wire: socket.socket) -> None:
+    rows = [{**ROW, "x1": i / 10} for i in range(10)]
+    bodies = [json.dumps(one).encode() for one in rows]
+    found = []
+    for body in [*bodies, BODY, *bodies]:
+        head = b"POST /predict?a=1 HTTP/1.1\r\nHost: y\r\nX-Request-Id: n%d\r\nContent-Length: %d\r\n\r\n" % (len(body), len(body))
+        wire.sendall(head + body)
+        found.append(json.loads(read_until(wire, 1).partition(b"\r\n\r\n")[2]))
+
+    assert [one["id"] for one in found] == [f"n{len(body)}" for body in [*bodies, BODY, *bodies]]
+    expected = [expected_score(LIVE["weights"], 0.0, (row["x1"], 0.25, 0)) for row in [*rows, ROW, *rows]]
+    assert [one["score"] for one in found] == [pytest.approx(score, abs=1e-6) for score in expected]
+
+
+def test_heads_that_came_before_are_read_alike_however_a_stream_is_cut(wire: socket.socket) -> None:
+    rng = random.Random(7)
+    for _ in range(40):
+        names = [rng.choice(["a", "bb", "ccc"]) for _ in range(rng.randint(1, 6))]
+        stream = b"".join(ask_as(name, chunked=rng.random() < 0.2) for name in names)
+        while stream:
+            size = rng.choice([len(ask_as("a")), 1, 90, len(stream)])
+            wire.sendall(stream[:size])
+            stream = stream[size:]
+        ids = re.findall(rb'"id":"([a-c]+)"', read_until(wire, len(names)))
+        assert [one.decode() for one in ids] == names
+
+
+def test_a_known_head_does_not_bring_a_closed_connection_back(wire: socket.socket) -> None:
+    wire.sendall(ask_as("a"))
+    read_until(wire, 1)
+    wire.sendall(ASK.replace(b"Host: x", b"Host: x\r\nConnection: close") + ask_as("a"))
+    data = read_until(wire, 2)
+
+    assert (data.count(b"HTTP/1.1 200 OK"), data.count(b'"id":"a"')) == (1, 0)
+
+
+def ask_as(name: str, *, chunked: bool = False) -> bytes:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-Id: %b\r\n" % name.encode()
+    if chunked:
+        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
 def test_who_asks_before_sending_a_body_is_told_to_go_on(wire: socket.socket) -> None:

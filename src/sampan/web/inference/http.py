@@ -1,7 +1,8 @@
 """HTTP/1.1 for the prediction server: one connection as an asyncio protocol on httptools, handing whole requests to the application.
 
 uvicorn starts it (`http=HttpEdge(app)`), so signals, TLS and the graceful end are uvicorn's; what a request costs here is parsing it and
-one write. Answers leave in the order of their requests, also where a client sends the next before it has the last.
+one write. A client mostly sends the same head again and again: one that came before, byte for byte, is not parsed again. Answers leave in
+the order of their requests, also where a client sends the next before it has the last.
 
 Not here: what a request gets (`inference`).
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import httptools
 
@@ -29,6 +30,10 @@ _QUIET_S, _LAST_BODY_S, _READ_FIRST_S = 2.0, 3.0, 0.05  # at the end of the serv
 _MOST_AHEAD = 16  # requests a client may have sent before it has its answers
 _MOST_HEADER_BYTES = 64 * 1024
 
+_MOST_HEADS, _LONGEST_HEAD = 512, 2048  # remembered, and bytes of one
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_EACH_ITS_OWN: Final = {b"transfer-encoding", b"expect", b"upgrade"}  # headers after which more than a body of known size comes
+
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -44,6 +49,15 @@ class _Transport(Protocol):
     def get_extra_info(self, name: str) -> Any: ...
 
 
+class _Head(NamedTuple):
+    """What the parser found in a head, and how many bytes of body follow it."""
+
+    method: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    n_bytes: int
+
+
 class HttpEdge:
     """Makes a server's connections and ends those that say nothing. uvicorn calls it as its protocol class."""
 
@@ -52,6 +66,7 @@ class HttpEdge:
         self.request_s = request_s
         self.idle_s = idle_s
         self.connections: set[HttpConnection] = set()
+        self.heads: dict[bytes, _Head] = {}
         self._sweeping = False
 
     def __call__(  # noqa: D102  # the class says what it is called for
@@ -94,6 +109,8 @@ class HttpConnection(asyncio.Protocol):
         self._is_writable = True
         self._is_reading = True
         self._ends = False  # the server is going down
+        self._keeps = True  # the connection lives on after the last request
+        self._piece = b""  # what came in one piece, where a request began with it
         self._refused = False  # what still comes is thrown away
         self._since = loop.time()  # when the present request began, or the last answer went out
         self._in_request = False
@@ -123,6 +140,14 @@ class HttpConnection(asyncio.Protocol):
         """Take what the client sent."""
         if self._refused:
             return
+        if self._in_request:
+            self._piece = b""
+        else:
+            if (request := self._known(data)) is not None:
+                self._since = self._loop.time()
+                self._take(request)
+                return
+            self._piece = data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -216,14 +241,38 @@ class HttpConnection(asyncio.Protocol):
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         path = self._url.partition(b"?")[0].decode("latin-1")
         request = Request(self._parser.get_method().decode("latin-1"), path, self._headers, body, self._client)
-        keeps = self._parser.should_keep_alive()
+        self._keeps = self._parser.should_keep_alive()
+        if self._piece and self._keeps:
+            self._remember(request)
+        self._take(request)
+
+    def _take(self, request: Request) -> None:
         if self._task is None and not self._soon and not self._waiting and self._is_writable:
-            self._serve(request, keeps)
+            self._serve(request, self._keeps)
             return
-        self._waiting.append((request, keeps))
+        self._waiting.append((request, self._keeps))
         if len(self._waiting) >= _MOST_AHEAD and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
+
+    def _known(self, data: bytes) -> Request | None:
+        """Read a whole request whose head came before; None where the parser has to."""
+        end = data.find(_END_OF_HEAD)
+        head = self._edge.heads.get(data[:end]) if end > 0 and self._keeps else None
+        if head is None or len(data) != end + len(_END_OF_HEAD) + head.n_bytes:
+            return None
+        return Request(head.method, head.path, head.headers, data[end + len(_END_OF_HEAD) :], self._client)
+
+    def _remember(self, request: Request) -> None:
+        """Keep the head of a request that came alone, whole and in one piece."""
+        end, n_bytes = self._piece.find(_END_OF_HEAD), len(request.body)
+        names = [name for name, _ in request.headers]
+        sizes = [value for name, value in request.headers if name == b"content-length"]
+        is_plain = not _EACH_ITS_OWN.intersection(names) and sizes == ([b"%d" % n_bytes] if sizes or n_bytes else [])
+        if is_plain and end <= _LONGEST_HEAD and len(self._piece) == end + len(_END_OF_HEAD) + n_bytes:
+            if len(self._edge.heads) >= _MOST_HEADS:
+                self._edge.heads.clear()
+            self._edge.heads[self._piece[:end]] = _Head(request.method, request.path, list(request.headers), n_bytes)
 
     # -- answering ----------------------------------------------------------------------------------------------------------------
 
@@ -236,17 +285,17 @@ class HttpConnection(asyncio.Protocol):
             self._write(answered, keeps, head_only=request.method == "HEAD")
             return
         if isinstance(answered, Soon):
-            self._soon, self._keeps = True, keeps
-            answered.then(self._serve_soon)
+            self._soon = True
+            answered.then(lambda reply: self._serve_soon(reply, keeps))
             return
         self._task = self._loop.create_task(self._serve_later(answered, keeps, request.method == "HEAD"))
         self._state.tasks.add(self._task)
         self._task.add_done_callback(self._state.tasks.discard)
 
-    def _serve_soon(self, reply: Reply) -> None:
+    def _serve_soon(self, reply: Reply, keeps: bool) -> None:
         self._soon = False
         if not self._transport.is_closing():
-            self._write(reply, self._keeps)
+            self._write(reply, keeps)
             if self._waiting:
                 self._go_on()
 
