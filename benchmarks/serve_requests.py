@@ -1,5 +1,8 @@
 r"""Requests to a prediction server beside its peers, each on one core, wrk on another, every answer checked. Goals of the serving room.
 
+A request of one row brings another of a hundred real rows each time, and its answer has to be one of theirs (that each caller gets its own
+row's is what `serve_chaos.py` holds).
+
     python benchmarks/serve_requests.py --package FOLDER --table served_flights.parquet \
         [--serving-python PYTHON] --fastapi-python PYTHON --mlflow-python PYTHON --mlflow-model FOLDER [--rounds 3] [--seconds 3]
 
@@ -36,13 +39,26 @@ TICK = os.sysconf("SC_CLK_TCK")
 SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local file = io.open(os.getenv("BODY"), "rb"); wrk.body = file:read("*all"); file:close()
+local path, rows = os.getenv("BODY"), {}
+if path:match("%.jsonl$") then for line in io.lines(path) do table.insert(rows, line) end
+else local file = io.open(path, "rb"); wrk.body = file:read("*all"); file:close() end
 local head = os.getenv("JSON_BYTES"); if head ~= "" then wrk.headers["Inference-Header-Content-Length"] = head end
-local want = os.getenv("WANT"); wrong = 0; threads = {}
+local want, wanted = os.getenv("WANT"), {}; wrong = 0; threads = {}
 if head ~= "" then want = want:gsub("..", function(pair) return string.char(tonumber(pair, 16)) end) end
+for digits in want:gmatch("%S+") do wanted[digits] = true end
 function setup(thread) table.insert(threads, thread) end
+local turn, asks = 0, {}
+if #rows > 0 then request = function()
+  turn = turn % #rows + 1
+  if not asks[turn] then asks[turn] = wrk.format(nil, nil, nil, rows[turn]) end
+  return asks[turn]
+end end
+local function is_right(body)
+  if #rows == 0 or not want:match("^0") then return string.find(body, want, 1, true) end
+  return wanted[(body:match('"score":([%d.]+)') or ""):sub(1, 6)]
+end
 function response(status, headers, body)
-  if status ~= 200 or not string.find(body, want, 1, true) then wrong = wrong + 1 end
+  if status ~= 200 or not is_right(body) then wrong = wrong + 1 end
 end
 function done(summary, latency, requests)
   local n = 0
@@ -76,7 +92,7 @@ class Server:
         while time.perf_counter() - began < 240:
             assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}"
             try:
-                if want in ask(self.port, path, body.read_bytes()):
+                if want.split()[0] in ask(self.port, path, body.read_bytes().partition(b"\n")[0]):
                     self.start_s = time.perf_counter() - began
                     return
             except OSError:
@@ -170,12 +186,12 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
     table = pl.read_parquet(arguments.table).drop("arr_delay").drop_nulls(["manufacturer", "engine"]).tail(100)
     rows = table.select(list(schema)).to_dicts()
     scores = predictor.predict(rows)
-    bodies = {"one": rows[0], "hundred": {"rows": rows}, "frame": {"dataframe_records": [rows[0]]}}
-    for name, body in bodies.items():
-        (folder / name).write_text(json.dumps(body))
+    (folder / "hundred").write_text(json.dumps({"rows": rows}))
+    (folder / "one.jsonl").write_text("\n".join(json.dumps(row) for row in rows))  # another row in each request
+    (folder / "frame.jsonl").write_text("\n".join(json.dumps({"dataframe_records": [row]}) for row in rows))
     data, json_bytes = binary_infer(rows, schema)
     (folder / "binary").write_bytes(data)
-    one, last = digits(scores[0]), digits(scores[-1])
+    one, last = " ".join(map(digits, scores)), digits(scores[-1])
     python, package = sys.executable, str(arguments.package)
     ports = [free_port() for _ in range(4)]
     ours = [arguments.serving_python, "-m", "sampan", "serve", "--package", package, "--log", str(folder / "log"), "--port", str(ports[0])]
@@ -187,7 +203,7 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
             ours,
             ports[0],
             {
-                "one": ("/predict", folder / "one", one, 0),
+                "one": ("/predict", folder / "one.jsonl", one, 0),
                 "hundred": ("/predict", folder / "hundred", last, 0),
                 "binary": (f"/v2/models/{model}/infer", folder / "binary", bits, json_bytes),
             },
@@ -196,20 +212,20 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Server]:
             "limit",
             [python, str(PEERS), "limit", package, str(ports[1])],
             ports[1],
-            {"one": ("/predict", folder / "one", one, 0), "hundred": ("/predict", folder / "hundred", last, 0)},
+            {"one": ("/predict", folder / "one.jsonl", one, 0), "hundred": ("/predict", folder / "hundred", last, 0)},
         ),
         Server(
             "FastAPI + ONNX",
             [arguments.fastapi_python, str(PEERS), "fastapi", package, str(ports[2])],
             ports[2],
-            {"one": ("/predict", folder / "one", one, 0), "hundred": ("/many", folder / "hundred", last, 0)},
+            {"one": ("/predict", folder / "one.jsonl", one, 0), "hundred": ("/many", folder / "hundred", last, 0)},
         ),
     ]
     if arguments.mlflow_model:
         bin_folder = Path(arguments.mlflow_python).parent  # mlflow looks for uvicorn on the path
         command = ["env", f"PATH={bin_folder}:{os.environ['PATH']}", "mlflow", "models", "serve", "-m", str(arguments.mlflow_model)]
         command += ["--env-manager", "local", "-p", str(ports[3]), "-w", "1"]
-        found.append(Server("mlflow models serve", command, ports[3], {"one": ("/invocations", folder / "frame", "predictions", 0)}))
+        found.append(Server("mlflow models serve", command, ports[3], {"one": ("/invocations", folder / "frame.jsonl", "predictions", 0)}))
     return found
 
 
@@ -288,7 +304,7 @@ def main() -> int:
                 check=True,
             )
             alone.append(json.loads(said.stdout))
-        command = ["taskset", "-c", "0", sys.executable, PEERS, "parts", arguments.package, folder / "one"]
+        command = ["taskset", "-c", "0", sys.executable, PEERS, "parts", arguments.package, folder / "one.jsonl"]
         parts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         return report(found, {n: statistics.median(a[n] for a in alone) for n in ("1", "100")}, parts)
     finally:

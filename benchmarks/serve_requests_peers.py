@@ -154,7 +154,7 @@ def parts(package: Path, row_file: str) -> None:
     variant = variant_of(predictor, role="live", package="parts", version="parts")
     direct = direct_answers("parts", variant)
     assert direct is not None
-    body = Path(row_file).read_bytes()
+    body = Path(row_file).read_bytes().partition(b"\n")[0]
     plain, counters, origin = msgspec.json.Decoder().decode, Counters(), Origin(at=5, caller="127.0.0.1")
     row = direct.read(body)
     assert row is not None
