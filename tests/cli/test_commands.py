@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sampan.cli import commands
-from sampan.cli.commands import Settings, split_settings
+from sampan.cli import calls
+from sampan.cli.calls import Settings, split_settings
 from sampan.core.events import VersionCommitted, new_id
 from sampan.errors import NotFound, UsageError
 from sampan.workspace.workspace import Workspace
@@ -21,7 +21,7 @@ Sampan = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = commands.run(arguments)
+    code = calls.run(arguments)
     said = capsys.readouterr()
     return code, said.out, said.err
 

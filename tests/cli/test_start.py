@@ -9,7 +9,8 @@ import pytest
 
 from sampan import __version__, plugins
 from sampan.cli import start
-from sampan.cli.commands import Root, Settings
+from sampan.cli.calls import Settings
+from sampan.cli.commands import Root
 from sampan.workspace.operation import operations
 
 HEAVY = (

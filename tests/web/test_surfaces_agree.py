@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import sampan
-from sampan.cli import commands
+from sampan.cli import calls
 from sampan.core.answers import to_json
 from sampan.core.events import AliasMoved
 from sampan.errors import SampanError
@@ -83,7 +83,7 @@ def by_command(operation: Operation, arguments: dict[str, Any], project: Path, c
             several = [f"{k}={v}" for k, v in value.items()] if isinstance(value, dict) else value
             texts = [str(one) for one in (several if isinstance(several, list) else [several])]
             words += texts if parameter.positional else [part for text in texts for part in (f"--{parameter.name.replace('_', '-')}", text)]
-    commands.run([*words, "--json", "--project", str(project)])
+    calls.run([*words, "--json", "--project", str(project)])
     said = capsys.readouterr()
     return json.loads(said.out) if said.out else error_of(json.loads(said.err))
 

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 import sampan as package
-from sampan.cli import commands
+from sampan.cli import calls
 from sampan.errors import ParameterError, StoreUnavailable
 from sampan.web.commands import listen
 
@@ -76,7 +76,7 @@ def test_an_address_of_no_machine_is_told() -> None:
 
 
 def test_serving_a_service_that_is_not_there_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.run(["serve", "late", "--project", str(tmp_path)]) == 2
+    assert calls.run(["serve", "late", "--project", str(tmp_path)]) == 2
     assert "belongs to no project" in capsys.readouterr().err
 
 

@@ -1,84 +1,38 @@
-"""Commands built from operations, for the noun that was asked for and no other."""
+"""Commands built from operations with click, for the noun that was asked for and no other: help, processes, words that leave a doubt."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 import click
-import msgspec
 
 from sampan import plugins
-from sampan.cli import output, start
-from sampan.cli.asides import kept_aside
-from sampan.cli.progress import progress_for
+from sampan.cli import calls, start
+from sampan.cli.calls import PROCESSES, Settings
 from sampan.core.answers import to_json
 from sampan.core.refs import nearest
 from sampan.errors import NotFound, SampanError, UsageError
 from sampan.workspace.operation import ROOMS, Operation, operations
-from sampan.workspace.parameters import Parameter, bind, from_text
-from sampan.workspace.workspace import Workspace
+from sampan.workspace.parameters import Parameter
 
-PROCESSES = "sampan.processes"
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """What the options that every command takes were set to."""
-
-    project: str = "."
-    as_json: bool = False
-
-    def open_workspace(self) -> Workspace:
-        """Open the project; progress goes to stderr."""
-        return Workspace.open(self.project, progress=progress_for())
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; return the exit code. Errors are printed, not raised."""
-    words, settings = list(arguments), Settings(as_json="--json" in arguments)
+def run_words(words: Sequence[str], settings: Settings) -> int:
+    """Run what words stand for; return the exit code. What click complains of is raised as a UsageError."""
     try:
-        words, settings = split_settings(arguments)
-        code = Root(settings).main(args=words, prog_name="sampan", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        code = Root(settings).main(args=list(words), prog_name="sampan", standalone_mode=False)
     except click.ClickException as error:
-        return output.show_error(_usage_error(error, words), as_json=settings.as_json)
+        raise _usage_error(error, words) from error
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("interrupted\n")
-        return start.INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        start.discard_stdout()
-        return 0
-    except SampanError as error:
-        return output.show_error(error, as_json=settings.as_json)
-    except Exception as error:  # noqa: BLE001  # the process edge: a bug becomes one clear line
-        return output.show_error(error, as_json=settings.as_json)
-
-
-def split_settings(arguments: Sequence[str]) -> tuple[list[str], Settings]:
-    """Take `--json` and `--project DIR` out of the arguments, wherever they stand before `--`."""
-    words: list[str] = []
-    project, as_json = ".", False
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--":
-            words += [word, *rest]
-        elif word == "--json":
-            as_json = True
-        elif word == "--project":
-            project = next(rest, "")
-            if not project:
-                raise UsageError("--project needs a folder", hint="sampan --project DIR …")
-        elif word.startswith("--project="):
-            project = word.partition("=")[2]
-        else:
-            words.append(word)
-    return words, Settings(project, as_json)
+    except click.Abort as interrupted:
+        raise KeyboardInterrupt from interrupted
+    return code if isinstance(code, int) else 0
 
 
 class Root(click.Group):
@@ -180,17 +134,10 @@ class OperationCommand(click.Command):
 
 def operation_command(operation: Operation, settings: Settings) -> click.Command:
     """Build the command of one operation."""
-    parameters = [msgspec.structs.replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
+    parameters = calls.spelled(operation)
 
     def call(**texts: Any) -> int:
-        start.commands_stand()
-        given = {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items() if text not in (None, ())}
-        arguments = bind(parameters, given, from_text)
-        with settings.open_workspace() as workspace:
-            with kept_aside(as_json=settings.as_json):
-                answer = operation.call(workspace.room(operation.noun), arguments)
-            output.show(answer, as_json=settings.as_json)
-        return answer.exit_code()
+        return calls.call(operation, read_given(texts), settings)
 
     return OperationCommand(
         operation,
@@ -201,6 +148,11 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
         short_help=operation.summary,
         context_settings={**_SETTINGS, **(_VERBATIM if operation.verbatim else {})},
     )
+
+
+def read_given(texts: Mapping[str, Any]) -> calls.Given:
+    """Return what click has read as the texts given for each parameter."""
+    return {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items() if text not in (None, ())}
 
 
 def process_command(word: str, settings: Settings) -> click.Command:
@@ -240,10 +192,6 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
 
 def _flag_text(_context: click.Context, _parameter: click.Parameter, value: bool | None) -> str | None:
     return None if value is None else str(value).lower()
-
-
-def _spelled(parameter: Parameter) -> str:
-    return parameter.name.upper() if parameter.positional else "--" + parameter.name.replace("_", "-")
 
 
 def _metavar(parameter: Parameter) -> str:
