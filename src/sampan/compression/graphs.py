@@ -27,6 +27,7 @@ Arrays = Mapping[str, NDArray[Any]]
 CALIBRATION_ROWS: Final = 512
 _LAYERS: Final = ("MatMul", "Gemm", "Conv")
 _FEWEST_SOFTMAX: Final = 2
+_WARNINGS, _SILENT = 2, 4  # what the runtime's default logger says: from where on; it begins with warnings
 
 
 def is_transformer(graph: bytes) -> bool:
@@ -185,9 +186,11 @@ def _as_file(graph: bytes) -> Iterator[Path]:
 @contextmanager
 def _tooling(refusal: str) -> Iterator[None]:
     """Run the runtime's tools without their remarks. They raise anything; whatever it is, there is no such form of the graph."""
+    ort = require("onnxruntime", extra="train")
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.CRITICAL)
+    ort.set_default_logger_severity(_SILENT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -196,3 +199,4 @@ def _tooling(refusal: str) -> Iterator[None]:
         raise Unsupported(f"{refusal}: {type(cause).__name__}: {str(cause).splitlines()[0][:160] if str(cause) else ''}") from cause
     finally:
         root.setLevel(level)
+        ort.set_default_logger_severity(_WARNINGS)

@@ -41,7 +41,7 @@ def quality(windows: Sequence[Window]) -> list[Figure]:
         found.append(
             Figure(
                 title,
-                partial(charts.lines, labels=labels, series=series, marks=marks),
+                partial(charts.lines, labels=moments(windows), series=series, marks=marks),
                 ("Window", *(label for label, _, _ in shown)),
                 rows if any(one.value is not None for one in (*live, *estimated)) else (),
                 tuple((label, style) for label, _, style in shown),
@@ -65,7 +65,7 @@ def _by_metric(name: str, windows: Sequence[Window], labels: list[str], marks: l
     ]
     return Figure(
         METRIC_WORDS.get(name, name),
-        partial(charts.lines, labels=labels, series=series, marks=marks),
+        partial(charts.lines, labels=moments(windows), series=series, marks=marks),
         ("Window", *(label for label, _, _ in shown)),
         rows if any(one.value is not None for one in live) else (),
         tuple((label, style) for label, _, style in shown),
@@ -78,7 +78,13 @@ def traffic(windows: Sequence[Window]) -> Figure:
     totals, known = [float(w.n_rows) for w in windows], [float(w.n_labelled) for w in windows]
     rows = [(label, number(total), number(part)) for label, total, part in zip(labels, totals, known, strict=True)]
     head = ("Window", "Rows", "With a label")
-    return Figure("Rows by window", partial(charts.columns, labels=labels, totals=totals, parts=known), head, rows, LABELLED)
+    return Figure("Rows by window", partial(charts.columns, labels=moments(windows), totals=totals, parts=known), head, rows, LABELLED)
+
+
+def moments(windows: Sequence[Window]) -> list[str]:
+    """Name each window under a chart: its month, or where it is another span the moment it begins, which leaves room for all."""
+    names = [month(window) for window in windows]
+    return [name.partition(" – ")[0] for name in names]
 
 
 def promotions(windows: Sequence[Window]) -> list[Mark]:

@@ -51,10 +51,12 @@ def load_service(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
     name = given["name"]
     shown = workspace.service.show(name)
     windows = workspace.monitor.show(name).windows
+    rollouts = workspace.service.rollouts(name).rollouts
     return {
         "shown": shown,
         "rolling": workspace.service.rolling(name),
-        "rollouts": workspace.service.rollouts(name).rollouts[:MOST_ROLLOUTS],
+        "rollouts": rollouts[:MOST_ROLLOUTS],
+        "n_rollouts": len(rollouts),
         "callers": workspace.service.callers(name).volumes[:MOST_CALLERS],
         "windows": tuple(reversed(windows)),
         "charts": [*figures.quality(windows), figures.traffic(windows)] if windows else [],

@@ -109,6 +109,13 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) answers for it; not said: (.+)", "{1} chịu trách nhiệm; chưa nêu: {2}"),
     (r"(.+) answers for it", "{1} chịu trách nhiệm"),
     (r"the label is (.+)", "nhãn là {1}"),
+    ("less than an hour", "chưa đến một giờ"),
+    ("less than a day", "chưa đến một ngày"),
+    ("1 day", "1 ngày"),
+    (
+        r"services that run on these: (.+); sampan monitor run compares their traffic with it",
+        "các dịch vụ chạy trên chúng: {1}; sampan monitor run so lưu lượng của chúng với nó",
+    ),
     (r"models trained on it: (.+)", "mô hình được huấn luyện từ nó: {1}"),
     (rf"({_N}) of its distinct values are keys there", "{1} giá trị khác nhau của nó là khóa ở đó"),
     (r"the contract of (.+) refers to it", "hợp đồng của {1} tham chiếu đến nó"),

@@ -484,6 +484,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"(AUC|Log loss|Cost a row|Brier score): (.+)", "{1:t}: {2}"),
     (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
     (rf"({'|'.join(_MONTHS)}) (\d{{4}})(?:: (.+))?", "{1:month}/{2}{3:after}"),
+    (r"(\d{4}-\d\d-\d\d[\d :–-]*): (.+)", "{1}: {2:t}"),  # an incident's title: its window, and why
     *words_contract.PATTERNS,
     *words_optimizing.PATTERNS,
 )

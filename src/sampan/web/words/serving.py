@@ -18,11 +18,11 @@ WORDS: Final[dict[str, str]] = {
     "It waits for the next step:": "Nó chờ bước kế tiếp:",
     "All is well; the next step comes in a moment.": "Mọi thứ đều ổn; bước kế tiếp đến ngay.",
     "How it ended": "Kết cục",
-    "How far it came": "Đã đi đến đâu",
+    "How far it came, and why no further": "Đã đi đến đâu, và vì sao không đi tiếp",
     "for": "thay cho",
     "sent back": "đã đưa về",
-    "kept to its guards": "giữ đúng các chốt canh",
     "done": "xong",
+    "earlier ones:": "lần trước đó:",
 }
 
 # Why a version is sent back, waits or was stopped, by the kinds of `serving/guards.py` and `rollout_events.py`, with the same figures.

@@ -111,7 +111,7 @@ class Optimized(Answer, frozen=True, kw_only=True):
         if beaten:
             yield f"{len(beaten)} beaten: " + "; ".join(map(_lost, beaten[:6])) + (" …" if len(beaten) > 6 else "")
         for reason in dict.fromkeys(self.refused.values()):
-            yield f"not to be had: {', '.join(name for name, why in self.refused.items() if why == reason)}: {reason}"
+            yield f"not to be had: {'; '.join(name for name, why in self.refused.items() if why == reason)}: {reason}"
         if self.n_left_out:
             yield f"{count(self.n_left_out, 'more training')} left out: --tries {len(self.variants) + self.n_left_out}"
         if self.budget:

@@ -388,7 +388,9 @@ def _label(since: Millis, until: Millis) -> str:
         return f"{begin:%B %Y}"
     if midnight and end - begin == timedelta(days=1):
         return f"{begin:%Y-%m-%d}"
-    return f"{iso(since)} to {iso(until)}"
+    if midnight and end.hour == end.minute == end.second == end.microsecond == 0:
+        return f"{begin:%Y-%m-%d} – {end - timedelta(days=1):%Y-%m-%d}"
+    return f"{iso(since)[:16]} – {iso(until)[:16]}".replace("T", " ")
 
 
 def _table_row(window: Window) -> tuple[str, ...]:
