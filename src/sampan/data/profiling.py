@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,20 @@ import pyarrow.parquet as pq
 from sampan.stats.profile_building import BATCH_ROWS, ProfileBuilder
 from sampan.stats.profiles import Profile
 
-_ROWS_AT_ONCE = 1 << 19  # rows of numbers that are read in one go
+_ROWS_AT_ONCE = 1 << 19  # rows of rarer types that are read in one go
+_PLAIN = {
+    pl.Int8(): pa.int8(),
+    pl.Int16(): pa.int16(),
+    pl.Int32(): pa.int32(),
+    pl.Int64(): pa.int64(),
+    pl.UInt8(): pa.uint8(),
+    pl.UInt16(): pa.uint16(),
+    pl.UInt32(): pa.uint32(),
+    pl.UInt64(): pa.uint64(),
+    pl.Float32(): pa.float32(),
+    pl.Float64(): pa.float64(),
+    pl.Date(): pa.date32(),
+}
 
 
 def _ignore(n_rows: int) -> None:
@@ -23,25 +36,41 @@ def _ignore(n_rows: int) -> None:
 def profile_parquet(path: Path, schema: pl.Schema, *, done: Callable[[int], object] = _ignore) -> Profile:
     """Profile the columns of `schema` in a Parquet file; `done` is told how many more rows are.
 
-    Numbers come through Polars, which decodes them fastest. Texts come through Arrow, which hands their dictionary on instead of spelling
-    every one out: counting them is then counting small integers.
+    Columns come through Arrow, a batch at a time in memory that the next one takes again, texts as the dictionaries they are stored as:
+    counting them is then counting small integers. Columns of rarer types come through Polars, which knows what they are to it.
     """
     builder = ProfileBuilder(schema)
     texts = [name for name, kind in builder.kinds.items() if kind == "text"]
-    others = [name for name in schema if name not in texts]
-    lines = pl.scan_parquet(path, glob=False)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
+        plain = [name for name, dtype in schema.items() if _is_plain(dtype, file.schema_arrow.field(name).type)]
+        others = [name for name in schema if name not in {*texts, *plain}]
+        lines = pl.scan_parquet(path, glob=False).select(cs.by_name(*others)) if others else pl.LazyFrame()
         first = 0
         for group, n_rows in _groups(file):
-            numbers = lines.slice(first, n_rows).select(cs.by_name(*others)).collect() if others else pl.DataFrame()
-            words = file.read_row_groups(group, columns=texts, use_threads=False) if texts else pa.table({})
-            for start in range(0, n_rows, BATCH_ROWS):
-                n = min(BATCH_ROWS, n_rows - start)
-                piece = {name: _dictionary(words.column(name).slice(start, n)) for name in texts}
-                builder.add(numbers.slice(start, n), piece)
+            rest = lines.slice(first, n_rows).collect() if others else pl.DataFrame()
+            start = 0
+            for n, lent in _batches(file, group, [*texts, *plain], n_rows):
+                builder.add(rest.slice(start, n), lent)
+                start += n
                 done(n)
             first += n_rows
     return builder.profile()
+
+
+def _batches(file: pq.ParquetFile, group: list[int], names: list[str], n_rows: int) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+    """Yield the columns of row groups batch by batch, and how many rows each has."""
+    if not names:
+        yield from ((min(BATCH_ROWS, n_rows - start), {}) for start in range(0, n_rows, BATCH_ROWS))
+        return
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=group, columns=names, use_threads=False):
+        yield batch.num_rows, {name: _array(batch.column(name)) for name in names}
+
+
+def _is_plain(dtype: pl.DataType, stored: pa.DataType) -> bool:
+    """Say whether what a file holds is, number by number, what Polars would make of it."""
+    if isinstance(dtype, pl.Datetime):
+        return dtype.time_unit == "us" and pa.types.is_timestamp(stored) and stored.unit == "us"
+    return bool(stored == _PLAIN.get(dtype))
 
 
 def profile_lazily(frame: pl.LazyFrame, *, done: Callable[[int], object] = _ignore) -> Profile:
@@ -65,7 +94,5 @@ def _groups(file: pq.ParquetFile) -> list[tuple[list[int], int]]:
     return found
 
 
-def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    return column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
+def _array(column: pa.Array) -> pa.Array:
+    return column.dictionary_encode() if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else column

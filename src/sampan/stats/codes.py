@@ -17,17 +17,20 @@ _DENSE_SPAN = 8  # times the number of values: beyond that, sorting is cheaper t
 HOUR_US = 3_600_000_000
 
 
-def encode_numbers(numbers: Floats) -> Codes:
+def encode_numbers(numbers: Floats, out: Codes | None = None, spare: Codes | None = None) -> Codes:
     """Return the code of finite numbers: sign, exponent and nine bits of the mantissa, so that the order is kept and ±0 is 0."""
     bits = numbers.view(np.int64)
-    sign = bits >> 63
-    magnitude = (bits & _MAGNITUDE) >> _SHIFT
-    return np.asarray((magnitude ^ sign) - sign, dtype=np.int64)
+    sign = np.right_shift(bits, 63, out=spare)
+    code = np.bitwise_and(bits, _MAGNITUDE, out=out)
+    code >>= _SHIFT
+    code ^= sign
+    code -= sign
+    return code
 
 
-def encode_hours(microseconds: Codes) -> Codes:
+def encode_hours(microseconds: Codes, out: Codes | None = None) -> Codes:
     """Return the hour of moments in microseconds since 1970."""
-    return np.asarray(np.floor_divide(microseconds, HOUR_US), dtype=np.int64)
+    return np.asarray(np.floor_divide(microseconds, HOUR_US, out=out), dtype=np.int64)
 
 
 def middles(codes: Codes, kind: str, *, whole: bool) -> Floats:
@@ -44,7 +47,7 @@ def middles(codes: Codes, kind: str, *, whole: bool) -> Floats:
     return np.asarray(np.where(codes < 0, -middle, middle), dtype=np.float64)
 
 
-def count_codes(codes: Codes) -> Counts:
+def count_codes(codes: Codes, spare: Codes | None = None) -> Counts:
     """Count each code."""
     if not len(codes):
         return codes, codes
@@ -52,7 +55,7 @@ def count_codes(codes: Codes) -> Counts:
     if high - low > _DENSE_SPAN * len(codes):
         found, counts = np.unique(codes, return_counts=True)
         return found, counts.astype(np.int64)
-    dense = np.bincount(codes - low)
+    dense = np.bincount(np.subtract(codes, low, out=spare))
     filled = np.flatnonzero(dense)
     return (filled + low).astype(np.int64), dense[filled].astype(np.int64)
 

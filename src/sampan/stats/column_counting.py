@@ -6,6 +6,7 @@ others by code, and both ways end in the same codes, counts and hashes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,30 @@ import polars as pl
 import pyarrow as pa
 
 from sampan.stats.codes import Codes, Counts, add_counts, count_codes, encode_hours, encode_numbers
+from sampan.stats.scratch import Flags, Scratch
 from sampan.stats.smallest_hashes import ALL, SmallestHashes, count_smallest
-from sampan.stats.stable_hash import EXACT_WHOLE, Hashes, hash_arrow_texts, hash_numbers
+from sampan.stats.stable_hash import EXACT_WHOLE, Hashes, float_bits, hash_arrow_texts, hash_numbers, mix, number_bits
 
 _WINDOW = 1 << 16  # whole numbers within so many are counted one by one
 _MOST_PENDING = 1 << 18  # codes of batches that wait to be added up
 _MOST_WHOLE = 2**52
+_FIRST = 1_024
 
 Numbers = np.ndarray[Any, Any]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Where a batch of a column has no value."""
+
+    flags: Flags
+    at: Codes  # their places, ascending
+
+    @classmethod
+    def of(cls, flags: Flags) -> Missing | None:
+        """Return where flags are set; None if nowhere."""
+        at = np.flatnonzero(flags)
+        return cls(flags, at) if len(at) else None
 
 
 class NumberCounter:
@@ -36,28 +52,37 @@ class NumberCounter:
         self._pending: list[Counts] = []
         self._n_pending = 0
         self._low = 0  # of the window in which whole numbers are counted one by one
-        self._window = np.zeros(0, dtype=np.int64)
+        self._window = np.zeros(1, dtype=np.int64)  # and one place more, for rows without a value
 
-    def add(self, values: Numbers, missing: Flags | None = None) -> None:
-        """Count values; where one is missing, a value that is there stands in for it."""
-        n_missing = 0 if missing is None else int(missing.sum())
-        if len(values) == n_missing:
-            return
-        low, high = values.min(), values.max()
-        if np.isfinite(low) and np.isfinite(high):
-            self._extend(low.item(), high.item())
-            if self._count_if_whole(values, low.item(), high.item()):
-                if missing is not None and n_missing:
-                    self._window[int(values[int(np.argmax(missing))]) - self._low] -= n_missing
-                return
-        there = values if missing is None else values[~missing]
-        finite = np.isfinite(there)
-        if not finite.all():
-            self.n_nan += len(there) - int(finite.sum())
-            self.add(there[finite])
-            return
-        self._pend(count_codes(self._encode(there)))
-        self._hashes.add(hash_numbers(there))
+    def add(self, values: Numbers, missing: Missing | None, scratch: Scratch) -> Codes | None:
+        """Count values, whatever stands where one is missing.
+
+        Returns the place of each in `window`, in memory of `scratch`; None if they were counted by code.
+        """
+        if missing is not None and len(missing.at) == len(values):
+            return None
+        whole = self._whole(values, missing, scratch)
+        if whole is not None:
+            return self._count_whole(whole, missing, scratch)
+        there = values if missing is None else values[~missing.flags]
+        low, high = there.min(), there.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            finite = there[np.isfinite(there)]
+            self.n_nan += len(there) - len(finite)
+            if len(finite):
+                self.add(finite, None, scratch.head(len(finite)))
+            return None
+        self._extend(low.item(), high.item())
+        scratch = scratch.head(len(there))
+        self._pend(count_codes(self._encode(there, scratch), scratch.spare))
+        bits = float_bits(there, scratch.parts) if self.fits_floats else number_bits(there, scratch.parts)
+        self._hashes.add(mix(bits, scratch.parts, scratch.spare.view(np.uint64)))
+        return None
+
+    @property
+    def window(self) -> range:
+        """The whole numbers that are counted one by one, in the order of their places."""
+        return range(self._low, self._low + len(self._window) - 1)
 
     def found(self) -> tuple[Counts, Hashes]:
         """Return the codes with their counts, and the smallest hashes."""
@@ -70,33 +95,60 @@ class NumberCounter:
         return isinstance(self.minimum, float) or self.minimum is None or -EXACT_WHOLE <= self.minimum <= (self.maximum or 0) <= EXACT_WHOLE
 
     def _extend(self, low: float | int, high: float | int) -> None:
+        low, high = low + 0, high + 0  # -0.0 is 0.0
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
 
-    def _count_if_whole(self, values: Numbers, low: float | int, high: float | int) -> bool:
-        """Count whole numbers close together one by one; False, and nothing counted, for others."""
-        if high - low >= _WINDOW or abs(low) >= _MOST_WHOLE or self.kind == "timestamp":
-            return False
-        whole = values if values.dtype.kind in "iu" else values.astype(np.int64)
-        if whole is not values and not np.array_equal(whole, values):
-            return False
-        self._make_room(int(low), int(high))
-        whole = whole.astype(np.int64, copy=False)
-        first = int(low)
-        # Counting from 0 costs empty places, and saves a pass over the values.
-        found = np.bincount(whole)[first:] if 0 <= first < _WINDOW else np.bincount(whole - first)
-        self._window[first - self._low : first - self._low + len(found)] += found
-        return True
+    def _whole(self, values: Numbers, missing: Missing | None, scratch: Scratch) -> Codes | None:
+        """Return the values as whole numbers if they are some, close together; where one is missing, another stands in for it."""
+        if self.kind == "timestamp" or (values.dtype == np.uint64 and values.max() > _MOST_WHOLE):
+            return None
+        if values.dtype.kind == "f" and missing is None and (np.trunc(values[:_FIRST]) != values[:_FIRST]).any():
+            return None  # not worth a look at the others
+        whole = values
+        if missing is not None or values.dtype != np.int64:
+            whole = scratch.codes
+            with np.errstate(invalid="ignore"):  # what is no number, or too large, turns into the smallest there is
+                np.copyto(whole, values, casting="unsafe")
+        if missing is not None:
+            whole[missing.at] = whole[int(np.argmin(missing.flags))]
+        low, high = int(whole.min()), int(whole.max())
+        if high - low >= _WINDOW or abs(low) >= _MOST_WHOLE:
+            return None
+        if values.dtype.kind == "f":
+            np.copyto(scratch.floats, whole, casting="unsafe")
+            same = np.equal(scratch.floats, values, out=scratch.flags)
+            if missing is not None:
+                same[missing.at] = True
+            if not same.all():
+                return None
+            self._extend(float(low), float(high))
+        else:
+            self._extend(low, high)
+        self._make_room(low, high)
+        return whole
+
+    def _count_whole(self, whole: Codes, missing: Missing | None, scratch: Scratch) -> Codes:
+        """Count whole numbers within the window one by one; return their places in it."""
+        places = np.subtract(whole, self._low, out=scratch.codes) if self._low else whole
+        if missing is not None:
+            places[missing.at] = len(self._window) - 1
+        found = np.bincount(places)
+        self._window[: len(found)] += found
+        self._window[-1] = 0
+        return places
 
     def _make_room(self, low: int, high: int) -> None:
         """Widen the window so that it spans the range; begin another where it would become too wide."""
-        first, last = min(low, self._low), max(high, self._low + len(self._window) - 1)
-        if len(self._window) and last - first >= _WINDOW:
+        first, last = min(low, self._low), max(high, self._low + len(self._window) - 2)
+        if len(self._window) > 1 and last - first >= _WINDOW:
             self._close_window()
-        if not len(self._window):
-            self._low, self._window = low, np.zeros(high - low + 1, dtype=np.int64)
-        elif first < self._low or last >= self._low + len(self._window):
-            wider = np.zeros(last - first + 1, dtype=np.int64)
+        if len(self._window) == 1:
+            if low >= 0 and high < _WINDOW:
+                low = 0  # costs empty places, and saves a pass over the values
+            self._low, self._window = low, np.zeros(high - low + 2, dtype=np.int64)
+        elif first < self._low or last > self._low + len(self._window) - 2:
+            wider = np.zeros(last - first + 2, dtype=np.int64)
             wider[self._low - first : self._low - first + len(self._window)] = self._window
             self._low, self._window = first, wider
 
@@ -105,16 +157,21 @@ class NumberCounter:
         if not len(places):
             return
         values, counts = places + self._low, self._window[places]
-        codes = self._encode(values)
-        self._window = np.zeros(0, dtype=np.int64)
+        codes = self._encode(values, Scratch.of(len(values)))
+        self._window = np.zeros(1, dtype=np.int64)
         self._hashes.add(hash_numbers(values))
         first = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))  # ascending, as the values are
         self._pend((codes[first], np.add.reduceat(counts, first)))
 
-    def _encode(self, values: Numbers) -> Codes:
+    def _encode(self, values: Numbers, scratch: Scratch) -> Codes:
         if self.kind == "timestamp":
-            return encode_hours(values)
-        return values.astype(np.int64) if self.kind == "date" else encode_numbers(values.astype(np.float64, copy=False))
+            return encode_hours(values, scratch.codes)
+        if self.kind == "date":
+            return values.astype(np.int64)
+        if values.dtype != np.float64:
+            np.copyto(scratch.parts.view(np.float64), values, casting="unsafe")
+            values = scratch.parts.view(np.float64)
+        return encode_numbers(values, scratch.codes, scratch.spare)
 
     def _pend(self, counts: Counts) -> None:
         self._pending.append(counts)

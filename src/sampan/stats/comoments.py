@@ -21,7 +21,7 @@ from sampan.stats.stable_hash import Hashes
 MOST_COLUMNS = 32
 N_LEVELS = 16
 LEVEL_BITS = 4
-_N_PENDING = 32_768
+_N_PENDING = 16_384
 _LARGEST, _SMALLEST = 2.0**48, 2.0**-40
 _WHOLE = 2.0**24
 _ROUND = np.int64(-(1 << 43))
@@ -29,6 +29,7 @@ _SCALE = 49  # values are multiples of 2⁻⁴⁹, products of 2⁻⁹⁸
 _LIMB = 16  # bits of a piece of a value: products of pieces stay exact in a float
 _N_WORDS = 7  # of 32 bits, of a sum
 _SMALL_PRODUCT = 1 << 18
+_FEW_ROWS = 1_024
 _LOW = np.int64(0xFFFF_FFFF)
 
 Sums = np.ndarray[Any, np.dtype[np.int64]]
@@ -77,17 +78,15 @@ class CoMomentCounter:
         self._rows: dict[int, int] = {}
         self._n: dict[int, Codes] = {}
         self._sums: dict[int, Sums] = {}
-        self._hashes: list[Hashes] = []
-        self._values: list[Floats] = []
-        self._n_pending = 0
+        self._waiting: dict[int, _Waiting] = {}
 
     def leave_out_below(self, level: int) -> None:
         """Forget the levels below one, for good."""
-        if level > self._level:
-            self._settle()
-            self._level = level
-            for one in [one for one in self._rows if one < level]:
-                del self._rows[one], self._n[one], self._sums[one]
+        self._level = max(self._level, level)
+        for one in [one for one in self._rows if one < level]:
+            del self._rows[one], self._n[one], self._sums[one]
+        for one in [one for one in self._waiting if one < level]:
+            del self._waiting[one]
 
     def wanted(self, hashes: Hashes) -> Codes:
         """Return the places of the rows that count, by their hashes."""
@@ -97,32 +96,52 @@ class CoMomentCounter:
 
     def add(self, hashes: Hashes, values: Floats) -> None:
         """Add wanted rows, shape (columns, rows); NaN where a value is missing."""
-        self._hashes.append(hashes)
-        self._values.append(values)
-        self._n_pending += len(hashes)
-        if self._n_pending >= _N_PENDING:
-            self._settle()
+        levels = levels_of(hashes)
+        for level in np.flatnonzero(np.bincount(levels)).tolist():
+            if level not in self._waiting:
+                self._waiting[level] = _Waiting(len(self.columns))
+            rows = np.flatnonzero(levels == level)
+            while len(rows):
+                rows = rows[self._waiting[level].take(values, rows) :]
+                if self._waiting[level].is_full:
+                    self._settle(level)
 
     def found(self) -> CoMoments:
         """Return what was added up."""
-        self._settle()
+        for level in self._waiting:
+            self._settle(level)
         levels = tuple(_as_level(level, self._rows[level], self._n[level], self._sums[level]) for level in sorted(self._rows))
         return CoMoments(columns=self.columns, levels=levels)
 
-    def _settle(self) -> None:
-        if not self._n_pending:
+    def _settle(self, level: int) -> None:
+        waiting = self._waiting[level]
+        if not waiting.n:
             return
-        hashes, values = np.concatenate(self._hashes), np.concatenate(self._values, axis=1)
-        self._hashes, self._values, self._n_pending = [], [], 0
-        levels = levels_of(hashes)
-        for level in np.flatnonzero(np.bincount(levels[levels >= self._level])).tolist():
-            rows = np.flatnonzero(levels == level)
-            n, sums = _sum_products(values.take(rows, axis=1))
-            self._rows[level] = self._rows.get(level, 0) + len(rows)
-            self._n[level] = self._n[level] + n if level in self._n else n
-            self._sums[level] = self._sums[level] + sums if level in self._sums else sums
-        for level in self._sums:
-            self._sums[level] = _carry(self._sums[level])
+        n, sums = _sum_products(waiting.values[:, : waiting.n])
+        self._rows[level] = self._rows.get(level, 0) + waiting.n
+        self._n[level] = self._n[level] + n if level in self._n else n
+        self._sums[level] = _carry(self._sums[level] + sums) if level in self._sums else sums
+        waiting.n = 0
+
+
+class _Waiting:
+    """Rows of a level that are not added up yet, in memory that is taken again."""
+
+    def __init__(self, n_columns: int) -> None:
+        self.values = np.empty((n_columns, _N_PENDING))
+        self.n = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.n == _N_PENDING
+
+    def take(self, values: Floats, rows: Codes) -> int:
+        """Take as many rows as there is room for; return how many."""
+        n = min(len(rows), _N_PENDING - self.n)
+        for column, wanted in enumerate(values):
+            np.take(wanted, rows[:n], out=self.values[column, self.n : self.n + n], mode="clip")
+        self.n += n
+        return n
 
 
 def merge_comoments(parts: Sequence[CoMoments], *, lowest: int) -> CoMoments:
@@ -180,7 +199,7 @@ def _sum_products(values: Floats) -> tuple[Codes, Sums]:
             sums[1],
             own[first][:, None],
             np.arange(p)[None, :],
-            _products(a[first] * a[second], mask)[:, mask_of],
+            _paired_products(a, first, second, mask)[:, mask_of],
             (shift[first] + shift[second])[:, None],
         )
         _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
@@ -197,6 +216,15 @@ def _products(a: Floats, b: Floats) -> Floats:
         return np.asarray(left)
     blocks = a[:, :full].reshape(len(a), -1, block).transpose(1, 0, 2) @ b[:, :full].reshape(len(b), -1, block).transpose(1, 2, 0)
     return np.asarray(blocks.sum(axis=0) + left)
+
+
+def _paired_products(a: Floats, first: Codes, second: Codes, b: Floats) -> Floats:
+    """Return the products of pairs of a's rows, times bᵀ; a few columns at a time, since memory for all pairs costs more than they do."""
+    found = np.zeros((len(first), len(b)))
+    for start in range(0, a.shape[1], _FEW_ROWS):
+        part = a[:, start : start + _FEW_ROWS]
+        found += _products(part[first] * part[second], b[:, start : start + _FEW_ROWS])
+    return found
 
 
 def _pieces(values: Floats) -> list[tuple[Floats, int]]:

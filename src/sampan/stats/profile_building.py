@@ -10,16 +10,18 @@ import polars as pl
 import pyarrow as pa
 
 from sampan.stats.codes import Codes
-from sampan.stats.column_counting import Flags, NumberCounter, Numbers, TextCounter
+from sampan.stats.column_counting import Missing, NumberCounter, Numbers, TextCounter
 from sampan.stats.column_profiles import ColumnProfile, smallest_kept
 from sampan.stats.comoments import MOST_COLUMNS, CoMomentCounter
 from sampan.stats.profiles import K_PATTERNS, K_ROWS, Pattern, Profile, column_factors, lowest_level
+from sampan.stats.scratch import Scratch
 from sampan.stats.smallest_hashes import CountedHashes
 from sampan.stats.stable_hash import Hashes, float_bits, fold, mix, number_bits
 
 _MOST_PATTERNS = 64 * K_PATTERNS  # that are remembered while counting
 BATCH_ROWS = 1 << 17
 _NULL = np.uint64(0xA0761D6478BD642F)
+_DTYPES: dict[str, str] = {"float": "f4", "double": "f8"} | {f"uint{8 * n}": f"u{n}" for n in (1, 2, 4, 8)}
 
 
 def profile_table(frame: pl.DataFrame | pl.LazyFrame, *, done: Callable[[str], None] = lambda _: None) -> Profile:
@@ -54,30 +56,44 @@ class ProfileBuilder:
         self._missing = _PatternCounter(self._factors)
         numbers = [name for name, kind in self.kinds.items() if kind == "number"]
         self._comoments = CoMomentCounter(numbers[:MOST_COLUMNS])
+        self._parts: dict[str, tuple[range, Hashes]] = {}
+        self._scratch: Scratch | None = None
 
-    def add(self, batch: pl.DataFrame, texts: Mapping[str, pa.DictionaryArray] | None = None) -> None:
-        """Count a batch. `texts` may hold the text columns as dictionaries, where they were read so; they then need not be in `batch`."""
-        n = batch.height if batch.width else len(next(iter((texts or {}).values())))
+    def add(self, batch: pl.DataFrame, lent: Mapping[str, pa.Array] | None = None) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        lent : columns as Arrow arrays, where they were read so, texts as dictionaries; they then need not be in `batch`
+        """
+        lent = lent or {}
+        n = batch.height if batch.width else len(next(iter(lent.values()), ()))
         if not n:
             return
         self._n_rows += n
-        rows = np.zeros(n, dtype=np.uint64)
-        kept: dict[str, tuple[Numbers, Flags | None]] = {}
-        nulls: dict[str, Flags] = {}
+        scratch = self._memory(n)
+        rows = scratch.rows
+        rows.fill(0)
+        kept: dict[str, tuple[Numbers, Missing | None]] = {}
+        gaps: dict[str, Missing] = {}
         for name, kind in self.kinds.items():
             if kind == "text":
-                found = texts[name] if texts and name in texts else dictionary_of(batch[name])
-                missing = self._add_texts(name, found, rows)
+                missing = self._add_texts(name, lent[name] if name in lent else dictionary_of(batch[name]), scratch)
             elif kind == "other":
-                missing = batch[name].is_null().to_numpy() if batch[name].null_count() else None
+                missing = Missing.of(batch[name].is_null().to_numpy()) if batch[name].null_count() else None
             else:
-                values, missing = self._add_numbers(name, batch[name], rows)
-                kept[name] = values, missing
+                kept[name] = values, missing = numbers_of(lent[name]) if name in lent else _series_numbers(batch[name], kind)
+                self._add_numbers(name, values, missing, scratch)
             if missing is not None:
-                nulls[name] = missing
-                self._n_null[name] += int(missing.sum())
-        self._missing.add(nulls, n)
-        self._add_rows(mix(rows), kept)
+                gaps[name] = missing
+                self._n_null[name] += len(missing.at)
+        self._missing.add(gaps, n)
+        self._add_rows(mix(rows, rows, scratch.parts), kept)
+
+    def _memory(self, n_rows: int) -> Scratch:
+        if self._scratch is None or n_rows > len(self._scratch.codes):
+            self._scratch = Scratch.of(n_rows)
+        return self._scratch.head(n_rows)
 
     def profile(self) -> Profile:
         """Return the profile of what was added."""
@@ -92,33 +108,42 @@ class ProfileBuilder:
             comoments=self._comoments.found(),
         )
 
-    def _add_numbers(self, name: str, column: pl.Series, rows: Hashes) -> tuple[Numbers, Flags | None]:
-        values, missing = _numbers_of(column, self.kinds[name])
-        counter = self._numbers[name]
-        counter.add(values, missing)
-        bits = float_bits(values) if counter.fits_floats else number_bits(values)
-        with np.errstate(over="ignore"):
-            part = fold(bits)
-            part *= self._factors[name]
+    def _add_numbers(self, name: str, values: Numbers, missing: Missing | None, scratch: Scratch) -> None:
+        counter, factor = self._numbers[name], self._factors[name]
+        places = counter.add(values, missing, scratch)
+        if places is not None:
+            _add_parts(self._parts_of(name, counter.window), places, scratch)
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            bits = float_bits(values, scratch.parts) if counter.fits_floats else number_bits(values, scratch.parts)
+            part = fold(bits, scratch.spare.view(np.uint64))
+            part *= factor
             if missing is not None:
-                part[missing] = _NULL * self._factors[name]
-            rows += part
-        return values, missing
+                part[missing.at] = _NULL * factor
+            np.add(scratch.rows, part, out=scratch.rows)
 
-    def _add_texts(self, name: str, column: pa.DictionaryArray, rows: Hashes) -> Flags | None:
+    def _parts_of(self, name: str, window: range) -> Hashes:
+        """Return what the numbers of a window add to the rows' hashes, and past its end what no number adds."""
+        known = self._parts.get(name)
+        if known is None or known[0] != window:
+            bits = float_bits(np.arange(window.start, window.stop))
+            with np.errstate(over="ignore"):
+                known = self._parts[name] = window, np.append(fold(bits), _NULL) * self._factors[name]
+        return known[1]
+
+    def _add_texts(self, name: str, column: pa.DictionaryArray, scratch: Scratch) -> Missing | None:
         """Count texts; rows without one have the place past the dictionary's end."""
         dictionary, indices = column.dictionary, column.indices
-        missing = _missing_of(indices) if indices.null_count else None
-        places = np.frombuffer(indices.buffers()[1], dtype=str(indices.type))[indices.offset : indices.offset + len(indices)]
+        missing, places = _missing_of(indices), scratch.codes
+        np.copyto(places, _buffer_of(indices, str(indices.type)), casting="unsafe")
         if missing is not None:
-            places = np.where(missing, len(dictionary), places)
+            places[missing.at] = len(dictionary)
         hashes = self._texts[name].add(dictionary, places)
         with np.errstate(over="ignore"):
-            parts = np.append(hashes, _NULL) * self._factors[name]
-            rows += parts[places]
+            _add_parts(np.append(hashes, _NULL) * self._factors[name], places, scratch)
         return missing
 
-    def _add_rows(self, hashes: Hashes, kept: Mapping[str, tuple[Numbers, Flags | None]]) -> None:
+    def _add_rows(self, hashes: Hashes, kept: Mapping[str, tuple[Numbers, Missing | None]]) -> None:
         self._rows.add(hashes)
         self._comoments.leave_out_below(lowest_level(self._rows.smallest()))
         wanted = self._comoments.wanted(hashes)
@@ -129,7 +154,7 @@ class ProfileBuilder:
             numbers, missing = kept[name]
             values[place] = numbers[wanted]
             if missing is not None:
-                values[place, missing[wanted]] = np.nan
+                values[place, missing.flags[wanted]] = np.nan
         self._comoments.add(hashes[wanted], values)
 
     def _column(self, name: str, kind: str) -> ColumnProfile:
@@ -161,20 +186,20 @@ class _PatternCounter:
         self._counted = CountedHashes(K_PATTERNS)
         self._columns: dict[int, tuple[str, ...]] = {}
 
-    def add(self, nulls: Mapping[str, Flags], n: int) -> None:
-        if not nulls:
+    def add(self, gaps: Mapping[str, Missing], n: int) -> None:
+        if not gaps:
             self._count(np.zeros(1, dtype=np.uint64), np.array([n]), {0: ()})
             return
         sums = np.zeros(n, dtype=np.uint64)
         with np.errstate(over="ignore"):
-            for name, missing in nulls.items():
-                sums[missing] += self._factors[name]
+            for name, missing in gaps.items():
+                sums[missing.at] += self._factors[name]
         found, first, counts = _count_few(sums)
         self._count(
             found,
             counts,
             {
-                k: tuple(name for name, missing in nulls.items() if missing[at])
+                k: tuple(name for name, missing in gaps.items() if missing.flags[at])
                 for k, at in zip(found.tolist(), first.tolist(), strict=True)
             },
         )
@@ -210,28 +235,40 @@ def dictionary_of(column: pl.Series) -> pa.DictionaryArray:
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
-def _numbers_of(column: pl.Series, kind: str) -> tuple[Numbers, Flags | None]:
-    """Return a column as numbers (moments in microseconds, dates in days), and where it is missing; there another row's number stands."""
+def numbers_of(array: pa.Array) -> tuple[Numbers, Missing | None]:
+    """Return an Arrow array of numbers, moments in microseconds or days as numbers, and where it is missing; there anything may stand."""
+    return _buffer_of(array, _DTYPES.get(str(array.type)) or f"i{array.type.bit_width // 8}"), _missing_of(array)
+
+
+def _series_numbers(column: pl.Series, kind: str) -> tuple[Numbers, Missing | None]:
+    """Return a column as numbers (moments in microseconds, dates in days), and where it is missing; there anything may stand."""
     if kind == "timestamp":
         column = column.dt.epoch("us")
     elif kind == "date":
-        column = column.to_physical().cast(pl.Int64)
+        column = column.to_physical()
     elif column.dtype in (pl.Boolean, pl.Int128) or column.dtype.is_decimal():
         column = column.cast(pl.Float64)
     if not column.null_count():
         return column.to_numpy(), None
-    array = column.to_arrow()  # its buffers, since Polars would start its engine for every one of these small steps
-    missing = _missing_of(array)
-    dtype = column.clear().to_numpy().dtype  # Arrow would import pandas to say it
-    values = np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)].copy()
-    values[missing] = 0 if missing.all() else values[np.argmin(missing)]
-    return values, missing
+    return numbers_of(column.to_arrow())  # its buffers, since Polars would start its engine for every one of these small steps
 
 
-def _missing_of(array: pa.Array) -> Flags:
+def _buffer_of(array: pa.Array, dtype: str) -> Numbers:
+    return np.frombuffer(array.buffers()[1], dtype=dtype)[array.offset : array.offset + len(array)]
+
+
+def _missing_of(array: pa.Array) -> Missing | None:
     """Return where an Arrow array has no value, from its bits: its own conversions to numpy import pandas."""
+    if not array.null_count:
+        return None
     bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype=np.uint8), bitorder="little")
-    return np.asarray(bits[array.offset : array.offset + len(array)] == 0)
+    return Missing.of(bits[array.offset : array.offset + len(array)] == 0)
+
+
+def _add_parts(parts: Hashes, places: Codes, scratch: Scratch) -> None:
+    """Add what is at their places to the rows' hashes."""
+    np.take(parts, places, out=scratch.parts, mode="clip")  # its own check would take another array
+    np.add(scratch.rows, scratch.parts, out=scratch.rows)
 
 
 def _kind(dtype: pl.DataType) -> str:

@@ -25,6 +25,12 @@ class SmallestHashes:
 
     def add(self, hashes: Hashes) -> None:
         """Add hashes, in any order and as often as they come."""
+        first = 8 * self.k
+        if self._most == ALL and len(hashes) > 2 * first:
+            # What the first few say leaves most of the others out.
+            self.add(hashes[:first])
+            self._settle()
+            hashes = hashes[first:]
         low = hashes[hashes <= self._most] if self._most != ALL else hashes
         if len(low) > self.k:
             slots = (low & _SLOT).astype(np.int64)
@@ -32,7 +38,7 @@ class SmallestHashes:
             self._lately[(low & _SLOT).astype(np.int64)] = low
         if not len(low):
             return
-        self._kept.append(low)
+        self._kept.append(low.copy() if low is hashes else low)  # whose memory is the caller's
         self._n_kept += len(low)
         if self._n_kept > max(_BATCH, 4 * self.k):
             self._settle()
@@ -65,6 +71,8 @@ class CountedHashes:
         if self._most != ALL:
             low = np.flatnonzero(hashes <= self._most)
             hashes, counts = hashes[low], None if counts is None else counts[low]
+        else:
+            hashes = hashes.copy()  # whose memory is the caller's
         if not len(hashes):
             return
         self._hashes.append(hashes)

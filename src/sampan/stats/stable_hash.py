@@ -23,20 +23,24 @@ _CHUNK_BYTES = 1 << 18  # of text at a time: what fits into a processor's cache
 _HALF, _30, _27, _31 = np.uint64(32), np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-def number_bits(values: np.ndarray[Any, Any]) -> Hashes:
+def number_bits(values: np.ndarray[Any, Any], out: Hashes | None = None) -> Hashes:
     """Return what identifies each number: the bits of the equal float, with -0.0 as 0.0; integers beyond 2^53 are their own bits."""
-    bits = float_bits(values)
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < _WIDE:
+    bits = float_bits(values, out)
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < _WIDE or not len(values):
+        return bits
+    if values.max() <= EXACT_WHOLE and values.min() >= -EXACT_WHOLE:
         return bits
     wide = (values > EXACT_WHOLE) | (values < -EXACT_WHOLE)
-    return np.where(wide, values.astype(np.uint64), bits) if wide.any() else bits
+    np.copyto(bits, values, casting="unsafe", where=wide)
+    return bits
 
 
-def float_bits(values: np.ndarray[Any, Any]) -> Hashes:
-    """Return the bits of numbers as floats, for numbers that a float holds exactly."""
-    if values.dtype.kind in "iu":
-        return values.astype(np.float64).view(np.uint64)
-    return (values.astype(np.float64, copy=False) + 0.0).view(np.uint64)
+def float_bits(values: np.ndarray[Any, Any], out: Hashes | None = None) -> Hashes:
+    """Return the bits of numbers as floats, for numbers that a float holds exactly; into `out` where memory is lent."""
+    bits = np.empty(len(values), dtype=np.uint64) if out is None else out
+    # Adding 0.0 turns -0.0 into 0.0.
+    np.add(values, 0.0, out=bits.view(np.float64), casting="unsafe", dtype=np.float64)
+    return bits
 
 
 def hash_numbers(values: np.ndarray[Any, Any]) -> Hashes:
@@ -93,11 +97,11 @@ def _powers(n: int) -> tuple[Hashes, Hashes]:
     return found[0], found[1]
 
 
-def mix(bits: Hashes) -> Hashes:
-    """Spread bits evenly (the finalizer of splitmix64, S. Vigna 2015)."""
+def mix(bits: Hashes, out: Hashes | None = None, spare: Hashes | None = None) -> Hashes:
+    """Spread bits evenly (the finalizer of splitmix64, S. Vigna 2015); into `out`, by way of `spare`, where memory is lent."""
     with np.errstate(over="ignore"):
-        z = bits + _GAMMA
-        other = z >> _30
+        z = np.add(bits, _GAMMA, out=out)
+        other = np.right_shift(z, _30, out=spare)
         z ^= other
         z *= np.uint64(0xBF58476D1CE4E5B9)
         np.right_shift(z, _27, out=other)
@@ -108,8 +112,8 @@ def mix(bits: Hashes) -> Hashes:
     return z
 
 
-def fold(bits: Hashes) -> Hashes:
+def fold(bits: Hashes, out: Hashes | None = None) -> Hashes:
     """Bring the upper half of the bits into the lower one: floats of whole numbers have nothing there."""
-    folded = bits >> _HALF
+    folded = np.right_shift(bits, _HALF, out=out)
     folded ^= bits
     return folded
