@@ -1,4 +1,7 @@
-"""Write docs/reference from the code: commands, errors, environment. `--check` says whether the files are what the code says."""
+"""Write what is told of the code from the code: docs/reference, and which part of a room declares each verb (`workspace/parts.py`).
+
+`--check` says whether the files are what the code says.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,22 @@ import msgspec
 from sampan import errors, plugins
 from sampan.core import project
 from sampan.evaluation.gate import REASONS
-from sampan.workspace.operation import Operation, operations
+from sampan.workspace.operation import Operation, Room, operations
 from sampan.workspace.parameters import REQUIRED
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = "docs/reference"
 
 
 def pages() -> dict[str, str]:
-    """Return every reference page by file name."""
-    return {"commands.md": _commands(), "errors.md": _errors(), "project-file.md": _project_file(), "gate-reasons.md": _reasons()}
+    """Return every file by its path."""
+    return {
+        f"{FOLDER}/commands.md": _commands(),
+        f"{FOLDER}/errors.md": _errors(),
+        f"{FOLDER}/project-file.md": _project_file(),
+        f"{FOLDER}/gate-reasons.md": _reasons(),
+        "src/sampan/workspace/parts.py": _parts(),
+    }
 
 
 def _commands() -> str:
@@ -86,18 +96,38 @@ def _reasons() -> str:
     return "\n".join([*lines, *(f"| `{code}` | {meaning} |" for code, meaning in REASONS.items())]) + "\n"
 
 
+def _parts() -> str:
+    lines = ['"""Which part of a room declares which verbs, so that a command imports no other. Written by tools/reference.py."""', ""]
+    lines += ["# noun -> the class of the part -> its verbs", "PARTS = {"]
+    for noun in plugins.BUILT_IN["sampan.rooms"]:
+        lines.append(f'    "{noun}": {{')
+        for part, verbs in parts_of(plugins.find("sampan.rooms", noun), noun).items():
+            lines.append(f'        "{part.__module__}:{part.__qualname__}": "{" ".join(verbs)}",')
+        lines.append("    },")
+    return "\n".join([*lines, "}", ""])
+
+
+def parts_of(room: type[Room], noun: str) -> dict[type[Room], list[str]]:
+    """Return the verbs that each class of a room declares."""
+    found: dict[type[Room], list[str]] = {}
+    for verb, operation in operations(noun).items():
+        owner = next(kind for kind in room.__mro__ if operation.method in vars(kind))
+        found.setdefault(owner if issubclass(owner, Room) else room, []).append(verb)
+    return found
+
+
 def main() -> int:
-    """Write the pages, or with --check compare them; exit 1 if one differs."""
+    """Write the files, or with --check compare them; exit 1 if one differs."""
     stale = []
     for name, text in pages().items():
-        file = FOLDER / name
+        file = ROOT / name
         if "--check" not in sys.argv:
-            FOLDER.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         elif not file.exists() or file.read_text() != text:
             stale.append(name)
     for name in stale:
-        sys.stdout.write(f"docs/reference/{name} is not what the code says: run python tools/reference.py\n")
+        sys.stdout.write(f"{name} is not what the code says: run python tools/reference.py\n")
     return 1 if stale else 0
 
 

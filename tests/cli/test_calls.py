@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sampan import plugins
 from sampan.cli import calls, commands
-from sampan.workspace.operation import Operation, nouns, operations
+from sampan.workspace.operation import ROOMS, Operation, nouns, operations
 
 OPERATIONS = {operation.name: operation for noun in nouns() for operation in operations(noun).values()}
 VALUES = ("a", "3", "x=1", "-", "a b", "é", "", "--", "-5", "-h", "--help", "--nothing", "true")
@@ -47,7 +48,7 @@ def test_what_is_read_plainly_is_what_click_reads(said: tuple[Operation, list[st
     plain = calls.read([*operation.name.split(), *words])
 
     if plain is not None:
-        assert plain == (operation, as_click_reads(operation, words))
+        assert (plain[1].method, plain[2]) == (operation.method, as_click_reads(operation, words))
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS.values() if not one.verbatim], ids=lambda one: one.name)
@@ -57,7 +58,11 @@ def test_every_operation_is_read_plainly_with_everything_it_takes(operation: Ope
         flag = parameter.form.base == "flag" and parameter.form.many == "one"
         words += ["word"] if parameter.positional else [parameter.spelled] if flag else [parameter.spelled, "value"]
 
-    assert calls.read([*operation.name.split(), *words]) == (operation, as_click_reads(operation, words))
+    plain = calls.read([*operation.name.split(), *words])
+
+    assert plain is not None
+    assert (plain[1].method, plain[2]) == (operation.method, as_click_reads(operation, words))
+    assert issubclass(plugins.find(ROOMS, operation.noun), plain[0])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,7 @@ def test_every_operation_is_read_plainly_with_everything_it_takes(operation: Ope
         ["data", "ad", "x.csv"],
         ["data", "--help"],
         ["data", "add", "--help"],
+        ["data", "add"],
         ["data", "add", "x.csv", "--nmae", "y"],
         ["data", "add", "x.csv", "--name"],
         ["data", "add", "x.csv", "--name", "--key"],
@@ -84,7 +90,10 @@ def test_what_leaves_a_doubt_is_left_to_click(words: list[str]) -> None:
 
 
 def test_a_shortcut_is_read_plainly() -> None:
-    assert calls.read(["tune", "late"]) == (operations("model")["tune"], as_click_reads(operations("model")["tune"], ["late"]))
+    plain = calls.read(["tune", "late.py"])
+
+    assert plain is not None
+    assert (plain[1].name, plain[2]) == ("model tune", {"file": ["late.py"]})
 
 
 def test_a_plain_command_imports_neither_click_nor_what_reads_code(tmp_path: Path) -> None:
@@ -97,5 +106,6 @@ def test_a_plain_command_imports_neither_click_nor_what_reads_code(tmp_path: Pat
     loaded = set(done.stderr.split())
 
     assert (done.returncode, done.stdout.startswith("no datasets")) == (0, True), done
-    assert {"msgspec", "sampan.workspace.data.data"} <= loaded
+    assert {"msgspec", "sampan.workspace.data.versions"} <= loaded
+    assert "sampan.workspace.data.intake" not in loaded  # another part of the room
     assert loaded.isdisjoint({"click", "typing_extensions", "inspect", "ast", "tokenize", "hashlib", "dataclasses", "logging", "polars"})

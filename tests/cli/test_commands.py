@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sampan.cli import calls
 from sampan.cli.calls import Settings, split_settings
 from sampan.core.events import VersionCommitted, new_id
 from sampan.errors import NotFound, UsageError
+from sampan.workspace.home import Overview
 from sampan.workspace.workspace import Workspace
 
 Sampan = Callable[..., subprocess.CompletedProcess[str]]
@@ -154,10 +156,11 @@ def test_settings_are_found_anywhere_before_two_dashes() -> None:
 def test_a_bug_is_one_clear_line_and_the_traceback_is_a_variable_away(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    @wraps(Overview.status)
     def explode(_self: object) -> None:
         raise ZeroDivisionError("at last")
 
-    monkeypatch.setattr("sampan.workspace.home.Home.status", explode)
+    monkeypatch.setattr(Overview, "status", explode)
     monkeypatch.chdir(tmp_path)
 
     code, _, err = run_here(capsys, "status")
@@ -172,9 +175,9 @@ def test_a_bug_is_one_clear_line_and_the_traceback_is_a_variable_away(
 
 def test_control_c_exits_as_shells_expect(tmp_path: Path) -> None:
     code = (
-        "import time, sys; from sampan.workspace.home import Home; from sampan.cli.start import main\n"
+        "import time, sys; from sampan.workspace.home import Overview; from sampan.cli.start import main\n"
         "def wait(self):\n print('ready', flush=True); time.sleep(30)\n"
-        "Home.status = wait\nfrom sampan.workspace import operation\n"
+        "Overview.status = wait\nfrom sampan.workspace import operation\n"
         "wait.__operation__ = operation.Declared(True, 'status', False); wait.__annotations__ = {'return': operation.Answer}\n"
         "sys.exit(main(['status']))"
     )

@@ -16,7 +16,7 @@ from sampan.cli import output, start
 from sampan.cli.asides import kept_aside
 from sampan.cli.progress import progress_for
 from sampan.errors import SampanError, UsageError
-from sampan.workspace.operation import ROOMS, Operation, operations
+from sampan.workspace.operation import ROOMS, Operation, Room, Verbs, part_declaring
 from sampan.workspace.parameters import Parameter, bind, from_text
 from sampan.workspace.workspace import Workspace
 
@@ -41,7 +41,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         words, settings = split_settings(arguments)
         if (plain := read(words)) is not None:
-            return call(*plain, settings)
+            part, operation, given = plain
+            return call(part, operation, given, settings)
         from sampan.cli.commands import run_words
 
         return run_words(words, settings)
@@ -78,13 +79,13 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], Settings]:
     return words, Settings(project, as_json)
 
 
-def call(operation: Operation, given: Given, settings: Settings) -> int:
-    """Call an operation and print its answer; return the exit code."""
+def call(room: type[Room] | None, operation: Operation, given: Given, settings: Settings) -> int:
+    """Call an operation of a room, by default the one of its noun, and print its answer; return the exit code."""
     start.commands_stand()
     arguments = bind(spelled(operation), given, from_text)
     with settings.open_workspace() as workspace:
         with kept_aside(as_json=settings.as_json):
-            answer = operation.call(workspace.room(operation.noun), arguments)
+            answer = operation.call(room(workspace) if room else workspace.room(operation.noun), arguments)
         output.show(answer, as_json=settings.as_json)
     return answer.exit_code()
 
@@ -94,14 +95,17 @@ def spelled(operation: Operation) -> list[Parameter]:
     return [msgspec.structs.replace(parameter, spelled=_spelled(parameter)) for parameter in operation.parameters]
 
 
-def read(words: Sequence[str]) -> tuple[Operation, Given] | None:
-    """Return the operation that is called and what it is given; None where that takes more than looking the words up."""
+def read(words: Sequence[str]) -> tuple[type[Room], Operation, Given] | None:
+    """Return the part of a room, its operation and what that is given; None where that takes more than looking the words up."""
     noun, verb, rest = _lead(words)
-    operation = operations(noun).get(verb) if verb else None
-    if operation is None or operation.verbatim:
+    part = part_declaring(noun, verb) if verb else None
+    operation = Verbs(part, noun).get(verb) if part else None
+    if part is None or operation is None or operation.verbatim:
         return None
     given = _read_given(spelled(operation), rest)
-    return None if given is None else (operation, given)
+    if given is None or any(parameter.required and parameter.name not in given for parameter in operation.parameters):
+        return None
+    return part, operation, given
 
 
 def _lead(words: Sequence[str]) -> tuple[str, str, Sequence[str]]:

@@ -137,7 +137,7 @@ def operation_command(operation: Operation, settings: Settings) -> click.Command
     parameters = calls.spelled(operation)
 
     def call(**texts: Any) -> int:
-        return calls.call(operation, read_given(texts), settings)
+        return calls.call(None, operation, read_given(texts), settings)
 
     return OperationCommand(
         operation,

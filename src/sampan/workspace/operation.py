@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -31,6 +32,7 @@ from sampan.core.refs import nearest
 from sampan.errors import NotFound
 from sampan.workspace.options import options_of, shared_by
 from sampan.workspace.parameters import REQUIRED, Count, Parameter, read_form
+from sampan.workspace.parts import PARTS
 from sampan.workspace.signatures import NOTHING, arguments_of, docstring_of
 
 if TYPE_CHECKING:
@@ -156,6 +158,20 @@ def operations(noun: str) -> Mapping[str, Operation]:
     NotFound : no room has this noun.
     """
     return _verbs(plugins.find(ROOMS, noun), noun)
+
+
+def part_declaring(noun: str, verb: str) -> type[Room] | None:
+    """Return the part of one of our rooms that declares a verb, importing no other part of it; None where that is not known.
+
+    A part is a room with some of the room's verbs. What the room's docstring says of shared parameters, it does not.
+    """
+    is_ours = plugins.names(ROOMS).get(noun) == plugins.BUILT_IN[ROOMS].get(noun)
+    for part, verbs in PARTS.get(noun, {}).items() if is_ours else ():
+        if verb in verbs.split():
+            module, _, name = part.partition(":")
+            found: type[Room] = getattr(import_module(module), name)
+            return found
+    return None
 
 
 def find_operation(noun: str, verb: str) -> Operation:
