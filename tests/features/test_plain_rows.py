@@ -17,6 +17,7 @@ from sampan.features.encoding import Means, fit
 from sampan.features.expressions import col
 from sampan.features.fitted import FittedView
 from sampan.features.view import feature
+from sampan.table.arrow_blocks import Ascii, Coded
 from sampan.table.rows import ColumnRows, columns_of, row_type
 
 ORDERS = Columns(at=moment(), get=text(), size=number(), new=flag(), late=flag(later=True), done=moment(later=True))
@@ -51,6 +52,22 @@ def test_typed_rows_give_the_same_matrix_bit_for_bit(rows: list[dict[str, Any]])
 
     np.testing.assert_array_equal(ONLINE.matrix(rows), ONLINE.matrix(typed))
     assert [dict(row) for row in typed] == rows
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1, max_size=9))
+def test_texts_give_the_same_matrix_in_whichever_form_they_are_held(texts: list[str]) -> None:
+    n = len(texts)
+    others = {"at": np.full(n, 5.0), "size": np.arange(n, dtype=np.float32), "new": np.arange(n) % 2 == 0}
+    forms = [texts, Ascii([text.encode() for text in texts]), Coded.of(texts)]
+    held = [ColumnRows({"at": others["at"], "get": form, "size": others["size"], "new": others["new"]}, n) for form in forms]
+
+    plain, *found = [ONLINE.matrix(rows) for rows in held]
+    for rows in held:
+        rows.compact()
+
+    for matrix in found:
+        np.testing.assert_array_equal(plain, matrix)
+    assert [texts] * 3 == [list(rows.columns["get"]) for rows in held]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=20))

@@ -123,6 +123,31 @@ def test_texts_survive_as_bytes_and_what_is_cut_off_is_told(texts: list[str]) ->
             from_bytes("shop", "BYTES", len(texts), memoryview(data[:-1]))
 
 
+def one_by_one(n: int, data: bytes) -> list[str] | None:
+    """Read texts as the protocol says it, size by size."""
+    found = []
+    while data and len(data) >= 4:
+        size = int.from_bytes(data[:4], "little")
+        if len(data) < 4 + size:
+            return None
+        found.append(data[4 : 4 + size].decode())
+        data = data[4 + size :]
+    return found if len(found) == n and not data else None
+
+
+PIECES = st.sampled_from([b"\0\0\0", b"\0", b"\1\0\0\0", b"\2\0\0\0", b"\2\1\0\0", b"\0\0\0\0", b"ab", b"a", b"\2\0\0\0ab", b"a\0"])
+
+
+@given(st.lists(PIECES, min_size=1, max_size=12).map(b"".join), st.integers(1, 6))
+def test_short_texts_are_read_at_once_as_they_are_one_by_one(data: bytes, n: int) -> None:
+    try:
+        found = list(from_bytes("shop", "BYTES", n, memoryview(data)))
+    except ParameterError:
+        found = None
+
+    assert one_by_one(n, data) == found
+
+
 @pytest.mark.parametrize("datatype", [*LAYOUTS, "BF16"])
 def test_numbers_of_every_datatype_are_read_from_bytes(datatype: str) -> None:
     values = np.array([1, 0, 1])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sampan.errors import ParameterError
 from sampan.store.segments import Segments
-from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Block, Coded, Column, Field, Nullable, Repeated, Schema
+from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Ascii, Block, Coded, Column, Field, Nullable, Repeated, Schema
 
 ARROW = {
     "utf8": pa.string(),
@@ -195,3 +195,11 @@ def test_any_text_is_read_back_also_one_with_a_nul(values: list[str | None]) -> 
     table = pa.ipc.open_stream(schema.message() + Block(schema, len(values), [values]).message() + END_OF_STREAM).read_all()
 
     assert table.column("t").to_pylist() == values
+
+
+def test_texts_held_as_bytes_read_like_texts() -> None:
+    held = Ascii([b"b", b"", b"b", b"ac"])
+
+    assert list(held) == ["b", "", "b", "ac"]
+    assert (held[3], list(held[1:3]), len(held)) == ("ac", ["", "b"], 4)
+    assert (held.coded().texts, held.coded().codes.tolist()) == (("b", "", "ac"), [0, 1, 0, 2])

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from sampan.features.encoding import Encoder
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column
-from sampan.table.arrow_blocks import Coded
+from sampan.table.arrow_blocks import Ascii, Coded, packed_numbers
 from sampan.table.rows import ColumnRows, Row, columns_of
 
 _MISSING = float("nan")
 _ZERO = np.float32(0)
-_UNSEEN = 0  # the number of every category that training never showed
+_UNSEEN, _MISSING_NUMBER = 0, 1  # the numbers of every category that training never showed, and of a missing one
 _MOST_KINDS = 256  # of dicts that are known to fit, by the types of their values
 
 
@@ -42,10 +42,25 @@ class _Categories:
 
     def __init__(self, encoder: Encoder) -> None:
         self.texts = ("", None, *encoder.values)  # the first stands for all that training never showed
-        self.numbers = _Or(zip(self.texts[1:], range(1, len(self.texts)), strict=True), _UNSEEN)
+        # Without None: a dict of nothing but texts is asked in half the time.
+        self._numbers: dict[Any, int] = {text: number for number, text in enumerate(encoder.values, 2)}
+        self._numbers_of_bytes: dict[Any, int] = {text.encode(): number for text, number in self._numbers.items()}
         values = (encoder.unseen, _MISSING, *encoder.values.values())
-        self.values = np.array(values, np.float32)
+        self.array = np.array(values, np.float32)
         self.value = _Or(zip(self.texts[1:], values[1:], strict=True), encoder.unseen)
+
+    def packed(self, texts: Any) -> bytes:
+        """Return the number of each of some texts as int32, in whichever form they came."""
+        form = type(texts)  # `isinstance` of a sequence asks its whole family
+        if form is Coded:
+            numbers: NDArray[np.int32] = np.frombuffer(self.packed(texts.texts), np.int32)
+            return numbers[texts.codes].tobytes()
+        given, known = (texts.parts, self._numbers_of_bytes) if form is Ascii else (texts, self._numbers)
+        try:
+            return packed_numbers(given, known)
+        except KeyError:
+            each = [known.get(text, _UNSEEN) if text is not None else _MISSING_NUMBER for text in given]
+            return struct.pack(f"{len(each)}i", *each)
 
 
 class PlainRows:
@@ -57,6 +72,10 @@ class PlainRows:
         numbers = [(i, name) for i, (name, encoder) in enumerate(features) if encoder is None]
         self._texts = [(i, name, encoder) for i, (name, encoder) in enumerate(features) if encoder is not None]
         self._tables = [_Categories(encoder) for _, _, encoder in self._texts]
+        self._text_places = [i for i, _, _ in self._texts]
+        sizes = [len(table.texts) for table in self._tables]
+        self._firsts = (np.cumsum(sizes) - sizes).astype(np.int32)[:, np.newaxis]  # of each table among all of them
+        self._all_values = np.concatenate([table.array for table in self._tables]) if sizes else np.empty(0, np.float32)
         self._values = [table.value for table in self._tables]
         self._number_places = [i for i, _ in numbers]
         self._number_names = [name for _, name in numbers]
@@ -102,19 +121,21 @@ class PlainRows:
         found = np.empty((self._width, rows.n), np.float32)  # a feature in one piece, as it is written
         with np.errstate(all="ignore"):
             found[self._number_places] = rows.read_numbers(self._number_names)
-            packed = struct.Struct(f"={rows.n}i").pack
-            columns = dict(rows.columns)
-            for (index, name, _), table in zip(self._texts, self._tables, strict=True):
-                texts = columns[name]
-                if isinstance(texts, Coded):
-                    numbers = np.array(list(map(table.numbers.__getitem__, texts.texts)), np.int32)[texts.codes]
-                else:
-                    numbers = np.frombuffer(packed(*map(table.numbers.__getitem__, texts)), np.int32)
-                found[index] = table.values[numbers]
-                if np.count_nonzero(numbers) == rows.n:  # none of them is unseen: the texts themselves are of no more use
-                    columns[name] = Coded(numbers, table.texts)
-            rows.columns = columns
+            if self._texts:
+                found[self._text_places] = self._all_values.take(self._code(rows) + self._firsts)
             return _finite(np.ascontiguousarray(found.T))
+
+    def _code(self, rows: ColumnRows) -> NDArray[np.int32]:
+        """Return the numbers of the texts, shape (texts, n), and hold columns by them: then the texts themselves are of no more use."""
+        columns = dict(rows.columns)
+        packed = b"".join([table.packed(columns[name]) for (_, name, _), table in zip(self._texts, self._tables, strict=True)])
+        numbers = np.frombuffer(packed, np.int32).reshape(len(self._texts), rows.n)
+        whole = numbers.all()
+        for (_, name, _), table, each in zip(self._texts, self._tables, numbers, strict=True):
+            if whole or each.all():  # of one that is unseen, the number does not tell the text
+                columns[name] = Coded(each, table.texts)
+        rows.columns = columns
+        return numbers
 
     def _laid_out(self, numbers: tuple[Any, ...], texts: tuple[Any, ...], *, has_gaps: bool = False) -> NDArray[np.float32]:
         coded = tuple(map(getitem, self._values, texts))

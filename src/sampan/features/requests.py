@@ -15,7 +15,7 @@ from sampan.errors import ParameterError
 from sampan.features.expressions import FieldSpec
 from sampan.features.moments import datetime_millis, parse_moment
 from sampan.features.nodes import Kind
-from sampan.table.arrow_blocks import Coded
+from sampan.table.arrow_blocks import Ascii, Coded
 from sampan.table.rows import ColumnRows, Row, columns_of
 
 MOST_FAULTS = 10  # as many are told at once
@@ -115,14 +115,13 @@ class Reader:
 
 
 def _is_plain_column(values: Any, plain: frozenset[type], kind: Kind) -> bool:
-    if isinstance(values, Coded):
-        return set(map(type, values.texts)) <= plain
-    if not isinstance(values, np.ndarray):
-        return set(map(type, values)) <= plain
-    # An array: NaN is a missing value there.
-    if values.dtype.kind not in _ARRAYS[kind]:
-        return False
-    return _NONE in plain or values.dtype.kind != "f" or not np.isnan(values).any()
+    if isinstance(values, np.ndarray):  # NaN is a missing value there
+        if values.dtype.kind not in _ARRAYS[kind]:
+            return False
+        return _NONE in plain or values.dtype.kind != "f" or not np.isnan(values).any()
+    if type(values) is Ascii:  # `isinstance` of a sequence asks its whole family
+        return str in plain
+    return set(map(type, values.texts if type(values) is Coded else values)) <= plain
 
 
 def _shown(value: object) -> str:

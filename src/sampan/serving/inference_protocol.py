@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from itertools import chain
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 from sampan.core.decoding import decoder_of, read_builtins
 from sampan.errors import ParameterError
 from sampan.serving.requests import decode_json, json_kind
+from sampan.table.arrow_blocks import Ascii
 from sampan.table.rows import ColumnRows
 
 SCORE, VALUE, DECISION, LABEL, PROBABILITIES, FLAGS = "score", "value", "decision", "label", "probabilities", "flags"
@@ -107,7 +110,7 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
     except (msgspec.DecodeError, UnicodeDecodeError):
         request = _told(head)
     tail = _Tail(memoryview(body)[len(head) :])
-    columns, faults = _columns(request.inputs, lambda tensor: _json_values(tensor, tail))
+    columns, faults = _columns(request.inputs, partial(_json_values, tail))
     if tail.left and not faults:
         faults.append(f"{tail.left} bytes follow the last tensor")
     rows = table(columns, faults, max_rows=max_rows)
@@ -312,6 +315,16 @@ class _Tail:
         self._at += len(taken)
         return taken
 
+    def numbers(self, tensor: Tensor, size: int) -> Values | None:
+        """Return the values of a tensor of numbers that is as it should be; None where it has to be looked at more closely."""
+        layout = LAYOUTS.get(tensor.datatype)
+        if layout is None or tensor.data is not None or len(tensor.shape) != 1:
+            return None
+        if not 0 < size == tensor.shape[0] * layout.itemsize <= self.left:
+            return None
+        self._at += size
+        return np.frombuffer(self._data, layout, tensor.shape[0], self._at - size)
+
 
 def _columns(tensors: Sequence[Tensor], read: Callable[[Tensor], Values]) -> tuple[dict[str, Values], list[str]]:
     columns: dict[str, Values] = {}
@@ -328,8 +341,10 @@ def _columns(tensors: Sequence[Tensor], read: Callable[[Tensor], Values]) -> tup
     return columns, faults
 
 
-def _json_values(tensor: Tensor, tail: _Tail) -> Values:
+def _json_values(tail: _Tail, tensor: Tensor) -> Values:
     size = tensor.parameters.get("binary_data_size")
+    if type(size) is int and (numbers := tail.numbers(tensor, size)) is not None:
+        return numbers
     taken = tail.take(size) if isinstance(size, int) and size >= 0 else None  # also of a faulty tensor: the next one's bytes follow
     check_datatype(tensor.name, tensor.datatype)
     n = n_values(tensor.name, tensor.shape)
@@ -349,17 +364,17 @@ def _json_values(tensor: Tensor, tail: _Tail) -> Values:
     return data
 
 
-def _texts(name: str, n: int, view: memoryview) -> list[str]:
+def _texts(name: str, n: int, view: memoryview) -> Sequence[str]:
     data = bytes(view)
+    if n and data.isascii() and (parts := _alike(n, data) or _short(n, data)):
+        return Ascii(parts)
     found: list[str] = []
-    at = 0
-    whole = data.decode() if data.isascii() else ""  # then a byte is a character, and no text is decoded alone
-    end, size_at = len(data), struct.Struct("<I").unpack_from
+    at, end, size_at = 0, len(data), struct.Struct("<I").unpack_from
     try:
         while at < end:
             first = at + 4
             at = first + size_at(data, at)[0]
-            found.append(whole[first:at] if whole else data[first:at].decode())
+            found.append(data[first:at].decode())
     except (struct.error, UnicodeDecodeError) as cause:
         raise ParameterError(f"input {name!r} value {len(found)} is no UTF-8 text with its length before it: {cause}") from cause
     if at > end:
@@ -369,6 +384,31 @@ def _texts(name: str, n: int, view: memoryview) -> list[str]:
     return found
 
 
+def _alike(n: int, data: bytes) -> list[bytes] | None:
+    """Split ASCII texts which are all as long as the first; None where they are not."""
+    stride = len(data) // n
+    if stride <= _SIZE_BYTES or len(data) != n * stride or data[0] != stride - _SIZE_BYTES:
+        return None
+    found: list[bytes] = np.ndarray((n,), f"S{stride - _SIZE_BYTES}", data, _SIZE_BYTES, (stride,)).tolist()
+    # Put together again they are what came: also none has lost a NUL at its end, which numpy leaves out.
+    return found if data[:_SIZE_BYTES].join([b"", *found]) == data else None
+
+
+def _short(n: int, data: bytes) -> list[bytes] | None:
+    """Split ASCII texts, whose sizes are ASCII too and so have one byte below 128; None where a size turns out to have more."""
+    stream = BytesIO(data)
+    read = stream.read
+    try:
+        parts = [read(read(_SIZE_BYTES)[0]) for _ in range(n)]
+    except IndexError:  # it has ended
+        return None
+    # The other bytes of the sizes are zero if no zero is missing: those of the texts and of sizes that are zero do not count.
+    zeros = data.count(0) - b"".join(parts).count(0) - parts.count(b"")
+    whole = sum(map(len, parts)) + n * _SIZE_BYTES == len(data) and data[-len(parts[-1]) - _SIZE_BYTES] == len(parts[-1])
+    return parts if whole and zeros == (_SIZE_BYTES - 1) * n else None
+
+
+_SIZE_BYTES = 4  # of the length before each text
 _NONE = type(None)
 _ALLOWED: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, _NONE}),

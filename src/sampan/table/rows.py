@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.table.arrow_blocks import Coded
+from sampan.table.arrow_blocks import Ascii, Coded
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -29,6 +29,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, weakref=False):
     """A row with every field of a model and no other, each of its kind. A mapping of field names to values."""
 
     attributes: ClassVar[dict[str, str]] = {}  # field -> attribute of the struct
+    numbers: ClassVar[frozenset[str]] = frozenset()  # the fields that hold numbers
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, self.attributes[name])
@@ -73,7 +74,7 @@ def row_type(fields: Mapping[str, tuple[str, bool]]) -> type[Row]:
         "Row",
         types,
         bases=(Row,),
-        namespace={"attributes": attributes},
+        namespace={"attributes": attributes, "numbers": frozenset(name for name, (kind, _) in fields.items() if kind == "number")},
         rename={attribute: name for name, attribute in attributes.items()},
         frozen=True,
         gc=False,
@@ -127,8 +128,15 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         Columns named in `but` stay what they are: no array holds every integer.
         """
         columns = dict(self.columns)
+        known = self.kind.numbers if self.kind is not None else frozenset[str]()
         for name, values in columns.items():
             if name in but or type(values) in _COMPACT:
+                continue
+            if type(values) is Ascii:
+                columns[name] = values.coded()
+                continue
+            if name in known and name in self._numbers:  # nothing else was let in
+                columns[name] = self._numbers[name]
                 continue
             kinds = set(map(type, values))
             if kinds <= _TEXT:
@@ -162,22 +170,22 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         Raises TypeError, ValueError or OverflowError where a value is no number.
         """
         given = [self.columns.get(name, ()) for name in names]
-        found = np.array(given, np.float64) if all(isinstance(values, np.ndarray) for values in given) else self._packed(given)
+        found = self._packed(given)
         self._numbers.update(zip(names, found, strict=True))
         return found
 
     def _packed(self, given: Sequence[Any]) -> NDArray[np.float64]:
         pack = struct.Struct(f"{self.n}d").pack
-        parts = []
+        parts: list[Any] = []
         for values in given:
             if isinstance(values, np.ndarray):
-                parts.append(values.astype(np.float64, copy=False).tobytes())
+                parts.append(np.ascontiguousarray(values, np.float64))
                 continue
             try:
                 # A third of what an array from a list costs; where a value is missing or no number, it raises.
                 parts.append(pack(*values))
             except (struct.error, OverflowError):
-                parts.append(np.array(values or [None] * self.n, np.float64).tobytes())  # None becomes NaN
+                parts.append(np.array(values or [None] * self.n, np.float64))  # None becomes NaN
         return np.frombuffer(b"".join(parts)).reshape(len(given), self.n)
 
 
