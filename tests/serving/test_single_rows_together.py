@@ -225,12 +225,22 @@ def test_a_caller_may_name_its_answer_also_in_company(tmp_path: Path) -> None:
 def test_company_is_kept_only_where_it_is_cheaper() -> None:
     quick, slow = Company(), Company()
     for _ in range(TRIALS):
-        quick.note(alone_ns=100, together_ns=60, alike=True)
-        slow.note(alone_ns=100, together_ns=95, alike=True)
+        quick.note(4, alone_ns=100, together_ns=60, alike=True)
+        slow.note(4, alone_ns=100, together_ns=95, alike=True)
 
     assert (quick.pays, slow.pays) == (True, False)
     assert str(quick) == "single rows that come together are answered together: that takes 60% of their time alone"
     assert "one by one" in str(slow)
+
+
+def test_a_call_in_company_may_not_keep_the_event_loop_for_long() -> None:
+    heavy, heavier = Company(), Company()
+    for _ in range(TRIALS):
+        heavy.note(4, alone_ns=8_000_000, together_ns=4_000_000, alike=True)
+        heavier.note(4, alone_ns=80_000_000, together_ns=16_000_000, alike=True)
+
+    assert (heavy.most_rows, heavy.pays) == (4, True)
+    assert heavier.pays is False
 
 
 def test_requests_sent_ahead_of_their_answers_keep_their_order(shared_server: Running) -> None:

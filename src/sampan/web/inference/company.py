@@ -9,7 +9,8 @@ from sampan.table.rows import Row
 
 TRIALS: Final = 8  # times that rows in company are scored both ways before it is decided
 LEAST: Final = 4  # rows of a trial
-MOST: Final = 64  # rows that go together
+MOST: Final = 64  # rows that go together …
+MOST_NS: Final = 4_000_000  # … and how long a call may keep the event loop
 GAIN: Final = 0.8  # together over alone, at most
 
 
@@ -41,6 +42,7 @@ class Company:
 
     def __init__(self) -> None:
         self._left = TRIALS
+        self._n_rows = 0
         self._alone_ns = self._together_ns = 0
         self.alike = True
 
@@ -52,11 +54,17 @@ class Company:
     @property
     def pays(self) -> bool:
         """Say whether rows should go together."""
-        return not self._left and self.alike and self._together_ns <= GAIN * self._alone_ns
+        return not self._left and self.alike and self._together_ns <= GAIN * self._alone_ns and self.most_rows > 1
 
-    def note(self, *, alone_ns: int, together_ns: int, alike: bool) -> None:
+    @property
+    def most_rows(self) -> int:
+        """How many rows may go together."""
+        return min(MOST, MOST_NS * self._n_rows // max(self._together_ns, 1))
+
+    def note(self, n_rows: int, *, alone_ns: int, together_ns: int, alike: bool) -> None:
         """Take one trial."""
         self._left -= 1
+        self._n_rows += n_rows
         self._alone_ns += alone_ns
         self._together_ns += together_ns
         self.alike &= alike

@@ -115,11 +115,11 @@ class DirectAnswers:
         try:
             scored, _ = self.measure_together(asked)
         except Exception:  # noqa: BLE001  # it cannot be asked together: that is what was to be found out
-            self.company.note(alone_ns=alone_ns, together_ns=0, alike=False)
+            self.company.note(len(asked), alone_ns=alone_ns, together_ns=0, alike=False)
             return
         together_ns = time.perf_counter_ns() - began_ns
         alike = scored.scores.tobytes() == b"".join([one.scores.tobytes() for one in alone])
-        self.company.note(alone_ns=alone_ns, together_ns=together_ns, alike=alike)
+        self.company.note(len(asked), alone_ns=alone_ns, together_ns=together_ns, alike=alike)
 
 
 def held(rows: Sequence[Row]) -> Any:

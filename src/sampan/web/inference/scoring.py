@@ -27,7 +27,7 @@ from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
 from sampan.table.rows import Row as BareRow
-from sampan.web.inference.company import LEAST, MOST, AskedRow
+from sampan.web.inference.company import LEAST, AskedRow
 from sampan.web.inference.direct import DirectAnswers, direct_answers, flagged
 from sampan.web.inference.lanes import SLOW_S, Lane, measure_pace
 from sampan.web.inference.log import PredictionLog
@@ -117,7 +117,8 @@ class Scorer:
         if len(asked) == 1:
             return [self._answer_alone(direct, asked[0])[0]]
         if direct.company.pays:
-            parts = [asked[first : first + MOST] for first in range(0, len(asked), MOST)]
+            most = direct.company.most_rows
+            parts = [asked[first : first + most] for first in range(0, len(asked), most)]
             return [answer for part in parts for answer in self._answer_together(direct, part)]
         began_ns = time.perf_counter_ns()
         answers = [self._answer_alone(direct, one) for one in asked]
