@@ -1,7 +1,7 @@
 """The Open Inference Protocol's gRPC messages, put together at run time from the names and numbers of the standard: no generated code.
 
-A request becomes the body that the REST protocol with its binary extension would carry, and such an answer becomes a response: one way
-through the server for both, so that keys, limits, deadlines and logs are the same.
+A request becomes the same rows as one of the REST protocol, and the same answers become a response: one way through the server for both,
+so that keys, limits, deadlines and logs are the same.
 """
 
 from __future__ import annotations
@@ -9,12 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from sampan.errors import ParameterError
-from sampan.serving.inference_protocol import LAYOUTS, check_datatype, to_bytes
+from sampan.serving.inference_protocol import (
+    FLAGS,
+    LAYOUTS,
+    InferRequest,
+    RequestedOutput,
+    Values,
+    answer_of,
+    check_datatype,
+    datatype_of,
+    flagged_rows,
+    from_bytes,
+    n_values,
+    shape_of,
+    table,
+    tensor_columns,
+    timeout_us,
+    to_bytes,
+    usual,
+)
 
 SERVICE: Final = "inference.GRPCInferenceService"
 _PACKAGE: Final = "inference"
@@ -89,42 +106,43 @@ def message_types() -> dict[str, Any]:
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES}
 
 
-def to_body(request: Any) -> tuple[bytes, int]:
-    """Write a ModelInferRequest as a REST request's body; also return how much of it is JSON.
+def read_infer(message: Any, *, max_rows: int) -> InferRequest:
+    """Read a ModelInferRequest into rows, its raw contents as they lie.
 
     Raises
     ------
-    ParameterError : there are not as many raw contents as inputs, or a tensor's contents are not of its datatype.
+    ParameterError : there are not as many raw contents as inputs, or as `inference_protocol.decode_infer`.
     """
-    raw = list(request.raw_input_contents)
-    if raw and len(raw) != len(request.inputs):
-        raise ParameterError(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs", hint="give all of them raw, or none")
-    parts = raw or [_contents(tensor) for tensor in request.inputs]
-    head = {
-        "id": request.id,
-        "parameters": {**_parameters(request.parameters), "binary_data_output": True},
-        "inputs": [
-            {"name": t.name, "shape": list(t.shape), "datatype": t.datatype, "parameters": {"binary_data_size": len(part)}}
-            for t, part in zip(request.inputs, parts, strict=True)
-        ],
-        "outputs": [{"name": output.name} for output in request.outputs],
-    }
-    data = msgspec.json.encode(head)
-    return b"".join([data, *parts]), len(data)
+    raw = message.raw_input_contents
+    if raw and len(raw) != len(message.inputs):
+        raise ParameterError(f"{len(raw)} raw_input_contents for {len(message.inputs)} inputs", hint="give all of them raw, or none")
+    contents = iter(raw)  # in the order of the inputs, in which `tensor_columns` reads
+
+    def values(tensor: Any) -> Values:
+        data = next(contents) if raw else None
+        check_datatype(tensor.name, tensor.datatype)
+        n = n_values(tensor.name, tensor.shape)
+        return from_bytes(tensor.name, tensor.datatype, n, memoryview(_contents(tensor) if data is None else data))
+
+    columns, faults = tensor_columns(message.inputs, values)
+    parameters = _parameters(message.parameters) if message.parameters else {}
+    return InferRequest(
+        rows=table(columns, faults, max_rows=max_rows),
+        id=message.id,
+        outputs=[RequestedOutput(output.name) for output in message.outputs],
+        timeout_us=timeout_us(parameters.get("timeout", 0)),
+    )
 
 
-def from_body(response: Any, body: bytes, json_bytes: int) -> Any:
-    """Fill a ModelInferResponse from a REST answer whose values are all binary."""
-    said = msgspec.json.decode(body[:json_bytes] if json_bytes else body)
-    response.model_name, response.model_version, response.id = said["model_name"], said["model_version"], said.get("id", "")
-    for name, text in said.get("parameters", {}).items():
-        response.parameters[name].string_param = text
-    at = json_bytes
-    for output in said["outputs"]:
-        size = output["parameters"]["binary_data_size"]
-        response.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
-        response.raw_output_contents.append(body[at : at + size])
-        at += size
+def write_infer(response: Any, version: str, answers: Mapping[str, Values], *, model: str, request: InferRequest) -> Any:
+    """Fill a ModelInferResponse. Raises ParameterError where an output is wanted that the model does not have."""
+    response.model_name, response.model_version, response.id = model, version, request.id
+    if told := flagged_rows(answers):
+        response.parameters[FLAGS].string_param = told
+    for name in [wanted.name for wanted in request.outputs] or usual(answers):
+        values = answer_of(answers, name)
+        response.outputs.add(name=name, datatype=datatype_of(values), shape=shape_of(values))
+        response.raw_output_contents.append(to_bytes(values))
     return response
 
 

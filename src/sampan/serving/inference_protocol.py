@@ -110,7 +110,7 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
     except (msgspec.DecodeError, UnicodeDecodeError):
         request = _told(head)
     tail = _Tail(memoryview(body)[len(head) :])
-    columns, faults = _columns(request.inputs, partial(_json_values, tail))
+    columns, faults = tensor_columns(request.inputs, partial(_json_values, tail))
     if tail.left and not faults:
         faults.append(f"{tail.left} bytes follow the last tensor")
     rows = table(columns, faults, max_rows=max_rows)
@@ -119,11 +119,11 @@ def decode_infer(body: bytes, *, max_rows: int, json_bytes: int | None = None) -
         id=request.id,
         outputs=request.outputs or (),
         binary=request.parameters.get("binary_data_output") is True,
-        timeout_us=_timeout(request.parameters.get("timeout", 0)),
+        timeout_us=timeout_us(request.parameters.get("timeout", 0)),
     )
 
 
-def _timeout(said: object) -> int:
+def timeout_us(said: object) -> int:
     """Read how long a caller waits, in microseconds as Triton's clients say it; 0 is for ever."""
     if isinstance(said, str) and said.isdigit():
         said = int(said)
@@ -177,7 +177,7 @@ def encode_infer(model: str, version: str, answers: Mapping[str, Values], *, req
             output["data"] = values if isinstance(values, list) else values.ravel().tolist()
         outputs.append(output)
     said: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs, **({"id": request.id} if request.id else {})}
-    if told := _flagged_rows(answers):
+    if told := flagged_rows(answers):
         said["parameters"] = {FLAGS: told}
     head = msgspec.json.encode(said)
     return (b"".join([head, *tail]), len(head)) if tail else (head, 0)
@@ -216,7 +216,7 @@ def flag_texts(notes: Mapping[int, Sequence[str]], n: int) -> list[str]:
     return ["; ".join(notes.get(index, ())) for index in range(n)]
 
 
-def _flagged_rows(answers: Mapping[str, Values]) -> str:
+def flagged_rows(answers: Mapping[str, Values]) -> str:
     """Say in one text which rows lie beyond training, for a caller who did not ask for the output `flags`."""
     rows = [f"row {index}: {text}" for index, text in enumerate(answers.get(FLAGS, ())) if text]
     more = f" · and {len(rows) - _MOST_FLAGGED} more rows" if len(rows) > _MOST_FLAGGED else ""
@@ -326,7 +326,8 @@ class _Tail:
         return np.frombuffer(self._data, layout, tensor.shape[0], self._at - size)
 
 
-def _columns(tensors: Sequence[Tensor], read: Callable[[Tensor], Values]) -> tuple[dict[str, Values], list[str]]:
+def tensor_columns(tensors: Sequence[Any], read: Callable[[Any], Values]) -> tuple[dict[str, Values], list[str]]:
+    """Read tensors, of REST or gRPC, as columns; also return what is wrong with them."""
     columns: dict[str, Values] = {}
     faults: list[str] = []
     for tensor in tensors:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
-from sampan.errors import SampanError, Unavailable
+from sampan.errors import ParameterError, Unavailable
 from sampan.plugins import require
-from sampan.serving.grpc_messages import METHODS, SERVICE, from_body, message_types, to_body
-from sampan.serving.inference_protocol import BINARY_HEADER
+from sampan.serving.grpc_messages import METHODS, SERVICE, message_types, read_infer, write_infer
+from sampan.serving.inference_protocol import InferRequest, Values
 from sampan.web.inference.app import DEADLINE, told
-from sampan.web.inference.reply import Answered, Reply, Request
+from sampan.web.inference.reply import Answered, Reply, Request, TensorForm
 
 # HTTP status -> gRPC's
 _CODES = {
@@ -29,6 +30,7 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_OURS = (DEADLINE.decode(),)  # headers that HTTP has for what a call says otherwise
 _LONGEST_S = 1e6  # what a client without a deadline says it has left
 
 
@@ -55,14 +57,15 @@ class GrpcEdge:
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._model_infer,
         }
         handlers = {
             name: self._grpc.unary_unary_rpc_method_handler(
                 calls[name], request_deserializer=self._types[asked].FromString, response_serializer=self._types[told].SerializeToString
             )
             for name, (asked, told) in METHODS.items()
+            if name != "ModelInfer"
         }
+        handlers["ModelInfer"] = self._grpc.unary_unary_rpc_method_handler(self._model_infer)  # bytes in, bytes out
         self._server.add_generic_rpc_handlers((self._grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     async def start(self, host: str, port: int, *, cert: str = "", key: str = "") -> int:
@@ -83,23 +86,18 @@ class GrpcEdge:
         """Finish the calls in hand, then end."""
         await self._server.stop(grace_s)
 
-    async def _ask(self, context: Any, method: str, path: str, *, body: bytes = b"", json_bytes: int = 0) -> tuple[Reply, Any]:
-        """Ask the application; return its reply and, where it is no tensors, the reply's content. Ends the call where it is refused."""
-        headers = [
-            (name.encode(), v if isinstance(v, bytes) else v.encode("latin-1", "replace")) for name, v in context.invocation_metadata()
-        ]
-        headers = [(name, value) for name, value in headers if name not in (BINARY_HEADER, DEADLINE)]
-        if json_bytes:
-            headers.append((BINARY_HEADER, b"%d" % json_bytes))
-        left_s = context.time_remaining()
-        if left_s is not None and left_s < _LONGEST_S:
-            headers.append((DEADLINE, b"%d" % max(1, int(left_s * 1000))))
-        client = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
-        answered = self._app.answer(Request(method, path, headers, body, client))
+    async def _ask(self, context: Any, method: str, path: str, *, body: bytes = b"", form: TensorForm | None = None) -> Reply:
+        """Ask the application; return its reply. Ends the call where it is refused."""
+        request = Request(method, path, _headers(context), body, _client(context.peer()), form=form)
+        answered = self._app.answer(request)
         reply = answered if isinstance(answered, Reply) else await answered
         if reply.status >= 400:  # HTTP's
             await self._refuse(context, reply)
-        return reply, None if json_bytes else msgspec.json.decode(reply.body)
+        return reply
+
+    async def _asked(self, context: Any, path: str) -> Any:
+        """Ask for what is told in JSON; return it."""
+        return msgspec.json.decode((await self._ask(context, "GET", path)).body)
 
     async def _refuse(self, context: Any, reply: Reply) -> None:
         said = msgspec.json.decode(reply.body)
@@ -108,7 +106,7 @@ class GrpcEdge:
         await context.abort(code, f"{said.get('error', 'not ready')}{hint}")
 
     async def _server_live(self, request: Any, context: Any) -> Any:  # noqa: ARG002  # the calls' signature
-        _, said = await self._ask(context, "GET", "/v2/health/live")
+        said = await self._asked(context, "/v2/health/live")
         return self._types["ServerLiveResponse"](live=said["live"])
 
     async def _server_ready(self, request: Any, context: Any) -> Any:  # noqa: ARG002
@@ -119,7 +117,7 @@ class GrpcEdge:
 
     async def _is_ready(self, context: Any, path: str) -> bool:
         """Ask for readiness, of which a 503 is an answer and no refusal."""
-        answered = self._app.answer(Request("GET", path, [(n.encode(), str(v).encode()) for n, v in context.invocation_metadata()], b""))
+        answered = self._app.answer(Request("GET", path, _headers(context), b"", _client(context.peer())))
         reply = answered if isinstance(answered, Reply) else await answered
         said = msgspec.json.decode(reply.body)
         if "ready" not in said:
@@ -127,23 +125,56 @@ class GrpcEdge:
         return bool(said["ready"])
 
     async def _server_metadata(self, request: Any, context: Any) -> Any:  # noqa: ARG002
-        _, said = await self._ask(context, "GET", "/v2")
+        said = await self._asked(context, "/v2")
         return self._types["ServerMetadataResponse"](**said)
 
     async def _model_metadata(self, request: Any, context: Any) -> Any:
-        _, said = await self._ask(context, "GET", _path(request.name, request.version))
+        said = await self._asked(context, _path(request.name, request.version))
         return self._types["ModelMetadataResponse"](**said)
 
-    async def _model_infer(self, request: Any, context: Any) -> Any:
+    async def _model_infer(self, data: bytes, context: Any) -> bytes:
         try:
-            body, json_bytes = to_body(request)
-        except SampanError as refusal:
+            message = self._types["ModelInferRequest"].FromString(data)
+        except ValueError as cause:
+            refusal = ParameterError(f"not a ModelInferRequest: {cause}", hint="see open_inference_grpc.proto of the standard")
             await self._refuse(context, told(refusal))
             raise
-        path = f"{_path(request.model_name, request.model_version)}/infer"
-        reply, _ = await self._ask(context, "POST", path, body=body, json_bytes=json_bytes)
-        size = next((int(value) for name, value in reply.headers if name == BINARY_HEADER), 0)
-        return from_body(self._types["ModelInferResponse"](), reply.body, size)
+        path = f"{_path(message.model_name, message.model_version)}/infer"
+        reply = await self._ask(context, "POST", path, body=data, form=_Tensors(message, self._types["ModelInferResponse"]))
+        return reply.body
+
+
+class _Tensors:
+    """Reads the tensors of one call's message, and writes the answer as one."""
+
+    def __init__(self, message: Any, response_type: Callable[[], Any]) -> None:
+        self._message = message
+        self._response_type = response_type
+
+    def read(self, request: Request, *, max_rows: int) -> InferRequest:  # noqa: ARG002  # the message is decoded already
+        return read_infer(self._message, max_rows=max_rows)
+
+    def write(self, model: str, version: str, answers: Mapping[str, Values], asked: InferRequest) -> Reply:
+        return Reply(write_infer(self._response_type(), version, answers, model=model, request=asked).SerializeToString())
+
+
+def _headers(context: Any) -> list[tuple[bytes, bytes]]:
+    """Return a call's metadata as headers, with the deadline it has."""
+    headers = [
+        (name.encode(), value if isinstance(value, bytes) else value.encode("latin-1", "replace"))
+        for name, value in context.invocation_metadata()
+        if name not in _OURS
+    ]
+    left_s = context.time_remaining()
+    if left_s is not None and left_s < _LONGEST_S:
+        headers.append((DEADLINE, b"%d" % max(1, int(left_s * 1000))))
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _client(peer: str) -> str:
+    """Return the address in what gRPC calls a peer, such as `ipv4:127.0.0.1:50412`."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def _path(name: str, version: str) -> str:

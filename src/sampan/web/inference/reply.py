@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from sampan.serving.spans import Origin
 
+if TYPE_CHECKING:
+    from sampan.serving.inference_protocol import InferRequest
+
 JSON = b"application/json"
+
+
+class TensorForm(Protocol):
+    """How a protocol reads a request's tensors and writes an answer's."""
+
+    def read(self, request: Request, *, max_rows: int) -> InferRequest:
+        """Return the rows of a request. Raises ParameterError."""
+        ...
+
+    def write(self, model: str, version: str, answers: Mapping[str, Any], asked: InferRequest) -> Reply:
+        """Return the reply with a model's outputs. Raises ParameterError where one is wanted that it does not have."""
+        ...
 
 
 class Request(msgspec.Struct, gc=False):
@@ -23,6 +38,7 @@ class Request(msgspec.Struct, gc=False):
     client: str = ""  # the address it came from
     origin: Origin = msgspec.field(default_factory=Origin)
     timeout_s: float = 0.0  # how long its caller waits, where the body says it
+    form: TensorForm | None = None  # how its tensors are written, where that is not REST's way
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, b"" where there is none."""

@@ -84,6 +84,7 @@ class TensorRoutes:
         """
         n = len(rows)
         ids: Sequence[str] = [name] if name and n == 1 else NumberedIds(name, n) if name else ()
+        asked = self._alone(rows) if n == 1 else rows
 
         def replied(variant: Variant, scored: Scored) -> Reply:
             answers = v2.answers_of(scored.scores, **_kind(variant))
@@ -92,8 +93,19 @@ class TensorRoutes:
             return reply(variant, answers)
 
         if self._scorer.answers_now(n):
-            return replied(*self._scorer.scores_now(rows, ids=ids, version=version, origin=origin))
-        return _then(self._scorer.scores(rows, ids=ids, version=version, origin=origin), replied)
+            return replied(*self._scorer.scores_now(asked, ids=ids, version=version, origin=origin))
+        return _then(self._scorer.scores(asked, ids=ids, version=version, origin=origin), replied)
+
+    def _alone(self, rows: ColumnRows) -> Sequence[Mapping[str, Any]]:
+        """Return a single row as the live model's type of row, half the cost of columns of one value; unchanged where it does not fit."""
+        live = self._scorer.routing.live
+        kind = getattr(live.predictor, "row_type", None) if live is not None else None
+        if kind is None:
+            return rows
+        try:
+            return [msgspec.convert(rows[0], kind)]
+        except (msgspec.ValidationError, OverflowError):  # the long way says what does not fit
+            return rows
 
     @property
     def _is_ready(self) -> bool:
@@ -120,16 +132,11 @@ class TensorRoutes:
         return Reply(v2.model_metadata(self._service, *self.metadata(version)))
 
     def _infer(self, request: Request, version: str) -> Answered:
-        said = request.header(v2.BINARY_HEADER)
-        if said and not said.isdigit():
-            raise ParameterError(f"{v2.BINARY_HEADER.decode()} is {said.decode('latin-1')!r}, expected a number of bytes")
-        asked = v2.decode_infer(request.body, max_rows=self._max_rows, json_bytes=int(said) if said else None)
+        form = request.form or _REST
+        asked = form.read(request, max_rows=self._max_rows)
 
         def reply(variant: Variant, answers: Answers) -> Reply:
-            body, json_bytes = v2.encode_infer(self._service, variant.version, answers, request=asked)
-            if not json_bytes:
-                return Reply(body)
-            return Reply(body, content_type=v2.BINARY, headers=((v2.BINARY_HEADER, b"%d" % json_bytes),))
+            return form.write(self._service, variant.version, answers, asked)
 
         if asked.timeout_us:
             request.timeout_s = asked.timeout_us / 1e6
@@ -166,6 +173,25 @@ class TensorRoutes:
             raise NotFound(
                 f"no model called {name!r} here", did_you_mean=nearest(name, [self._service]), hint=f"this server has {self._service!r}"
             )
+
+
+class _Rest:
+    """Tensors as JSON, and as bytes behind it."""
+
+    def read(self, request: Request, *, max_rows: int) -> v2.InferRequest:
+        said = request.header(v2.BINARY_HEADER)
+        if said and not said.isdigit():
+            raise ParameterError(f"{v2.BINARY_HEADER.decode()} is {said.decode('latin-1')!r}, expected a number of bytes")
+        return v2.decode_infer(request.body, max_rows=max_rows, json_bytes=int(said) if said else None)
+
+    def write(self, model: str, version: str, answers: Answers, asked: v2.InferRequest) -> Reply:
+        body, json_bytes = v2.encode_infer(model, version, answers, request=asked)
+        if not json_bytes:
+            return Reply(body)
+        return Reply(body, content_type=v2.BINARY, headers=((v2.BINARY_HEADER, b"%d" % json_bytes),))
+
+
+_REST = _Rest()
 
 
 def _ready(ready: bool) -> Reply:
