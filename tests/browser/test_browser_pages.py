@@ -78,9 +78,10 @@ def test_no_page_keeps_anyone_out_or_scrolls_sideways(
             page.goto(url)
             open_everything(page)
             overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            hidden = page.locator(".scroll:has(table.stacked)").evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth).length")
             violations = violations_of(page)
-            if overflow > 0 or violations:
-                found[name] = {"overflow": overflow, "violations": violations}
+            if overflow > 0 or violations or (viewport == PHONE and hidden):
+                found[name] = {"overflow": overflow, "violations": violations, "stacked tables that scroll": hidden}
 
     assert found == {}, json.dumps(found, indent=1)
 

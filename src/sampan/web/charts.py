@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+_FEWEST_TICKS = 3  # of an axis: fewer do not tell its scale
 LETTER = 6.2  # the usual width of a letter of an axis, in CSS pixels
 MOST_DOTS = 40
 MOST_POINTS = 400
@@ -348,10 +349,17 @@ def scatter(title: str, spots: Sequence[Spot], *, words: tuple[str, str], frame:
 
 
 def _decades(first: float, last: float) -> list[float]:
-    """Return round numbers within a logarithmic axis, fewer where there are many."""
+    """Return round numbers within a logarithmic axis, fewer where there are many; closer ones where its ends are near.
+
+    >>> _decades(0.0, 3.0), _decades(1.11, 1.37)
+    ([1.0, 10.0, 100.0, 1000.0], [15.0, 17.5, 20.0, 22.5])
+    """
     steps = (1, 2, 5) if last - first < 2.5 else (1,)
     found = [step * 10.0**power for power in range(math.floor(first), math.ceil(last) + 1) for step in steps]
-    return [value for value in found if first <= math.log10(value) <= last]
+    inside = [value for value in found if first <= math.log10(value) <= last]
+    if len(inside) >= _FEWEST_TICKS:
+        return inside
+    return [value for value in ticks(10.0**first, 10.0**last) if value > 0 and first <= math.log10(value) <= last]
 
 
 def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, frame: Frame | None = None) -> Markup:

@@ -33,6 +33,7 @@ def load_optimization(workspace: Workspace, given: Mapping[str, str]) -> Mapping
             picture(found, "Time of 100 rows and quality", "µs", {each.name: 1e3 * each.cost.p50_100_ms for each in _all(found)}),
         ],
         "rows": [found.parent, *found.front, *(each for each in found.variants if each.beaten_by)],
+        "refused": {reason: [name for name, why in found.refused.items() if why == reason] for reason in found.refused.values()},
         "is_native": found.parent.how == NATIVELY,
         "parent_name": PARENT,
         "title": found.model,
