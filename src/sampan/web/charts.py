@@ -352,14 +352,14 @@ def _decades(first: float, last: float) -> list[float]:
     """Return round numbers within a logarithmic axis, fewer where there are many; closer ones where its ends are near.
 
     >>> _decades(0.0, 3.0), _decades(1.11, 1.37)
-    ([1.0, 10.0, 100.0, 1000.0], [15.0, 17.5, 20.0, 22.5])
+    ([1.0, 10.0, 100.0, 1000.0], [14, 16, 18, 20, 22])
     """
     steps = (1, 2, 5) if last - first < 2.5 else (1,)
     found = [step * 10.0**power for power in range(math.floor(first), math.ceil(last) + 1) for step in steps]
     inside = [value for value in found if first <= math.log10(value) <= last]
     if len(inside) >= _FEWEST_TICKS:
         return inside
-    return [value for value in ticks(10.0**first, 10.0**last) if value > 0 and first <= math.log10(value) <= last]
+    return [value for value in ticks(10.0**first, 10.0**last, 6) if value > 0 and first <= math.log10(value) <= last]
 
 
 def histogram(title: str, edges: Sequence[float], counts: Sequence[float], *, frame: Frame | None = None) -> Markup:
