@@ -43,7 +43,8 @@ PARTS = {
         "sampan.workspace.services.incidents:Incidents": "list show close",
     },
     "model": {
-        "sampan.workspace.models.models:Lifecycle": "train evaluate compare gate promote ship show list",
+        "sampan.workspace.models.models:Lifecycle": "train evaluate compare gate promote ship show",
+        "sampan.workspace.models.listing:Listing": "list",
         "sampan.workspace.models.packing:Packing": "pack verify signing-key",
         "sampan.workspace.models.adopting:Adopting": "adopt trust",
         "sampan.workspace.models.tuning:Tuning": "tune study",

@@ -9,7 +9,7 @@ from sampan.web.page import Page
 from sampan.web.pages import figures
 from sampan.web.pages.explanations import explanations_of
 from sampan.web.pages.optimizations import optimizations_of
-from sampan.workspace.models.answers import ModelList
+from sampan.workspace.models.listing import ModelList
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node

@@ -7,49 +7,16 @@ from typing import Any
 import msgspec
 
 from sampan.core.answers import Answer
-from sampan.core.graph import Node
-from sampan.core.times import iso
 from sampan.errors import GateRejected, IntegrityError
 from sampan.evaluation.gate import Check, Decision
 from sampan.evaluation.paired import Difference, Paired
 from sampan.evaluation.report import ClassFigures
 from sampan.stats.estimates import Estimate
 from sampan.workspace.columns import align, size_text
+from sampan.workspace.models.listing import METRICS, ModelLine, number_text
 
-# What is shown of a model in a line, of whatever task it is; those it does not have are left out.
-METRICS = ("auc", "log_loss", "brier", "accuracy", "macro_f1", "macro_auc", "rmse", "mae", "r2", "bias", "pinball", "cost")
 _MOST_CLASSES = 30
 _IN_GROUPS = ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "pinball", "cost")
-
-
-class ModelLine(msgspec.Struct, frozen=True):
-    """One version of a model."""
-
-    ref: str
-    created: str
-    n_rows: int
-    until: str
-    metrics: dict[str, float]
-    flavor: str
-    aliases: tuple[str, ...] = ()
-
-
-class ModelList(Answer, frozen=True, kw_only=True):
-    """The newest versions of models."""
-
-    models: tuple[ModelLine, ...]
-
-    def text(self) -> str:
-        """Lay the versions out as a table."""
-        if not self.models:
-            return "No models yet."
-        shown = [name for name in METRICS if any(name in m.metrics for m in self.models)]
-        header = ("model", "alias", "trained until", "rows", *shown)
-        rows = [
-            (m.ref, ", ".join(m.aliases), m.until, f"{m.n_rows:,}", *(number_text(m.metrics[k]) if k in m.metrics else "" for k in shown))
-            for m in self.models
-        ]
-        return align(header, rows, right=("rows", *shown))
 
 
 class ModelTrainedAnswer(Answer, frozen=True, kw_only=True):
@@ -285,20 +252,6 @@ class ModelShown(Answer, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def model_line(node: Node) -> ModelLine:
-    """Return a model's line."""
-    metrics = {name: figure["value"] for name, figure in node.facts["metrics"].items() if figure["value"] is not None}
-    return ModelLine(
-        ref=node.ref,
-        created=iso(node.created),
-        n_rows=node.facts["n_rows"],
-        until=iso(node.facts["until"]),
-        metrics=metrics,
-        flavor=node.facts["flavor"],
-        aliases=node.aliases,
-    )
-
-
 def _difference(difference: Difference, other: str) -> str:
     more = f", {difference.rows_needed:,} more rows would show it" if difference.rows_needed else ""
     figures = f"{number_text(difference.candidate)} against {number_text(difference.champion)}"
@@ -315,8 +268,3 @@ def _figure(found: dict[str, Any] | None) -> str:
         return ""
     interval = f" ({number_text(found['low'], 3)} to {number_text(found['high'], 3)})" if found["low"] is not None else ""
     return f"{number_text(found['value'], 3)}{interval}"
-
-
-def number_text(value: float, digits: int = 4) -> str:
-    """Write a figure: so many digits after the point, of large ones fewer."""
-    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.1f}" if abs(value) < 1e5 else f"{value:,.0f}"

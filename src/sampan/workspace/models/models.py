@@ -25,23 +25,21 @@ from sampan.workspace.models.adopting import Adopting
 from sampan.workspace.models.answers import (
     Compared,
     Gated,
-    ModelList,
     ModelShown,
     ModelTrainedAnswer,
     Promoted,
     Reported,
     Shipped,
-    model_line,
 )
 from sampan.workspace.models.bill_of_materials import Bills
 from sampan.workspace.models.events import GateDecided, GateOverridden, ModelEvaluated
+from sampan.workspace.models.listing import Listing, model_line
 from sampan.workspace.models.optimizing_verbs import Optimizing
 from sampan.workspace.models.packing import Packing
 from sampan.workspace.models.signing import Signing
 from sampan.workspace.models.tuning import Tuning
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.options import filled
-from sampan.workspace.parameters import Count
 from sampan.workspace.training.training_options import TrainingOptions
 
 CHAMPION = "champion"
@@ -236,18 +234,6 @@ class Lifecycle(Room):
             next=(f"sampan model gate {node.ref}",) if decision is None else (f"sampan lineage {node.ref}",),
         )
 
-    @operation(reads=True)
-    def list(self, *, name: str = "", limit: Count = 20) -> ModelList:
-        """List models, newest first.
-
-        Parameters
-        ----------
-        name : only versions of this model
-        limit : at most so many
-        """
-        nodes = self.ws.catalog.nodes(kind="model", name=name, limit=limit)
-        return ModelList(models=tuple(model_line(node) for node in nodes))
-
     # -- what decisions rest on -----------------------------------------------------------------------------------------------------
 
     def _evidence(
@@ -413,7 +399,7 @@ class Lifecycle(Room):
         )
 
 
-class Models(Lifecycle, Packing, Adopting, Tuning, Optimizing, Signing, Bills):
+class Models(Lifecycle, Listing, Packing, Adopting, Tuning, Optimizing, Signing, Bills):
     """Models: what was trained, how good it is, what may go live."""
 
 
