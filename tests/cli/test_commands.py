@@ -16,7 +16,7 @@ from sampan.cli import calls
 from sampan.cli.calls import Settings, split_settings
 from sampan.core.events import VersionCommitted, new_id
 from sampan.errors import NotFound, UsageError
-from sampan.workspace.home import Overview
+from sampan.workspace.overview import Overview
 from sampan.workspace.workspace import Workspace
 
 Sampan = Callable[..., subprocess.CompletedProcess[str]]
@@ -175,7 +175,7 @@ def test_a_bug_is_one_clear_line_and_the_traceback_is_a_variable_away(
 
 def test_control_c_exits_as_shells_expect(tmp_path: Path) -> None:
     code = (
-        "import time, sys; from sampan.workspace.home import Overview; from sampan.cli.start import main\n"
+        "import time, sys; from sampan.workspace.overview import Overview; from sampan.cli.start import main\n"
         "def wait(self):\n print('ready', flush=True); time.sleep(30)\n"
         "Overview.status = wait\nfrom sampan.workspace import operation\n"
         "wait.__operation__ = operation.Declared(True, 'status', False); wait.__annotations__ = {'return': operation.Answer}\n"

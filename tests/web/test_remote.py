@@ -12,8 +12,8 @@ import pytest
 import sampan
 from sampan.errors import AccessDenied, NotFound, NotSignedIn, ParameterError, Unavailable, UsageError
 from sampan.remote import _error_from, _made_up, _with_nan
-from sampan.workspace.home import Status
 from sampan.workspace.lineage.tracing_answers import Lineage
+from sampan.workspace.overview import Status
 from sampan.workspace.workspace import Workspace
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from sampan.core.events import AliasMoved, Input, VersionCommitted, new_id
 from sampan.errors import NotFound, ParameterError
-from sampan.workspace.home import FIRST_COMMANDS
+from sampan.workspace.overview import FIRST_COMMANDS
 from sampan.workspace.workspace import Workspace
 
 NOON = 1_357_041_600_000

@@ -3,13 +3,13 @@
 # noun -> the class of the part -> its verbs
 PARTS = {
     "": {
-        "sampan.workspace.home:Overview": "status log",
+        "sampan.workspace.overview:Overview": "status log",
         "sampan.workspace.lineage.tracing:Tracing": "lineage impact who",
         "sampan.workspace.runs.comparing:Comparing": "compare diff note",
         "sampan.workspace.explaining.explaining:Explaining": "why",
         "sampan.workspace.explaining.reproducing:Reproducing": "reproduce upgrade-check",
         "sampan.workspace.merging.merging:Merging": "merge",
-        "sampan.workspace.home:Upkeep": "gc fsck doctor",
+        "sampan.workspace.upkeep:Upkeep": "gc fsck doctor",
     },
     "audit": {
         "sampan.workspace.audit:Audit": "verify log",

@@ -11,7 +11,7 @@ from sampan.errors import ParameterError
 from sampan.web.page import Page
 
 if TYPE_CHECKING:
-    from sampan.workspace.home import Happened
+    from sampan.workspace.overview import Happened
     from sampan.workspace.workspace import Workspace
 
 SHOWN, MOST = 50, 1000
