@@ -23,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
+from itertools import repeat
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
@@ -277,14 +278,15 @@ class InferenceApp:
     # -- plain requests -----------------------------------------------------------------------------------------------------------
 
     def _predict(self, request: Request, _: str) -> Answered:
-        if (row := self.scorer.read_row(request.body)) is None:
+        singles = self.scorer.singles
+        if singles is None or (row := singles.read(request.body)) is None:
             return self._predict_rows(request)
         name = self.scorer.begin_row(request.origin)
         if given := request.header(b"x-request-id"):
             name = given.decode("latin-1")
         asked = _RowAsked(row, name, request, Soon())
-        if not self.scorer.gathers:
-            return self._told(asked, self.scorer.answer_rows([asked])[0])
+        if not singles.gathers:
+            return self._told(asked, singles.answer([asked])[0])
         if not self._turn:
             asyncio.get_running_loop().call_soon(self._end_turn)
         self._turn.append(asked)
@@ -293,7 +295,8 @@ class InferenceApp:
     def _end_turn(self) -> None:
         """Answer the single rows that came since the event loop looked at its connections."""
         turn, self._turn = self._turn, []
-        for asked, answer in zip(turn, self.scorer.answer_rows(turn), strict=True):
+        singles = self.scorer.singles
+        for asked, answer in zip(turn, singles.answer(turn) if singles is not None else repeat(None)):  # noqa: B905  # without end
             try:
                 reply = self._told(asked, answer)
             except Exception as cause:  # noqa: BLE001  # told and logged below
@@ -320,7 +323,8 @@ class InferenceApp:
         asked.soon.come(await self._wait_for("/predict", asked.request, coming))
 
     def _predict_rows(self, request: Request) -> Reply | Awaitable[Reply]:
-        if (typed := self.scorer.read_rows(request.body)) is not None:
+        singles = self.scorer.singles
+        if singles is not None and (typed := singles.read_many(request.body)) is not None:
             asked = typed_request(*typed, max_rows=self.limits.rows)
         else:
             asked = decode_predict(request.body, max_rows=self.limits.rows)

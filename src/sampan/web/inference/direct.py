@@ -1,7 +1,7 @@
-"""The shortest way to an answer: one row, one live model that runs on the event loop, no canary. Others go by `inference_scoring`.
+"""The shortest way to an answer: one row, one live model that runs on the event loop, no canary. Others go by `scoring`.
 
 The body is decoded straight into the model's row type, which is its check; what does not fit is None here, and the long way says why.
-Rows that came within one turn of the event loop go to the model together, where it showed that this pays (`Company`).
+Which rows go to the model together is decided in `single_rows`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows, Row, columns_of
-from sampan.web.inference.company import AskedRow, Company
+from sampan.web.inference.company import AskedRow
 from sampan.web.inference.shadow import measure
 
 _COLUMNS_PAY: Final = 12  # rows: fewer are laid out one by one
@@ -32,9 +32,7 @@ class DirectAnswers:
 
     def __init__(self, service: str, variant: Variant, row_type: type[Row]) -> None:
         self.variant = variant
-        self.counted = ("sampan_predictions_total", (("version", variant.version), ("role", variant.role)))
         self.row_type = row_type
-        self.company = Company()
         self._service = service
         self._decode = msgspec.json.Decoder(row_type).decode
         self._decode_many = msgspec.json.Decoder(msgspec.defstruct("Rows", _many_of(row_type), forbid_unknown_fields=True)).decode
@@ -108,18 +106,6 @@ class DirectAnswers:
             size_bytes=sum([origin.size_bytes for origin in origins]),
         )
         return scored, flagged(many(variant, names, scores), variant, scored)
-
-    def try_company(self, asked: Sequence[AskedRow], alone: Sequence[Scored], *, alone_ns: int) -> None:
-        """Score rows, which were answered one by one just now, once more together, and take note. Answers and logs nothing."""
-        began_ns = time.perf_counter_ns()
-        try:
-            scored, _ = self.measure_together(asked)
-        except Exception:  # noqa: BLE001  # it cannot be asked together: that is what was to be found out
-            self.company.note(len(asked), alone_ns=alone_ns, together_ns=0, alike=False)
-            return
-        together_ns = time.perf_counter_ns() - began_ns
-        alike = scored.scores.tobytes() == b"".join([one.scores.tobytes() for one in alone])
-        self.company.note(len(asked), alone_ns=alone_ns, together_ns=together_ns, alike=alike)
 
 
 def held(rows: Sequence[Row]) -> Any:

@@ -26,12 +26,12 @@ from sampan.serving.requests import Prediction
 from sampan.serving.routing import Routing, Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
-from sampan.table.rows import Row as BareRow
-from sampan.web.inference.company import LEAST, AskedRow
-from sampan.web.inference.direct import DirectAnswers, direct_answers, flagged
-from sampan.web.inference.lanes import SLOW_S, Lane, measure_pace
+from sampan.web.inference.accounts import Accounts
+from sampan.web.inference.direct import direct_answers, flagged
+from sampan.web.inference.lanes import Lane, measure_pace
 from sampan.web.inference.log import PredictionLog
 from sampan.web.inference.shadow import Shadow, measure, measure_together
+from sampan.web.inference.single_rows import SingleRows, model_failure
 from sampan.web.inference.together import Together
 
 logger = logging.getLogger(__name__)
@@ -39,11 +39,7 @@ logger = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 _Part = tuple[Variant, Sequence[int]]
 _Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
-MARK_BYTES = 64
 STUCK = 2.0  # times the longest deadline that a call may run before it counts as stuck: it will not end any more
-_WHOLE = "a request is answered whole or not at all: no row of it is answered or logged; the other models are not concerned"
-_SAID = 300  # characters of what a model raised
-_SLOW_NS = int(SLOW_S * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Scorer:
         self.routing = Routing()
         self.catch_up: Callable[[], Awaitable[None]] | None = None  # where several processes are fed: takes rows from the log, each once
         self.suspects: frozenset[str] = frozenset()  # packages that a process hung on before
-        self.marker: mmap | None = None  # names the package that runs, for who looks at what is left of this process
+        self.singles: SingleRows | None = None  # the shortest way for bare single rows, where there is one
         self._service = service
         self._log = log
         self._counters = counters
@@ -76,108 +72,26 @@ class Scorer:
         self._shadow = Shadow(service, log.offer, capacity_rows=limits.shadow_rows)
         self._limits = limits
         self._lanes: dict[str, Lane] = {}  # by package
+        self._accounts = Accounts(log, counters, self._shadow, self._lanes)
         self._together: dict[str, Together[_Item, Scored]] = {}
         self._timing: set[asyncio.Task[None]] = set()
         self._inline = False  # every loaded model runs on the event loop
-        self._direct: DirectAnswers | None = None
         self._turn = asyncio.Lock()  # held by what must not overlap: rows being fed, a swap
         self._prefix = secrets.token_hex(6)
         self._serial = count(1)
+
+    def mark_in(self, page: mmap | None) -> None:
+        """Name in a page of shared memory the package that runs, for who looks at what is left of this process."""
+        self._accounts.marker = page
 
     def answers_now(self, n_rows: int) -> bool:
         """Say whether a request of so many rows is scored on the event loop: a hop to a thread costs more than the model."""
         return self._inline and n_rows <= self._inline_rows
 
-    def read_row(self, body: bytes) -> BareRow | None:
-        """Read a body that is one bare object of the live model's fields; None where it goes the long way, by `answer_now` or `answer`."""
-        return self._direct.read(body) if self._direct is not None else None
-
-    def read_rows(self, body: bytes) -> tuple[ColumnRows, list[str] | None] | None:
-        """Read a body of many such objects, and their ids; None where it goes the long way."""
-        return self._direct.read_rows(body) if self._direct is not None else None
-
     def begin_row(self, origin: Origin) -> str:
         """Take note that a row came just now; return a name for its answer."""
         origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
         return f"{self._prefix}-{next(self._serial)}"
-
-    @property
-    def gathers(self) -> bool:
-        """Say whether single rows should wait for the end of the turn: they go together, or it is not known yet whether that pays."""
-        return self._direct is not None and (self._direct.company.pays or not self._direct.company.is_known)
-
-    def answer_rows(self, asked: Sequence[AskedRow]) -> list[Prediction | Exception | None]:
-        """Score rows that `read_row` read in this turn of the event loop: each gets its answer, what `answer_now` raises, or None.
-
-        None where the long way has to answer: the routing was swapped meanwhile, or the model's answer has another shape than it should.
-        """
-        direct = self._direct
-        if direct is None or any(type(one.row) is not direct.row_type for one in asked):
-            return [None] * len(asked)
-        if len(asked) == 1:
-            return [self._answer_alone(direct, asked[0])[0]]
-        if direct.company.pays:
-            most = direct.company.most_rows
-            parts = [asked[first : first + most] for first in range(0, len(asked), most)]
-            return [answer for part in parts for answer in self._answer_together(direct, part)]
-        began_ns = time.perf_counter_ns()
-        answers = [self._answer_alone(direct, one) for one in asked]
-        took_ns = time.perf_counter_ns() - began_ns
-        scored = [one for _, one in answers if one is not None]
-        if not direct.company.is_known and LEAST <= len(asked) == len(scored):
-            direct.try_company(asked, scored, alone_ns=took_ns)
-        return [answer for answer, _ in answers]
-
-    def _answer_together(self, direct: DirectAnswers, asked: Sequence[AskedRow]) -> list[Prediction | Exception | None]:
-        began_ns = time.perf_counter_ns()
-        self._mark(direct.variant)
-        try:
-            scored, answers = direct.measure_together(asked)
-        except Exception:  # noqa: BLE001  # told below, to whom it concerns
-            return [self._answer_alone(direct, one)[0] for one in asked]
-        self._note_now(direct.variant, time.perf_counter_ns() - began_ns, n_requests=len(asked))
-        self._log.offer(direct.variant, scored)
-        self._counters.count(direct.counted, len(asked))
-        now_ns = time.perf_counter_ns()
-        for one in asked:
-            origin = one.origin
-            self._counters.observe((now_ns - origin.started_ns) / 1e9)
-            if origin.span is not None:
-                origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
-        if self.routing.shadow is not None:
-            for one in asked:
-                row: Any = one.row  # a row is a mapping by registration
-                self._shadow.offer([row], (one.name,), one.origin)
-        return list(answers)
-
-    def _answer_alone(self, direct: DirectAnswers, asked: AskedRow) -> tuple[Prediction | Exception | None, Scored | None]:
-        """Score one row; return its answer, or what its caller is told instead, and what the log was offered."""
-        origin, began_ns = asked.origin, time.perf_counter_ns()
-        self._mark(direct.variant)
-        try:
-            answered = direct.measure(asked.row, asked.name, origin)
-        except Exception as cause:  # noqa: BLE001  # handed to who asked
-            self._count_failed(direct.variant, 1)
-            return (cause if isinstance(cause, SampanError) else _model_failure(direct.variant, cause)), None
-        self._note_now(direct.variant, time.perf_counter_ns() - began_ns)
-        if answered is None:
-            return None, None
-        scored, prediction = answered
-        self._log.offer(direct.variant, scored)
-        self._counters.count(direct.counted)
-        if origin.span is not None:
-            origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
-        self._shadow.offer(scored.rows, scored.ids, origin)
-        self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
-        return prediction, scored
-
-    def _note_now(self, variant: Variant, took_ns: int, *, n_requests: int = 1) -> None:
-        """Take note of what a call on the event loop took."""
-        if (lane := self._lanes.get(variant.package)) is None:
-            return
-        lane.calls_now += n_requests
-        if took_ns > _SLOW_NS:
-            lane.noted_slow(took_ns / 1e9, now_s=time.monotonic())
 
     def answer_now(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
@@ -218,7 +132,7 @@ class Scorer:
             scored.append(self._measured(part, rows, ids, msgspec.structs.replace(origin, started_ns=time.perf_counter_ns())))
         took_ns = time.perf_counter_ns() - origin.started_ns
         for variant, _ in parts:
-            self._note_now(variant, took_ns)
+            self._accounts.took(variant, took_ns)
         self._note(parts, scored, rows, ids, origin)
         return parts, scored
 
@@ -241,8 +155,7 @@ class Scorer:
     def _note(self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> None:
         """Log and count what was scored, and let the shadow hear of it."""
         for (variant, indices), one in zip(parts, scored, strict=True):
-            self._log.offer(variant, one)
-            self._counters.add("sampan_predictions_total", len(indices), version=variant.version, role=variant.role)
+            self._accounts.answered(variant, one, len(indices))
             if origin.span is not None:
                 origin.span.note(one.version, one.role, len(indices), started_ns=origin.started_ns)
         self._shadow.offer(rows, ids, origin)
@@ -359,24 +272,24 @@ class Scorer:
     def _measured(self, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part here and now."""
         variant, indices = part
-        self._mark(variant)
+        self._accounts.begin(variant)
         try:
             return _alone(self._service, (variant, *_its(indices, rows, ids), origin))
         except Exception:
-            self._count_failed(variant, len(indices))
+            self._accounts.failed(variant, len(indices))
             raise
 
     async def _in_lane(self, lane: Lane, part: _Part, rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> Scored:
         """Score a part in its model's lane, alone or in company."""
         variant, indices = part
-        self._mark(variant)
+        self._accounts.begin(variant)
         item = (variant, *_its(indices, rows, ids), origin)
         try:
             if lane.goes_together and len(indices) <= self._inline_rows:
                 return await self._company(variant, lane).run(item, len(indices))
             scored = await lane.run(lambda: _alone(self._service, item))
         except BaseException:  # also who stops waiting: its deadline passed, or its caller left
-            self._count_failed(variant, len(indices))
+            self._accounts.failed(variant, len(indices))
             raise
         if lane.wants_pace:
             self._time(lane, variant, item[1])
@@ -401,14 +314,6 @@ class Scorer:
             self._timing.add(task)
             task.add_done_callback(self._timing.discard)
 
-    def _mark(self, variant: Variant) -> None:
-        if self.marker is not None:
-            self.marker[:MARK_BYTES] = variant.package.encode()[:MARK_BYTES].ljust(MARK_BYTES)
-
-    def _count_failed(self, variant: Variant, n_rows: int) -> None:
-        self._counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
-        self._counters.add("sampan_failed_requests_total", version=variant.version, role=variant.role)
-
     def _open_lanes(self, routing: Routing) -> None:
         limits = self._limits
         for variant in routing.variants:
@@ -427,15 +332,16 @@ class Scorer:
         live = self.routing.live
         alone = self._inline and live is not None and self.routing.canary is None
         if not alone or live is None:
-            self._direct = None
-        elif self._direct is None or self._direct.variant is not live:
-            self._direct = direct_answers(self._service, live)
+            self.singles = None
+        elif self.singles is None or self.singles.variant is not live:
+            direct = direct_answers(self._service, live)
+            self.singles = SingleRows(direct, self._accounts) if direct is not None else None
 
     def paces(self) -> dict[str, str]:
         """Return, by version, what was measured of models that take long enough for company to matter."""
         lanes = {variant.version: self._lanes[variant.package] for variant in self.routing.variants}
         told = {version: str(lane.pace) for version, lane in lanes.items() if lane.pace is not None}
-        return told | ({self._direct.variant.version: str(self._direct.company)} if self._direct is not None else {})
+        return told | ({self.singles.variant.version: str(self.singles.company)} if self.singles is not None else {})
 
 
 def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:
@@ -454,14 +360,7 @@ def _alone(service: str, item: _Item) -> Scored:
     except SampanError:
         raise
     except Exception as cause:
-        raise _model_failure(variant, cause) from cause
-
-
-def _model_failure(variant: Variant, cause: Exception) -> ModelFailed:
-    """Return what a caller is told of what a model raised."""
-    said = f"{type(cause).__name__}: {cause}"[:_SAID]
-    logger.warning("%s failed on a request: %s", variant.version, said)
-    return ModelFailed(f"{variant.version} failed on this request: {said}", hint=_WHOLE)
+        raise model_failure(variant, cause) from cause
 
 
 def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:

@@ -26,13 +26,14 @@ import uvloop
 from sampan.core.refs import nearest
 from sampan.errors import AccessDenied, NotFound, ParameterError, Unavailable
 from sampan.serving.callers import RateLimiter
+from sampan.web.inference.accounts import MARK_BYTES
 from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.host import Gate, Host, Loaded
 from sampan.web.inference.http import HttpEdge
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.models import Follower, Watch
 from sampan.web.inference.pilot import Pilot
-from sampan.web.inference.scoring import MARK_BYTES, Limits
+from sampan.web.inference.scoring import Limits
 from sampan.web.inference.traces import exporter_of
 from sampan.web.security import is_loopback
 from sampan.workspace.services import process
@@ -247,7 +248,7 @@ def _host(
     async def open_service(name: str) -> Loaded:
         arrivals = ArrivalLog(workspace.store.segments, name, rules=log_rules(workspace))
         app = InferenceApp(name, log=log, arrivals=arrivals, token=token, limits=limits, clock=workspace.clock)
-        app.scorer.marker = marker
+        app.scorer.mark_in(marker)
         app.scorer.suspects = frozenset(worker.suspects) if worker is not None else frozenset()
         follower = Follower(app, workspace, arrivals, plan=partial(workspace.service.routing_plan, alias=alias))
         if worker is not None:
