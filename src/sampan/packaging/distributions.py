@@ -18,16 +18,10 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from sampan.core.digests import digest_bytes
 from sampan.errors import NotFound, ParameterError, Unsupported
+from sampan.packaging.answering import NATIVE
 from sampan.packaging.bases import Grounds
 from sampan.packaging.layers import Entry
 
-# What loads a model that is served natively, by flavor.
-NATIVE: Final = {
-    "lightgbm": ("lightgbm", "scikit-learn"),
-    "sklearn": ("scikit-learn",),
-    "torch": ("torch",),
-    "xgboost": ("xgboost-cpu",),
-}
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBCS: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)\Z")

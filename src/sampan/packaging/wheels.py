@@ -22,7 +22,8 @@ from sampan import __version__
 from sampan.core.budgets import hold_to
 from sampan.core.settings import read_settings
 from sampan.errors import ParameterError
-from sampan.packaging.distributions import NATIVE, installed
+from sampan.packaging.answering import NATIVE
+from sampan.packaging.distributions import installed
 from sampan.packaging.packages import PackageFacts, read_facts
 from sampan.ports import Built, Progress, TargetOptions
 

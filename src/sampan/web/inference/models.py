@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sampan.core.times import Millis
 from sampan.errors import PolicyRefused, SampanError
+from sampan.packaging.answering import answering_libraries
 from sampan.serving.outcomes import Expected
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.web.inference.app import InferenceApp
@@ -157,7 +158,9 @@ class Follower:
         rules = self._ws.project.services.get(self.app.service)
         if rules is None or rules.environment != "refuse":
             return
-        telling = (*_TELLING, f"{predictor.manifest.flavor} ")
+        manifest = predictor.manifest
+        libraries = answering_libraries(manifest.flavor, served_by=manifest.served_by, has_tables=bool(predictor.tables))
+        telling = (*_TELLING, *(f"{name} " for name in libraries))
         if found := [one for one in predictor.differences() if one.startswith(telling)]:
             raise PolicyRefused(
                 f"{version} was made in another environment: {'; '.join(found)}",
@@ -174,8 +177,8 @@ class Follower:
         self._cursors[package] = self._arrivals.replay(taker, after=self._cursors[package], known_until=self._known_until[package])
 
 
-# How a difference begins that can change an answer. Whatever else was installed where the model was trained serves nothing.
-_TELLING = ("Python ", "implementation ", "machine ", "onnxruntime ", "numpy ", "polars ", "the processor lacks ")
+# How a difference begins that can change an answer, beside those of the libraries that serve the package.
+_TELLING = ("Python ", "implementation ", "machine ", "the processor lacks ")
 
 
 class Feeding(Protocol):

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from sampan.core.changes import AddNode, Change
 from sampan.core.events import Event, new_id
 from sampan.core.graph import NodeId
-from sampan.errors import ParameterError
-from sampan.packaging.signing import from_bytes, key_id, public_key, to_bytes
+from sampan.errors import IntegrityError, ParameterError
+from sampan.packaging.signing import from_bytes, from_pem, key_id, public_key, to_bytes
 from sampan.workspace.governing.privacy_keys import PrivacyKeys
 
 if TYPE_CHECKING:
@@ -60,9 +60,20 @@ class SigningKeys:
         self.ws = workspace
 
     def trusted(self) -> dict[str, Ed25519PublicKey]:
-        """Return the public keys that this store knows, by their ids."""
+        """Return the public keys that this store knows, by their ids. Raises IntegrityError naming every one that is none."""
         nodes = self.ws.catalog.nodes(kind=KIND, limit=_MOST) if self.ws.has_store else []
-        keys = [from_bytes(base64.b64decode(str(node.facts["public"]))) for node in nodes]
+        keys: list[Ed25519PublicKey] = []
+        faults: list[str] = []
+        for node in nodes:
+            try:
+                keys.append(_public(str(node.facts.get("public", "")), node.ref))
+            except (ParameterError, ValueError) as fault:
+                faults.append(f"{node.ref} ({fault})")
+        if faults:
+            raise IntegrityError(
+                f"the store holds signing keys that are no public keys of Ed25519: {', '.join(faults)}",
+                hint="sampan audit verify says whether the store was changed; give the key to check with by --key FILE.pem",
+            )
         return {key_id(key): key for key in keys}
 
     def seed(self) -> bytes:
@@ -100,6 +111,13 @@ class SigningKeys:
             os.fsync(stream.fileno())
         _log.info("made the key that packages are signed with: %s", file)
         return seed
+
+
+def _public(text: str, where: str) -> Ed25519PublicKey:
+    """Read what a store holds of a key: 32 bytes in base64, or PEM, as stores of before the first release have it."""
+    if text.startswith("-----BEGIN"):
+        return from_pem(text.encode(), where)
+    return from_bytes(base64.b64decode(text, validate=True))
 
 
 def _from_environment() -> bytes | None:
