@@ -54,7 +54,7 @@ class _Categories:
         form = type(texts)  # `isinstance` of a sequence asks its whole family
         if form is Coded:
             numbers: NDArray[np.int32] = np.frombuffer(self.packed(texts.texts), np.int32)
-            return numbers[texts.codes].tobytes()
+            return bytes(numbers[texts.codes])
         given, known = (texts.parts, self._numbers_of_bytes) if form is Ascii else (texts, self._numbers)
         try:
             return packed_numbers(given, known)

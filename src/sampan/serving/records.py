@@ -6,6 +6,7 @@ A request's rows stay as they came until many are laid out at once, column by co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import Any, overload
@@ -16,7 +17,7 @@ import numpy as np
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
-from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Repeated, Schema
+from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Packed, Repeated, Schema
 from sampan.table.rows import ColumnRows
 
 FEATURE = "feature."  # column prefix of a model feature
@@ -101,10 +102,25 @@ class NumberedIds(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return map(self.head.__add__, _endings(self.n))
 
+    def packed(self) -> Packed:
+        """Write all of them at once."""
+        head = self.head.encode()
+        written, lengths = _written_endings(self.n)
+        return Packed(written.replace(_HEAD, head), lengths + len(head))
+
+
+_HEAD = b"\0"  # where the head of an id goes
+
 
 @lru_cache(maxsize=8)
 def _endings(n: int) -> tuple[str, ...]:
     return tuple(f".{index}" for index in range(n))
+
+
+@lru_cache(maxsize=8)
+def _written_endings(n: int) -> tuple[bytes, np.ndarray[Any, Any]]:
+    endings = [ending.encode() for ending in _endings(n)]
+    return b"".join([_HEAD + ending for ending in endings]), np.array([len(ending) for ending in endings], np.int64)
 
 
 def record_schema(feature_names: Sequence[str], fields: Fields, keeping: Keeping = EVERYTHING, *, classes: Sequence[str] = ()) -> Schema:
@@ -133,11 +149,11 @@ def record_block(
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
     """
     counts = [len(one.ids) for one in scored]
-    ids = list(chain.from_iterable(one.ids for one in scored))
-    named = keys_of([rows.column(name) for name in keys], len(rows))
+    n_rows = sum(counts)
+    ids, named = _ids(scored), _key_column(rows, keys)
     columns: dict[str, Column] = {
         "id": ids,
-        "key": [keeping.name_key(key) if key else "" for key in named] if keeping.name_key else named,
+        "key": [keeping.name_key(key) if key else "" for key in _texts_of(named)] if keeping.name_key else named,
         "at": each_row([one.at for one in scored], counts),
         "moment": np.concatenate([one.moments for one in scored]) if moments is None else moments,
         **_answers(np.concatenate([one.scores for one in scored]), classes),
@@ -151,8 +167,8 @@ def record_block(
     columns.update(zip([FEATURE + name for name in feature_names], matrix, strict=True))
     schema = record_schema(feature_names, fields, keeping, classes=classes)
     if keeping.share >= 1:
-        return Block(schema, len(ids), [columns[name] for name in schema.names])
-    kept = [index for index, name in enumerate(ids) if keeping.keeps(named[index] or name)]
+        return Block(schema, n_rows, [columns[name] for name in schema.names])
+    kept = [index for index, (name, key) in enumerate(zip(_texts_of(ids), _texts_of(named), strict=True)) if keeping.keeps(key or name)]
     return Block(schema, len(kept), [_picked(columns[name], kept) for name in schema.names])
 
 
@@ -213,7 +229,8 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
         return [None if value is None else change(value) for value in rows.column(name)]
     if kind == "number":
         numbers = rows.numbers(name)
-        return Nullable(numbers, ~np.isnan(numbers))
+        missing = np.isnan(numbers)
+        return Nullable(numbers, ~missing) if missing.any() else numbers
     values = rows.columns.get(name)
     if isinstance(values, Coded):
         return values
@@ -225,13 +242,62 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
     return [None if value is None else str(value) for value in values]  # a moment in milliseconds
 
 
+def _ids(scored: Sequence[Scored]) -> Packed | list[str]:
+    if not any(type(one.ids) is NumberedIds for one in scored):
+        return list(chain.from_iterable(one.ids for one in scored))
+    parts = [one.ids.packed() if isinstance(one.ids, NumberedIds) else _packed(one.ids) for one in scored]
+    return Packed(b"".join([part.data for part in parts]), np.concatenate([part.lengths for part in parts]))
+
+
+def _packed(texts: Sequence[str]) -> Packed:
+    each = [text.encode() for text in texts]
+    return Packed(b"".join(each), np.array([len(text) for text in each], np.int64))
+
+
+def _key_column(rows: ColumnRows, keys: Sequence[str]) -> Packed | list[str]:
+    """Return the key of each row as `keys_of` writes it; of a single field of whole numbers all are written at once."""
+    values = rows.columns.get(keys[0]) if len(keys) == 1 else None
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return _whole_numbers(values.tolist())
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype.kind == "f"
+        and (np.abs(values) < _EXACT).all()
+        and (values == np.floor(values)).all()
+    ):
+        return _whole_numbers(values.astype(np.int64).tolist())
+    if isinstance(values, list | tuple) and set(map(type, values)) == {int}:
+        with suppress(OverflowError):  # of more than 64 bits
+            return _whole_numbers(values)
+    return keys_of([rows.column(name) for name in keys], len(rows))
+
+
+def _whole_numbers(values: Sequence[int]) -> Packed:
+    written = msgspec.json.encode(values)[1:-1]  # an eighth of what a text of each costs
+    if not written:
+        return Packed(b"", np.empty(0, np.int64))
+    commas = np.flatnonzero(np.frombuffer(written, np.uint8) == _COMMA)
+    return Packed(written.replace(b",", b""), np.diff(commas, prepend=-1, append=len(written)) - 1)
+
+
+def _texts_of(column: Packed | Sequence[str]) -> Sequence[str]:
+    if not isinstance(column, Packed):
+        return column
+    ends = np.cumsum(column.lengths).tolist()
+    return [column.data[first:end].decode() for first, end in zip([0, *ends], ends, strict=False)]
+
+
 def _picked(column: Column, kept: Sequence[int]) -> Column:
     if isinstance(column, np.ndarray):
         return column[kept]
     if isinstance(column, Nullable):
         return Nullable(column.values[kept], column.valid[kept])
+    if isinstance(column, Packed):
+        column = _texts_of(column)
     values = np.repeat(column.texts, column.counts).tolist() if isinstance(column, Repeated) else column
     return [values[index] for index in kept]
 
 
+_EXACT = 2.0**53  # below it a float is as exact as an integer
+_COMMA = ord(",")
 _TEXT = {str, type(None)}

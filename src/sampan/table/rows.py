@@ -90,13 +90,14 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
     `kind` is the type of row that the values were decoded as, if they were: who made that type need not look at them again.
     """
 
-    __slots__ = ("_numbers", "columns", "kind", "n")
+    __slots__ = ("_numbers", "_read", "columns", "kind", "n")
 
     def __init__(self, columns: Mapping[str, Any], n: int, *, kind: type[Row] | None = None) -> None:
         self.columns = columns
         self.n = n
         self.kind = kind
         self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._read: tuple[Sequence[str], NDArray[np.float64]] | None = None  # what was read at once, in one piece
 
     def __len__(self) -> int:
         return self.n
@@ -171,8 +172,13 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         """
         given = [self.columns.get(name, ()) for name in names]
         found = self._packed(given)
-        self._numbers.update(zip(names, found, strict=True))
+        self._keep(names, found)
         return found
+
+    def _keep(self, names: Sequence[str], found: NDArray[np.float64]) -> None:
+        self._numbers.update(zip(names, found, strict=True))
+        if len(names) > 1:
+            self._read = names, found
 
     def _packed(self, given: Sequence[Any]) -> NDArray[np.float64]:
         pack = struct.Struct(f"{self.n}d").pack
@@ -209,7 +215,14 @@ class JoinedRows(ColumnRows):
 
     def read_numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Return the numbers of all parts side by side."""
-        return np.array([np.concatenate([rows.numbers(name) for rows in self._parts]) for name in names])
+        first = self._parts[0]._read
+        if first is not None and names[0] in first[0] and all(part._read is not None and part._read[0] == first[0] for part in self._parts):
+            # Each part has them in one piece: of all fields at once they cost what those of one field cost.
+            self._keep(first[0], np.concatenate([part._read[1] for part in self._parts if part._read is not None], axis=1))
+        return np.array([known if (known := self._numbers.get(name)) is not None else self._together(name) for name in names])
+
+    def _together(self, name: str) -> NDArray[np.float64]:
+        return np.concatenate([rows.numbers(name) for rows in self._parts])
 
 
 class _Under(Mapping[str, Any]):
