@@ -269,3 +269,32 @@ def test_profiling_a_file_imports_neither_pandas_nor_arrow_s_functions(tmp_path:
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
     assert "3 []" == printed.strip()
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_from_one_end_of_their_type_to_the_other_are_counted_without_a_warning() -> None:
+    small, wide = [-128, 127, 0], [-(2**63), 2**63 - 1, 0]
+    frame = pl.DataFrame(
+        {
+            "small": pl.Series(small * 200, dtype=pl.Int8),
+            "wide": pl.Series(wide * 200, dtype=pl.Int64),
+            "unsigned": pl.Series([0, 2**64 - 1, None] * 200, dtype=pl.UInt64),
+            "float": [-1e308, 1e308, float("nan")] * 200,
+        }
+    )
+
+    profile = profile_table(frame)
+
+    assert [(c.minimum, c.maximum) for c in profile.columns] == [(-128, 127), (-(2**63), 2**63 - 1), (0, 2**64 - 1), (-1e308, 1e308)]
+    assert [c.n_distinct for c in profile.columns] == [3, 3, 2, 2]
+    assert [c.n_nan for c in profile.columns] == [0, 0, 0, 200]
+
+
+def test_a_column_without_any_value_in_some_batches_has_the_profile_of_its_parts() -> None:
+    frame = pl.DataFrame({"a": pl.Series([None] * 1_000 + [5.0, 2.5], dtype=pl.Float64), "b": pl.Series([None] * 1_000 + [7, 7])})
+
+    assert profile_table(frame[:1_000]).merge(profile_table(frame[1_000:])) == profile_table(frame)
+
+
+def test_zero_has_one_sign() -> None:
+    assert str(profile_table(pl.DataFrame({"a": [-0.0, 0.25]})).columns[0].minimum) == "0.0"

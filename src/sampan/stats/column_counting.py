@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from sampan.stats.codes import Codes, Counts, add_counts, count_codes, encode_hours, encode_numbers
 from sampan.stats.scratch import Flags, Scratch
-from sampan.stats.smallest_hashes import ALL, SmallestHashes, count_smallest
+from sampan.stats.smallest_hashes import ALL, SmallestHashes, smallest_distinct
 from sampan.stats.stable_hash import EXACT_WHOLE, Hashes, float_bits, hash_arrow_texts, hash_numbers, mix, number_bits
 
 _WINDOW = 1 << 16  # whole numbers within so many are counted one by one
 _MOST_PENDING = 1 << 18  # codes of batches that wait to be added up
 _MOST_WHOLE = 2**52
-_FIRST = 1_024
+_PROBED = 256  # values of a batch are looked at before all are
 
 Numbers = np.ndarray[Any, Any]
 
@@ -103,8 +103,8 @@ class NumberCounter:
         """Return the values as whole numbers if they are some, close together; where one is missing, another stands in for it."""
         if self.kind == "timestamp" or (values.dtype == np.uint64 and values.max() > _MOST_WHOLE):
             return None
-        if values.dtype.kind == "f" and missing is None and (np.trunc(values[:_FIRST]) != values[:_FIRST]).any():
-            return None  # not worth a look at the others
+        if missing is None and not _looks_whole(values[:: max(1, len(values) // _PROBED)]):
+            return None
         whole = values
         if missing is not None or values.dtype != np.int64:
             whole = scratch.codes
@@ -181,6 +181,13 @@ class NumberCounter:
             self._n_pending = len(self._pending[0][0])
 
 
+def _looks_whole(some: Numbers) -> bool:
+    """Say whether some values of a batch leave it possible that all are whole numbers, close together: a look at all would be a waste."""
+    if not some.max().item() - some.min().item() < _WINDOW:  # nor where one is no number
+        return False
+    return some.dtype.kind != "f" or bool((np.trunc(some) == some).all())
+
+
 class TextCounter:
     """Counts a column of texts."""
 
@@ -191,7 +198,7 @@ class TextCounter:
         self._most = ALL
         self._keys: Hashes = np.empty(0, np.uint64)
         self._counts: Codes = np.empty(0, np.int64)
-        self._text_of: dict[int, str] = {}
+        self._texts = np.empty(0, dtype=object)  # in the order of their hashes
         self._dictionary: pa.Array | None = None
         self._hashes: Hashes = np.empty(0, np.uint64)
         self._places: Codes = np.zeros(1, dtype=np.int64)
@@ -223,19 +230,25 @@ class TextCounter:
         low, high = str(texts.min()), str(texts.max())
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
-        places = np.flatnonzero(hashes <= self._most)
-        self._text_of.update(zip(hashes[places].tolist(), _taken(texts, places).to_list(), strict=True))
-        found, n = np.concatenate([self._keys, hashes[places]]), np.concatenate([self._counts, counts[places]])
-        self._keys, self._counts = count_smallest(found, n, self.k)
+        most = min(self._most, smallest_distinct(hashes, self.k)[-1]) if len(hashes) > self.k else self._most
+        places = np.flatnonzero(hashes <= most)
+        if not len(places):
+            return
+        added = np.array(_taken(texts, places).to_list(), dtype=object)
+        found = np.concatenate([self._keys, hashes[places]])
+        order = np.argsort(found)
+        found, n = found[order], np.concatenate([self._counts, counts[places]])[order]
+        first = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
+        self._counts = np.add.reduceat(n, first)[: self.k]
+        kept = first[: self.k]
+        self._keys, self._texts = found[kept], np.concatenate([self._texts, added])[order[kept]]
         if len(self._keys) == self.k:
             self._most = self._keys[-1]
-        if len(self._text_of) > 4 * self.k:
-            self._text_of = {key: self._text_of[key] for key in self._keys.tolist()}
 
     def found(self) -> tuple[dict[str, int], Hashes]:
         """Return the kept texts with their counts, and their hashes, ascending."""
         self._close_dictionary()
-        return {self._text_of[key]: n for key, n in zip(self._keys.tolist(), self._counts.tolist(), strict=True)}, self._keys
+        return dict(zip(self._texts.tolist(), self._counts.tolist(), strict=True)), self._keys
 
 
 class _Lent:

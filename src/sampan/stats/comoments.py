@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from sampan.stats.codes import Codes, Floats
+from sampan.stats.scratch import Flags
 from sampan.stats.stable_hash import Hashes
 
 MOST_COLUMNS = 32
@@ -28,6 +29,7 @@ _ROUND = np.int64(-(1 << 43))
 _SCALE = 49  # values are multiples of 2⁻⁴⁹, products of 2⁻⁹⁸
 _LIMB = 16  # bits of a piece of a value: products of pieces stay exact in a float
 _N_WORDS = 7  # of 32 bits, of a sum
+_MOST_PIECES = 7  # of a column: 2⁴⁸ beside 2⁻⁴⁰ takes 98 bits
 _SMALL_PRODUCT = 1 << 18
 _FEW_ROWS = 1_024
 _LOW = np.int64(0xFFFF_FFFF)
@@ -88,22 +90,18 @@ class CoMomentCounter:
         for one in [one for one in self._waiting if one < level]:
             del self._waiting[one]
 
-    def wanted(self, hashes: Hashes) -> Codes:
-        """Return the places of the rows that count, by their hashes."""
-        if self._level == 0:
-            return np.arange(len(hashes))
-        return np.flatnonzero(hashes < np.uint64(1 << (64 - LEVEL_BITS * self._level)))
-
-    def add(self, hashes: Hashes, values: Floats) -> None:
-        """Add wanted rows, shape (columns, rows); NaN where a value is missing."""
-        levels = levels_of(hashes)
+    def add(self, hashes: Hashes, columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]]) -> None:
+        """Add the rows that count by their hashes; of each column its numbers, and where they are missing, if anywhere."""
+        wanted = np.flatnonzero(hashes < np.uint64(1 << (64 - LEVEL_BITS * self._level))) if self._level else np.arange(len(hashes))
+        if not len(wanted) or not self.columns:
+            return
+        levels = levels_of(hashes[wanted])
         for level in np.flatnonzero(np.bincount(levels)).tolist():
-            if level not in self._waiting:
-                self._waiting[level] = _Waiting(len(self.columns))
-            rows = np.flatnonzero(levels == level)
+            waiting = self._waiting.setdefault(level, _Waiting(len(self.columns)))
+            rows = wanted[levels == level]
             while len(rows):
-                rows = rows[self._waiting[level].take(values, rows) :]
-                if self._waiting[level].is_full:
+                rows = rows[waiting.take(columns, rows) :]
+                if waiting.is_full:
                     self._settle(level)
 
     def found(self) -> CoMoments:
@@ -117,7 +115,7 @@ class CoMomentCounter:
         waiting = self._waiting[level]
         if not waiting.n:
             return
-        n, sums = _sum_products(waiting.values[:, : waiting.n])
+        n, sums = _sum_products(waiting.memory[:, : waiting.n], len(self.columns))
         self._rows[level] = self._rows.get(level, 0) + waiting.n
         self._n[level] = self._n[level] + n if level in self._n else n
         self._sums[level] = _carry(self._sums[level] + sums) if level in self._sums else sums
@@ -125,23 +123,26 @@ class CoMomentCounter:
 
 
 class _Waiting:
-    """Rows of a level that are not added up yet, in memory that is taken again."""
+    """Rows of a level that are not added up yet, in memory that is taken again: fresh memory costs more than adding them up."""
 
     def __init__(self, n_columns: int) -> None:
-        self.values = np.empty((n_columns, _N_PENDING))
+        self.memory = np.empty((n_columns * _MOST_PIECES, _N_PENDING))
         self.n = 0
 
     @property
     def is_full(self) -> bool:
         return self.n == _N_PENDING
 
-    def take(self, values: Floats, rows: Codes) -> int:
+    def take(self, columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]], rows: Codes) -> int:
         """Take as many rows as there is room for; return how many."""
-        n = min(len(rows), _N_PENDING - self.n)
-        for column, wanted in enumerate(values):
-            np.take(wanted, rows[:n], out=self.values[column, self.n : self.n + n], mode="clip")
-        self.n += n
-        return n
+        rows = rows[: _N_PENDING - self.n]
+        place = slice(self.n, self.n + len(rows))
+        for column, (numbers, missing) in enumerate(columns):
+            self.memory[column, place] = numbers[rows]
+            if missing is not None:
+                self.memory[column, place][missing[rows]] = np.nan
+        self.n += len(rows)
+        return len(rows)
 
 
 def merge_comoments(parts: Sequence[CoMoments], *, lowest: int) -> CoMoments:
@@ -172,38 +173,51 @@ def levels_of(hashes: Hashes) -> Codes:
     return np.asarray(N_LEVELS - 1 - np.searchsorted(bounds, hashes, side="right"), dtype=np.int64)
 
 
-def _sum_products(values: Floats) -> tuple[Codes, Sums]:
-    """Return for every two columns in how many rows both are, and Σa, Σa², Σab over those rows."""
-    p = len(values)
-    there = np.isfinite(values)
-    whole = np.asarray(there.all(axis=1))
-    pieces: list[Floats] = []  # of the values, each a whole number below 2¹⁶
-    owner: list[int] = []
-    bits: list[int] = []  # by which a piece is to be shifted, in units of 2⁻⁴⁹
-    for column in range(p):
-        for piece, place in _pieces(values[column] if whole[column] else np.where(there[column], values[column], 0.0)):
-            pieces.append(piece)
-            owner.append(column)
-            bits.append(place)
-    # Columns that miss nothing share one mask of ones.
-    gaps = np.flatnonzero(~whole)
-    mask = np.concatenate([np.ones((1, values.shape[1])), there[gaps]])
-    mask_of = np.zeros(p, dtype=np.int64)
-    mask_of[gaps] = np.arange(1, len(gaps) + 1)
+def _sum_products(memory: Floats, p: int) -> tuple[Codes, Sums]:
+    """Return for every two columns in how many rows both are, and Σa, Σa², Σab over those rows.
+
+    Parameters
+    ----------
+    memory : shape (columns and room for pieces, rows); the first `p` are the columns, and none of it is of use afterwards
+    """
+    mask, mask_of = _masks(memory[:p])
+    a, own, shift = _cut(memory, p)
+    first, second = np.nonzero(own[:, None] == own[None, :])
     sums = np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
-    if pieces:
-        a, own, shift = np.stack(pieces), np.array(owner), np.array(bits)
-        first, second = np.nonzero(own[:, None] == own[None, :])
-        _add_words(sums[0], own[:, None], np.arange(p)[None, :], _products(a, mask)[:, mask_of], (shift + _SCALE)[:, None])
-        _add_words(
-            sums[1],
-            own[first][:, None],
-            np.arange(p)[None, :],
-            _paired_products(a, first, second, mask)[:, mask_of],
-            (shift[first] + shift[second])[:, None],
-        )
-        _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
+    every = np.arange(p)[None, :]
+    _add_words(sums[0], own[:, None], every, _products(a, mask)[:, mask_of], (shift + _SCALE)[:, None])
+    pairs = _paired_products(a, first, second, mask)[:, mask_of]
+    _add_words(sums[1], own[first][:, None], every, pairs, (shift[first] + shift[second])[:, None])
+    _add_words(sums[2], own[:, None], own[None, :], _products(a, a), shift[:, None] + shift[None, :])
     return _products(mask, mask)[np.ix_(mask_of, mask_of)].astype(np.int64), _carry(sums)
+
+
+def _masks(values: Floats) -> tuple[Floats, Codes]:
+    """Return ones and zeros for where values are, and which of these masks each column has; put 0 where a value is not."""
+    masks, mask_of = [np.ones(values.shape[1])], np.zeros(len(values), dtype=np.int64)
+    for column, numbers in enumerate(values):
+        there = np.isfinite(numbers)
+        if not there.all():  # columns that miss nothing share one mask
+            numbers[~there] = 0.0
+            mask_of[column] = len(masks)
+            masks.append(there.astype(np.float64))
+    return np.stack(masks), mask_of
+
+
+def _cut(memory: Floats, p: int) -> tuple[Floats, Codes, Codes]:
+    """Cut values into pieces, in the same memory; return them, whose they are, and by how many bits to shift each, in units of 2⁻⁴⁹."""
+    own, shifts = list(range(p)), [_SCALE] * p
+    for column in range(p):
+        pieces = _pieces(memory[column])
+        if pieces is None:
+            continue
+        for k, (piece, shift) in enumerate(pieces):
+            at = column if k == 0 else len(own)
+            if k:
+                own.append(column)
+                shifts.append(shift)
+            memory[at], shifts[at] = piece, shift
+    return memory[: len(own)], np.array(own), np.array(shifts)
 
 
 def _products(a: Floats, b: Floats) -> Floats:
@@ -227,12 +241,12 @@ def _paired_products(a: Floats, first: Codes, second: Codes, b: Floats) -> Float
     return found
 
 
-def _pieces(values: Floats) -> list[tuple[Floats, int]]:
-    """Round values and cut them into pieces; small whole numbers, which most columns hold, are their own piece."""
+def _pieces(values: Floats) -> list[tuple[Floats, int]] | None:
+    """Round values and cut them into pieces; None for small whole numbers, which most columns hold: they are their own piece."""
     top = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-    if 0.0 < top < 1 << _LIMB and np.array_equal(np.trunc(values), values):
-        return [(values, _SCALE)]
-    return _split(_round(values))
+    if top < 1 << _LIMB and np.array_equal(np.trunc(values), values):
+        return None
+    return _split(_round(values)) or [(np.zeros(len(values)), _SCALE)]
 
 
 def _round(values: Floats) -> Floats:

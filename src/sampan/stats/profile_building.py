@@ -146,16 +146,8 @@ class ProfileBuilder:
     def _add_rows(self, hashes: Hashes, kept: Mapping[str, tuple[Numbers, Missing | None]]) -> None:
         self._rows.add(hashes)
         self._comoments.leave_out_below(lowest_level(self._rows.smallest()))
-        wanted = self._comoments.wanted(hashes)
-        if not len(wanted) or not self._comoments.columns:
-            return
-        values = np.empty((len(self._comoments.columns), len(wanted)))
-        for place, name in enumerate(self._comoments.columns):
-            numbers, missing = kept[name]
-            values[place] = numbers[wanted]
-            if missing is not None:
-                values[place, missing.flags[wanted]] = np.nan
-        self._comoments.add(hashes[wanted], values)
+        columns = [kept[name] for name in self._comoments.columns]
+        self._comoments.add(hashes, [(numbers, None if missing is None else missing.flags) for numbers, missing in columns])
 
     def _column(self, name: str, kind: str) -> ColumnProfile:
         said: dict[str, Any] = {"name": name, "kind": kind, "n": self._n_rows, "n_null": self._n_null[name], "whole": self._whole[name]}

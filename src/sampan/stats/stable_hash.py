@@ -20,6 +20,7 @@ _INVERSE = pow(_FACTOR, -1, 2**64)
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _WIDE = 8  # bytes of the integers that may not fit into a float
 _CHUNK_BYTES = 1 << 18  # of text at a time: what fits into a processor's cache
+_FEW_BYTES = 1 << 12
 _HALF, _30, _27, _31 = np.uint64(32), np.uint64(30), np.uint64(27), np.uint64(31)
 
 
@@ -73,7 +74,7 @@ def hash_arrow_texts(values: pa.Array) -> Hashes:
         last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _CHUNK_BYTES, side="right")) - 1)
         last = min(last, len(hashes))
         begin, end = int(offsets[first]), int(offsets[last])
-        powers, inverses = _powers(max(1 << (end - begin).bit_length(), _CHUNK_BYTES))
+        powers, inverses = _powers(max(1 << (end - begin).bit_length(), _FEW_BYTES))
         sums = np.empty(end - begin + 1, dtype=np.uint64)
         sums[0] = 0
         with np.errstate(over="ignore"):
@@ -85,15 +86,16 @@ def hash_arrow_texts(values: pa.Array) -> Hashes:
     return mix(hashes)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _powers(n: int) -> tuple[Hashes, Hashes]:
-    """Return the factor's powers 0 … n - 1, and those of its inverse modulo 2⁶⁴."""
-    found = []
-    for factor in (_FACTOR, _INVERSE):
-        powers = np.full(n, np.uint64(factor), dtype=np.uint64)
-        powers[0] = 1
-        with np.errstate(over="ignore"):
-            found.append(np.multiply.accumulate(powers))
+    """Return the factor's powers 0 … n - 1, and those of its inverse modulo 2⁶⁴; n is a power of two."""
+    found = np.ones((2, n), dtype=np.uint64)
+    steps = np.array([[_FACTOR], [_INVERSE]], dtype=np.uint64)
+    there = 1
+    with np.errstate(over="ignore"):
+        while there < n:
+            np.multiply(found[:, :there], steps, out=found[:, there : 2 * there])
+            steps, there = steps * steps, 2 * there
     return found[0], found[1]
 
 
