@@ -15,6 +15,7 @@ from packaging.markers import default_environment
 from sampan import __version__
 from sampan.errors import Unsupported
 from sampan.packaging.distributions import gather, installed, native_libraries
+from sampan.packaging.lock_hashes import Hashes
 from sampan.packaging.packages import PackageFacts
 
 LOCK: Final = "serving.txt"
@@ -25,6 +26,9 @@ _HEAD: Final = """\
 # What a machine needs to serve {model}, as {where} had it. All of it, so that nothing else is brought:
 #     python3 -m venv /opt/sampan && /opt/sampan/bin/pip install --no-deps -r {lock}
 #     /opt/sampan/bin/sampan serve --package FOLDER
+"""
+_UNHASHED: Final = """\
+# Without hashes, so not for pip's --require-hashes: no lock beside sampan.toml knows those of {which}.
 """
 
 
@@ -39,8 +43,11 @@ def serving_names(package: Path, facts: PackageFacts, more: Sequence[str] = ()) 
     return (*SERVING, *tables, *(more if facts.served_by == "onnx" else native_libraries(facts.flavor, more)))
 
 
-def lock_lines(package: Path, facts: PackageFacts) -> Iterator[str]:
-    """Pin what serving a package needs, as pip reads it; what is not installed here is named without a version."""
+def lock_lines(package: Path, facts: PackageFacts, *, known: Hashes | None = None) -> Iterator[str]:
+    """Pin what serving a package needs, as pip reads it; what is not installed here is named without a version.
+
+    Where all of it has hashes among those `known`, pip is given them; it takes no file in which some have one and others do not.
+    """
     yield _HEAD.format(model=facts.model, where=f"Python {sys.version_info.major}.{sys.version_info.minor}", lock=LOCK)
     try:
         names = serving_names(package, facts)
@@ -48,5 +55,11 @@ def lock_lines(package: Path, facts: PackageFacts) -> Iterator[str]:
         names = serving_names(package, facts, [facts.flavor])  # for the person who knows what it needs to see
     here = {name: str(value) for name, value in default_environment().items()}
     found, lost = gather(names, installed, here)
-    yield from sorted([*(f"{library.name}=={library.version}\n" for library in found), *(f"{name}\n" for name in lost)])
-    yield f"sampan=={__version__}\n"
+    pins = sorted([*((library.name, library.version) for library in found), *((name, "") for name in lost)])
+    pins.append(("sampan", __version__))
+    hashes = known or {}
+    if unknown := [f"{name}=={version}" if version else name for name, version in pins if (name, version) not in hashes]:
+        yield _UNHASHED.format(which="any of it" if len(unknown) == len(pins) else ", ".join(unknown))
+    for name, version in pins:
+        pin = f"{name}=={version}" if version else name
+        yield " \\\n    ".join([pin, *(f"--hash=sha256:{each}" for each in (() if unknown else hashes[name, version]))]) + "\n"

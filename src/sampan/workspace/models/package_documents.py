@@ -15,6 +15,7 @@ from sampan.engine.environment import Environment
 from sampan.errors import SampanError
 from sampan.packaging.closure import LOCK as SERVING_LOCK
 from sampan.packaging.closure import lock_lines as serving_lock
+from sampan.packaging.lock_hashes import locked_hashes
 from sampan.packaging.packages import read_facts
 from sampan.workspace.data.profiling import read_profile
 from sampan.workspace.governing.governance import Governance
@@ -53,7 +54,8 @@ def write_documents(ws: Workspace, model: Node, manifest: PackageManifest, folde
     _write(folder / EXAMPLES, examples(manifest, rows[few], scores[few]))
     _write(folder / BILL, bill(ws, model, environment=environment))
     (folder / LOCK).write_text("".join(lock_lines(environment)), encoding="utf-8")
-    (folder / SERVING_LOCK).write_text("".join(serving_lock(folder, read_facts(folder))), encoding="utf-8")
+    pins = serving_lock(folder, read_facts(folder), known=locked_hashes(ws.root))
+    (folder / SERVING_LOCK).write_text("".join(pins), encoding="utf-8")
     (folder / CARD).write_text("\n".join(card_lines(model, manifest, datasets)) + "\n", encoding="utf-8")
     (folder / DATA_CARD).write_text("\n".join(data_card_lines(ws, datasets)) + "\n", encoding="utf-8")
 
