@@ -19,7 +19,7 @@ from sampan.serving.records import predictions_stream
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.store.segments import Segments
 from sampan.web.inference.app import InferenceApp
-from sampan.web.inference.company import LEAST, MOST, TRIALS, Company
+from sampan.web.inference.company import AGAIN, LEAST, MOST, TRIALS, Company
 from sampan.web.inference.lanes import PROVEN_CALLS
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.reply import Reply, Request, Soon
@@ -233,6 +233,20 @@ def test_company_is_kept_only_where_it_is_cheaper() -> None:
     assert "one by one" in str(slow)
 
 
+def test_a_model_that_gained_nothing_is_tried_again_after_a_while() -> None:
+    company = Company()
+    for _ in range(TRIALS):
+        company.note(4, alone_ns=100, together_ns=95, alike=True)
+    for _ in range(AGAIN):
+        assert company.is_known
+        company.passed()
+    for _ in range(TRIALS):
+        assert not company.is_known
+        company.note(4, alone_ns=100, together_ns=50, alike=True)
+
+    assert company.pays
+
+
 def test_a_call_in_company_may_not_keep_the_event_loop_for_long() -> None:
     heavy, heavier = Company(), Company()
     for _ in range(TRIALS):
@@ -265,4 +279,4 @@ def pays(asking: Asking) -> None:
     assert singles is not None
     assert singles.company.is_known
     assert singles.company.alike
-    singles.company._together_ns = 1
+    singles.company.most_rows = MOST

@@ -18,7 +18,7 @@ from sampan.features.encoding import Encoder
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column
 from sampan.table.arrow_blocks import Ascii, Coded, packed_numbers
-from sampan.table.rows import ColumnRows, Row, columns_of
+from sampan.table.rows import COLUMNS_PAY, ColumnRows, Row, columns_of
 
 _MISSING = float("nan")
 _ZERO = np.float32(0)
@@ -94,10 +94,10 @@ class PlainRows:
         """Return shape (n, k), NaN where a value is missing. Values of columns were looked at before."""
         if isinstance(rows, ColumnRows):
             return self._of_columns(rows)
-        if len(rows) > 1:
+        if len(rows) >= COLUMNS_PAY:
             return self._of_columns(columns_of(rows))
-        row = rows[0]
-        return self._laid_out(self._read_numbers(row), self._read_texts(row))
+        each = [self._laid_out(self._read_numbers(row), self._read_texts(row)) for row in rows]
+        return each[0] if len(each) == 1 else np.concatenate(each)
 
     def of_dict(self, row: dict[str, Any]) -> NDArray[np.float32] | None:
         """Return the matrix of one row whose values have types that `remember` was told of; None for any other row."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,11 +20,9 @@ from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
-from sampan.table.rows import ColumnRows, Row, columns_of
+from sampan.table.rows import COLUMNS_PAY, ColumnRows, Row, columns_of
 from sampan.web.inference.company import AskedRow
 from sampan.web.inference.shadow import measure
-
-_COLUMNS_PAY: Final = 12  # rows: fewer are laid out one by one
 
 
 class DirectAnswers:
@@ -110,7 +108,7 @@ class DirectAnswers:
 
 def held(rows: Sequence[Row]) -> Any:
     """Hold rows in the form that their features and the log are made from quickest."""
-    return columns_of(rows) if len(rows) >= _COLUMNS_PAY else rows
+    return columns_of(rows) if len(rows) >= COLUMNS_PAY else rows
 
 
 def shared(texts: Sequence[str]) -> str | Sequence[str]:

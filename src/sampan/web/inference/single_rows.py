@@ -64,7 +64,9 @@ class SingleRows:
         answers = [self._alone(one) for one in asked]
         took_ns = time.perf_counter_ns() - began_ns
         scored = [one for _, one in answers if one is not None]
-        if not self.company.is_known and LEAST <= len(asked) == len(scored):
+        if self.company.is_known:
+            self.company.passed()
+        elif LEAST <= len(asked) == len(scored):
             self._try_company(asked, scored, alone_ns=took_ns)
         return [answer for answer, _ in answers]
 
