@@ -6,7 +6,7 @@ flights@champion        whatever the alias champion points to now
 flights@2026-11-01      the version that was the newest then: at the end of that day (UTC), or at 2026-11-01T12:30:00Z
 dataset:flights@v12     the same with its kind, needed only where two kinds share a name
 b3:1f00ab…              a node by (the beginning of) its content digest
-8f3c…                   a node by (the beginning of) its id, at least 8 hex digits
+8f3c…                   a node by (the beginning of) its id, at least 4 hex digits; a name comes first
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KIND = re.compile(r"[a-z][a-z_]*\Z")
 _VERSION = re.compile(r"v([1-9][0-9]*)\Z")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*\Z")
-_DIGEST = re.compile(r"b3:[0-9a-f]{6,64}\Z")
+_DIGEST = re.compile(r"b3:[0-9a-f]{4,64}\Z")
 _NODE_ID = re.compile(r"[0-9a-f]{8,32}\Z")
 _NAME_BAD = re.compile(r"[\x00-\x1f@/\\]|\A[\s.-]|\s\Z")
 MAX_NAME_LENGTH = 200

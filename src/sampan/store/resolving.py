@@ -10,7 +10,8 @@ from sampan.store import listing
 from sampan.store.database import Session
 
 _ID_DIGITS = set("0123456789abcdef")
-_MIN_ID_DIGITS = 8
+_MIN_ID_DIGITS = 4
+_TOLD_DIGITS = 12  # of an id, where a person reads it
 _SHOWN = 8
 _ON_MAIN = "n.state not in ('deleted', 'branch')"  # a branch's versions are named by the branch or their number
 _NEWEST = "order by n.pk desc limit 1"
@@ -123,15 +124,16 @@ def _only(found: list[Node], wanted: Ref, kind: str) -> Node:
         raise NotFound(f"no {kind or 'node'} has the {'digest' if wanted.digest else 'id'} {wanted}")
     same = {(n.kind, n.name, n.digest) if wanted.digest else (n.id,) for n in found}
     if len(same) > 1:
-        names = tuple(_full_ref(n) for n in found[:_SHOWN])
-        raise AmbiguousRef(f"{wanted} fits {len(found)} nodes", candidates=names)
+        raise AmbiguousRef(f"{wanted} fits {len(found)} {kind or 'node'}s", candidates=_distinct(found[:_SHOWN], by_id=not wanted.digest))
     return found[0]
 
 
-def _full_ref(node: Node) -> str:
-    if node.name and node.version is not None:
-        return f"{node.kind}:{node.name}@v{node.version}"
-    return node.id
+def _distinct(found: list[Node], *, by_id: bool) -> tuple[str, ...]:
+    """Name each of some nodes by its version, or else by its kind and as much of its id as tells it from the others."""
+    ids = {node.id for node in found}
+    n_digits = next(n for n in range(_TOLD_DIGITS, 33) if len({id_[:n] for id_ in ids}) == len(ids))
+    by_id = by_id or any(not node.name or node.version is None for node in found)
+    return tuple(f"{node.kind}:{node.id[:n_digits]}" if by_id else f"{node.kind}:{node.name}@v{node.version}" for node in found)
 
 
 def _may_be_id(wanted: Ref) -> bool:

@@ -92,10 +92,30 @@ class StoreContract:
         assert store.catalog.resolve(first[:12]).id == first
         assert store.catalog.resolve(first).aliases == ("champion",)
 
+    def test_the_beginning_of_an_id_is_enough_unless_two_begin_so(self, store: Store, ledger: Ledger) -> None:
+        one, other, run = "8f3c" + "0" * 28, "8f3c" + "1" * 28, "8f3c" + "2" * 28
+        for node, kind in ((one, "dataset"), (other, "dataset"), (run, "run")):
+            ledger.append(VersionCommitted(node=node, kind=kind, name="flights", digest=digest("a")))
+
+        assert store.catalog.resolve("8f3c", kind="run").id == run
+        assert store.catalog.resolve("run:8f3c").id == run
+        assert store.catalog.resolve("8f3c1").id == other
+        with pytest.raises(AmbiguousRef, match="8f3c fits 2 datasets") as caught:
+            store.catalog.resolve("8f3c", kind="dataset")
+        assert caught.value.candidates == ("dataset:8f3c11111111", "dataset:8f3c00000000")
+        with pytest.raises(AmbiguousRef, match="8f3c fits 3 nodes") as caught:
+            store.catalog.resolve("8f3c")
+        assert [store.catalog.resolve(candidate).id for candidate in caught.value.candidates] == [run, other, one]
+        with pytest.raises(NotFound):
+            store.catalog.resolve("8f3")
+
     def test_a_name_of_hex_digits_is_still_a_name(self, store: Store, ledger: Ledger) -> None:
         node = commit(ledger, "dataset", "20130101")
 
+        short = commit(ledger, "dataset", "2013")
+
         assert store.catalog.resolve("20130101").id == node
+        assert store.catalog.resolve("2013").id == short
 
     def test_a_misspelled_name_is_answered_with_the_nearest(self, store: Store, ledger: Ledger) -> None:
         commit(ledger, "dataset", "flights")

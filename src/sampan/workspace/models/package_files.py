@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +30,23 @@ def package_node(ws: Workspace, ref: str) -> Node:
     try:
         found = ws.catalog.node(ref)
     except NotFound:
-        found = ws.catalog.resolve(ref, kind="model")
+        found = _model_or_package(ws, ref)
     if found.kind == "package":
         return found
     made = [ws.catalog.node(e.dst) for e in ws.catalog.edges_from(found.id) if e.role == "packaged_as"]
     if not made:
         raise NotFound(f"{found.ref} has no package", hint=f"sampan model pack {found.ref}")
     return max(made, key=lambda n: n.version or 0)
+
+
+def _model_or_package(ws: Workspace, ref: str) -> Node:
+    """Find a model by a reference, else a package by the beginning of its id."""
+    try:
+        return ws.catalog.resolve(ref, kind="model")
+    except NotFound:
+        with suppress(NotFound):
+            return ws.catalog.resolve(ref, kind="package")
+        raise
 
 
 def package_folder(ws: Workspace, ref: str) -> Path:
