@@ -138,11 +138,11 @@ class Batch:
         self.place(path, target)
 
     @contextmanager
-    def create(self, *, mode: int = os.O_WRONLY) -> Iterator[tuple[Path, IO[bytes]]]:
+    def create(self, *, mode: int = os.O_WRONLY, buffer_bytes: int = -1) -> Iterator[tuple[Path, IO[bytes]]]:
         """Open a new temporary file. It vanishes with the batch unless `place` gives it a target."""
         with store_errors(self._store):
             path, handle = self._new_file(mode)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(handle, "wb", buffer_bytes) as file:
                 yield Path(path), file
 
     def copy(self, source: Path) -> Path:
