@@ -51,15 +51,16 @@ def logistic_graph(weights: Sequence[float], bias: float) -> bytes:
 
 
 class LinearPredictor:
-    """Scores x1, x2 and the total fed for the row's shop. `slow_s` makes it take its time."""
+    """Scores x1, x2 and the total fed for the row's shop. `slow_s` makes it take its time; with `held_until` it waits for that file."""
 
     feature_names = ("x1", "x2", "total")
     row_type = row_type({name: (kind, False) for name, kind in FIELDS.items()})
 
-    def __init__(self, version: str, weights: Sequence[float], bias: float, *, slow_s: float = 0.0) -> None:
+    def __init__(self, version: str, weights: Sequence[float], bias: float, *, slow_s: float = 0.0, held_until: str = "") -> None:
         self.name = "linear"
         self.version = version
         self._slow_s = slow_s
+        self._held_until = held_until
         self._totals: dict[str, float] = {}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -75,6 +76,8 @@ class LinearPredictor:
 
     def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         time.sleep(self._slow_s)
+        while self._held_until and not Path(self._held_until).exists():
+            time.sleep(0.005)
         (scores,) = self._session.run(["score"], {"features": features})
         return np.asarray(scores, dtype=np.float64)
 
@@ -101,13 +104,13 @@ class LinearPredictor:
                 raise ParameterError(f"row {index}: unexpected field {name!r}, did you mean {nearest(name, FIELDS, n=1)}?")
 
 
-def variant(role: Role, *, version: str, weights: Sequence[float], bias: float = 0.0, slow_s: float = 0.0) -> Variant:
+def variant(role: Role, *, version: str, weights: Sequence[float], bias: float = 0.0, **pace: Any) -> Variant:
     """Load a linear model in a role; its package id follows from the version."""
     return Variant(
         role=role,
         package=version.rpartition("v")[2].ljust(32, "0"),
         version=version,
-        predictor=LinearPredictor(version, weights, bias, slow_s=slow_s),
+        predictor=LinearPredictor(version, weights, bias, **pace),
         threshold=0.5,
         fields=tuple(FIELDS.items()),
         keys=("order",),

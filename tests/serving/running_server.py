@@ -62,10 +62,15 @@ class Running:
 
         return total(parse(self.ask("GET", "/metrics")[1]), name, **labels)
 
-    def cpu_s(self) -> float:
-        """The processor time it took so far, which a busy machine does not lengthen as it does the clock's."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def takes_connections(self) -> bool:
+        connection = self.connect()
+        try:
+            connection.connect()
+        except ConnectionError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30

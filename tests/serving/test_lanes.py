@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 
 from sampan.errors import Unavailable
 from sampan.web.inference.lanes import PROVEN_CALLS, SLOW_CALLS, Lane, Pace, measure_pace
 from sampan.web.inference.together import Together
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0)
 
 
 def test_a_model_runs_on_the_event_loop_once_it_has_shown_to_be_quick() -> None:
@@ -34,11 +39,12 @@ def test_a_call_that_hangs_keeps_its_place_and_the_queue_is_bounded() -> None:
         lane = Lane("m@v1", concurrency=1, queue=1)
         hangs = threading.Event()
         hanging = asyncio.create_task(lane.run(hangs.wait))
-        await asyncio.sleep(0.01)
+        await until(lambda: lane.running == 1)
         hanging.cancel()
-        await asyncio.sleep(0.01)
+        with suppress(asyncio.CancelledError):
+            await hanging
         waiting = asyncio.create_task(lane.run(lambda: "later"))
-        await asyncio.sleep(0.01)
+        await until(lambda: lane.waiting == 1)
         with pytest.raises(Unavailable, match="1 requests of m@v1 are being answered and 1 wait"):
             await lane.run(lambda: "never")
         hangs.set()
@@ -68,21 +74,32 @@ def test_what_a_model_raises_reaches_its_caller_and_frees_its_place() -> None:
 def test_what_must_be_alone_waits_for_threads_and_keeps_them_out() -> None:
     async def run() -> list[str]:
         lane, told = Lane("m@v1", concurrency=2, queue=4), []
+        may_end = threading.Event()
 
-        def work() -> None:
-            time.sleep(0.05)
+        async def feed() -> None:
+            async with lane.alone():
+                told.append("alone")
+                later = asyncio.create_task(lane.run(lambda: told.append("scored")))
+                await until(lambda: lane.waiting == 1)
+                assert lane.running == 0
+                told.append("fed")
+            await later
+
+        def score() -> None:
+            may_end.wait()
             told.append("scored")
 
-        first = asyncio.create_task(lane.run(work))
-        await asyncio.sleep(0.01)
-        async with lane.alone():
-            second = asyncio.create_task(lane.run(work))
-            await asyncio.sleep(0.05)
-            told.append("fed")
-        await asyncio.gather(first, second)
+        first = asyncio.create_task(lane.run(score))
+        await until(lambda: lane.running == 1)
+        feeding = asyncio.create_task(feed())
+        with pytest.raises(TimeoutError):  # it waits for the thread
+            await asyncio.wait_for(asyncio.shield(feeding), 0.05)
+        assert told == []
+        may_end.set()
+        await asyncio.gather(first, feeding)
         return told
 
-    assert asyncio.run(run()) == ["scored", "fed", "scored"]
+    assert asyncio.run(run()) == ["scored", "alone", "fed", "scored"]
 
 
 def test_company_is_sought_only_where_a_row_takes_long_and_is_cheaper_in_it() -> None:
@@ -93,13 +110,13 @@ def test_company_is_sought_only_where_a_row_takes_long_and_is_cheaper_in_it() ->
 
 
 def test_a_model_that_takes_a_call_long_whatever_its_rows_is_timed_as_such() -> None:
-    def predict(rows: Sequence[object]) -> None:
-        time.sleep(0.002)
+    asked: list[int] = []
 
-    pace = measure_pace(predict, [{"x": 1}], calls=2)
+    pace = measure_pace(lambda rows: asked.append(len(rows)), [{"x": 1}], calls=2, clock=lambda: 0.002 * len(asked))
 
+    assert pace == Pace(0.002, 0.002 / 32)
     assert pace.pays_together
-    assert pace.together_s < pace.alone_s / 8
+    assert asked == [1, 1, 1, 32, 32]
 
 
 def test_who_waits_for_the_same_model_goes_together_and_each_gets_its_own() -> None:
@@ -108,7 +125,6 @@ def test_who_waits_for_the_same_model_goes_together_and_each_gets_its_own() -> N
 
         def score(items: Sequence[int]) -> list[int | Exception]:
             sizes.append(len(items))
-            time.sleep(0.02)
             return [ValueError("odd one") if item == 5 else item * item for item in items]
 
         together: Together[int, int] = Together(Lane("m@v1", concurrency=1, queue=8), score, most_rows=6, most_waiting=16)

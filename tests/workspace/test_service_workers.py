@@ -64,6 +64,16 @@ class Server:
     def workers(self) -> list[Liveness]:
         return [one for one in process.processes(self.files, self.live) if one.worker is not None]
 
+    def wait_until_heard(self, worker: Liveness) -> None:
+        """Wait until the process that watches has what a worker counts now: it came twice, so what it was told first is with it."""
+
+        def met() -> int:
+            lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+            return sum(address.endswith(f":{worker.port:04X}") for line in lines for address in line.split()[1:3])
+
+        before = met()
+        self.wait_for(lambda: met() >= before + 2)
+
     def wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
@@ -106,8 +116,8 @@ def test_a_worker_killed_with_9_is_replaced_and_counts_do_not_fall(serve: Serve)
     for _ in range(20):
         assert server.ask("POST", "/predict", ROWS[0])[0] == 200
     counted = total(parse(server.ask("GET", "/metrics")[1]), "sampan_predictions_total")
-    time.sleep(1.3)  # the one who watches hears each worker's counts once a second
     victim = server.workers()[0]
+    server.wait_until_heard(victim)
 
     os.kill(victim.pid, signal.SIGKILL)
     server.wait_for(lambda: len(server.workers()) == 2 and victim.pid not in [one.pid for one in server.workers()])
@@ -120,20 +130,30 @@ def test_a_worker_killed_with_9_is_replaced_and_counts_do_not_fall(serve: Serve)
 
 
 def test_every_worker_learns_what_one_of_them_was_fed(serve: Serve) -> None:
-    server = serve(NAME, "--workers", "2")
-    late = {"shop": ROWS[5]["shop"], "late": 1.0, "done": ROWS[5]["at"]}
+    def heed(ws: Workspace) -> None:
+        add_package(ws, ws.root / "heeding", weights=(*WEIGHTS[:2], 2.0))  # a model that answers otherwise once it was fed
+        ws.service.deploy(NAME, start=False)
 
+    server = serve(NAME, "--workers", "2", prepare=heed)
+    late: dict[str, Any] = {"shop": ROWS[5]["shop"], "late": 1.0, "done": ROWS[5]["at"]}
+    row: dict[str, Any] = {**ROWS[5], "at": late["done"] + 1}
+
+    def scores() -> list[float]:
+        said = [process.ask(one, "POST", "/predict", body=json.dumps(row).encode())[1] for one in server.workers()]
+        return [json.loads(one)["score"] for one in said]
+
+    before = scores()
     status, _, _ = server.ask("POST", "/feed/orders", {"rows": [late], "at": ROWS[5]["at"]})
-    time.sleep(1.0)
-    for _ in range(30):
-        server.ask("POST", "/predict", {**ROWS[5], "at": ROWS[5]["at"] + 1})
+    server.wait_for(lambda: min(scores()) > max(before) + 0.1)
+    asked = [server.ask("POST", "/predict", row)[1]["id"] for _ in range(30)]
     process.stop(server.files, server.live)
     from sampan.serving.records import predictions_stream
 
     (stream,) = [one for one in server.ws.store.segments.streams() if one.startswith(predictions_stream(NAME, ""))]
-    rates = server.ws.store.segments.read(stream)[0]["feature.shop_late"].to_pylist()
+    logged = server.ws.store.segments.read(stream)[0]
+    rates = dict(zip(logged["id"].to_pylist(), logged["feature.shop_late"].to_pylist(), strict=True))
     assert status == 200
-    assert rates == [1.0] * 30, "once fed, by whichever process, and not twice"
+    assert [rates[one] for one in asked] == [1.0] * 30, "once fed, by whichever process, and not twice"
 
 
 def test_a_model_that_hangs_costs_its_callers_their_deadline_and_its_neighbors_nothing(serve: Serve) -> None:
