@@ -111,6 +111,20 @@ def test_a_queue_full_of_rows_or_of_bytes_drops_what_comes_and_counts_it(tmp_pat
     assert [(one["caller"], one["requests"], one["rows"]) for one in counted] == [("ana", 4, 203)], "what was dropped was asked, too"
 
 
+def test_what_waits_is_written_in_several_batches_where_it_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference_log, "BATCH_ROWS", 5)
+    model = live()
+    log = PredictionLog(Segments(tmp_path), flush_s=60)
+    for first in (0, 2, 4, 6, 16):
+        log.offer(model, scored(model, first, n=10 if first == 6 else 2))
+    log.close()
+
+    table = logged(tmp_path)
+    assert table["id"].to_pylist() == [f"r{number}" for number in range(18)]
+    assert max(len(chunk) for chunk in table["id"].chunks) == 10, "rows of a request stay together"
+    assert log.written_rows == 18
+
+
 def test_one_request_larger_than_the_bound_is_logged_where_nothing_waits(tmp_path: Path) -> None:
     model = live()
     log = PredictionLog(Segments(tmp_path), capacity_bytes=1_000)

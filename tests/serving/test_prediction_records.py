@@ -8,9 +8,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.serving.keeping import Keeping, Remembered
-from sampan.serving.records import KEY_CHANGED, Scored, record_block, record_schema
+from sampan.serving.outcomes import keys_of
+from sampan.serving.records import KEY_CHANGED, NumberedIds, Scored, record_block, record_schema
 from sampan.serving.volumes import MOST_CALLERS, OTHERS, Volumes
 from sampan.table.arrow_blocks import END_OF_STREAM, Block
 from sampan.table.rows import ColumnRows, joined, row_type
@@ -97,6 +100,53 @@ def test_rows_of_several_requests_in_one_answer_keep_moment_latency_caller_and_t
     assert table["caller"] == ["ana", "bo", "cy", "ana", "ana"]
     assert table["trace"] == ["t", "t", "", "", ""]
     assert [one.n_requests for one in many] == [2, 1, 2]
+
+
+KEYS = (
+    st.lists(st.integers(-(2**70), 2**70), min_size=1, max_size=8)
+    | st.lists(st.integers(-99, 99) | st.booleans() | st.none() | st.floats(allow_nan=False), min_size=1, max_size=8)
+    | st.lists(st.integers(-99, 99).map(float) | st.sampled_from([2.0**53, 0.5, -0.0, 1e300]), min_size=1, max_size=8).map(np.array)
+    | st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=8).map(np.array)
+)
+
+
+@given(KEYS)
+def test_keys_are_written_as_one_by_one_in_whichever_form_they_came(values: Any) -> None:
+    rows = ColumnRows({"order": values}, len(values))
+    given = scored(rows)
+
+    table = read(record_block([given], rows, feature_names=["x", "y"], fields=(), keys=("order",)))
+
+    assert table["key"] == keys_of([rows.column("order")], len(values))
+
+
+def test_ids_of_many_rows_are_written_at_once_beside_those_of_single_ones() -> None:
+    many = [scored(ROWS, ids=NumberedIds("a", 2)), scored(ROWS[:1], ids=("é\0",)), scored(ROWS, ids=NumberedIds("b\0.", 2))]
+
+    def ids(keeping: Keeping) -> list[Any]:
+        rows = joined([one.rows for one in many], NAMES)
+        return read(record_block(many, rows, feature_names=["x", "y"], fields=FIELDS, keys=("order",), keeping=keeping))["id"]
+
+    every = ["a.0", "a.1", "é\0", "b\0..0", "b\0..1"]
+    assert every == ids(Keeping())
+    assert [name for name, key in zip(every, "12112", strict=True) if Keeping(share=0.999).keeps(key)] == ids(Keeping(share=0.999))
+
+
+def test_who_lays_rows_out_may_pause_between_any_two_columns() -> None:
+    pauses: list[int] = []
+
+    block = record_block(
+        [scored(ROWS)],
+        joined([ROWS], NAMES),
+        feature_names=["x", "y"],
+        fields=FIELDS,
+        keys=("order",),
+        pause=lambda: pauses.append(1),
+    )
+    assert len(pauses) > len(FIELDS)
+    laid_out = len(pauses)
+    block.message()
+    assert len(pauses) == laid_out + len(block.columns)
 
 
 def test_volumes_count_rows_that_came_in_requests_of_their_own_as_such() -> None:

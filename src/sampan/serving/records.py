@@ -5,7 +5,7 @@ A request's rows stay as they came until many are laid out at once, column by co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
@@ -17,7 +17,7 @@ import numpy as np
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
-from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Packed, Repeated, Schema
+from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Packed, Repeated, Schema, at_once
 from sampan.table.rows import ColumnRows
 
 FEATURE = "feature."  # column prefix of a model feature
@@ -143,10 +143,12 @@ def record_block(
     moments: Any = None,
     keeping: Keeping = EVERYTHING,
     classes: Sequence[str] = (),
+    pause: Callable[[], None] = at_once,
 ) -> Block:
     """Lay scored rows of one package out as one block, of what is kept of them; `rows` are those of all, joined.
 
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
+    `pause` is called every now and then, for who must not hold up others.
     """
     counts = [len(one.ids) for one in scored]
     n_rows = sum(counts)
@@ -161,15 +163,17 @@ def record_block(
     }
     for name in ("service", "version", "role", "caller", "trace"):
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
+    pause()
     for name, kind in keeping.fields(fields):
         columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
+        pause()
     matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)
     columns.update(zip([FEATURE + name for name in feature_names], matrix, strict=True))
     schema = record_schema(feature_names, fields, keeping, classes=classes)
     if keeping.share >= 1:
-        return Block(schema, n_rows, [columns[name] for name in schema.names])
+        return Block(schema, n_rows, [columns[name] for name in schema.names], pause)
     kept = [index for index, (name, key) in enumerate(zip(_texts_of(ids), _texts_of(named), strict=True)) if keeping.keeps(key or name)]
-    return Block(schema, len(kept), [_picked(columns[name], kept) for name in schema.names])
+    return Block(schema, len(kept), [_picked(columns[name], kept) for name in schema.names], pause)
 
 
 def each_row(values: Sequence[int | Sequence[int]], counts: Sequence[int]) -> np.ndarray[Any, Any]:

@@ -237,13 +237,18 @@ _Child = Callable[[], int]  # writes a part that another refers to, and returns 
 _Buffers = tuple[int, list[Any]]  # how many values are missing, and the bytes of the validity, the offsets if there are any, and the values
 
 
+def at_once() -> None:
+    """Go on without a pause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows as columns, one for each field of the schema."""
+    """Rows as columns, one for each field of the schema. `pause` is called between columns, for who must not hold up others."""
 
     schema: Schema
     n_rows: int
     columns: Sequence[Column]
+    pause: Callable[[], None] = field(default=at_once, compare=False)
 
     def message(self) -> bytes:
         """Return the rows as one message of the stream.
@@ -259,6 +264,7 @@ class Block:
             if len(column) != self.n_rows:
                 raise ParameterError(f"column {about.name!r} has {len(column)} values for {self.n_rows} rows")
             n_missing, buffers = _laid_out(about, column)
+            self.pause()
             if n_missing and not about.nullable:
                 raise ParameterError(f"column {about.name!r} misses {n_missing} values and may miss none")
             nodes += [self.n_rows, n_missing]

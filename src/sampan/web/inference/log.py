@@ -48,11 +48,14 @@ CAPACITY_ROWS = 100_000
 CAPACITY_BYTES = 256 << 20
 FLUSH_S = 0.2
 BATCH_GATHER_S, MOST_GATHER_S = 0.0075, 2.0  # a batch costs 1.5 ms, however few its rows: at most a fifth of a processor goes there
+BATCH_ROWS = 8192
+PIECE_S, PAUSE_S = 0.0002, 0.001  # so long the writing thread works before it lets others
 SYNC_S = 15.0
 SEAL_S = 3600.0
 SEAL_ROWS = 250_000
 SEAL_BYTES = 256 << 20
 MOST_OPEN = 512  # segments: with thousands of models in one server, those that were not asked for longest are sealed
+_COUNTED = 64  # requests whose volumes are counted in one go
 _ROW_BYTES = 1000  # what a waiting row may hold beside its body: decoded fields, features, ids
 _PARSED = 4  # a decoded body takes about so many times its bytes
 
@@ -104,6 +107,7 @@ class PredictionLog:
         self.queued_bytes = 0
         self.written_rows = 0
         self.dropped_rows = 0
+        self._paused = 0.0
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -146,9 +150,11 @@ class PredictionLog:
                 taken, self._queue = self._queue, []
             began = time.monotonic()
             n_batches = self._write_all(taken)
+            n_rows = sum(len(scored.ids) for _, scored in taken)
+            n_bytes = sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
             with self._changed:
-                self.queued_rows -= sum(len(scored.ids) for _, scored in taken)
-                self.queued_bytes -= sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
+                self.queued_rows -= n_rows
+                self.queued_bytes -= n_bytes
                 closing = self._closing and not self._queue
             if closing:
                 break
@@ -159,6 +165,13 @@ class PredictionLog:
         self._write_volumes()
         for stream in self._streams.values():
             self._seal(stream)
+
+    def _pause(self) -> None:
+        """Let the event loop go on, which needs the interpreter, too: no request waits longer than a piece of work for the log."""
+        if time.perf_counter() - self._paused < PIECE_S or self._closing or self.queued_rows >= self._capacity_rows / 4:
+            return
+        time.sleep(PAUSE_S)
+        self._paused = time.perf_counter()
 
     def _gather(self, began: float, n_batches: int) -> None:
         """Wait until a moment after the last writing began; an idle server is asleep in `_work` instead.
@@ -175,8 +188,7 @@ class PredictionLog:
         n_batches = 0
         for variant, service, scored in _by_package(taken):
             n_batches += 1
-            with self._changed:
-                self._volumes_of(service).add(scored)
+            self._count(service, scored)
             n_rows = sum(len(one.ids) for one in scored)
             try:
                 self._write(variant, service, scored)
@@ -190,11 +202,18 @@ class PredictionLog:
                 self._ailing = False
         return n_batches
 
+    def _count(self, service: str, scored: Sequence[Scored]) -> None:
+        for first in range(0, len(scored), _COUNTED):  # `offer` waits for the lock
+            with self._changed:
+                self._volumes_of(service).add(scored[first : first + _COUNTED])
+            self._pause()
+
     def _write(self, variant: Variant, service: str, scored: Sequence[Scored]) -> None:
         stream = self._stream(variant, service)
         if stream.keeping.share <= 0:
             return
         rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
+        self._pause()
         block = record_block(
             scored,
             rows,
@@ -204,6 +223,7 @@ class PredictionLog:
             moments=_moments(variant, scored, rows),
             keeping=stream.keeping,
             classes=variant.labels.classes,
+            pause=self._pause,
         )
         if block.n_rows:
             try:
@@ -374,7 +394,13 @@ def _by_package(taken: Sequence[tuple[Variant, Scored]]) -> Iterator[tuple[Varia
     for variant, scored in taken:
         groups.setdefault((scored.service, variant.package), (variant, []))[1].append(scored)
     for (service, _), (variant, gathered) in groups.items():
-        yield variant, service, gathered
+        first, n_rows = 0, 0
+        for end, one in enumerate(gathered):
+            if n_rows and n_rows + len(one.ids) > BATCH_ROWS:
+                yield variant, service, gathered[first:end]
+                first, n_rows = end, 0
+            n_rows += len(one.ids)
+        yield variant, service, gathered[first:]
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
