@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from polars.testing.parametric import dataframes
 
 from sampan.store.tables import layout, parts
+from sampan.table.pieces import Frames, as_table
 
 TYPES: list[pl.DataType | type[pl.DataType]] = [
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64),
@@ -114,3 +116,30 @@ def test_columns_may_have_any_name() -> None:
     assert pl.read_parquet(io.BytesIO(data)).equals(rows)
     assert all("RLE_DICTIONARY" in metadata.column(number).encodings for number in range(len(columns)))
     assert "DELTA_BINARY_PACKED" in metadata.column(len(columns)).encodings
+
+
+@pytest.mark.parametrize("n_rows", [3, layout.MIN_ROWS - 1, layout.MIN_ROWS, layout.ROW_GROUP_ROWS + 5, 300_000])
+def test_rows_that_come_as_arrow_tables_give_the_same_parts(n_rows: int) -> None:
+    rows = flights(300_000).head(n_rows)
+    pieces = [rows[at : at + 70_001] for at in range(0, n_rows, 70_001)]
+    mixed = [as_table(piece) if number % 2 else piece for number, piece in enumerate(pieces)]
+
+    found = list(parts.encode_parts(parts.Pieces(rows.schema, Frames(iter(mixed))), 200_000))
+
+    assert found == list(parts.encode_parts(rows, 200_000))
+    assert sum(n for n, _ in found) == n_rows
+
+
+def test_wide_tables_that_come_as_arrow_tables_give_the_same_parts() -> None:
+    rows = pl.DataFrame({f"x{number}": range(500) for number in range(60)})
+
+    found = list(parts.encode_parts(parts.Pieces(rows.schema, Frames(iter([as_table(rows)]))), 90))
+
+    assert found == list(parts.encode_parts(rows, 90))
+
+
+@pytest.mark.parametrize(("values", "is_one"), [(range(70_000), False), ([7, 2**62, -(2**62)] * 30_000, True), ([5, 6] * 40_000, True)])
+def test_numbers_stand_in_a_dictionary_if_that_saves_a_third(values: Sequence[int], is_one: bool) -> None:
+    rows = pl.DataFrame({"x": pl.Series(values, dtype=pl.Int64).shuffle(seed=1)})
+
+    assert (layout.layout_of(rows).dictionaries == ["x"]) == is_one

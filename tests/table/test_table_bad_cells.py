@@ -109,7 +109,7 @@ def test_a_late_bad_cell_keeps_its_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 CELLS = st.sampled_from(
-    ["0", "1", "-2", "+3", "007", "1.5", ".5", "1e3", "x", "", "NA", "0x1F", " 4", "2024-01-01", "true", '"q,r"', '"5"', "é"]
+    ["0", "1", "-2", "+3", "007", "1.5", ".5", "1e3", "x", "", "NA", "NULL", " ", "0x1F", " 4", "2024-01-01", "true", '"q,r"', '"5"', "é"]
 )
 
 
@@ -119,7 +119,7 @@ def test_the_quick_and_the_exact_way_give_the_same_table(rows: list[tuple[str, s
     text = "a,b\n" + "".join(f"{a},{b}\n" for a, b in rows)
     exact = pytest.MonkeyPatch()
     with exact.context() as patched:
-        patched.setattr(csv_module._Pass, "_parse_quickly", lambda *_: None)
+        patched.setattr(csv_module._Pass, "_parse_quickly", lambda *_, **__: None)
         slowly = read(text)
     quickly = read(text)
     in_blocks, left = read_csv_blocks(
@@ -127,6 +127,7 @@ def test_the_quick_and_the_exact_way_give_the_same_table(rows: list[tuple[str, s
     )
 
     assert quickly.frame.equals(slowly.frame)
+    assert quickly.notes == slowly.notes
     assert quickly.left_out.cells == slowly.left_out.cells == left.left_out.cells
     assert in_blocks.equals(slowly.frame)
     assert quickly.frame.height + quickly.left_out.n_rows == len(rows)

@@ -1,26 +1,37 @@
-"""Numbers that a quick parser would read with a loss are found wherever they stand."""
+"""Columns of numbers are read as text only where a zero in them would be lost."""
 
-import pytest
+from collections.abc import Sequence
 
-from sampan.table import lossy
+import polars as pl
 
-
-@pytest.mark.parametrize("value", ["007", "-007", "+007", " 007", "00", "0x1F", "0X1F", '"012"'])
-@pytest.mark.parametrize("stride", [1 << 18, 5])
-def test_a_leading_zero_is_found_in_any_field_and_across_strides(monkeypatch: pytest.MonkeyPatch, value: str, stride: int) -> None:
-    monkeypatch.setattr(lossy, "_STRIDE", stride)
-    for text in (f"{value},1\n2,3\n", f"1,{value}\n2,3\n", f"1,2\n3,{value}\n", f"1,2\n{value},3\n"):
-        hits = lossy._suspicious(text.encode(), ",")
-
-        assert [text.index("0", text.index(value))] == hits[:1].tolist()
+from sampan.table.glance import Glancer
+from sampan.table.lossy import lossy_columns
 
 
-def test_zeros_and_dates_are_no_suspects() -> None:
-    assert lossy._suspicious(b"0,0.5,10,2013-01-01T05:00:00Z,-0.5\n0,100,-0,1\n", ",").tolist() == []
+def lossy(text: str, places: Sequence[int]) -> tuple[list[int], bool]:
+    """Return the columns that would lose something, and whether they had to be read."""
+    read: list[int] = []
+
+    def read_text(asked: Sequence[int]) -> pl.DataFrame:
+        read.extend(asked)
+        rows = [line.split(",") for line in text.strip().split("\n")]
+        return pl.DataFrame({str(place): [row[place].strip('"') for row in rows] for place in asked})
+
+    found = lossy_columns(text.encode(), ",", Glancer(",").look(text.encode()).zeros, places, read_text)
+    return found, bool(read)
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":"])
-def test_any_delimiter_begins_a_field(delimiter: str) -> None:
-    assert lossy._suspicious(f"1{delimiter}007\n".encode(), delimiter).tolist() == [2]
-    assert lossy._suspicious(f"1{delimiter}70\n".encode(), delimiter).tolist() == []
-    assert lossy._suspicious(b"", delimiter).tolist() == []
+def test_a_zero_in_a_column_of_text_costs_no_reading() -> None:
+    assert lossy("007,1\n008,2\n", [1]) == ([], False)
+
+
+def test_only_numbers_that_lose_a_digit_are_lossy() -> None:
+    assert lossy("007,1,0.5\n8,2,00.5\n", [0, 1, 2]) == ([0], True)
+
+
+def test_quoted_numbers_are_looked_at() -> None:
+    assert lossy('"007",1\n"8",2\n', [0, 1]) == ([0], True)
+
+
+def test_without_columns_of_numbers_nothing_is_lossy() -> None:
+    assert lossy("007,008\n", []) == ([], False)

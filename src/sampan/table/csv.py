@@ -19,14 +19,19 @@ import polars as pl
 from sampan.errors import DataFormatError
 from sampan.table.bad_cells import HOPELESS, MANY, BadCell, LeftOut
 from sampan.table.blocks import Block, ahead, cut_records
+from sampan.table.csv_columns import arrow_type, named
 from sampan.table.csv_dialect import CsvForm, Dialect, Sample, parse_text, sniff, sniff_delimiter
 from sampan.table.encodings import check_utf8
+from sampan.table.glance import Glance, Glancer
 from sampan.table.lossy import lossy_columns
+from sampan.table.pieces import Frames, as_frame
 from sampan.table.structure import Positions, Structure, records_at, refuse_ragged, scan_structure
 from sampan.table.types import ColumnForm, clear_nulls, convert, find_form, reason_for, tolerated, widen
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sampan.table.pieces import Piece
 
 __all__ = ["CsvForm", "CsvRead", "Parsed", "read_csv", "read_csv_blocks", "sniff_delimiter"]
 
@@ -34,7 +39,6 @@ Taken = TypeVar("Taken")
 Take = Callable[[pl.Schema, Iterator[pl.DataFrame]], Taken]
 _ARROW_COLUMN = re.compile(r"In CSV column #(\d+)")
 _ARROW_BLOCK = 2 << 20
-_STRIDE = 1 << 18  # fits a processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def read_csv_blocks(
         one_pass = _Pass(dialect, forms, form, source=source)
         schema = pl.Schema({name: f.dtype for name, f in zip(dialect.names, forms, strict=True)})
         try:
-            taken = take(schema, ahead(one_pass.frames(open_blocks())))
+            taken = take(schema, Frames(ahead(one_pass.pieces(open_blocks()))))
         except _ReadAgain as learned:
             for place, new in learned.forms.items():
                 forms[place] = new
@@ -147,9 +151,10 @@ class _Pass:
         self.first_ragged: DataFormatError | None = None
         self.seen = [_Seen() for _ in forms]
         self.as_text = {i for i, f in enumerate(forms) if f.kind == "text" or not f.is_plain}  # parsed as text, then converted
-        self.had_returns = False
+        self.has_words = False  # some spelling of "missing" was seen in a text
+        self.glancer = Glancer(dialect.delimiter)
 
-    def frames(self, blocks: Iterator[bytes]) -> Iterator[pl.DataFrame]:
+    def pieces(self, blocks: Iterator[bytes]) -> Iterator[Piece]:
         """Iterate over the rows in pieces. At the end, see whether the forms were right."""
         for i, block in enumerate(cut_records(blocks)):
             text = block.text
@@ -157,9 +162,9 @@ class _Pass:
                 text = text[self.dialect.header_bytes :]
                 self.line += self.dialect.header_lines
             if text:
-                frame = self._read(Block(text, block.is_last))
-                if frame.height:
-                    yield frame
+                piece = self._read(Block(text, block.is_last))
+                if len(piece):
+                    yield piece
         self._judge()
 
     def notes(self, sample: Sample) -> tuple[str, ...]:
@@ -181,19 +186,25 @@ class _Pass:
 
     # -- one block
 
-    def _read(self, block: Block) -> pl.DataFrame:
+    def _read(self, block: Block) -> Piece:
         text = block.text
-        structure = self._structure_if_needed(text)
+        glance = self.glancer.look(text)
+        structure = self._structure_if_needed(text, glance)
+        if structure is None and self._may_settle(text):
+            table = self._parse_quickly(text, glance, structure, empty_is_missing=True)
+            settled = self._settle(table, glance) if table is not None else None
+            if settled is not None:
+                return settled
         if structure is None or self._is_regular(structure):
-            columns = self._parse_quickly(text, structure)
-            if columns is not None:
-                return self._finish(text, structure, columns)
+            table = self._parse_quickly(text, glance, structure, empty_is_missing=False)
+            if table is not None:
+                return self._finish(text, structure, as_frame(table).get_columns())
         return self._read_exactly(text, structure)
 
-    def _structure_if_needed(self, text: bytes) -> Structure | None:
+    def _structure_if_needed(self, text: bytes, glance: Glance) -> Structure | None:
         """Look for records only where there are quotes, blank lines or odd bytes; elsewhere a line is a record."""
-        odd = b'"' in text or b"\0" in text or text[:1] in b"\r\n" or len(self.forms) == 1 or _has_blank_line(text)
-        return self._scan(text) if odd else None
+        odd = b'"' in text or b"\0" in text or text[:1] in b"\r\n" or len(self.forms) == 1 or glance.has_blank_line
+        return self._scan(text) if odd or (b"\r" in text and b"\n\r\n" in text) else None
 
     def _scan(self, text: bytes) -> Structure:
         try:
@@ -205,30 +216,52 @@ class _Pass:
     def _is_regular(self, structure: Structure) -> bool:
         return structure.n_blank == 0 and len(self.forms) > 1 and bool((structure.n_fields == len(self.forms)).all())
 
-    def _parse_quickly(self, text: bytes, structure: Structure | None) -> list[pl.Series] | None:
+    def _may_settle(self, text: bytes) -> bool:
+        """Say whether Arrow may do it all: nothing is converted afterwards, and of texts only empty ones are missing."""
+        converted = any(self.forms[place].kind != "text" for place in self.as_text)
+        return not (converted or self.has_words or "" not in self.form.null_values or b"\r" in text)
+
+    def _parse_quickly(self, text: bytes, glance: Glance, structure: Structure | None, *, empty_is_missing: bool) -> pa.Table | None:
         """Parse with Arrow; None where it fails, or would lose something."""
         import pyarrow as pa
 
         try:
-            table = self._arrow(text, newlines=structure is not None and len(structure.quoted_newlines) > 0)
+            newlines = structure is not None and len(structure.quoted_newlines) > 0
+            table = self._arrow(text, newlines=newlines, empty_is_missing=empty_is_missing)
         except pa.ArrowInvalid as error:
             if found := _ARROW_COLUMN.search(str(error)):
                 self.as_text.add(int(found[1]))
             return None
         numbers = [i for i, f in enumerate(self.forms) if i not in self.as_text and f.kind in ("integer", "number")]
-        lossy = lossy_columns(text, self.dialect.delimiter, numbers, lambda places: self._arrow_text(text, structure, places))
+        lossy = lossy_columns(text, self.dialect.delimiter, glance.zeros, numbers, lambda places: self._arrow_text(text, structure, places))
         if lossy:
             self.as_text.update(lossy)
             return None
-        columns = pl.from_arrow(table, rechunk=False)
-        assert isinstance(columns, pl.DataFrame)
-        return columns.get_columns()
+        return table
 
-    def _arrow(self, text: bytes, *, newlines: bool) -> pa.Table:
+    def _settle(self, table: pa.Table, glance: Glance) -> pa.Table | None:
+        """Return what Arrow read under the columns' names; None where it has to be looked at more closely.
+
+        A text that is missing for another spelling than the empty one has to be counted, for it may be a value. There is one if texts are
+        missing, and more cells than are empty.
+        """
+        missing = [column.null_count for column in table.columns]
+        if any(missing[place] for place in self.as_text) and sum(missing) != glance.n_empty:
+            self.has_words = True
+            return None
+        if any(self.forms[place].is_empty and missing[place] < len(table) for place in self.as_text):
+            return None  # a column shows its first values
+        for n_missing, seen in zip(missing, self.seen, strict=True):
+            seen.n_values += len(table) - n_missing
+        self.line += len(table)
+        self.n_rows += len(table)
+        return named(table, self.dialect.names)
+
+    def _arrow(self, text: bytes, *, newlines: bool, empty_is_missing: bool) -> pa.Table:
         import pyarrow as pa
 
-        types = {str(i): pa.string() if i in self.as_text else _arrow_type(f) for i, f in enumerate(self.forms)}
-        return self._arrow_read(text, types, newlines=newlines)
+        types = {str(i): pa.large_string() if i in self.as_text else arrow_type(f) for i, f in enumerate(self.forms)}
+        return self._arrow_read(text, types, newlines=newlines, empty_is_missing=empty_is_missing)
 
     def _arrow_text(self, text: bytes, structure: Structure | None, places: Sequence[int]) -> pl.DataFrame:
         """Read some columns as text, to see how their numbers are written."""
@@ -241,7 +274,9 @@ class _Pass:
         assert isinstance(found, pl.DataFrame)
         return found
 
-    def _arrow_read(self, text: bytes, types: dict[str, Any], *, newlines: bool, only: list[str] | None = None) -> pa.Table:
+    def _arrow_read(
+        self, text: bytes, types: dict[str, Any], *, newlines: bool, only: list[str] | None = None, empty_is_missing: bool = False
+    ) -> pa.Table:
         import pyarrow as pa
         from pyarrow import csv
 
@@ -254,11 +289,9 @@ class _Pass:
                 null_values=list(self.form.null_values),
                 true_values=["true", "True", "TRUE"],
                 false_values=["false", "False", "FALSE"],
-                strings_can_be_null=False,
+                strings_can_be_null=empty_is_missing,
                 include_columns=only,
             ),
-            # Arrow's own pool gives freed pages back at once and asks for them again with the next block.
-            memory_pool=pa.system_memory_pool(),
         )
 
     def _read_exactly(self, text: bytes, structure: Structure | None) -> pl.DataFrame:
@@ -430,19 +463,3 @@ def _column_notes(name: str, form: ColumnForm, note: str, odd: str, seen: _Seen)
         first = f"the first is {value[:40]!r} on line {line}"
         said.append(f"column {name!r}: {seen.n_bad:,} of {seen.n_values:,} values are {reason_for(form)}; {first}")
     return said
-
-
-def _has_blank_line(text: bytes) -> bool:
-    array = np.frombuffer(text, dtype=np.uint8)
-    for at in range(0, len(array), _STRIDE):
-        newline = array[at : at + _STRIDE + 1] == ord("\n")
-        if (newline[1:] & newline[:-1]).any():
-            return True
-    return b"\r" in text and b"\n\r\n" in text
-
-
-def _arrow_type(form: ColumnForm) -> pa.DataType:
-    import pyarrow as pa
-
-    kinds = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
-    return kinds[form.kind] if form.kind in kinds else pa.timestamp("us", tz="UTC" if form.zoned else None)

@@ -26,6 +26,7 @@ from sampan.table.encodings import check_encoding, decode, detect_encoding
 from sampan.table.excel import is_workbook, read_workbook
 from sampan.table.frames import from_memory
 from sampan.table.jsonlines import JsonLines
+from sampan.table.pieces import Frames
 from sampan.table.texts import TextTyping
 from sampan.table.types import NULL_SPELLINGS
 
@@ -235,13 +236,16 @@ def _stream_json_lines(
     return taken, account
 
 
-def _counted(frames: Iterator[pl.DataFrame], stage: Stage) -> Iterator[pl.DataFrame]:
+def _counted(frames: Iterator[pl.DataFrame], stage: Stage) -> Frames:
     """Say while rows pass how many there were, and how many in a second."""
     begun, n_rows = time.monotonic(), 0
-    for frame in frames:
-        n_rows += frame.height
+
+    def see(n: int) -> None:
+        nonlocal n_rows
+        n_rows += n
         stage.advance(0, f"{n_rows:,} rows, {n_rows / max(time.monotonic() - begun, 1e-3):,.0f} rows/s")
-        yield frame
+
+    return (frames if isinstance(frames, Frames) else Frames(frames)).seen(see)
 
 
 def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:

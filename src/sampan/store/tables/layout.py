@@ -13,10 +13,14 @@ Apache Parquet format 2.11, "Encodings": RLE_DICTIONARY, DELTA_BINARY_PACKED.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
+
+from sampan.table.pieces import as_frame, as_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,26 +67,28 @@ def layout_of(frame: pl.DataFrame) -> Layout:
 
 def encode(frame: pl.DataFrame) -> bytes:
     """Write rows that `suits` as Parquet with statistics, in row groups of 128 Ki rows."""
+    # One row group at a time is brought into one piece, in memory that the next one takes again.
+    return encode_groups(as_table(frame.slice(start, ROW_GROUP_ROWS).rechunk()) for start in range(0, frame.height, ROW_GROUP_ROWS))
+
+
+def encode_groups(groups: Iterator[pa.Table]) -> bytes:
+    """Write row groups, each in one piece and all but the last of 128 Ki rows, as they come."""
     import pyarrow.parquet as pq
 
-    layout = layout_of(frame)
+    first = next(groups)
+    layout = layout_of(as_frame(first))
     file = io.BytesIO()
     with pq.ParquetWriter(
         file,
-        _arrow(frame.head(0)).schema,
+        first.schema,
         use_dictionary=layout.dictionaries,
         column_encoding=dict.fromkeys(layout.deltas, "DELTA_BINARY_PACKED") | dict.fromkeys(layout.plain, "PLAIN"),
         compression=dict.fromkeys([*layout.dictionaries, *layout.deltas], "snappy") | dict.fromkeys(layout.plain, "zstd"),
         compression_level=dict.fromkeys(layout.plain, 1),
     ) as writer:
-        for start in range(0, frame.height, ROW_GROUP_ROWS):
-            # One row group at a time is brought into one piece, in memory that the next one takes again.
-            writer.write_table(_arrow(frame.slice(start, ROW_GROUP_ROWS).rechunk()), row_group_size=ROW_GROUP_ROWS)
+        for group in chain([first], groups):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
     return file.getvalue()
-
-
-def _arrow(frame: pl.DataFrame) -> pa.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _width(there: pl.Series) -> float:
@@ -99,9 +105,23 @@ def _width(there: pl.Series) -> float:
 def _suits_a_dictionary(there: pl.Series, width: float) -> bool:
     if isinstance(there.dtype, pl.Boolean) or not len(there):
         return False
-    n_values = there.n_unique()
-    dictionary, places = n_values * width, len(there) * n_values.bit_length() / 8
-    return dictionary <= _MAX_DICTIONARY_BYTES and dictionary + places <= _DICTIONARY_SHARE * len(there) * width
+
+    def pays(n_values: int) -> bool:
+        dictionary, places = n_values * width, len(there) * n_values.bit_length() / 8
+        return dictionary <= _MAX_DICTIONARY_BYTES and dictionary + places <= _DICTIONARY_SHARE * len(there) * width
+
+    # What pays for more values pays for fewer: numbers that lie close together need no counting.
+    return pays(_most_values(there)) or pays(there.n_unique())
+
+
+def _most_values(there: pl.Series) -> int:
+    """Return how many distinct values there are at most, from what is known at once."""
+    if not there.dtype.is_integer():
+        return len(there)
+    least, most = there.min(), there.max()
+    assert isinstance(least, int)
+    assert isinstance(most, int)
+    return min(len(there), most - least + 1)
 
 
 def _suits_differences(there: pl.Series, width: float) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 from polars import selectors as cs
@@ -22,6 +22,10 @@ from sampan.errors import DataFormatError, ParameterError
 from sampan.store.tables import deletions, layout
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Part
+from sampan.table.pieces import Frames, RowQueue, as_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_PART_ROWS = 1_000_000
 MAX_PART_CELLS = 32_000_000  # a table of 5,000 columns has parts of 6,400 rows
@@ -71,6 +75,31 @@ def encode_ahead(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
             waiting = following
         if waiting:
             yield waiting[0], waiting[1].result()
+
+
+def encode_parts(frame: pl.DataFrame | pl.LazyFrame | Pieces, n_rows: int) -> Iterator[tuple[int, bytes]]:
+    """Encode rows in parts of `n_rows`, the last one shorter; with each part's number of rows. No rows, no parts."""
+    if isinstance(frame, Pieces) and isinstance(frame.frames, Frames):
+        return _encode_tables(RowQueue(frame.frames.tables()), n_rows)
+    return encode_ahead(cut(frame, n_rows))
+
+
+def _encode_tables(rows: RowQueue, n_rows: int) -> Iterator[tuple[int, bytes]]:
+    """Encode a row group at a time, as its rows come: what was just read is written while the processor still has it at hand."""
+    while (first := rows.take(min(layout.ROW_GROUP_ROWS, n_rows))) is not None:
+        frame, n_before = as_frame(first), rows.n_taken - len(first)
+        if layout.suits(frame):
+            data = layout.encode_groups(chain([first], _groups(rows, n_rows - len(first))))
+        else:
+            rest = rows.take(n_rows - len(first))
+            data = encode(frame if rest is None else pl.concat([frame, as_frame(rest)]))
+        yield rows.n_taken - n_before, data
+
+
+def _groups(rows: RowQueue, n_left: int) -> Iterator[pa.Table]:
+    while (group := rows.take(min(layout.ROW_GROUP_ROWS, n_left))) is not None:
+        n_left -= len(group)
+        yield group
 
 
 def check_storable(schema: pl.Schema) -> None:

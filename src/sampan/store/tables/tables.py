@@ -90,7 +90,7 @@ class Tables:
         schema = frame.collect_schema()
         parts.check_storable(schema)
         with self.blobs.batch() as batch:
-            written = self._write_parts(batch, parts.cut(frame, parts.part_rows(len(schema))))
+            written = self._write_parts(batch, frame, parts.part_rows(len(schema)))
             columns = parts.encode_schema(schema)
             return self._commit(batch, manifest.build(batch.put(columns), written, batch.put_small), columns)
 
@@ -145,7 +145,7 @@ class Tables:
         before, described, schema = self._opened(base)
         added = conform(frame, schema)
         with self.blobs.batch() as batch:
-            new = self._write_parts(batch, parts.cut(added, parts.part_rows(len(schema))))
+            new = self._write_parts(batch, added, parts.part_rows(len(schema)))
             after = manifest.extend(before, new, self.blobs.read, batch.put_small)
             return self._commit(batch, after, described)
 
@@ -241,7 +241,7 @@ class Tables:
         replaced = edits.rows_with_keys(self.scan(base), added.select(parts.exactly(key)), key)
         with self.blobs.batch() as batch:
             left = edits.without_rows(self._parts(before), replaced, self.blobs, batch.put_small)
-            new = self._write_parts(batch, parts.cut(added, parts.part_rows(len(schema))))
+            new = self._write_parts(batch, added, parts.part_rows(len(schema)))
             return self._commit(batch, manifest.build(before.schema, [*left, *new], batch.put_small), described)
 
     def compact(self, base: Digest) -> TableVersion:
@@ -255,7 +255,7 @@ class Tables:
             for group, is_worth_it in edits.groups_to_compact(self._parts(before), n_rows):
                 if is_worth_it:
                     rows = parts.scan(group, schema, self.blobs)
-                    after += self._write_parts(batch, parts.cut(rows, n_rows))
+                    after += self._write_parts(batch, rows, n_rows)
                 else:
                     after += group
             return self._commit(batch, manifest.build(before.schema, after, batch.put_small), described)
@@ -472,10 +472,10 @@ class Tables:
         described = self.blobs.read(found.schema)
         return found, described, parts.decode_schema(described)
 
-    def _write_parts(self, batch: Writes, pieces: Iterator[pl.DataFrame]) -> list[Part]:
+    def _write_parts(self, batch: Writes, frame: Frame | Pieces, n_rows: int) -> list[Part]:
         from sampan.store.tables import parts
 
-        return [Part(batch.put(data), n_rows, len(data)) for n_rows, data in parts.encode_ahead(pieces)]
+        return [Part(batch.put(data), n, len(data)) for n, data in parts.encode_parts(frame, n_rows)]
 
     def _commit(self, batch: Writes, found: Manifest, columns: bytes) -> TableVersion:
         return _describe(batch.put(manifest.encode(found)), found, columns)

@@ -1,0 +1,97 @@
+"""One look over a block of delimited text before it is parsed: blank lines, fields without a byte, zeros that a number would lose.
+
+All that a quick parser would pass over in silence is seen here, in a handful of comparisons that stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Places = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+_STRIDE = 1 << 18  # with what is found in it, it stays in a processor's cache
+_NEWLINE, _QUOTE, _ZERO = ord("\n"), ord('"'), ord("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a block looks like."""
+
+    has_blank_line: bool
+    n_empty: int  # fields without a byte, where there are neither quotes nor carriage returns
+    zeros: Places  # those that begin a number's text and are followed by a digit or an x
+
+
+class Glancer:
+    """Looks over the blocks of a file, in memory taken once."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = ord(delimiter)
+        self._steps = np.empty(_STRIDE, np.uint8)
+        self._newline, self._edge, self._found, self._more = (np.empty(_STRIDE + 3, np.bool_) for _ in range(4))
+
+    def look(self, text: bytes) -> Glance:
+        """Look over whole lines."""
+        whole, quoted = np.frombuffer(text, np.uint8), b'"' in text
+        has_blank, n_empty, zeros = False, 0, [np.empty(0, np.int64)]
+        for at in range(0, len(whole), _STRIDE):
+            window = _window(whole, at)
+            n = len(window) - 3
+            self._find_edges(window, quoted=quoted)
+            has_blank = has_blank or self._has_pair(self._newline, n)
+            n_empty += self._count_pairs(self._edge, n)
+            found = self._find_zeros(window, n)
+            if found.any():
+                zeros.append(np.flatnonzero(found) + at)
+        n_empty += text.endswith(chr(self._delimiter).encode())  # the last line has no end
+        return Glance(has_blank, n_empty, self._surely(whole, np.concatenate(zeros)))
+
+    def _find_edges(self, window: Bytes, *, quoted: bool) -> None:
+        """Find the bytes between which fields lie."""
+        newline, edge = self._newline[: len(window)], self._edge[: len(window)]
+        np.equal(window, _NEWLINE, out=newline)
+        np.equal(window, self._delimiter, out=edge)
+        edge |= newline
+        if quoted:
+            edge |= window == _QUOTE
+
+    def _has_pair(self, marks: NDArray[np.bool_], n: int) -> bool:
+        return bool(np.logical_and(marks[1 : n + 1], marks[2 : n + 2], out=self._found[:n]).any())
+
+    def _count_pairs(self, marks: NDArray[np.bool_], n: int) -> int:
+        return int(np.count_nonzero(np.logical_and(marks[1 : n + 1], marks[2 : n + 2], out=self._found[:n])))
+
+    def _find_zeros(self, window: Bytes, n: int) -> NDArray[np.bool_]:
+        """Find such zeros and a few others: one comparison takes in the digits and x, another all that may stand before a number."""
+        found, more, steps = self._found[:n], self._more[:n], self._steps[:n]
+        np.less_equal(np.subtract(window[3:], _ZERO, out=steps), ord("x") - _ZERO, out=found)
+        found &= np.equal(window[2:-1], _ZERO, out=more)
+        begins = np.less_equal(window[1:-2], ord("-"), out=more)
+        begins &= self._edge[:n]
+        begins |= self._edge[1 : n + 1]
+        found &= begins
+        return found
+
+    def _surely(self, whole: Bytes, places: Places) -> Places:
+        """Leave out the zeros that begin no number or lose nothing. A sign or a blank may stand before."""
+        if not len(places):
+            return places
+        before = np.where(places > 0, whole[places - 1], _NEWLINE)
+        signed = (before == ord("-")) | (before == ord("+")) | (before == ord(" "))
+        begins = np.where(signed, np.where(places > 1, whole[places - 2], _NEWLINE), before)
+        places = places[(begins == self._delimiter) | (begins == _NEWLINE) | (begins == _QUOTE)]
+        after = whole[np.minimum(places + 1, len(whole) - 1)]
+        found: Places = places[((after >= _ZERO) & (after <= ord("9"))) | (after == ord("x")) | (after == ord("X"))]
+        return found
+
+
+def _window(whole: Bytes, at: int) -> Bytes:
+    """Return a stride with the two bytes before it and the one after it; before the text a line ends, and after it."""
+    if at > 0 and at + _STRIDE < len(whole):
+        return whole[at - 2 : at + _STRIDE + 1]
+    before = whole[at - 2 : at] if at else np.array([_ZERO, _NEWLINE], np.uint8)
+    after = np.array([_NEWLINE] if at + _STRIDE >= len(whole) else [], np.uint8)
+    return np.concatenate([before, whole[at : at + _STRIDE + 1], after])
