@@ -6,7 +6,7 @@ Both read like the plain mapping of field to value they stand for, so whoever ta
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any, ClassVar, cast, overload
 
@@ -32,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, weakref=False):
 
     attributes: ClassVar[dict[str, str]] = {}  # field -> attribute of the struct
     numbers: ClassVar[frozenset[str]] = frozenset()  # the fields that hold numbers
+    others: ClassVar[tuple[str, ...]] = ()
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, self.attributes[name])
@@ -72,11 +73,12 @@ def row_type(fields: Mapping[str, tuple[str, bool]]) -> type[Row]:
     # Attributes get names of their own: a field may be called anything, also `get`.
     attributes = {name: f"field_{index}" for index, name in enumerate(fields)}
     types = [(attributes[name], _TYPES[kind] | None if nullable else _TYPES[kind]) for name, (kind, nullable) in fields.items()]
+    numbers = frozenset(name for name, (kind, _) in fields.items() if kind == "number")
     made = msgspec.defstruct(
         "Row",
         types,
         bases=(Row,),
-        namespace={"attributes": attributes, "numbers": frozenset(name for name, (kind, _) in fields.items() if kind == "number")},
+        namespace={"attributes": attributes, "numbers": numbers, "others": tuple(name for name in fields if name not in numbers)},
         rename={attribute: name for name, attribute in attributes.items()},
         frozen=True,
         gc=False,
@@ -125,30 +127,36 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         """Return some of the rows, in that order."""
         return ColumnRows({name: _picked(values, indices) for name, values in self.columns.items()}, len(indices), kind=self.kind)
 
-    def compact(self, *, but: Container[str] = ()) -> None:
+    def compact(self, *, but: Collection[str] = ()) -> None:
         """Hold numbers that were read as arrays, and texts by their numbers: the log keeps many rows for a while.
 
         Columns named in `but` stay what they are: no array holds every integer.
         """
         columns = dict(self.columns)
-        known = self.kind.numbers if self.kind is not None else frozenset[str]()
-        for name, values in columns.items():
-            if name in but or type(values) in _COMPACT:
-                continue
-            if type(values) is Ascii:
-                columns[name] = values.coded()
-                continue
-            if name in known and name in self._numbers:  # nothing else was let in
-                columns[name] = self._numbers[name]
-                continue
-            kinds = set(map(type, values))
-            if kinds <= _TEXT:
-                columns[name] = Coded.of(values)
-            elif kinds == {bool}:
-                columns[name] = np.array(values, np.bool_)
-            elif name in self._numbers and bool not in kinds:
-                columns[name] = self._numbers[name]
+        names: Collection[str] = self.columns
+        if self.kind is not None and self._numbers.keys() <= self.kind.numbers:  # nothing but numbers was let in
+            columns.update(self._numbers)
+            names = self.kind.others
+        for name in names:
+            columns[name] = self._compacted(name)
+        for name in but:
+            if name in columns:
+                columns[name] = self.columns[name]
         self.columns = columns
+
+    def _compacted(self, name: str) -> Any:
+        values = self.columns[name]
+        form = type(values)
+        if form in _COMPACT:
+            return values
+        if form is Ascii:
+            return values.coded()
+        kinds = set(map(type, values))
+        if kinds <= _TEXT:
+            return Coded.of(values)
+        if kinds == {bool}:
+            return np.array(values, np.bool_)
+        return self._numbers[name] if name in self._numbers and bool not in kinds else values
 
     def column(self, name: str) -> Sequence[Any]:
         """Return one field's values, None where one is missing; all None where the rows lack the field."""
