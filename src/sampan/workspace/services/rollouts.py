@@ -181,6 +181,22 @@ class Rollouts(ServiceRoom):
             return self._state_of(node, plan, step, candidate, live, verdict, did=f"{plan.version} stays on {step_name(plan.shares[step])}")
         return self._step_on(node, plan, step, candidate, live)
 
+    def takes_up(self, name: str) -> bool:
+        """Say whether a turn would begin a rollout: the alias that a service follows points at what is not live and was not tried."""
+        rules = self.ws.project.services.get(name)
+        if rules is None or not rules.follow:
+            return False
+        try:
+            package = self._package(rules.follow)
+            return not self._deploys(self._aliases(name), "live", package) and self._last_try(name, package) is None
+        except NotFound:
+            return False
+
+    def _last_try(self, name: str, package: Node) -> Node | None:
+        """Return a service's newest rollout where it was that of this package."""
+        newest = self.ws.catalog.nodes(kind=KIND, name=name, limit=1)
+        return newest[0] if newest and newest[0].facts["package"] == package.id else None
+
     def _left(self, plan: Plan, step: int, tags: Mapping[str, str]) -> tuple[Reason, ...]:
         """Say how long a step is held still; nothing where it was held for long enough."""
         left_s = (int(tags[SINCE]) + plan.hold(step) - self.ws.clock()) / 1000
@@ -320,9 +336,8 @@ class Rollouts(ServiceRoom):
         version = self._version(package)
         if self._deploys(aliases, "live", package):
             return RolloutState(service=service, did=f"{service} follows {rules.follow}: {version} is live", state="none", live=version)
-        newest = self.ws.catalog.nodes(kind=KIND, name=service, limit=1)
-        if newest and newest[0].facts["package"] == package.id:  # what was sent back is not tried again before the alias moves
-            did = f"{service} follows {rules.follow}, and the rollout of {version} ended: {newest[0].state.replace('_', ' ')}"
+        if (tried := self._last_try(service, package)) is not None:  # what was sent back is not tried again before the alias moves
+            did = f"{service} follows {rules.follow}, and the rollout of {version} ended: {tried.state.replace('_', ' ')}"
             return RolloutState(service=service, did=did, state="none", version=version, next=(f"sampan service rollouts {service}",))
         self._require_allowed(package)
         return self._begin(service, package, self._plan(service, package, "", "", "", {}, ()), reason=rules.follow)
