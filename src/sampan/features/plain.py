@@ -127,14 +127,12 @@ class PlainRows:
 
     def _code(self, rows: ColumnRows) -> NDArray[np.int32]:
         """Return the numbers of the texts, shape (texts, n), and hold columns by them: then the texts themselves are of no more use."""
-        columns = dict(rows.columns)
-        packed = b"".join([table.packed(columns[name]) for (_, name, _), table in zip(self._texts, self._tables, strict=True)])
-        numbers = np.frombuffer(packed, np.int32).reshape(len(self._texts), rows.n)
+        names = [name for _, name, _ in self._texts]
+        packed = b"".join([table.packed(rows.columns[name]) for name, table in zip(names, self._tables, strict=True)])
+        numbers = np.frombuffer(packed, np.int32).reshape(len(names), rows.n)
         whole = numbers.all()
-        for (_, name, _), table, each in zip(self._texts, self._tables, numbers, strict=True):
-            if whole or each.all():  # of one that is unseen, the number does not tell the text
-                columns[name] = Coded(each, table.texts)
-        rows.columns = columns
+        known = zip(names, self._tables, numbers, strict=True)
+        rows.hold({name: Coded(each, table.texts) for name, table, each in known if whole or each.all()})  # an unseen text has no number
         return numbers
 
     def _laid_out(self, numbers: tuple[Any, ...], texts: tuple[Any, ...], *, has_gaps: bool = False) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from sampan.features.expressions import FieldSpec
 from sampan.features.moments import datetime_millis, parse_moment
 from sampan.features.nodes import Kind
 from sampan.table.arrow_blocks import Ascii, Coded
-from sampan.table.rows import ColumnRows, Row, columns_of
+from sampan.table.rows import ColumnRows, JoinedRows, Row, columns_of
 
 MOST_FAULTS = 10  # as many are told at once
 _NONE = type(None)
@@ -62,6 +62,8 @@ class Reader:
 
     def fits(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Tell rows whose values all have the usual types, cheaply; of others, `check` says what is wrong, if anything is."""
+        if isinstance(rows, JoinedRows):
+            return all(map(self.fits, rows.parts))
         if isinstance(rows, ColumnRows):
             return (rows.kind is not None and rows.kind is self._kind) or self._columns_look_plain(rows.columns)
         n_fields = len(self.fields)

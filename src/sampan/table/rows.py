@@ -32,7 +32,6 @@ class Row(msgspec.Struct, frozen=True, gc=False, weakref=False):
 
     attributes: ClassVar[dict[str, str]] = {}  # field -> attribute of the struct
     numbers: ClassVar[frozenset[str]] = frozenset()  # the fields that hold numbers
-    others: ClassVar[tuple[str, ...]] = ()
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, self.attributes[name])
@@ -78,7 +77,7 @@ def row_type(fields: Mapping[str, tuple[str, bool]]) -> type[Row]:
         "Row",
         types,
         bases=(Row,),
-        namespace={"attributes": attributes, "numbers": numbers, "others": tuple(name for name in fields if name not in numbers)},
+        namespace={"attributes": attributes, "numbers": numbers},
         rename={attribute: name for name, attribute in attributes.items()},
         frozen=True,
         gc=False,
@@ -112,9 +111,11 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
     def __getitem__(self, index: slice) -> ColumnRows: ...
     def __getitem__(self, index: int | slice) -> Mapping[str, Any] | ColumnRows:
         if isinstance(index, slice):
-            return ColumnRows(
-                {name: values[index] for name, values in self.columns.items()}, len(range(*index.indices(self.n))), kind=self.kind
-            )
+            columns = {name: values[index] for name, values in self.columns.items()}
+            found = ColumnRows(columns, len(range(*index.indices(self.n))), kind=self.kind)
+            if self._read is not None:
+                found._read = self._read[0], self._read[1][:, index]
+            return found
         if not -self.n <= index < self.n:
             raise IndexError(index)
         return {name: plain(values[index]) for name, values in self.columns.items()}
@@ -127,22 +128,19 @@ class ColumnRows(Sequence[Mapping[str, Any]]):
         """Return some of the rows, in that order."""
         return ColumnRows({name: _picked(values, indices) for name, values in self.columns.items()}, len(indices), kind=self.kind)
 
+    def hold(self, columns: Mapping[str, Any]) -> None:
+        """Hold some of the columns in another form."""
+        self.columns = {**self.columns, **columns}
+
     def compact(self, *, but: Collection[str] = ()) -> None:
         """Hold numbers that were read as arrays, and texts by their numbers: the log keeps many rows for a while.
 
         Columns named in `but` stay what they are: no array holds every integer.
         """
-        columns = dict(self.columns)
-        names: Collection[str] = self.columns
-        if self.kind is not None and self._numbers.keys() <= self.kind.numbers:  # nothing but numbers was let in
-            columns.update(self._numbers)
-            names = self.kind.others
-        for name in names:
-            columns[name] = self._compacted(name)
-        for name in but:
-            if name in columns:
-                columns[name] = self.columns[name]
-        self.columns = columns
+        known = self._numbers if self.kind is not None and self._numbers.keys() <= self.kind.numbers else {}  # nothing else was let in
+        self.columns = {
+            name: self.columns[name] if name in but else known[name] if name in known else self._compacted(name) for name in self.columns
+        }
 
     def _compacted(self, name: str) -> Any:
         values = self.columns[name]
@@ -216,41 +214,55 @@ def _picked(values: Any, indices: Sequence[int]) -> Any:
 class JoinedRows(ColumnRows):
     """The rows of several requests under one another; a column is laid out when it is asked for."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("parts",)
 
     def __init__(self, parts: Sequence[ColumnRows]) -> None:
         kinds = {rows.kind for rows in parts}
         super().__init__(_Under(parts), sum(rows.n for rows in parts), kind=kinds.pop() if len(kinds) == 1 else None)
-        self._parts = parts
+        self.parts = parts
+
+    def hold(self, columns: Mapping[str, Any]) -> None:
+        """Hold some of the columns in another form; the others are still laid out when they are asked for."""
+        self.columns = _Under(self.parts, held=columns)
 
     def read_numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Return the numbers of all parts side by side."""
-        first = self._parts[0]._read
-        if first is not None and names[0] in first[0] and all(part._read is not None and part._read[0] == first[0] for part in self._parts):
+        if (once := self._read_once()) is not None and names[0] in once[0]:
             # Each part has them in one piece: of all fields at once they cost what those of one field cost.
-            self._keep(first[0], np.concatenate([part._read[1] for part in self._parts if part._read is not None], axis=1))
-        return np.array([known if (known := self._numbers.get(name)) is not None else self._together(name) for name in names])
+            self._keep(once[0], np.concatenate([part._read[1] for part in self.parts if part._read is not None], axis=1))
+        if not all(name in self._numbers for name in names):
+            self._keep(names, np.concatenate([part.read_numbers(names) for part in self.parts], axis=1))
+        if self._read is not None and self._read[0] is names:
+            return self._read[1]
+        return np.array([self._numbers[name] for name in names])
 
-    def _together(self, name: str) -> NDArray[np.float64]:
-        return np.concatenate([rows.numbers(name) for rows in self._parts])
+    def _read_once(self) -> tuple[Sequence[str], NDArray[np.float64]] | None:
+        """Return what the first part read at once, if all others read the same."""
+        first = self.parts[0]._read
+        return first if first is not None and all(part._read is not None and part._read[0] == first[0] for part in self.parts) else None
 
 
 class _Under(Mapping[str, Any]):
     """The columns of several rows under one another."""
 
-    def __init__(self, parts: Sequence[ColumnRows]) -> None:
+    def __init__(self, parts: Sequence[ColumnRows], *, held: Mapping[str, Any] | None = None) -> None:
         self._parts = parts
+        self._held = held or {}
         self._names = dict.fromkeys(chain.from_iterable(rows.columns for rows in parts))
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._held:
+            return self._held[name]
         if name not in self._names:
             raise KeyError(name)
         columns = [rows.columns.get(name) for rows in self._parts]
-        if all(isinstance(values, np.ndarray) for values in columns):
+        forms = set(map(type, columns))
+        if forms == {np.ndarray}:
             return np.concatenate(columns)  # type: ignore[arg-type]  # arrays, all of them
-        coded = [values for values in columns if isinstance(values, Coded)]
-        if len(coded) == len(columns):
-            return Coded.joined(coded)
+        if forms == {Coded}:
+            return Coded.joined(cast("list[Coded[Any]]", columns))
+        if forms == {Ascii}:
+            return Ascii(list(chain.from_iterable(each.parts for each in cast("list[Ascii]", columns))))
         return list(chain.from_iterable(rows.column(name) for rows in self._parts))
 
     def __iter__(self) -> Iterator[str]:

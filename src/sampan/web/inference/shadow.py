@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -143,6 +143,7 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
     together = Origin(at=items[0][3].at)
     every = _under([rows for _, rows, _, _ in items])
     whole = measure(service, variant, every, (), together, started_ns=time.perf_counter_ns())
+    held = every if isinstance(every, ColumnRows) else None  # compact by now
     found, first = [], 0
     for its_variant, rows, ids, origin in items:
         part = slice(first, first + len(rows))
@@ -154,7 +155,7 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
                 at=origin.at,
                 latency_us=(time.perf_counter_ns() - origin.started_ns) // 1000,
                 ids=ids,
-                rows=rows,
+                rows=rows if held is None else cast("Sequence[Row]", held[part]),
                 features=whole.features[part],
                 scores=whole.scores[part],
                 caller=origin.caller,
