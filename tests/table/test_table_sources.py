@@ -10,7 +10,8 @@ import pytest
 
 from sampan.core.digests import digest_bytes
 from sampan.errors import DataFormatError, NotFound, ParameterError
-from sampan.table.sources import SourceForm, read_source
+from sampan.table.source_form import SourceForm
+from sampan.table.sources import read_source
 
 TEXT = b"a,b\n1,x\n2,y\n"
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]})

@@ -11,8 +11,9 @@ import polars as pl
 from sampan.errors import DataFormatError, ParameterError
 from sampan.table.dates import is_day_first
 from sampan.table.numerals import PLAIN
+from sampan.table.source_form import NULL_SPELLINGS
 from sampan.table.structure import Structure, records_at, scan_structure
-from sampan.table.types import NULL_SPELLINGS, ColumnForm, Found, Habits, clear_nulls, declared_form, find_form, tolerated
+from sampan.table.types import ColumnForm, Found, Habits, clear_nulls, declared_form, find_form, tolerated
 
 DELIMITERS = (",", "\t", ";", "|")
 DELIMITER_NAMES = {"\t": "tab", " ": "space"}

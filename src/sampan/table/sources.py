@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ import polars as pl
 from blake3 import blake3
 
 from sampan.core.digests import Digest
-from sampan.errors import DataFormatError, NotFound, ParameterError
+from sampan.errors import DataFormatError, ParameterError
 from sampan.ports import Progress, Stage
 from sampan.table.account import Account
 from sampan.table.bad_cells import LeftOut
@@ -27,8 +27,8 @@ from sampan.table.excel import is_workbook, read_workbook
 from sampan.table.frames import from_memory
 from sampan.table.jsonlines import JsonLines
 from sampan.table.pieces import Frames
+from sampan.table.source_form import SourceForm, check_file
 from sampan.table.texts import TextTyping
-from sampan.table.types import NULL_SPELLINGS
 
 FORMATS = ("csv", "parquet", "jsonl", "ipc", "excel")
 _PARQUET, _IPC_STREAM = b"PAR1", b"\xff\xff\xff\xff"
@@ -37,29 +37,6 @@ _SAMPLE_BYTES = 1 << 18  # what is looked at first of a large file's beginning
 _WHOLE_BYTES = 8 << 20  # up to this size the whole file is looked at first
 _PIECES, _PIECE_BYTES = 24, 1 << 15
 Taken = TypeVar("Taken")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceForm:
-    """What a person declared of a source. Empty means "find out"; what is declared is never overruled.
-
-    `expected` are the types of the dataset that the source is a batch for, in the words of `types`.
-    """
-
-    format: str = ""
-    encoding: str = ""
-    delimiter: str = ""
-    null_values: tuple[str, ...] = NULL_SPELLINGS
-    types: Mapping[str, str] = field(default_factory=dict)
-    expected: Mapping[str, str] = field(default_factory=dict)
-    decimal: str = ""
-    thousands: str = ""
-    sheet: str = ""
-
-    def declared(self) -> list[Any]:
-        """Return what makes the same bytes another table."""
-        said = [self.format, self.encoding, self.delimiter, list(self.null_values), dict(self.types), dict(self.expected)]
-        return [*said, self.decimal, self.thousands, self.sheet]
 
 
 class Loaded(Account, frozen=True, kw_only=True):
@@ -112,28 +89,6 @@ def stream_source(
     if kind == "jsonl":
         return _stream_json_lines(path, member, head, form, take, progress)
     return _stream_binary(path, member, kind, take, progress)
-
-
-def check_file(path: Path) -> None:
-    """Refuse what is no file, naming what is near.
-
-    Raises
-    ------
-    NotFound : nothing is there.
-    DataFormatError : a folder.
-    """
-    if path.is_dir():
-        files = sorted(p.name for p in path.iterdir() if p.is_file())[:5]
-        inside = f"; it holds {', '.join(files)}" if files else ""
-        raise DataFormatError(f"{path} is a folder, not a file{inside}", source=str(path), hint="name one file in it")
-    if not path.exists():
-        import difflib
-
-        folder = path.parent
-        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-        close = tuple(str(folder / name) for name in difflib.get_close_matches(path.name, names))
-        missing = f"no file {path}" if folder.is_dir() else f"no file {path}: the folder {folder} does not exist"
-        raise NotFound(missing, did_you_mean=close, hint="" if close else "check the path; relative paths start at the current folder")
 
 
 def digest_file(path: Path) -> Digest:

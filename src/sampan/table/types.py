@@ -18,7 +18,6 @@ from sampan.table.numerals import PLAIN, Numerals, find_numerals, numeral_words,
 
 Kind = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
 
-NULL_SPELLINGS = ("", "NA", "N/A", "#N/A", "NULL", "null", "NaN", "nan")
 # Words that mean "missing" where everything else in a column is a number, a date or a truth value; in a text column they are text.
 _WORDS = (
     "-",

@@ -94,7 +94,7 @@ class Croissants(DataRoom):
         prefix : put before the datasets' names
         """
         from sampan.data.croissant import read
-        from sampan.table.sources import check_file
+        from sampan.table.source_form import check_file
 
         check_file(file)
         try:

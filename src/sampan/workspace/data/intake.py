@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sampan.store.tables import TableVersion
     from sampan.table.account import Account
-    from sampan.table.sources import SourceForm
+    from sampan.table.source_form import SourceForm
 
 _READING = 2  # raise when the same bytes would be read as another table
 
@@ -122,7 +122,7 @@ class Intake(DataRoom):
 
     def _add_file(self, name: str, path: Path, form: SourceForm, facts: dict[str, Any], *, origin: Path | None = None) -> Added:
         from sampan.table.addresses import address_of, without_secrets
-        from sampan.table.sources import check_file, stream_source
+        from sampan.table.source_form import check_file
 
         check_file(path)
         newest, said = self._newest(name), [form.declared(), actions_digest(self.ws, name)]
@@ -137,6 +137,8 @@ class Intake(DataRoom):
         if self._adopts(path, name):
             version, account = self._adopt(path, facts)
         else:
+            from sampan.table.sources import stream_source  # brings the table library, which bytes that are known do not need
+
             version, account = stream_source(path, take=self._take(name, facts), form=form, progress=self.ws.progress)
         shown = without_secrets(address_of(origin)) if origin is not None else ""
         return self._commit(name, version, account, facts, read=_read_of(account.digest, path, said), shown=shown)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sampan.core.project import DatasetSource
     from sampan.table.account import Account
     from sampan.table.csv import Take
-    from sampan.table.sources import SourceForm
+    from sampan.table.source_form import SourceForm
     from sampan.workspace.workspace import Workspace
 
 Taken = TypeVar("Taken")
@@ -48,8 +48,7 @@ class Reading(TypedDict, total=False):
 
 def form_of(reading: Reading, declared: DatasetSource | None, *, expected: Mapping[str, str] | None = None) -> SourceForm:
     """Join what is said now with what the project file declares; what is said now wins."""
-    from sampan.table.sources import SourceForm
-    from sampan.table.types import NULL_SPELLINGS
+    from sampan.table.source_form import NULL_SPELLINGS, SourceForm
 
     said = filled(Reading, reading)
     nulls = said["nulls"] if said["nulls"] is not None else (declared.nulls if declared else ())
