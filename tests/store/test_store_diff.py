@@ -270,3 +270,37 @@ def test_a_damaged_part_is_named(tables: Tables) -> None:
 
     with pytest.raises(IntegrityError, match=f"part 1 of table {after}"):
         tables.diff(before, after, key=["id"])
+
+
+@pytest.mark.parametrize("shuffled", [False, True], ids=["keys in order", "keys in no order"])
+def test_large_parts_are_compared_as_small_ones_are(tables: Tables, shuffled: bool) -> None:
+    rows = numbered(70_000)
+    before = tables.create(rows.sample(fraction=1, shuffle=True, seed=7) if shuffled else rows).digest
+    changed = rows.gather_every(1_000).with_columns(x=pl.lit(-1.0))
+    after = tables.append(tables.upsert(before, changed, key=["id"]).digest, numbered(10, 100_000)).digest
+    after = tables.delete(after, pl.col("id").is_in([1_000, 1_001])).digest
+
+    told = tables.diff(before, after, key=["id"])
+
+    assert (told.n_added, told.n_removed, told.n_changed, told.n_same) == (10, 2, 69, 69_929)
+    assert told.changed_columns == {"x": 69}
+    assert [row["id"] for row in told.examples_removed] == [1_000, 1_001]
+    assert tables.diff(after, before, key=["id"]).n_added == 2
+
+
+def test_a_key_that_only_an_added_row_repeats_is_named(tables: Tables) -> None:
+    before = tables.create(numbered(70_000)).digest
+    after = tables.append(before, numbered(1, 69_999)).digest
+
+    with pytest.raises(ParameterError, match=r"not unique in the version after, .*: several rows have id=69999"):
+        tables.diff(before, after, key=["id"])
+
+
+def test_a_part_whose_keys_begin_again_and_again_is_compared(tables: Tables) -> None:
+    rows = numbered(70_000)
+    before = tables.create(pl.concat([rows.gather_every(2), rows.gather_every(2, 1)])).digest
+    after = tables.upsert(before, rows.gather_every(700).with_columns(name=pl.lit("new")), key=["id"]).digest
+
+    assert tables.diff(before, after, key=["id"]).n_changed == 100
+    with pytest.raises(ParameterError, match="not unique in the version before"):
+        tables.diff(tables.append(before, rows[5:6]).digest, after, key=["id"])

@@ -21,6 +21,7 @@ from sampan.store.tables import edits, parts
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.key_runs import KeyRuns
 from sampan.store.tables.manifest import Part
+from sampan.store.tables.part_keys import PartKeys
 from sampan.store.tables.parts import Reader, exactly
 from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
 
@@ -122,12 +123,15 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
     _check_keys(before, after, key)
     common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
     values = [name for name in common if name not in key]
-    old, new, laid_over = _split(before, after, key, values, blobs)
-    _check_unique(before, after, old, new, key=key, blobs=blobs)
+    keys = PartKeys(before.parts, before.schema, key, blobs)
+    old, new, laid_over = _split(before, after, key, values, blobs, keys)
+    runs, every = _check_unique(before, after, new, key=key, keys=keys)
+    partners = _partners(old, new, key, values)
+    _check_met(runs, every, partners.alone_after, key=key, whose=_whose(after))
     changes = _Changes()
     for matched in laid_over:
         changes.add(matched, key)
-    n_both = changes.add(_join(old, new, key, values), key)
+    n_both = changes.add(partners.matched, key)
     n_added, n_removed = new.n_rows - n_both, old.n_rows - n_both
     return TableDiff(
         before=before.version,
@@ -141,8 +145,8 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
         columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
         columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
         columns_retyped=_retyped(before.schema, after.schema),
-        examples_added=_examples_without_partner(new.frame, old.frame, key) if n_added else [],
-        examples_removed=_examples_without_partner(old.frame, new.frame, key) if n_removed else [],
+        examples_added=_examples(new.frame, partners.alone_after, key) if n_added else [],
+        examples_removed=_examples(old.frame, partners.alone_before, key) if n_removed else [],
         examples_changed=changes.smallest(),
         n_compared=old.n_rows + new.n_rows + sum(matched.n_rows for matched in laid_over),
     )
@@ -159,30 +163,40 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
             )
 
 
-def _check_unique(before: Side, after: Side, old: _Left, new: _Left, *, key: Sequence[str], blobs: Reader) -> None:
-    """Check the keys of both versions.
-
-    What both share is unique if the earlier version is. So it is enough then that what is `new` is, and has no key of the earlier version
-    but of `old` rows.
-    """
-    keys = parts.scan(before.parts, before.schema, blobs).select(exactly(key)).collect()
-    runs = KeyRuns.of(keys.to_series()) if keys.width == 1 else None
+def _check_unique(before: Side, after: Side, new: _Left, *, key: Sequence[str], keys: PartKeys) -> tuple[KeyRuns | None, pl.DataFrame]:
+    """Check the keys of the version before, and those of the rows that are `new`; return the former, as runs or as they are."""
+    runs, every = keys.runs(), pl.DataFrame()
     if runs is None or not runs.are_unique():
-        edits.check_unique(keys, key, f"the version before, {before.version}")
-    added = new.frame.select(exactly(key)).collect(engine="streaming")
-    whose = f"the version after, {after.version}"
-    edits.check_unique(added, key, whose)
-    on = [exactly([name]) for name in key]
-    met = added.filter(runs.holds(added.to_series())) if runs else keys.join(added, on=on, how="semi", nulls_equal=True)
-    twice = met.lazy().join(old.frame.select(exactly(key)), on=on, how="anti", nulls_equal=True).head(1).collect()
+        every = keys.all()
+        edits.check_unique(every, key, f"the version before, {before.version}")
+    edits.check_unique(new.frame.select(exactly(key)).collect(engine="streaming"), key, _whose(after))
+    return runs, every
+
+
+def _check_met(runs: KeyRuns | None, every: pl.DataFrame, alone: pl.LazyFrame, *, key: Sequence[str], whose: str) -> None:
+    """Refuse rows that have no partner among those left over, yet a key of the version before.
+
+    What both versions share is unique if the earlier version is; so nothing else can be twice.
+    """
+    added = alone.select(exactly(key)).collect(engine="streaming")
+    if runs is not None:
+        twice = added.filter(runs.holds(added.to_series()))
+    else:
+        twice = every.join(added, on=[exactly([name]) for name in key], how="semi", nulls_equal=True).head(1)
     if twice.height:
         raise edits.not_unique(key, twice.row(0), whose)
+
+
+def _whose(after: Side) -> str:
+    return f"the version after, {after.version}"
 
 
 # -- what the structure tells
 
 
-def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader) -> tuple[_Left, _Left, list[_Matched]]:
+def _split(
+    before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader, keys: PartKeys
+) -> tuple[_Left, _Left, list[_Matched]]:
     partners = pair(before.parts, after.parts, key)
     left_before = [(parts.scan([part], before.schema, blobs), part.n_live) for at, part in enumerate(before.parts) if at not in partners]
     paired = set(partners.values())
@@ -194,13 +208,29 @@ def _split(before: Side, after: Side, key: Sequence[str], values: Sequence[str],
         died = np.setdiff1d(dead_after, dead_before, assume_unique=True)
         revived = np.setdiff1d(dead_before, dead_after, assume_unique=True)
         if len(died):
-            left_before.append((parts.rows_at(old, died, before.schema, blobs), len(died)))
+            left_before.append((_rows_that_died(before, one, (died, dead_before), blobs, keys), len(died)))
         if len(revived):
             left_after.append((parts.rows_at(new, revived, after.schema, blobs), len(revived)))
         columns = [name for name in values if source_of(old, name) != source_of(new, name)]
         if columns:
             laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
     return _Left.of(left_before, before.schema), _Left.of(left_after, after.schema), laid_over
+
+
+def _rows_that_died(side: Side, number: int, dead: tuple[Positions, Positions], blobs: Reader, keys: PartKeys) -> pl.LazyFrame:
+    """Read the rows of a part that died since; their key, where it is read anyway, is not decoded again.
+
+    Parameters
+    ----------
+    dead : the positions of rows that died since, and of those that were dead before
+    """
+    died, dead_before = dead
+    part, own = side.parts[number], keys.of_part(number)
+    if own is None or len(side.schema) == 1:
+        return parts.rows_at(part, died, side.schema, blobs)
+    others = pl.Schema({name: dtype for name, dtype in side.schema.items() if name != own.name})
+    theirs = own.to_frame()[died - np.searchsorted(dead_before, died)]
+    return pl.concat([theirs.lazy(), parts.rows_at(part, died, others, blobs)], how="horizontal")
 
 
 def pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
@@ -273,15 +303,59 @@ def _join(before: _Left, after: _Left, key: Sequence[str], values: Sequence[str]
     return _Matched(pairs.collect().lazy() if before.is_small and after.is_small else pairs, list(values))
 
 
+@dataclass(frozen=True, slots=True)
+class _Partners:
+    """Which rows of both sides have the same key; of the others their keys, and as last column their number."""
+
+    matched: _Matched
+    alone_before: pl.LazyFrame
+    alone_after: pl.LazyFrame
+
+
+def _partners(old: _Left, new: _Left, key: Sequence[str], values: Sequence[str]) -> _Partners:
+    one, other = _numbered_keys(old, key), _numbered_keys(new, key)
+    on = [exactly([name]) for name in key]
+    if not (old.is_small and new.is_small):
+        alone = [a.join(b.select(exactly(key)), on=on, how="anti", nulls_equal=True) for a, b in ((one, other), (other, one))]
+        return _Partners(_join(old, new, key, values), *alone)
+    keys, others = one.collect(), other.collect()
+    pairs = keys.join(others, on=on, how="inner", nulls_equal=True, maintain_order="left", suffix=" after")
+    at, partner = (pairs.to_series(place).to_numpy() for place in (len(key), len(key) + 1))
+    columns = [
+        _rows(old.frame.collect(), at).select(_renamed(key, _key) + _renamed(values, _before)),
+        _rows(new.frame.collect(), partner).select(_renamed(values, _after)),
+    ]
+    matched = _Matched(pl.concat(columns, how="horizontal").lazy(), list(values))
+    return _Partners(matched, _left_out(keys, at).lazy(), _left_out(others, partner).lazy())
+
+
+def _numbered_keys(rows: _Left, key: Sequence[str]) -> pl.LazyFrame:
+    row = parts.free_name(key, "row")
+    keys = rows.frame.select(exactly(key)).with_row_index(row)
+    return keys.select(exactly([*key, row]))
+
+
+def _rows(frame: pl.DataFrame, at: Positions) -> pl.DataFrame:
+    """Return the rows at some places; neighbors, which edits mostly are, as they lie in memory."""
+    if len(at) and (at[1:] == at[:-1] + 1).all():
+        return frame.slice(int(at[0]), len(at))
+    return frame.rechunk()[at]  # from hundreds of chunks, taking rows costs ten times as much
+
+
+def _left_out(keys: pl.DataFrame, at: Positions) -> pl.DataFrame:
+    alone = np.ones(keys.height, dtype=bool)
+    alone[at] = False
+    return keys.filter(pl.Series(alone))
+
+
 def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
     return rows.join(others.select(exactly(key)), on=[exactly([name]) for name in key], how="anti", nulls_equal=True)
 
 
-def _examples_without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
+def _examples(rows: pl.LazyFrame, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
     row = parts.free_name(rows.collect_schema().names(), "row")
-    # Of all rows only the keys are matched and sorted.
-    lonely = _without_partner(rows.select(exactly(key)).with_row_index(row), others, key)
-    first = lonely.sort(exactly(key)).head(N_EXAMPLES).collect(engine="streaming")[row]
+    # Of all rows only the keys were matched, and are sorted.
+    first = alone.sort(exactly(key)).head(N_EXAMPLES).select(pl.last()).collect(engine="streaming").to_series()
     return rows.with_row_index(row).filter(pl.col(row).is_in(first.implode())).drop(row).sort(exactly(key)).collect().to_dicts()
 
 
@@ -298,7 +372,7 @@ def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader
     _check_keys(before, after, key)
     common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
     values = [name for name in common if name not in key]
-    old, new, laid_over = _split(before, after, key, values, blobs)
+    old, new, laid_over = _split(before, after, key, values, blobs, PartKeys(before.parts, before.schema, key, blobs))
     names = {_key(i): name for i, name in enumerate(key)}
     found = [_without_partner(rows.select(exactly(key)), others, key) for rows, others in ((new.frame, old.frame), (old.frame, new.frame))]
     found += [

@@ -6,6 +6,9 @@ them costs more than reading them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -17,26 +20,43 @@ Keys: TypeAlias = "NDArray[np.integer]"
 MOST_RUNS = 256  # each is held against each
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Keys that ascend strictly: the first, the last, and how to get all of them."""
+
+    first: int
+    last: int
+    read: Callable[[], Keys]
+
+
+def numbers_of(keys: pl.Series) -> Keys | None:
+    """Return keys as numbers; None if they are no whole numbers or moments, or some are missing."""
+    if not (keys.dtype.is_integer() or keys.dtype.is_temporal()) or keys.dtype == pl.Int128 or keys.null_count():
+        return None
+    return keys.alias("keys").to_physical().to_numpy()  # Polars would take a name like `^a.*$` for a pattern
+
+
+def cut(numbers: Keys, most: int) -> list[slice] | None:
+    """Say from where to where keys ascend strictly; None if that takes more than `most` runs."""
+    ends = np.flatnonzero(numbers[1:] <= numbers[:-1]) + 1
+    if len(ends) >= most:
+        return None
+    bounds = [0, *ends.tolist(), len(numbers)]
+    return [slice(first, last) for first, last in pairwise(bounds) if first < last]
+
+
 class KeyRuns:
-    """A table's keys, as arrays that ascend strictly."""
+    """A table's keys, as runs of which each ascends strictly; one is read only where its ends do not tell enough."""
 
-    def __init__(self, runs: list[Keys]) -> None:
-        self._runs = sorted(runs, key=lambda run: int(run[0]))
-
-    @classmethod
-    def of(cls, keys: pl.Series) -> KeyRuns | None:
-        """Return keys as runs, as they lie in memory; None if they have no such order, or are no whole numbers or moments."""
-        if not (keys.dtype.is_integer() or keys.dtype.is_temporal()) or keys.dtype == pl.Int128 or keys.null_count():
-            return None
-        runs = [chunk.to_numpy() for chunk in keys.alias("keys").to_physical().get_chunks() if len(chunk)]
-        return cls(runs) if len(runs) <= MOST_RUNS and all((run[1:] > run[:-1]).all() for run in runs) else None
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = sorted(runs, key=lambda run: run.first)
 
     def are_unique(self) -> bool:
         """Say whether no key is in two runs."""
-        open_runs: list[Keys] = []
+        open_runs: list[Run] = []
         for run in self._runs:
-            open_runs = [other for other in open_runs if other[-1] >= run[0]]
-            if any(_among(*sorted((run, other), key=len)).any() for other in open_runs):
+            open_runs = [other for other in open_runs if other.last >= run.first]
+            if open_runs and any(_among(*sorted((run.read(), other.read()), key=len)).any() for other in open_runs):
                 return False
             open_runs.append(run)
         return True
@@ -49,8 +69,9 @@ class KeyRuns:
         ascending = wanted.to_numpy()[order]
         found = np.zeros(len(keys), dtype=bool)
         for run in self._runs:
-            first, last = np.searchsorted(ascending, run[0]), np.searchsorted(ascending, run[-1], side="right")
-            found[first:last] |= _among(ascending[first:last], run)
+            first, last = np.searchsorted(ascending, run.first), np.searchsorted(ascending, run.last, side="right")
+            if first < last:
+                found[first:last] |= _among(ascending[first:last], run.read())
         there = np.empty_like(found)
         there[order] = found
         return pl.Series(there) & given.is_not_null()
