@@ -6,7 +6,6 @@ code uses. The executor computes; this module alone claims and commits.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +34,6 @@ from sampan.store.store import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.1
 _LAST: Final = "last_steps"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sampan.core.events import Event, StepCommitted, new_id
 from sampan.core.times import Clock
@@ -15,11 +13,11 @@ from sampan.errors import StaleState, Unavailable
 from sampan.ledger import Ledger
 from sampan.store.steps import LEASE_MS, Steps
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import logging
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to run a step under a key; its token is the number of the attempt."""
 
     key: str
@@ -27,8 +25,7 @@ class Lease:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A committed outcome."""
 
     outcome: dict[str, Any]
@@ -76,7 +73,7 @@ class Leases:
         try:
             self._ledger.append(StepCommitted(key=lease.key, token=lease.token, step=lease.step, outcome=outcome), *beside)
         except StaleState:
-            log.warning("step %s: attempt %d was overtaken and is discarded", lease.step, lease.token)
+            _log().warning("step %s: attempt %d was overtaken and is discarded", lease.step, lease.token)
             return False
         finally:
             self._drop(lease)
@@ -95,7 +92,7 @@ class Leases:
         holder = self._steps.holder(key)
         if holder is None or not processes.is_gone(holder[0]):
             return False
-        log.info("the process that held %s is gone; its lease ends now", key[:12])
+        _log().info("the process that held %s is gone; its lease ends now", key[:12])
         self._steps.release(key, holder[1])
         return True
 
@@ -125,6 +122,12 @@ class Leases:
     def _renew(self, key: str, token: int) -> None:
         try:
             if not self._steps.renew(key, token, now=self._clock(), lease_ms=self._lease_ms) and key in self._held:
-                log.warning("the lease on %s was lost: another attempt has begun", key[:12])
+                _log().warning("the lease on %s was lost: another attempt has begun", key[:12])
         except Unavailable as error:
-            log.warning("a lease could not be renewed now: %s", error)
+            _log().warning("a lease could not be renewed now: %s", error)
+
+
+def _log() -> logging.Logger:
+    import logging  # costs every command that asks for something computed before 7 ms
+
+    return logging.getLogger(__name__)

@@ -7,9 +7,8 @@ X is anything in the graph; for `impact` and `who` also a whole dataset or model
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from sampan.core.graph import Node, Recorded
 from sampan.core.refs import parse_ref
@@ -33,8 +32,7 @@ _NEAREST: Final = 40
 _MOST_ACTS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What a question is about: nodes of one asset, and a column of theirs if one was named."""
 
     said: str

@@ -7,10 +7,8 @@ side is the same for all.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -41,12 +39,11 @@ _HIGHER_IS_BETTER = ("auc", "accuracy", "acc", "f1", "precision", "recall", "r2"
 Names = list[str]
 
 
-@dataclass(slots=True)
-class Sheet:
+class Sheet(msgspec.Struct):
     """What there is to say of one thing: sections of named cells, in a reader's order, and texts that may be compared line by line."""
 
-    sections: dict[str, dict[str, Cell]] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
+    sections: dict[str, dict[str, Cell]] = msgspec.field(default_factory=dict)
+    texts: dict[str, str] = msgspec.field(default_factory=dict)
 
     def add(self, section: str, name: str, value: Cell | str) -> None:
         """Write one cell."""
@@ -263,6 +260,8 @@ def is_higher_better(metric: str) -> bool | None:
 
 def text_diffs(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """Compare two sides' texts line by line; those that are alike are left out."""
+    import difflib
+
     found = {}
     for name in sorted({*before, *after}):
         old, new = before.get(name, ""), after.get(name, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from sampan.workspace.services.process import ServiceFiles
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """One process that answers for a service, and where in it."""
 
     live: Liveness
