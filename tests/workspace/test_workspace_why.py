@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from sampan.web.app import create_app
 from sampan.workspace.explaining.explaining import Why
 from sampan.workspace.models.judging import judge_stored
 from sampan.workspace.workspace import Workspace
+
+TICKETS = Path(__file__).parents[2] / "examples" / "tickets"
 
 
 @pytest.fixture
@@ -96,6 +99,30 @@ def test_features_and_code_are_axes_and_a_short_budget_draws_orders(ws: Workspac
     assert adds_up(drawn)
     assert "of all combinations" in exact.text()
     assert "of drawn orders" in drawn.text()
+
+
+@pytest.mark.slow
+def test_words_of_free_text_are_named_with_what_they_do_to_either_models_answers(ws: Workspace) -> None:
+    shutil.copytree(TICKETS, ws.root / "tickets")
+    file = ws.root / "tickets" / "train.py"
+    text = (
+        file.read_text(encoding="utf-8")
+        .replace("Letters(most=200)", "Letters(most=20)")
+        .replace("Words(most=200, longest=2)", "Words(most=60)")
+    )
+    file.write_text(text, encoding="utf-8")
+    old, new = (ws.model.train(file, trials=1, until="2024-05-15", params={"strength": strength}).model for strength in ("0.1", "10"))
+
+    found = ws.home.why(old.ref, new.ref)
+
+    assert 3 <= len(found.words) <= 12
+    assert min(each.n_rows for each in found.words) >= 3
+    assert abs(found.words[0].after) > abs(found.words[0].before), "the bolder model heeds words more"
+    assert "words that moved the answers most" in found.text()
+    (explanation,) = ws.catalog.nodes(kind="explanation")
+    page = TestClient(create_app(ws), base_url="http://127.0.0.1").get(f"/explanations/{explanation.id}?lang=vi").text
+    assert "Những từ làm câu trả lời thay đổi nhiều nhất" in page
+    assert f'<th scope="row">{found.words[0].word}</th>' in page
 
 
 @pytest.mark.slow

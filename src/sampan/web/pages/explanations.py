@@ -21,7 +21,8 @@ def load_explanation(workspace: Workspace, given: Mapping[str, str]) -> Mapping[
     """Load one explanation."""
     node = workspace.catalog.resolve(given["ref"], kind="explanation")
     found = node.facts
-    return {"node": node, "found": found, "figure": shares(found), "title": f"{found['before']} → {found['after']}"}
+    title = f"{found['before']} → {found['after']}"
+    return {"node": node, "found": found, "figure": shares(found), "words": found.get("words", ()), "title": title}
 
 
 def shares(found: Mapping[str, Any]) -> Figure:

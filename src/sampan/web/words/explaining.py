@@ -23,6 +23,13 @@ WORDS: Final[dict[str, str]] = {
     "Alone": "Riêng lẻ",
     "As the last change": "Là thay đổi cuối",
     "In words": "Bằng lời",
+    "Words that moved the answers most": "Những từ làm câu trả lời thay đổi nhiều nhất",
+    "What the answer loses, on average, when the word is taken out of the rows that have it.": (
+        "Câu trả lời mất đi bao nhiêu, trung bình, khi bỏ từ đó khỏi các dòng có nó."
+    ),
+    "Word": "Từ",
+    "Before": "Trước",
+    "After": "Sau",
     "Explanations": "Các lời giải thích",
     "log loss": "log loss",
     "auc": "AUC",

@@ -61,6 +61,15 @@ class Axis(msgspec.Struct, frozen=True):
     last: float | None
 
 
+class MovedWord(msgspec.Struct, frozen=True):
+    """A word, and what it does to the answers to the rows that have it, on average: by the model before, and by the one after."""
+
+    word: str
+    n_rows: int
+    before: float
+    after: float
+
+
 class Why(Answer, frozen=True, kw_only=True):
     """The change of a figure between two models, and what it is made of. Positive is better, whatever the metric."""
 
@@ -78,6 +87,7 @@ class Why(Answer, frozen=True, kw_only=True):
     one_at_a_time: float | None = None  # the sum of what each change does alone: equal to the gain only where nothing interacts
     explanation: str = ""
     notes: tuple[str, ...] = ()
+    words: tuple[MovedWord, ...] = ()  # of free text, those that moved the answers most
 
     def text(self) -> str:
         """Draw the shares as a waterfall, the largest first."""
@@ -94,7 +104,14 @@ class Why(Answer, frozen=True, kw_only=True):
             )
         how = "all combinations" if self.exact else "drawn orders"
         lines.append(f"{self.n_fits} fits of {how} in {self.seconds:.1f} s; intervals are of the judged rows, by days")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *self._words(), *(f"note: {note}" for note in self.notes)])
+
+    def _words(self) -> list[str]:
+        if not self.words:
+            return []
+        rows = [(each.word, f"{each.before:+.4f}", f"{each.after:+.4f}", f"{each.n_rows:,}") for each in self.words]
+        head = ("word", "before", "after", "rows")
+        return ["words that moved the answers most, by what the answer loses without them:", align(head, rows, right=head[1:])]
 
 
 class Explaining(Room):
@@ -117,6 +134,7 @@ class Explaining(Room):
 
         Mixes of the two trainings are fitted and judged on labeled rows later than both; each change gets its Shapley share, and the
         shares add up to the whole difference. Fits are kept: the same question again, or one that was stopped, takes what is there.
+        Of free text, the words are named that moved the answers most: both models are asked again without each.
 
         Parameters
         ----------
@@ -128,6 +146,7 @@ class Explaining(Room):
         seed : of the drawn orders and the intervals
         """
         from sampan.workspace.explaining.axes import lay_side_by_side
+        from sampan.workspace.explaining.moving_words import moved_words
         from sampan.workspace.explaining.replaying import Recipe, model_node
         from sampan.workspace.models.judging import objective_of
 
@@ -140,6 +159,8 @@ class Explaining(Room):
         name = metric or stated.loss(comparison.task)
         _check_metric(name, stated, comparison.task)
         found = Mixes(self.ws, comparison, metric=name, objective=stated, seed=seed).explain(budget)
+        if comparison.axes:
+            found = msgspec.structs.replace(found, words=moved_words(self.ws, comparison))
         return self._keep_explanation(found, old, new)
 
     def _keep_explanation(self, found: Why, old: Node, new: Node) -> Why:

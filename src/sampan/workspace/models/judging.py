@@ -60,7 +60,11 @@ class Scorer:
 
     def __call__(self, rows: LabeledRows) -> NDArray[np.float64]:
         """Return one score per row, shape (n,)."""
-        scores: NDArray[np.float64] = self._score(self.fitted.matrix(rows.frame))
+        return self.score(self.fitted.matrix(rows.frame))
+
+    def score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one score per row of a matrix, shape (n,); of k classes shape (n, k)."""
+        scores: NDArray[np.float64] = self._score(matrix)
         return scores
 
 
