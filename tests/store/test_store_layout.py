@@ -85,7 +85,7 @@ def test_large_parts_are_laid_out_and_small_ones_are_left_to_polars() -> None:
 def test_types_that_the_writers_do_not_tell_alike_are_left_to_polars(column: pl.Series) -> None:
     rows = pl.DataFrame({"x": column.new_from_index(0, layout.MIN_ROWS)})
 
-    assert not layout.suits(rows)
+    assert not layout.suits(rows.dtypes)
     assert pl.read_parquet(io.BytesIO(parts.encode(rows))).equals(rows)
 
 

@@ -1,7 +1,11 @@
 """Rows on their way are frames or Arrow tables, whichever somebody wants, and the same rows."""
 
+from itertools import accumulate, pairwise
+
 import polars as pl
 import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.table.pieces import Frames, RowQueue, as_frame, as_table
 
@@ -32,12 +36,23 @@ def test_who_looks_on_is_told_the_rows_of_each_piece() -> None:
     assert seen == [3, 1]
 
 
-def test_a_queue_gives_any_number_of_rows_in_one_piece() -> None:
+def test_a_queue_gives_any_number_of_rows() -> None:
     rows = pl.DataFrame({"x": range(10)})
-    queue = RowQueue(iter([as_table(rows[:3]), as_table(rows[3:4]), as_table(rows[4:])]))
+    queue = RowQueue(iter([as_table(rows[:3]), as_table(rows[3:4]), as_table(rows[4:])]), step=100)
 
     taken = [queue.take(n) for n in (2, 5, 0, 9, 1)]
 
     assert [None if table is None else table["x"].to_pylist() for table in taken] == [[0, 1], [2, 3, 4, 5, 6], None, [7, 8, 9], None]
-    assert [table["x"].num_chunks for table in taken if table is not None] == [1, 1, 1]
     assert queue.n_taken == 10
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 6))
+def test_what_a_queue_gives_is_in_pieces_of_whole_steps(lengths: list[int], asked: list[int], step: int) -> None:
+    ends = list(accumulate(lengths, initial=0))
+    rows = pl.DataFrame({"x": range(ends[-1])}, schema={"x": pl.Int64})
+    queue = RowQueue((as_table(rows[start:end]) for start, end in pairwise(ends)), step=step)
+
+    taken = [table["x"] for n in asked if (table := queue.take(n)) is not None]
+
+    assert [value for column in taken for value in column.to_pylist()] == list(range(min(ends[-1], sum(asked))))
+    assert all(len(chunk) % step == 0 for column in taken for chunk in column.chunks[:-1])

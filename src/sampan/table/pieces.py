@@ -6,7 +6,7 @@ to bring a file of CSV in; so a piece stays what its reader made, until somebody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import polars as pl
@@ -39,29 +39,49 @@ class Frames:
 
 
 class RowQueue:
-    """Arrow tables of the same columns, from which any number of rows is taken."""
+    """Arrow tables of the same columns, from which any number of rows is taken.
 
-    def __init__(self, tables: Iterator[pa.Table]) -> None:
-        self._tables = tables
-        self._waiting: list[pa.Table] = []
+    Rows are copied only where two pieces meet: what is taken is in pieces, all but the last of a multiple of so many rows. A writer that
+    takes as many rows at a time then gives the same bytes whatever the pieces were.
+
+    Parameters
+    ----------
+    step : the number of rows
+    """
+
+    def __init__(self, tables: Iterator[pa.Table], *, step: int) -> None:
+        self._batches = (batch for table in tables for batch in table.to_batches() if len(batch))
+        self._waiting: list[pa.RecordBatch] = []
+        self._step = step
         self.n_taken = 0
 
     def take(self, n_rows: int) -> pa.Table | None:
-        """Return the next rows in one piece, fewer at the end; None where none is left, or asked for."""
+        """Return the next rows, fewer at the end; None where none is left, or asked for."""
         import pyarrow as pa
 
-        found, n_found = [], 0
-        while n_found < n_rows:
-            table = self._waiting.pop() if self._waiting else next(self._tables, None)
-            if table is None:
+        ends, found = [0], []
+        while ends[-1] < n_rows:
+            batch = self._waiting.pop() if self._waiting else next(self._batches, None)
+            if batch is None:
                 break
-            if len(table) > n_rows - n_found:
-                self._waiting.append(table.slice(n_rows - n_found))
-                table = table.slice(0, n_rows - n_found)
-            found.append(table)
-            n_found += len(table)
-        self.n_taken += n_found
-        return pa.concat_tables(found).combine_chunks() if found else None
+            n_left = n_rows - ends[-1]
+            if len(batch) > n_left:
+                self._waiting.append(batch.slice(n_left))
+            found.append(batch.slice(0, n_left))
+            ends.append(ends[-1] + len(found[-1]))
+        self.n_taken += ends[-1]
+        return self._in_steps(pa.Table.from_batches(found), ends) if found else None
+
+    def _in_steps(self, table: pa.Table, ends: Sequence[int]) -> pa.Table:
+        import pyarrow as pa
+
+        pieces, at = [], 0
+        for end in ends:
+            meeting = end // self._step * self._step
+            if meeting >= at and end > meeting:
+                pieces += [table.slice(at, meeting - at), table.slice(meeting, self._step).combine_chunks()]
+                at = meeting + self._step
+        return pa.concat_tables([piece for piece in (*pieces, table.slice(at)) if len(piece)])
 
 
 def as_frame(piece: Piece) -> pl.DataFrame:

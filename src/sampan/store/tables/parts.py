@@ -51,7 +51,7 @@ def part_rows(n_columns: int) -> int:
 
 def encode(frame: pl.DataFrame) -> bytes:
     """Write rows as Parquet with statistics: many as `layout` says, few as Polars does, compressed by zstd at level 1."""
-    if layout.suits(frame):
+    if frame.height >= layout.MIN_ROWS and layout.suits(frame.dtypes):
         return layout.encode(frame)
     file = io.BytesIO()
     try:
@@ -80,19 +80,19 @@ def encode_ahead(pieces: Iterable[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
 def encode_parts(frame: pl.DataFrame | pl.LazyFrame | Pieces, n_rows: int) -> Iterator[tuple[int, bytes]]:
     """Encode rows in parts of `n_rows`, the last one shorter; with each part's number of rows. No rows, no parts."""
     if isinstance(frame, Pieces) and isinstance(frame.frames, Frames):
-        return _encode_tables(RowQueue(frame.frames.tables()), n_rows)
+        return _encode_tables(RowQueue(frame.frames.tables(), step=layout.STEP_ROWS), n_rows)
     return encode_ahead(cut(frame, n_rows))
 
 
 def _encode_tables(rows: RowQueue, n_rows: int) -> Iterator[tuple[int, bytes]]:
     """Encode a row group at a time, as its rows come: what was just read is written while the processor still has it at hand."""
     while (first := rows.take(min(layout.ROW_GROUP_ROWS, n_rows))) is not None:
-        frame, n_before = as_frame(first), rows.n_taken - len(first)
-        if layout.suits(frame):
+        n_before = rows.n_taken - len(first)
+        if len(first) >= layout.MIN_ROWS and layout.suits(as_frame(first.slice(0, 0)).dtypes):
             data = layout.encode_groups(chain([first], _groups(rows, n_rows - len(first))))
         else:
             rest = rows.take(n_rows - len(first))
-            data = encode(frame if rest is None else pl.concat([frame, as_frame(rest)]))
+            data = encode(as_frame(first) if rest is None else pl.concat([as_frame(first), as_frame(rest)]))
         yield rows.n_taken - n_before, data
 
 

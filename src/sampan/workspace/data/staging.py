@@ -69,6 +69,8 @@ class Staging(msgspec.Struct, frozen=True):
         wanted = tables.schema(before.digest)
         plan = plan_columns(wanted, schema, renamed=self.renamed or {}, drop=self.drop)
         self._require_consent(plan)
+        if not plan.steps and not self.renamed:  # nothing to bring about: what the reader has at hand is written
+            return Staged(tables.create(Pieces(schema, frames)), plan)
         planned = apply_plan(plan, schema.to_frame(), wanted, renamed=self.renamed)
         pieces = (apply_plan(plan, frame, wanted, renamed=self.renamed) for frame in frames)
         return Staged(tables.create(Pieces(planned.schema, pieces)), plan)
