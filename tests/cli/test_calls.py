@@ -79,7 +79,10 @@ def test_every_operation_is_read_plainly_with_everything_it_takes(operation: Ope
         ["data", "add", "x.csv", "--name", "--key"],
         ["data", "add", "x.csv", "--name", "a", "--name", "b"],
         ["data", "add", "x.csv", "y.csv"],
-        ["run", "train.py", "--rows", "3"],
+        ["run", "-m", "train"],
+        ["run", "lsit"],
+        ["run", "train.py", "--", "--rows"],
+        ["data", "flights.csv"],
         ["service", "key", "add"],
         ["serve", "late"],
         ["no-such-word"],
@@ -87,6 +90,16 @@ def test_every_operation_is_read_plainly_with_everything_it_takes(operation: Ope
 )
 def test_what_leaves_a_doubt_is_left_to_click(words: list[str]) -> None:
     assert calls.read(words) is None
+
+
+def test_a_program_is_read_plainly_with_words_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("print('no step of ours')")
+    plain = calls.read(["run", "train.py", "--rows", "3", "--help"])
+
+    assert plain is not None
+    assert (plain[1].name, plain[2]) == ("run program", {"words": ["train.py", "--rows", "3", "--help"]})
+    assert plain[2] == as_click_reads(plain[1], ["train.py", "--rows", "3", "--help"])
 
 
 def test_a_shortcut_is_read_plainly() -> None:

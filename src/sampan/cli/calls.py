@@ -99,13 +99,30 @@ def read(words: Sequence[str]) -> tuple[type[Room], Operation, Given] | None:
     """Return the part of a room, its operation and what that is given; None where that takes more than looking the words up."""
     noun, verb, rest = _lead(words)
     part = part_declaring(noun, verb) if verb else None
+    if part is None and noun:
+        part, verb, rest = _default(noun, words[1:])
     operation = Verbs(part, noun).get(verb) if part else None
-    if part is None or operation is None or operation.verbatim:
+    if part is None or operation is None:
         return None
-    given = _read_given(spelled(operation), rest)
+    given = _read_verbatim(operation, rest) if operation.verbatim else _read_given(spelled(operation), rest)
     if given is None or any(parameter.required and parameter.name not in given for parameter in operation.parameters):
         return None
     return part, operation, given
+
+
+def _default(noun: str, words: Sequence[str]) -> tuple[type[Room] | None, str, Sequence[str]]:
+    """Return the room and the verb that a file in a verb's place stands for: `sampan run train.py`. Other words may be slips of the pen."""
+    if not words or words[0].isidentifier() or words[0].startswith("-"):
+        return None, "", words
+    room: type[Room] = plugins.find(ROOMS, noun)
+    return (room, room.verb_for(words[0]), words) if room.default_verb else (None, "", words)
+
+
+def _read_verbatim(operation: Operation, words: Sequence[str]) -> Given | None:
+    """Return another program's words as they are; None where options of ours or two dashes stand before or among them."""
+    if not words or words[0].startswith("-") or "--" in words:
+        return None
+    return {operation.parameters[0].name: list(words)}
 
 
 def _lead(words: Sequence[str]) -> tuple[str, str, Sequence[str]]:
