@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from sampan.core.graph import RunRow
 from sampan.store.journals import Journals
@@ -11,7 +10,7 @@ from sampan.store.journals import Journals
 
 def is_dead(row: RunRow, journals: Journals) -> bool:
     """Say whether a running run's process died. A process of another machine counts as alive: from here nobody can tell."""
-    if row.state != "running" or row.host != socket.gethostname():
+    if row.state != "running" or row.host != os.uname().nodename:
         return False
     return not journals.is_alive(row.node.id) and not _lives(row.pid)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
-import secrets
 import signal
 import sys
 import time
@@ -107,7 +106,7 @@ def _take(lock: IO[str], service: str) -> None:
 def announce(files: ServiceFiles, live: Liveness) -> None:
     """Write the liveness file of a server or of one of its workers; a reader sees the old one or the new one, whole."""
     place = files.liveness if live.worker is None else files.worker(live.worker)
-    part = files.folder / f".{place.name}.{secrets.token_hex(4)}"
+    part = files.folder / f".{place.name}.{os.urandom(4).hex()}"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(live))
