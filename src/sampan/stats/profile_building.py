@@ -87,7 +87,7 @@ class ProfileBuilder:
             if missing is not None:
                 gaps[name] = missing
                 self._n_null[name] += len(missing.at)
-        self._missing.add(gaps, n)
+        self._missing.add(gaps, scratch.parts)
         self._add_rows(mix(rows, rows, scratch.parts), kept)
 
     def _memory(self, n_rows: int) -> Scratch:
@@ -178,11 +178,12 @@ class _PatternCounter:
         self._counted = CountedHashes(K_PATTERNS)
         self._columns: dict[int, tuple[str, ...]] = {}
 
-    def add(self, gaps: Mapping[str, Missing], n: int) -> None:
+    def add(self, gaps: Mapping[str, Missing], sums: Hashes) -> None:
+        """Count the rows of a batch, in memory that has a place for each."""
         if not gaps:
-            self._count(np.zeros(1, dtype=np.uint64), np.array([n]), {0: ()})
+            self._count(np.zeros(1, dtype=np.uint64), np.array([len(sums)]), {0: ()})
             return
-        sums = np.zeros(n, dtype=np.uint64)
+        sums.fill(0)
         with np.errstate(over="ignore"):
             for name, missing in gaps.items():
                 sums[missing.at] += self._factors[name]

@@ -68,6 +68,13 @@ class CountedHashes:
 
     def add(self, hashes: Hashes, counts: Codes | None = None) -> None:
         """Add hashes, each counted once or as often as `counts` says."""
+        first = 8 * self.k
+        if self._most == ALL and counts is None and len(hashes) > 2 * first:
+            # What the first few say leaves most of the others out.
+            for start in range(0, len(hashes), first):
+                self.add(hashes[start : start + first])
+            self._settle()
+            return
         if self._most != ALL:
             low = np.flatnonzero(hashes <= self._most)
             hashes, counts = hashes[low], None if counts is None else counts[low]

@@ -19,7 +19,7 @@ _FACTOR = 0x100000001B3
 _INVERSE = pow(_FACTOR, -1, 2**64)
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _WIDE = 8  # bytes of the integers that may not fit into a float
-_CHUNK_BYTES = 1 << 18  # of text at a time: what fits into a processor's cache
+_CHUNK_BYTES = 1 << 15  # of text at a time: what fits into a processor's cache
 _FEW_BYTES = 1 << 12
 _HALF, _30, _27, _31 = np.uint64(32), np.uint64(30), np.uint64(27), np.uint64(31)
 
