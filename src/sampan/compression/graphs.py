@@ -7,6 +7,7 @@ default, unsigned and per tensor, was slower than float32), and a transformer is
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from sampan.compression.outliers import evened_out
 from sampan.compression.tables import in_fewer_bits
-from sampan.errors import Unsupported
+from sampan.errors import SampanError, Unsupported
 from sampan.plugins import require
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -27,6 +28,8 @@ Arrays = Mapping[str, NDArray[Any]]
 CALIBRATION_ROWS: Final = 512
 _LAYERS: Final = ("MatMul", "Gemm", "Conv")
 _FEWEST_SOFTMAX: Final = 2
+_CODES: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Type Error: )?")
+_LONGEST: Final = 200  # of what a tool said, in characters
 _WARNINGS, _SILENT = 2, 4  # what the runtime's default logger says: from where on; it begins with warnings
 
 
@@ -183,6 +186,13 @@ def _as_file(graph: bytes) -> Iterator[Path]:
         yield path
 
 
+def _said(cause: Exception) -> str:
+    """Say in a line what stopped a tool, without the runtime's codes; its name where it says nothing itself."""
+    line = _CODES.sub("", str(cause).partition("\n")[0])
+    name = "" if isinstance(cause, SampanError) else type(cause).__name__
+    return ": ".join(filter(None, [name, line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"]))
+
+
 @contextmanager
 def _tooling(refusal: str) -> Iterator[None]:
     """Run the runtime's tools without their remarks. They raise anything; whatever it is, there is no such form of the graph."""
@@ -196,7 +206,7 @@ def _tooling(refusal: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as cause:
-        raise Unsupported(f"{refusal}: {type(cause).__name__}: {str(cause).splitlines()[0][:160] if str(cause) else ''}") from cause
+        raise Unsupported(f"{refusal}: {_said(cause)}") from cause
     finally:
         root.setLevel(level)
         ort.set_default_logger_severity(_WARNINGS)

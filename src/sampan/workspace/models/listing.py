@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import ClassVar
 
 import msgspec
@@ -62,7 +63,8 @@ class Listing(Room):
         limit : at most so many
         """
         nodes = self.ws.catalog.nodes(kind="model", name=name, limit=limit)
-        return ModelList(models=tuple(model_line(node) for node in nodes))
+        following = f"sampan model show {quote(nodes[0].ref)}" if nodes else "sampan run FILE"
+        return ModelList(models=tuple(model_line(node) for node in nodes), next=(following,))
 
 
 def model_line(node: Node) -> ModelLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
@@ -77,7 +78,8 @@ class Packing(Room):
             from sampan.workspace.models.packages import copy_folder
 
             copy_folder(self.package_path(packed.package), out)
-            return msgspec.structs.replace(packed, folder=str(out), next=())
+            following = (f"sampan model verify {quote(str(out))}", f"sampan serve --package {quote(str(out))}")
+            return msgspec.structs.replace(packed, folder=str(out), next=following)
         return packed
 
     @operation(local=True)
@@ -93,9 +95,10 @@ class Packing(Room):
 
         folder = Path(model)
         if (folder / MANIFEST).is_file():
-            return check_package(folder, str(folder), self._trusted(key))
+            return _advised(check_package(folder, str(folder), self._trusted(key)), f"sampan serve --package {quote(model)}")
         package = package_node(self.ws, model)
-        return check_package(self.package_path(package.id), f"package:{package.ref}", self._trusted(key))
+        found = check_package(self.package_path(package.id), f"package:{package.ref}", self._trusted(key))
+        return _advised(found, f"sampan service deploy {quote(package.ref)}")
 
     @operation(local=True)
     def signing_key(self, *, out: Path | None = None) -> KeyShown:
@@ -235,3 +238,7 @@ def _find_target(name: str) -> Target:
     except NotFound as cause:
         raise NotFound(cause.message, did_you_mean=cause.did_you_mean, hint=cause.hint or f"there are {_targets()}") from cause
     return found
+
+
+def _advised(found: Verified, following: str) -> Verified:
+    return msgspec.structs.replace(found, next=(following,)) if found.passed else found
