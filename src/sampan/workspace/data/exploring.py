@@ -9,6 +9,7 @@ from typing import Literal
 from sampan import plugins
 from sampan.store.files import store_errors
 from sampan.workspace.data.answers import Profiled, column_line
+from sampan.workspace.data.batch_profiles import find_batch, profile_batch
 from sampan.workspace.data.contracts import shown_path
 from sampan.workspace.data.exploration import Asked, explore_version
 from sampan.workspace.data.exploring_answers import Explored
@@ -20,13 +21,23 @@ class Exploring(DataRoom):
     """The verbs that describe data."""
 
     @operation(reads=True)
-    def profile(self, ref: str) -> Profiled:
-        """Describe each column: missing and distinct values, range, median, most frequent texts."""
+    def profile(self, ref: str, *, batch: str = "") -> Profiled:
+        """Describe each column: missing and distinct values, range, median, most frequent texts.
+
+        Parameters
+        ----------
+        batch : describe only the rows that this batch brought: its reference, or its number
+        """
         node = self._node(ref)
-        profile, withheld = self._profile(node), self.withheld(node)
+        if batch:
+            came = find_batch(self.ws, node.name, batch)
+            node, profile = profile_batch(self.ws, came)
+        else:
+            came, profile = node, self._profile(node)
+        withheld = self.withheld(node)
         shown = () if withheld else profile.columns
         return Profiled(
-            ref=node.ref,
+            ref=came.ref,
             n_rows=profile.n_rows,
             columns=tuple(column_line(c, node, hidden=bool(withheld)) for c in profile.columns),
             histograms={c.name: c.histogram() for c in shown if c.code_bytes},

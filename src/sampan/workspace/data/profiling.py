@@ -56,16 +56,23 @@ def read_profile(ws: Workspace, node: Node) -> Profile:
 
 def make_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -> Profile:
     """Profile a table, batch by batch: what it takes in memory does not depend on its size."""
-    from sampan.stats.profile_building import ProfileBuilder
     from sampan.stats.profiles import merge_profiles
 
     tables = ws.store.tables
     schema, parts = tables.schema(table), tables.parts(table)
     known = _known(ws, parts, schema, after) if after is not None else None
     fresh = parts[len(tables.parts(after.digest)) :] if known is not None and after is not None else parts
-    found = [known] if known is not None else []
-    with ws.progress.stage("profiling", total=sum(part.n_live for part in fresh), unit="rows") as stage:
-        found += [_profile_part(ws, part, schema, stage.advance) for part in fresh]
+    grown = profile_parts(ws, fresh, schema) if fresh or known is None else None
+    return merge_profiles(*[one for one in (known, grown) if one is not None])
+
+
+def profile_parts(ws: Workspace, parts: Sequence[Part], schema: pl.Schema) -> Profile:
+    """Profile some parts of a table, and merge that."""
+    from sampan.stats.profile_building import ProfileBuilder
+    from sampan.stats.profiles import merge_profiles
+
+    with ws.progress.stage("profiling", total=sum(part.n_live for part in parts), unit="rows") as stage:
+        found = [_profile_part(ws, part, schema, stage.advance) for part in parts]
     return merge_profiles(*found) if found else ProfileBuilder(schema).profile()
 
 
