@@ -84,6 +84,16 @@ def test_a_build_over_its_budget_leaves_no_files_but_what_was_measured(ws: Works
 
 
 @pytest.mark.usefixtures("tape")
+def test_a_folder_that_exists_is_refused_before_anything_is_built(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # without --out, the folder named for model and target lies where one is
+    ws.model.pack("orders-late", target="tape")
+
+    with pytest.raises(ParameterError, match="orders-late-v1-tape exists") as refused:
+        ws.model.pack("orders-late", target="tape")
+    assert "--out" in refused.value.hint
+
+
+@pytest.mark.usefixtures("tape")
 def test_what_would_have_no_effect_is_refused(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="need a target"):
         ws.model.pack("orders-late", budget="ms=5")

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+_LABEL, _LONG_LABEL = 12, 24  # letters of a row's label: what there is always room for, and at most
 _FEWEST_TICKS = 3  # of an axis: fewer do not tell its scale
 LETTER = 6.2  # the usual width of a letter of an axis, in CSS pixels
 MOST_DOTS = 40
@@ -236,7 +237,8 @@ def _unbroken(points: Sequence[tuple[int, float, float]]) -> list[list[tuple[int
 
 def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None, width: int = 400) -> Markup:
     """Draw values with their intervals as points on horizontal rows (metrics by slice), worst alarm in color."""
-    frame = Frame(width=width, height=34 + 22 * max(len(bars), 1), left=84, right=54, top=6, bottom=24)
+    longest = max([_LABEL, *(min(len(bar.label), _LONG_LABEL) for bar in bars)])
+    frame = Frame(width=width, height=34 + 22 * max(len(bars), 1), left=round(12 + LETTER * longest), right=54, top=6, bottom=24)
     canvas = _Canvas(frame, title)
     seen = [v for b in bars for v in (b.value, b.low, b.high) if v is not None and math.isfinite(v)]
     if reference is not None:
@@ -257,7 +259,7 @@ def intervals(title: str, bars: Sequence[Bar], *, reference: float | None = None
         canvas.add("line", x1=x_of(reference), x2=x_of(reference), y1=frame.top, y2=frame.height - frame.bottom, class_="mark")
     for i, bar in enumerate(bars):
         y = frame.top + 16 + 22 * i
-        canvas.add("text", shorten(bar.label, 12), x=frame.left - 10, y=y + 4, class_="axis strong", text_anchor="end")
+        canvas.add("text", shorten(bar.label, longest), x=frame.left - 10, y=y + 4, class_="axis strong", text_anchor="end")
         if bar.value is None:
             canvas.add("text", bar.note or "too few rows", x=frame.left + 4, y=y + 4, class_="axis")
             continue

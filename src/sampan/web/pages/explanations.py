@@ -51,7 +51,8 @@ def shares(found: Mapping[str, Any]) -> Figure:
         for axis in axes
     ]
     head = ("What changed", "Share of the gain", "95 % interval", "Alone", "As the last change", "In words")
-    return Figure("What each change contributed", partial(charts.intervals, bars=bars, reference=0.0, width=520), head, rows)
+    draw = partial(charts.intervals, bars=bars, reference=0.0, width=520)
+    return Figure("What each change contributed", draw, head, rows, says_rows=True)
 
 
 def explanations_of(workspace: Workspace, model: Node) -> list[Node]:

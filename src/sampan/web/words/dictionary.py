@@ -487,6 +487,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"(\d{4}-\d\d-\d\d[\d :–-]*): (.+)", "{1}: {2:t}"),  # an incident's title: its window, and why
     *words_contract.PATTERNS,
     *words_optimizing.PATTERNS,
+    *words_explaining.PATTERNS,
 )
 _BEFORE: Final = {"after": ": ", "then": ", "}  # what stands before a part that may be missing
 _SLOT: Final = re.compile(r"\{(\d)(?::(\w+))?\}")

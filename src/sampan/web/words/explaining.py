@@ -28,9 +28,24 @@ WORDS: Final[dict[str, str]] = {
         "Câu trả lời mất đi bao nhiêu, trung bình, khi bỏ từ đó khỏi các dòng có nó."
     ),
     "Word": "Từ",
+    "Why is it worse?": "Vì sao kém hơn?",
+    "rows added": "thêm dòng",
+    "rows removed": "bớt dòng",
+    "values": "giá trị",
+    "training code": "mã huấn luyện",
     "Before": "Trước",
     "After": "Sau",
     "Explanations": "Các lời giải thích",
     "log loss": "log loss",
     "auc": "AUC",
 }
+
+# What changed between two trainings.
+PATTERNS: Final[tuple[tuple[str, str], ...]] = (
+    (r"features: (.+)", "đặc trưng: {1:t}"),
+    (r"([\d,]+) rows are no longer learned from", "không còn học từ {1} dòng"),
+    (r"([\d,]+) rows are learned from besides", "học thêm từ {1} dòng"),
+    (r"([\d,]+) of ([\d,]+) rows in common have another label", "{1} trên {2} dòng chung có nhãn khác"),
+    (r"values of (\d+) features differ on rows in common: (.+)", "giá trị của {1} đặc trưng khác nhau trên các dòng chung: {2}"),
+    (r"and its parameters, which the other code does not take: (.+)", "và tham số của nó, mà mã kia không nhận: {1}"),
+)

@@ -63,17 +63,18 @@ class Packing(Room):
         if not target and (budget or base or setting):
             raise ParameterError("budget, base and settings need a target", parameter="target", hint=f"--target {_targets()}")
         maker: Target | None = _find_target(target) if target else None
-        if out is not None and out.exists():
-            raise ParameterError(f"{out} exists", parameter="out", hint="name a folder that does not exist yet")
+        folder = Path(f"{node.name}-v{node.version}-{target}") if target and out is None else out
+        if folder is not None and folder.exists():
+            raise ParameterError(f"{folder} exists", parameter="out", hint="name a folder that does not exist yet: --out FOLDER")
         purpose = str(node.facts.get("purpose", ""))
         governance.require_allowed(self.ws, [node], purpose=purpose, act="package")
         if out is not None or target:  # a package that leaves the store carries what it learned from with it
             governance.require_allowed(self.ws, [node], purpose=purpose, act="export")
         packed = self._packed(node)
-        if maker is not None:
+        if maker is not None and folder is not None:
             cache = self.ws.store_folder / "hints" / "targets"
             options = TargetOptions(budget=read_budget(budget), base=base, settings=setting or {}, cache=cache)
-            return self._built(packed, maker, Path(out or f"{node.name}-v{node.version}-{target}"), options)
+            return self._built(packed, maker, folder, options)
         if out is not None:
             from sampan.workspace.models.packages import copy_folder
 
