@@ -48,8 +48,8 @@ from sampan.serving.requests import Prediction, Predictions, decode_predict, enc
 from sampan.serving.spans import Origin, Span
 from sampan.table.rows import Row as BareRow
 from sampan.web.inference.log import ArrivalLog, PredictionLog
-from sampan.web.inference.reply import Admit, Answered, Handler, Reply, Request, Soon
-from sampan.web.inference.scoring import Limits, Scorer
+from sampan.web.inference.reply import Admit, Answered, Coming, Handler, Reply, Request, Soon
+from sampan.web.inference.scoring import Limits, Scorer, tell
 from sampan.web.inference.tensors import TensorRoutes
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,19 @@ class InferenceApp:
             return reply
         if isinstance(reply, Soon):  # counted when it comes
             return reply
+        if isinstance(reply, Coming):
+            soon = Soon()
+            reply.then(lambda make: self._made(route, request, make, soon))
+            return soon
         return self._wait_for(route, request, reply)
+
+    def _made(self, route: str, request: Request, make: Callable[[], Reply], soon: Soon) -> None:
+        try:
+            reply = make()
+        except Exception as cause:  # noqa: BLE001  # told and logged below
+            reply = self._failed(route, cause)
+        self._count(route, request, reply)
+        soon.come(reply)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request of an ASGI server."""
@@ -277,7 +289,7 @@ class InferenceApp:
 
     # -- plain requests -----------------------------------------------------------------------------------------------------------
 
-    def _predict(self, request: Request, _: str) -> Answered:
+    def _predict(self, request: Request, _: str) -> Answered | Coming:
         singles = self.scorer.singles
         if singles is None or (row := singles.read(request.body)) is None:
             return self._predict_rows(request)
@@ -312,7 +324,9 @@ class InferenceApp:
         if isinstance(answer, Prediction):
             return Reply(_encode(answer))
         if answer is None:
-            return self._predict_rows(asked.request)
+            reply = self._predict_rows(asked.request)
+            assert not isinstance(reply, Coming)  # a bare row does not wait for another turn's end
+            return reply
         raise answer
 
     def _come(self, asked: _RowAsked, reply: Reply) -> None:
@@ -322,7 +336,7 @@ class InferenceApp:
     async def _come_later(self, asked: _RowAsked, coming: Awaitable[Reply]) -> None:
         asked.soon.come(await self._wait_for("/predict", asked.request, coming))
 
-    def _predict_rows(self, request: Request) -> Reply | Awaitable[Reply]:
+    def _predict_rows(self, request: Request) -> Reply | Coming | Awaitable[Reply]:
         singles = self.scorer.singles
         if singles is not None and (typed := singles.read_many(request.body)) is not None:
             asked = typed_request(*typed, max_rows=self.limits.rows)
@@ -335,6 +349,9 @@ class InferenceApp:
         def reply(predictions: list[Prediction]) -> Reply:
             return Reply(encode_predictions(Predictions(model=self.service, predictions=predictions), single=asked.single))
 
+        coming = None if asked.single else self.scorer.gather(asked.rows, lambda *its: reply(tell(*its)), ids=ids, origin=request.origin)
+        if coming is not None:
+            return coming
         if self.scorer.answers_now(len(asked.rows)):
             return reply(self.scorer.answer_now(asked.rows, ids=ids, origin=request.origin))
         return _then(self.scorer.answer(asked.rows, ids=ids, origin=request.origin), reply)

@@ -84,6 +84,24 @@ class Soon:
         return coming.__await__()
 
 
+class Coming:
+    """What a reply is made of at the end of this turn of the event loop, unless its making raises."""
+
+    __slots__ = ("_deliver",)
+
+    def __init__(self) -> None:
+        self._deliver: Callable[[Callable[[], Reply]], None] | None = None
+
+    def come(self, make: Callable[[], Reply]) -> None:
+        """Hand what makes the reply to who waits for it."""
+        if self._deliver is not None:
+            self._deliver(make)
+
+    def then(self, deliver: Callable[[Callable[[], Reply]], None]) -> None:
+        """Say who takes it."""
+        self._deliver = deliver
+
+
 Answered = Reply | Soon | Awaitable[Reply]
-Handler = Callable[[Request, str], Answered]
+Handler = Callable[[Request, str], Answered | Coming]
 Admit = Callable[[Request], str]

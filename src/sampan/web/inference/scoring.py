@@ -14,10 +14,9 @@ from mmap import mmap
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from sampan.core.times import Clock
-from sampan.errors import ModelFailed, NotFound, SampanError, Unavailable
+from sampan.errors import NotFound, SampanError, Unavailable
 from sampan.serving.answers import many
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import Feed, row_key
@@ -30,15 +29,16 @@ from sampan.web.inference.accounts import Accounts
 from sampan.web.inference.direct import direct_answers, flagged
 from sampan.web.inference.lanes import Lane, measure_pace
 from sampan.web.inference.log import PredictionLog
-from sampan.web.inference.shadow import Shadow, measure, measure_together
-from sampan.web.inference.single_rows import SingleRows, model_failure
+from sampan.web.inference.many_rows import Item, ManyRows, alone, in_company
+from sampan.web.inference.reply import Coming, Reply
+from sampan.web.inference.shadow import Shadow
+from sampan.web.inference.single_rows import SingleRows
 from sampan.web.inference.together import Together
 
 logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 _Part = tuple[Variant, Sequence[int]]
-_Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
 STUCK = 2.0  # times the longest deadline that a call may run before it counts as stuck: it will not end any more
 
 
@@ -64,6 +64,7 @@ class Scorer:
         self.catch_up: Callable[[], Awaitable[None]] | None = None  # where several processes are fed: takes rows from the log, each once
         self.suspects: frozenset[str] = frozenset()  # packages that a process hung on before
         self.singles: SingleRows | None = None  # the shortest way for bare single rows, where there is one
+        self._many: ManyRows | None = None  # where one live model answers all on the event loop
         self._service = service
         self._log = log
         self._counters = counters
@@ -73,7 +74,7 @@ class Scorer:
         self._limits = limits
         self._lanes: dict[str, Lane] = {}  # by package
         self._accounts = Accounts(log, counters, self._shadow, self._lanes)
-        self._together: dict[str, Together[_Item, Scored]] = {}
+        self._together: dict[str, Together[Item, Scored]] = {}
         self._timing: set[asyncio.Task[None]] = set()
         self._inline = False  # every loaded model runs on the event loop
         self._turn = asyncio.Lock()  # held by what must not overlap: rows being fed, a swap
@@ -92,6 +93,26 @@ class Scorer:
         """Take note that a row came just now; return a name for its answer."""
         origin.at, origin.started_ns = self._clock(), time.perf_counter_ns()
         return f"{self._prefix}-{next(self._serial)}"
+
+    def gather(
+        self,
+        rows: Sequence[Row],
+        replied: Callable[[Variant, Scored], Reply],
+        *,
+        ids: Sequence[str] = (),
+        version: str = "",
+        origin: Origin,
+    ) -> Coming | None:
+        """Take a request that is scored as a whole with those of this turn of the event loop; None where it goes by itself.
+
+        Raises
+        ------
+        NotFound : no loaded variant has that `version`.
+        """
+        many = self._many
+        if many is None or not many.gathers or len(rows) > self._inline_rows or (version and self.variant(version) is not many.variant):
+            return None
+        return many.ask(rows, ids or self._new_ids(len(rows)), self._begun(origin), replied)
 
     def answer_now(
         self, rows: Sequence[Row], *, ids: Sequence[str] = (), version: str = "", whole: bool = False, origin: Origin | None = None
@@ -274,7 +295,7 @@ class Scorer:
         variant, indices = part
         self._accounts.begin(variant)
         try:
-            return _alone(self._service, (variant, *_its(indices, rows, ids), origin))
+            return alone(self._service, (variant, *_its(indices, rows, ids), origin))
         except Exception:
             self._accounts.failed(variant, len(indices))
             raise
@@ -287,7 +308,7 @@ class Scorer:
         try:
             if lane.goes_together and len(indices) <= self._inline_rows:
                 return await self._company(variant, lane).run(item, len(indices))
-            scored = await lane.run(lambda: _alone(self._service, item))
+            scored = await lane.run(lambda: alone(self._service, item))
         except BaseException:  # also who stops waiting: its deadline passed, or its caller left
             self._accounts.failed(variant, len(indices))
             raise
@@ -295,10 +316,10 @@ class Scorer:
             self._time(lane, variant, item[1])
         return scored
 
-    def _company(self, variant: Variant, lane: Lane) -> Together[_Item, Scored]:
+    def _company(self, variant: Variant, lane: Lane) -> Together[Item, Scored]:
         if variant.package not in self._together:
             self._together[variant.package] = Together(
-                lane, lambda items: _in_company(self._service, items), most_waiting=self._limits.queue
+                lane, lambda items: in_company(self._service, items), most_waiting=self._limits.queue
             )
         return self._together[variant.package]
 
@@ -330,10 +351,12 @@ class Scorer:
         answering = [v for v in (self.routing.live, self.routing.canary) if v is not None]
         self._inline = all(lane.inline for v in answering if (lane := self._lanes.get(v.package)) is not None)
         live = self.routing.live
-        alone = self._inline and live is not None and self.routing.canary is None
-        if not alone or live is None:
-            self.singles = None
-        elif self.singles is None or self.singles.variant is not live:
+        if not self._inline or live is None or self.routing.canary is not None:
+            self.singles = self._many = None
+            return
+        if self._many is None or self._many.variant is not live:
+            self._many = ManyRows(self._service, live, self._accounts)
+        if self.singles is None or self.singles.variant is not live:
             direct = direct_answers(self._service, live)
             self.singles = SingleRows(direct, self._accounts) if direct is not None else None
 
@@ -352,44 +375,15 @@ def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tup
     return part, [ids[i] for i in indices]
 
 
-def _alone(service: str, item: _Item) -> Scored:
-    """Score one request. What a model raises becomes its own refusal, by its name: to its neighbors nothing happened."""
-    variant, rows, ids, origin = item
-    try:
-        return _finite(variant, measure(service, variant, rows, ids, origin, started_ns=origin.started_ns))
-    except SampanError:
-        raise
-    except Exception as cause:
-        raise model_failure(variant, cause) from cause
-
-
-def _in_company(service: str, items: Sequence[_Item]) -> Sequence[Scored | Exception]:
-    """Score several requests of one model at once; where that fails, one by one, so that a bad row fails its own request alone."""
-    if len(items) > 1:
-        try:
-            return [_finite(items[0][0], one) for one in measure_together(service, items)]
-        except Exception:  # noqa: BLE001  # told below, to whom it concerns
-            logger.debug("%d requests failed together; trying them one by one", len(items))
-    results: list[Scored | Exception] = []
-    for item in items:
-        try:
-            results.append(_alone(service, item))
-        except Exception as cause:  # noqa: BLE001  # handed to who asked
-            results.append(cause)
-    return results
-
-
-def _finite(variant: Variant, scored: Scored) -> Scored:
-    if not np.isfinite(scored.scores).all():
-        worst = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
-        raise ModelFailed(f"{variant.version} answered {scored.scores[worst]} for row {worst}, which is no finite number")
-    return scored
+def tell(variant: Variant, scored: Scored) -> list[Prediction]:
+    """Tell the answers to scored rows, with what lies beyond training."""
+    return flagged(many(variant, scored.ids, scored.scores), variant, scored)
 
 
 def _predictions(parts: Sequence[_Part], scored: Sequence[Scored], n_rows: int) -> list[Prediction]:
     slots: list[Prediction | None] = [None] * n_rows
     for (variant, indices), one in zip(parts, scored, strict=True):
-        told = flagged(many(variant, one.ids, one.scores), variant, one)
+        told = tell(variant, one)
         if len(parts) == 1:
             return told
         for index, prediction in zip(indices, told, strict=True):

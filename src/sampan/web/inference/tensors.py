@@ -27,7 +27,7 @@ from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows
 from sampan.web.inference.direct import scope_notes
-from sampan.web.inference.reply import Answered, Reply, Request
+from sampan.web.inference.reply import Answered, Coming, Reply, Request
 
 if TYPE_CHECKING:
     from sampan.web.inference.scoring import Scorer
@@ -43,7 +43,7 @@ class TensorRoutes:
         self._service = service
         self._scorer = scorer
         self._max_rows = max_rows
-        self.routes: dict[str, tuple[str, Callable[[Request, str], Answered]]] = {
+        self.routes: dict[str, tuple[str, Callable[[Request, str], Answered | Coming]]] = {
             "/v2": ("GET", lambda *_: Reply(v2.server_metadata(__version__))),
             "/v2/health/live": ("GET", lambda *_: Reply(b'{"live":true}')),
             "/v2/health/ready": ("GET", lambda *_: _ready(self._is_ready)),
@@ -77,7 +77,7 @@ class TensorRoutes:
         origin: Origin,
         reply: Callable[[Variant, Answers], Reply],
         flags: bool = False,
-    ) -> Answered:
+    ) -> Answered | Coming:
         """Score rows by one version and reply with its outputs: now, or when a thread has done it.
 
         `name` is the request's id; `flags` are among the outputs where a row lies beyond training, or where they are asked for.
@@ -92,6 +92,8 @@ class TensorRoutes:
                 answers[v2.FLAGS] = v2.flag_texts(notes, n)
             return reply(variant, answers)
 
+        if (coming := self._scorer.gather(asked, replied, ids=ids, version=version, origin=origin)) is not None:
+            return coming
         if self._scorer.answers_now(n):
             return replied(*self._scorer.scores_now(asked, ids=ids, version=version, origin=origin))
         return _then(self._scorer.scores(asked, ids=ids, version=version, origin=origin), replied)
@@ -111,7 +113,7 @@ class TensorRoutes:
     def _is_ready(self) -> bool:
         return self._scorer.routing.live is not None
 
-    def _model(self, request: Request, rest: str) -> Answered:
+    def _model(self, request: Request, rest: str) -> Answered | Coming:
         """Answer /v2/models/{name}[/versions/{v}][/ready | /infer]."""
         parts = [unquote(part) for part in rest.split("/")]
         name, verb, version = parts.pop(0), "", ""
@@ -131,7 +133,7 @@ class TensorRoutes:
             return _ready(self.ready(version))
         return Reply(v2.model_metadata(self._service, *self.metadata(version)))
 
-    def _infer(self, request: Request, version: str) -> Answered:
+    def _infer(self, request: Request, version: str) -> Answered | Coming:
         form = request.form or _REST
         asked = form.read(request, max_rows=self._max_rows)
 
@@ -145,14 +147,14 @@ class TensorRoutes:
 
     # -- MLflow -------------------------------------------------------------------------------------------------------------------
 
-    def _invocations(self, request: Request, _: str) -> Answered:
+    def _invocations(self, request: Request, _: str) -> Answered | Coming:
         live = self._scorer.live()
         mime = request.header(b"content-type").decode("latin-1")
         rows = decode_invocations(request.body, mime, dict(live.fields), max_rows=self._max_rows)
         name = request.header(b"x-request-id").decode("latin-1")
         return self.score(rows, name=name, origin=request.origin, reply=lambda _, answers: Reply(encode_invocations(answers)))
 
-    def _endpoint_invocations(self, request: Request, rest: str) -> Answered:
+    def _endpoint_invocations(self, request: Request, rest: str) -> Answered | Coming:
         name, _, verb = rest.partition("/")
         if verb != "invocations":
             raise NotFound(f"no page {unquote(request.path)}", hint=f"/endpoints/{self._service}/invocations")
