@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, overload
 
 import msgspec
@@ -178,9 +178,10 @@ def record_block(
 
 def each_row(values: Sequence[int | Sequence[int]], counts: Sequence[int]) -> np.ndarray[Any, Any]:
     """Return one integer a row: of each part its `counts` own, or one that all of them share."""
-    if all(isinstance(value, int) for value in values):
+    if set(map(type, values)) <= {int}:
         return np.repeat(values, counts)
-    return np.concatenate([np.full(n, value, np.int64) for value, n in zip(values, counts, strict=True)])
+    each = [repeat(value, n) if isinstance(value, int) else value for value, n in zip(values, counts, strict=True)]
+    return np.fromiter(chain.from_iterable(each), np.int64, sum(counts))
 
 
 def outcome_block(outcomes: Sequence[Outcome], *, received: Millis) -> Block:
@@ -214,7 +215,7 @@ def feeds_stream(service: str) -> str:
 
 def _repeated(values: Sequence[str | Sequence[str]], counts: Sequence[int]) -> Repeated:
     """Return one text a row: of each part its `counts` own, or one that all of them share."""
-    if not all(isinstance(value, str) for value in values):
+    if not set(map(type, values)) <= {str}:
         runs = [[(value, n)] if isinstance(value, str) else [(text, 1) for text in value] for value, n in zip(values, counts, strict=True)]
         values, counts = zip(*chain.from_iterable(runs), strict=True)
     return Repeated(values, counts) if len(set(values)) > 1 else Repeated(values[:1], [sum(counts)])  # type: ignore[arg-type]  # texts by now
@@ -247,9 +248,10 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
 
 
 def _ids(scored: Sequence[Scored]) -> Packed | list[str]:
-    if not any(type(one.ids) is NumberedIds for one in scored):
-        return list(chain.from_iterable(one.ids for one in scored))
-    parts = [one.ids.packed() if isinstance(one.ids, NumberedIds) else _packed(one.ids) for one in scored]
+    ids = [one.ids for one in scored]
+    if NumberedIds not in set(map(type, ids)):
+        return list(chain.from_iterable(ids))
+    parts = [each.packed() if isinstance(each, NumberedIds) else _packed(each) for each in ids]
     return Packed(b"".join([part.data for part in parts]), np.concatenate([part.lengths for part in parts]))
 
 
