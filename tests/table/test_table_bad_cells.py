@@ -114,9 +114,9 @@ CELLS = st.sampled_from(
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30), st.sampled_from([7, 64, 4096]))
-def test_the_quick_and_the_exact_way_give_the_same_table(rows: list[tuple[str, str]], size: int) -> None:
-    text = "a,b\n" + "".join(f"{a},{b}\n" for a, b in rows)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=30), st.sampled_from([7, 64, 4096]), st.sampled_from(["\n", "\r\n"]))
+def test_the_quick_and_the_exact_way_give_the_same_table(rows: list[tuple[str, str]], size: int, line_end: str) -> None:
+    text = line_end.join(["a,b", *(f"{a},{b}" for a, b in rows), ""])
     exact = pytest.MonkeyPatch()
     with exact.context() as patched:
         patched.setattr(csv_module._Pass, "_parse_quickly", lambda *_, **__: None)

@@ -34,14 +34,23 @@ def test_any_delimiter_begins_a_field(delimiter: str) -> None:
     assert zeros("", delimiter) == []
 
 
-@given(st.text(alphabet="0a1x,\n -.", max_size=40), st.integers(2, 9))
-def test_a_look_finds_what_a_slow_reading_finds_in_strides_of_any_length(text: str, stride: int) -> None:
+@given(st.text(alphabet="0a1x,\n -.", max_size=40), st.integers(2, 9), st.sampled_from(["\n", "\r\n"]))
+def test_a_look_finds_what_a_slow_reading_finds_in_strides_of_any_length(text: str, stride: int, line_end: str) -> None:
+    lines = text.removesuffix("\n").split("\n") if text else []
+    text = text.replace("\n", line_end)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glance, "_STRIDE", stride)
         found = Glancer(",").look(text.encode())
-    lines = text.removesuffix("\n").split("\n") if text else []
 
     assert found.zeros.tolist() == [match.start(1) for match in re.finditer(r"(?:(?<=[,\n])|^)(?:(?<![ +-])[ +-])?(0)(?=[0-9xX])", text)]
-    assert found.has_blank_line == ("\n\n" in text or text.startswith("\n"))
+    assert found.has_blank_line == ("" in lines)
     if not found.has_blank_line:
         assert found.n_empty == sum(field == "" for line in lines for field in line.split(","))
+
+
+@pytest.mark.parametrize("stride", [1 << 18, 3])
+def test_quotes_and_bytes_that_are_no_text_are_seen(monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
+    monkeypatch.setattr(glance, "_STRIDE", stride)
+    looks = [Glancer(",").look(text) for text in (b"a,b\n1,2\n", b'a,b\n1,"2"\n', b"a,b\n1,\0\n")]
+
+    assert [(look.has_quotes, look.has_nul) for look in looks] == [(False, False), (True, False), (False, True)]

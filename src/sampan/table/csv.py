@@ -190,7 +190,7 @@ class _Pass:
         text = block.text
         glance = self.glancer.look(text)
         structure = self._structure_if_needed(text, glance)
-        if structure is None and self._may_settle(text):
+        if structure is None and self._may_settle():
             table = self._parse_quickly(text, glance, structure, empty_is_missing=True)
             settled = self._settle(table, glance) if table is not None else None
             if settled is not None:
@@ -203,8 +203,8 @@ class _Pass:
 
     def _structure_if_needed(self, text: bytes, glance: Glance) -> Structure | None:
         """Look for records only where there are quotes, blank lines or odd bytes; elsewhere a line is a record."""
-        odd = b'"' in text or b"\0" in text or text[:1] in b"\r\n" or len(self.forms) == 1 or glance.has_blank_line
-        return self._scan(text) if odd or (b"\r" in text and b"\n\r\n" in text) else None
+        odd = glance.has_quotes or glance.has_nul or glance.has_blank_line or text[:1] in b"\r\n" or len(self.forms) == 1
+        return self._scan(text) if odd else None
 
     def _scan(self, text: bytes) -> Structure:
         try:
@@ -216,10 +216,10 @@ class _Pass:
     def _is_regular(self, structure: Structure) -> bool:
         return structure.n_blank == 0 and len(self.forms) > 1 and bool((structure.n_fields == len(self.forms)).all())
 
-    def _may_settle(self, text: bytes) -> bool:
+    def _may_settle(self) -> bool:
         """Say whether Arrow may do it all: nothing is converted afterwards, and of texts only empty ones are missing."""
         converted = any(self.forms[place].kind != "text" for place in self.as_text)
-        return not (converted or self.has_words or "" not in self.form.null_values or b"\r" in text)
+        return not (converted or self.has_words or "" not in self.form.null_values)
 
     def _parse_quickly(self, text: bytes, glance: Glance, structure: Structure | None, *, empty_is_missing: bool) -> pa.Table | None:
         """Parse with Arrow; None where it fails, or would lose something."""

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 Places = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 _STRIDE = 1 << 18  # with what is found in it, it stays in a processor's cache
-_NEWLINE, _QUOTE, _ZERO = ord("\n"), ord('"'), ord("0")
+_NEWLINE, _RETURN, _QUOTE, _ZERO = ord("\n"), ord("\r"), ord('"'), ord("0")
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
     """What a block looks like."""
 
+    has_quotes: bool
+    has_nul: bool
     has_blank_line: bool
-    n_empty: int  # fields without a byte, where there are neither quotes nor carriage returns
+    n_empty: int  # fields without a byte, where there are no quotes
     zeros: Places  # those that begin a number's text and are followed by a digit or an x
 
 
@@ -31,25 +33,26 @@ class Glancer:
     def __init__(self, delimiter: str) -> None:
         self._delimiter = ord(delimiter)
         self._steps = np.empty(_STRIDE, np.uint8)
-        self._newline, self._edge, self._found, self._more = (np.empty(_STRIDE + 3, np.bool_) for _ in range(4))
+        self._newline, self._edge, self._return, self._found, self._more = (np.empty(_STRIDE + 3, np.bool_) for _ in range(5))
 
     def look(self, text: bytes) -> Glance:
         """Look over whole lines."""
-        whole, quoted = np.frombuffer(text, np.uint8), b'"' in text
-        has_blank, n_empty, zeros = False, 0, [np.empty(0, np.int64)]
+        whole, zeros = np.frombuffer(text, np.uint8), [np.empty(0, np.int64)]
+        has_quotes, has_nul, has_blank, n_empty = False, False, False, 0
         for at in range(0, len(whole), _STRIDE):
             window = _window(whole, at)
             n = len(window) - 3
-            self._find_edges(window, quoted=quoted)
-            has_blank = has_blank or self._has_pair(self._newline, n)
-            n_empty += self._count_pairs(self._edge, n)
+            quoted, returned, nul = (text.find(mark, max(0, at - 2), at + n + 1) >= 0 for mark in (b'"', b"\r", b"\0"))
+            self._find_edges(window, quoted=quoted, returned=returned)
+            has_quotes, has_nul, has_blank = has_quotes or quoted, has_nul or nul, has_blank or self._has_blank_line(n, returned=returned)
+            n_empty += self._count_empty(n, returned=returned)
             found = self._find_zeros(window, n)
             if found.any():
                 zeros.append(np.flatnonzero(found) + at)
         n_empty += text.endswith(chr(self._delimiter).encode())  # the last line has no end
-        return Glance(has_blank, n_empty, self._surely(whole, np.concatenate(zeros)))
+        return Glance(has_quotes, has_nul, has_blank, n_empty, self._surely(whole, np.concatenate(zeros)))
 
-    def _find_edges(self, window: Bytes, *, quoted: bool) -> None:
+    def _find_edges(self, window: Bytes, *, quoted: bool, returned: bool) -> None:
         """Find the bytes between which fields lie."""
         newline, edge = self._newline[: len(window)], self._edge[: len(window)]
         np.equal(window, _NEWLINE, out=newline)
@@ -57,12 +60,18 @@ class Glancer:
         edge |= newline
         if quoted:
             edge |= window == _QUOTE
+        if returned:
+            edge |= np.equal(window, _RETURN, out=self._return[: len(window)])
 
-    def _has_pair(self, marks: NDArray[np.bool_], n: int) -> bool:
-        return bool(np.logical_and(marks[1 : n + 1], marks[2 : n + 2], out=self._found[:n]).any())
+    def _has_blank_line(self, n: int, *, returned: bool) -> bool:
+        before, here = self._newline[1 : n + 1], self._newline[2 : n + 2]
+        blank = bool(np.logical_and(before, here, out=self._found[:n]).any())
+        return blank or (returned and bool((before & self._return[2 : n + 2]).any()))
 
-    def _count_pairs(self, marks: NDArray[np.bool_], n: int) -> int:
-        return int(np.count_nonzero(np.logical_and(marks[1 : n + 1], marks[2 : n + 2], out=self._found[:n])))
+    def _count_empty(self, n: int, *, returned: bool) -> int:
+        """Count edges that follow each other; a line that ends in two bytes has no field between them."""
+        pairs = np.logical_and(self._edge[1 : n + 1], self._edge[2 : n + 2], out=self._found[:n])
+        return int(np.count_nonzero(pairs)) - (int(np.count_nonzero(self._return[1 : n + 1])) if returned else 0)
 
     def _find_zeros(self, window: Bytes, n: int) -> NDArray[np.bool_]:
         """Find such zeros and a few others: one comparison takes in the digits and x, another all that may stand before a number."""
