@@ -32,7 +32,7 @@ from flights_of_23 import make_table
 from sampan.core.events import AliasMoved, Event, Input, new_id
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
 from sampan.workspace.models.package_files import package_digest
-from sampan.workspace.models.predictors import GRAPH, MANIFEST
+from sampan.workspace.models.predictors import COMPACT, GRAPH, MANIFEST
 from sampan.workspace.services import process
 from sampan.workspace.services.process import Liveness, ServiceFiles
 from sampan.workspace.workspace import Workspace
@@ -62,7 +62,8 @@ def prepare(root: Path, n_models: int) -> dict[str, Any]:
             for number in range(first, min(first + BATCH, n_models)):
                 events += _events(ws, f"model-{number:05d}", model.facts, manifest, shared)
             ws.ledger.append(*events)
-        (root / "model.onnx").write_bytes(ws.store.blobs.read(next(a.digest for a in files if a.path == GRAPH)))
+        graphs = {a.path: a.digest for a in files}
+        (root / "model.onnx").write_bytes(ws.store.blobs.read(graphs.get(COMPACT, graphs[GRAPH])))
         ws.service.deploy("model-00000@v1", "alone", start=False)
         fields = list(manifest["request_schema"])
     row = table.row(40_000, named=True)

@@ -17,12 +17,15 @@ from sampan import plugins
 from sampan.errors import MissingDependency, SampanError
 from sampan.features.graph import GraphInputs, feature_graph, inputs_of, leaves
 from sampan.features.online import OnlineView
+from sampan.flavors.compact_trees import compact_trees
+from sampan.flavors.onnx_graph import OnnxScorer
 from sampan.flavors.parity import Parity, measure
 from sampan.flavors.whole_graph import WholeScorer, whole_graph
-from sampan.workspace.models.predictors import GRAPH, NATIVE, WHOLE, NativeScorer, PackageManifest, load_scorer
+from sampan.workspace.models.predictors import COMPACT, GRAPH, NATIVE, WHOLE, NativeScorer, PackageManifest, load_scorer
 
 UNSEEN: Final = "a text that training never saw"
 _STRANGE: Final = " ΟΔΟΣ İ e\u0302\u0323 😂🏽 हिन्दी 你好\u200d ǅ ﬁ\x00"  # letters that programs do not agree on, after what was written
+_ALONE: Final = 100  # requests that a compact graph is asked one by one
 _SPOILED: Final = 0.15  # share of cells taken away or replaced, in the requests that are asked again
 
 Rows = Sequence[Mapping[str, Any]]
@@ -60,6 +63,21 @@ def add_whole_graph(folder: Path, manifest: PackageManifest, online: OnlineView,
     if parity.passed:
         (folder / WHOLE).write_bytes(graph)
     return Wholeness(inputs, parity)
+
+
+def add_compact_graph(folder: Path, manifest: PackageManifest, online: OnlineView, rows: Rows) -> None:
+    """Write the graph with its trees as arrays beside it, where that answers the same to the bit, alone and in company."""
+    if manifest.served_by != "onnx" or manifest.direct:
+        return
+    graph = (folder / GRAPH).read_bytes()
+    compact = compact_trees(graph)
+    if compact is None or len(compact) >= len(graph):
+        return
+    features = online.matrix([*rows, *spoiled(rows, online, np.random.default_rng(0))])
+    before, after = OnnxScorer(graph), OnnxScorer(compact)
+    asked = [features, *(features[first : first + 1] for first in range(min(len(features), _ALONE)))]
+    if all(before(each).tobytes() == after(each).tobytes() for each in asked):
+        (folder / COMPACT).write_bytes(compact)
 
 
 def spoiled(rows: Rows, online: OnlineView, rng: np.random.Generator, *, unseen: bool = True) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 `package.json` what it is and how it is asked · `features.json` the fitted feature view · `scope.json` how far its features reached in
 training · `model.onnx` the graph, where it passed the parity gate · `native/` the model in its own format · `online/*.parquet` what
 features look up · `probe.parquet` requests with the scores they must get · `reference.parquet` the rows it was tested on ·
-`environment.json` where it was trained · `whole.onnx` one graph from the request to the score · `request.schema.json`, `examples.json` how
+`environment.json` where it was trained · `compact.onnx` the graph of a model of trees as servers open it · `whole.onnx` one graph from
+the request to the score · `request.schema.json`, `examples.json` how
 to ask · `requirements.txt`, `bom.cdx.json` what it was made with and of · `serving.txt` what to install where it is served · `card.md`,
 `data.md` all this for people · `signature.json` who vouches for these files.
 """
@@ -34,7 +35,7 @@ from sampan.workspace.models.events import PackageBuilt, StoredFile
 from sampan.workspace.models.judging import objective_of, task_of_model
 from sampan.workspace.models.package_documents import owner_of, write_documents
 from sampan.workspace.models.package_files import package_digest
-from sampan.workspace.models.package_graphs import add_whole_graph
+from sampan.workspace.models.package_graphs import add_compact_graph, add_whole_graph
 from sampan.workspace.models.predictors import (
     ENVIRONMENT,
     EXPECTED,
@@ -165,6 +166,7 @@ def _write(ws: Workspace, model: Node, folder: Path) -> None:
     held = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
     online = fitted.online(held, known_until=manifest.until)
     found = add_whole_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
+    add_compact_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
     manifest = msgspec.structs.replace(manifest, inputs=found.inputs, whole=found.parity, owner=owner_of(ws, model))
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     write_documents(ws, model, manifest, folder, asked.drop(EXPECTED).to_dicts(), asked[EXPECTED].to_list())

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sampan.workspace.models.redis_tables import FeatureRedis
 
 MANIFEST, FEATURES, GRAPH, NATIVE, PROBE = "package.json", "features.json", "model.onnx", "native", "probe.parquet"
+COMPACT = "compact.onnx"  # the graph of a model of trees once more, with the same answers to the bit: smaller, and opened sooner
 WHOLE = "whole.onnx"  # request fields in, features and score out; see features/graph.py for its inputs
 ENVIRONMENT, ONLINE, CARD, REFERENCE = "environment.json", "online", "card.md", "reference.parquet"
 SCOPE = "scope.json"  # what training showed of the features
@@ -198,9 +199,11 @@ def open_predictor(folder: Path, *, redis: FeatureRedis | None = None, package: 
 
 def serving_files(paths: Iterable[str], *, served_by: str) -> set[str]:
     """Return which files of a package a server opens: a tenth of them, where the graph is what serves."""
+    held = set(paths)
     if served_by != "onnx":
-        return set(paths)
-    return {path for path in paths if path in (MANIFEST, FEATURES, SCOPE, GRAPH, ENVIRONMENT) or path.startswith(f"{ONLINE}/")}
+        return held
+    opened = (MANIFEST, FEATURES, SCOPE, COMPACT if COMPACT in held else GRAPH, ENVIRONMENT)
+    return {path for path in held if path in opened or path.startswith(f"{ONLINE}/")}
 
 
 def load_package(folder: Path | str) -> PackagePredictor:
@@ -263,8 +266,9 @@ class NativeScorer:
 def load_scorer(folder: Path, manifest: PackageManifest) -> OnnxScorer | NativeScorer:
     """Load what scores: the graph where it passed the parity gate, else the native model."""
     if manifest.served_by == "onnx":
+        compact = folder / COMPACT
         try:
-            return OnnxScorer((folder / GRAPH).read_bytes())
+            return OnnxScorer((compact if compact.exists() else folder / GRAPH).read_bytes())
         except OSError as cause:
             raise IntegrityError(f"package {manifest.name} has no {GRAPH}", hint="pack the model again") from cause
     return NativeScorer(plugins.find("sampan.flavors", manifest.flavor)(), folder / NATIVE)
