@@ -63,7 +63,10 @@ def _batches(file: pq.ParquetFile, group: list[int], names: list[str], n_rows: i
         yield from ((min(BATCH_ROWS, n_rows - start), {}) for start in range(0, n_rows, BATCH_ROWS))
         return
     for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=group, columns=names, use_threads=False):
-        yield batch.num_rows, {name: _array(batch.column(name)) for name in names}
+        n, lent = batch.num_rows, {name: _array(batch.column(name)) for name in names}
+        del batch
+        yield n, lent
+        lent.clear()  # the next batch takes this one's memory
 
 
 def _is_plain(dtype: pl.DataType, stored: pa.DataType) -> bool:

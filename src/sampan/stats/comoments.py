@@ -22,7 +22,7 @@ from sampan.stats.stable_hash import Hashes
 MOST_COLUMNS = 32
 N_LEVELS = 16
 LEVEL_BITS = 4
-_N_PENDING = 16_384
+_N_PENDING, _N_FEW = 16_384, 2_048  # rows that wait, of the lowest level and of others
 _LARGEST, _SMALLEST = 2.0**48, 2.0**-40
 _WHOLE = 2.0**24
 _ROUND = np.int64(-(1 << 43))
@@ -97,7 +97,9 @@ class CoMomentCounter:
             return
         levels = levels_of(hashes[wanted])
         for level in np.flatnonzero(np.bincount(levels)).tolist():
-            waiting = self._waiting.setdefault(level, _Waiting(len(self.columns)))
+            if level not in self._waiting:  # of each level's rows one in sixteen would have been of the next
+                self._waiting[level] = _Waiting(len(self.columns), _N_PENDING if level == self._level else _N_FEW)
+            waiting = self._waiting[level]
             rows = wanted[levels == level]
             while len(rows):
                 rows = rows[waiting.take(columns, rows) :]
@@ -125,17 +127,18 @@ class CoMomentCounter:
 class _Waiting:
     """Rows of a level that are not added up yet, in memory that is taken again: fresh memory costs more than adding them up."""
 
-    def __init__(self, n_columns: int) -> None:
-        self.memory = np.empty((n_columns * _MOST_PIECES, _N_PENDING))
+    def __init__(self, n_columns: int, n_rows: int) -> None:
+        self.memory = np.empty((n_columns * _MOST_PIECES, n_rows))
+        self.n_rows = n_rows
         self.n = 0
 
     @property
     def is_full(self) -> bool:
-        return self.n == _N_PENDING
+        return self.n == self.n_rows
 
     def take(self, columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]], rows: Codes) -> int:
         """Take as many rows as there is room for; return how many."""
-        rows = rows[: _N_PENDING - self.n]
+        rows = rows[: self.n_rows - self.n]
         place = slice(self.n, self.n + len(rows))
         for column, (numbers, missing) in enumerate(columns):
             self.memory[column, place] = numbers[rows]

@@ -78,7 +78,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     def pack(self) -> bytes:
         """Write it compactly, for a store."""
-        return zlib.compress(msgspec.msgpack.encode(self), 6)
+        return zlib.compress(msgspec.msgpack.encode(self), 1)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Profile:
