@@ -224,17 +224,19 @@ def free_name(taken: Sequence[str], wanted: str) -> str:
 
 def rows_at(part: Part, positions: Positions, schema: pl.Schema, blobs: Reader) -> pl.LazyFrame:
     """Read the rows of a part that stand at some positions of its file, ascending and at least one, dead or not."""
-    return _numbered(part, blobs, _at(positions)).select(exactly(schema.names()))
+    return _numbered(part, blobs, _at(positions, part.n_rows)).select(exactly(schema.names()))
 
 
 def overlays_at(part: Part, positions: Positions, blobs: Reader) -> list[pl.DataFrame]:
     """Read what overlays show at some positions, ascending and at least one."""
     shown = [(digest, columns) for digest, columns in _files(part, blobs) if digest != part.base]
-    return [_numbered_file(blobs.path(digest), _at(positions)).select(exactly(columns)).collect() for digest, columns in shown]
+    return [_numbered_file(blobs.path(digest), _at(positions, part.n_rows)).select(exactly(columns)).collect() for digest, columns in shown]
 
 
-def _at(positions: Positions) -> Callable[[pl.Expr], pl.Expr]:
+def _at(positions: Positions, n_rows: int) -> Callable[[pl.Expr], pl.Expr]:
     first, last = int(positions[0]), int(positions[-1])
+    if first < layout.ROW_GROUP_ROWS and last >= n_rows - layout.ROW_GROUP_ROWS:
+        return lambda row: row.is_in(_numbers(positions))
     # The range lets the reader skip row groups; membership alone does not.
     return lambda row: row.is_between(first, last) & row.is_in(_numbers(positions))
 
