@@ -34,6 +34,25 @@ def test_a_model_runs_on_the_event_loop_once_it_has_shown_to_be_quick() -> None:
     assert asyncio.run(run()) == [False] * PROVEN_CALLS + [True, False]
 
 
+def test_a_model_that_runs_on_the_event_loop_keeps_no_thread_and_gets_one_again_where_it_became_slow() -> None:
+    def threads() -> int:
+        return sum(thread.name == "lane idle@v1" for thread in threading.enumerate())
+
+    async def run() -> tuple[int, str]:
+        lane = Lane("idle@v1", concurrency=2, queue=4)
+        for _ in range(PROVEN_CALLS):
+            await lane.run(lambda: 7)
+        await until(lambda: not threads())
+        for _ in range(SLOW_CALLS):
+            lane.noted_slow(0.2, now_s=1.0)
+        answer = await lane.run(lambda: "again")
+        n_threads = threads()
+        lane.close()
+        return n_threads, answer
+
+    assert (1, "again") == asyncio.run(run())
+
+
 def test_a_call_that_hangs_keeps_its_place_and_the_queue_is_bounded() -> None:
     async def run() -> None:
         lane = Lane("m@v1", concurrency=1, queue=1)

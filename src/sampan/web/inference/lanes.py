@@ -176,9 +176,7 @@ class Lane:
     def close(self) -> None:
         """Let idle threads end; what hangs is left to the end of the process."""
         self._closed = True
-        for worker in self._threads:
-            worker.close()
-        self._threads = [worker for worker in self._threads if worker.busy]
+        self._dismiss()
 
     async def _ended(self, coming: asyncio.Future[tuple[Any, float]]) -> Any:
         try:
@@ -200,7 +198,15 @@ class Lane:
         """Decide where the model runs: on the event loop once it has shown that it is quick there and gains nothing from company."""
         proven = len(self._taken) == PROVEN_CALLS and median(self._taken) < INLINE_S
         self.inline = proven and not self.suspect and not self.wants_pace and not self.goes_together
+        if self.inline:
+            self._dismiss()  # a server of a thousand models would have a thousand threads asleep
         self._changed()
+
+    def _dismiss(self) -> None:
+        """Let idle threads end."""
+        for worker in self._threads:
+            worker.close()
+        self._threads = [worker for worker in self._threads if worker.busy]
 
     def _worker(self) -> _Worker:
         for worker in self._threads:
