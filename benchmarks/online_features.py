@@ -217,7 +217,7 @@ def fitted_view(folder: Path) -> tuple[Any, dict[str, Any]]:
     """Define our feature view over the same tables; return it, fitted, and what it looks up in."""
     import polars as pl
 
-    from sampan.features import Columns, Expr, as_of, lookup, moment, number, text, view
+    from sampan.features import Columns, Expr, as_of, lookup, moment, number, text, view, view_tables
 
     orders = Columns(
         order=number(nullable=False),
@@ -232,16 +232,18 @@ def fitted_view(folder: Path) -> tuple[Any, dict[str, Any]]:
     made = view("bench", on="orders", columns=orders, key=["order"], moment=orders.at, features=wanted)
     tables = {"customers": pl.read_parquet(folder / "customer.parquet"), "merchants": pl.read_parquet(folder / "merchant.parquet")}
     asked = pl.DataFrame(requests()[:10])
-    return made.fit(made.batch({**tables, "orders": asked})), made.online_tables({**tables, "orders": asked}, ASKED)
+    whole = {**tables, "orders": asked}
+    return view_tables.fit(made, view_tables.batch(made, whole)), view_tables.online_tables(made, whole, ASKED)
 
 
 def ours(folder: Path, redis: str) -> Callable[[dict[str, Any]], float]:
     """Open the view with its tables in memory, or in Redis; return what answers a request."""
+    from sampan.features.online import OnlineView
+
     fitted, tables = fitted_view(folder)
-    online = fitted.online(tables)
+    online = OnlineView.of(fitted, tables)
     if redis:
         from sampan.features.groups import Groups
-        from sampan.features.online import OnlineView
         from sampan.workspace.models.redis_tables import FeatureRedis, SharedTables
 
         shared = SharedTables(FeatureRedis(redis), Groups(fitted.view), "bench")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sampan.features import Columns, Label, OnlineView, lookup, moment, number, past, text, view
+from sampan.features import Columns, Label, OnlineView, lookup, moment, number, past, text, view, view_tables
 from sampan.features.revising import TableChange
 from sampan.store.blobs import LocalBlobs
 from sampan.store.tables import Tables
@@ -75,8 +75,10 @@ def measure(tables: Tables, n: int, n_shops: int) -> dict[str, list[float]]:
     rng = np.random.default_rng(0)
     versions = {"customers": tables.create(customers(n, rng)).digest, "orders": tables.create(orders(n, 0, n_shops, rng)).digest}
     sample = {"customers": tables.scan(versions["customers"]), "orders": tables.scan(versions["orders"]).head(1000)}
-    fitted = VIEW.fit(VIEW.batch(sample))
-    online, anew = (fitted.online(VIEW.online_tables({**sample, "orders": sample["orders"].head(0)}, 0)) for _ in range(2))
+    fitted = view_tables.fit(VIEW, view_tables.batch(VIEW, sample))
+    online, anew = (
+        OnlineView.of(fitted, view_tables.online_tables(VIEW, {**sample, "orders": sample["orders"].head(0)}, 0)) for _ in range(2)
+    )
     for each in (online, anew):
         each.renewed(_open(tables, versions)).install()
     told: dict[str, list[float]] = {"anew": [], "by what differs": [], "of it, telling what differs": []}

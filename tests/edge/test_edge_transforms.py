@@ -22,9 +22,10 @@ from sampan.edge.reading import read_program, read_transform
 from sampan.edge.requests import answer_requests
 from sampan.edge.source import Field, Generated, Schema, generate
 from sampan.errors import Unsupported
-from sampan.features import Columns, Expr, Means, View, concat, feature, moment, number, text, view
+from sampan.features import Columns, Expr, Means, View, concat, feature, moment, number, text, view, view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.graph import feature_graph
+from sampan.features.online import OnlineView
 
 QUICK = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
 KINDS = ("number", "text", "moment", "flag", "text", "number")
@@ -48,7 +49,7 @@ def generated_of(fitted: FittedView) -> Generated:
 def features_of(fitted: FittedView, frame: pl.DataFrame, folder: Path) -> tuple[Any, Any]:
     """Return features by the generated code and by the package's own way, for the rows of a frame."""
     folder.mkdir(exist_ok=True)
-    online = fitted.online({})
+    online = OnlineView.of(fitted, {})
     rows = frame.select(list(fitted.view.request_schema())).to_dicts()
     n = len(fitted.names)
     found, _ = answer_requests(generated_of(fitted), online.tensors(rows), (n, n), folder, flags=QUICK)
@@ -74,7 +75,7 @@ def view_of(drawn: list[Expr]) -> View:
 def test_random_expressions_give_in_c_what_the_package_gives(tmp_path: Path, drawn: Any, rows: list[dict[str, Any]]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA).with_row_index("id").with_columns(pl.col("id").cast(pl.Float64))
     whole = view_of(list(drawn))
-    fitted = whole.fit(whole.batch({"rows": frame}).with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
+    fitted = view_tables.fit(whole, view_tables.batch(whole, {"rows": frame}).with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
     try:
         feature_graph(fitted)
     except Unsupported:
@@ -106,7 +107,7 @@ def test_local_times_are_one_search_among_the_changes_of_the_clock(tmp_path: Pat
         schema_overrides={"here": pl.String, "there": pl.String},
     )
     seen = frame.filter(pl.col("here").is_null() | (pl.col("here") != "a"))
-    fitted = clock.fit(clock.batch({"rows": seen}).with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
+    fitted = view_tables.fit(clock, view_tables.batch(clock, {"rows": seen}).with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
 
     found, expected = features_of(fitted, frame, tmp_path)
 

@@ -26,9 +26,10 @@ from sampan.edge.source import Schema, generate
 from sampan.edge.toolchains import require_tool
 from sampan.edge.webassembly import About, ask_module, compile_wasm, operations, read_transform, write_module
 from sampan.errors import MissingDependency, StepFailed, Unsupported
-from sampan.features import Columns, Expr, Means, feature, number, view
+from sampan.features import Columns, Expr, Means, feature, number, view, view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.graph import feature_graph, inputs_of, leaves
+from sampan.features.online import OnlineView
 
 N_FEATURES = 3
 
@@ -63,13 +64,13 @@ def fitted_of(expr: Expr, frame: pl.DataFrame) -> FittedView:
     value = expr if expr.kind != "moment" else expr - ROW.m
     features = {"plain": ROW.b, "drawn": feature(value, encode=Means(smoothing=1) if expr.kind == "text" else None), "last": ROW.a}
     drawn = view("drawn", on="rows", columns=Columns(id=number(), **ROW), key=["id"], moment=ROW.m, features=features)
-    raw = drawn.batch({"rows": frame})
-    return drawn.fit(raw.with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
+    raw = view_tables.batch(drawn, {"rows": frame})
+    return view_tables.fit(drawn, raw.with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
 
 
 def by_onnx(fitted: FittedView, requests: list[dict[str, Any]]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(feature_graph(fitted), providers=["CPUExecutionProvider"])
-    tensors = fitted.online({}).tensors(requests)
+    tensors = OnlineView.of(fitted, {}).tensors(requests)
     found: NDArray[np.float32] = session.run(None, {each.name: tensors[each.name] for each in session.get_inputs()})[0]
     return found
 

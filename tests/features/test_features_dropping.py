@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from sampan.features import Columns, Letters, Words, feature, moment, number, text, view
+from sampan.features import Columns, Letters, Words, feature, moment, number, text, view, view_tables
 from sampan.features.dropping import choose_drops, effects, known_words
 from sampan.features.fitted import FittedView
 from sampan.features.texts import Weigh
@@ -27,8 +27,8 @@ def fitted(weigh: Weigh, *, letters: bool = False) -> tuple[FittedView, pl.DataF
         read["pieces"] = feature(filled, encode=Letters(most=50))
     notes = view("notes", on="notes", columns=NOTES, key=["id"], moment=NOTES.at, features=read)
     rows = [{"id": float(i), "at": 1_000.0 * i, "note": each} for i, each in enumerate(TEXTS)]
-    raw = notes.batch({"notes": pl.DataFrame(rows, schema={"id": pl.Float64, "at": pl.Float64, "note": pl.String})})
-    return notes.fit(raw), raw
+    raw = view_tables.batch(notes, {"notes": pl.DataFrame(rows, schema={"id": pl.Float64, "at": pl.Float64, "note": pl.String})})
+    return view_tables.fit(notes, raw), raw
 
 
 def test_of_a_linear_model_over_counts_a_word_is_worth_its_coefficient_for_each_time_it_stands() -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sampan.errors import ParameterError
-from sampan.features import Codes, Columns, Label, Means, feature, moment, number, text, view
+from sampan.features import Codes, Columns, Label, Means, feature, moment, number, text, view, view_tables
 from sampan.features.encoding import Encoder, fit
 
 columns = Columns(id=number(), at=moment(), city=text(), late=number(later=True), seen=moment(later=True))
@@ -32,7 +32,7 @@ def _frame() -> pl.DataFrame:
             "seen": [10, 20, 30, 40, None, 50],
         }
     )
-    return built.batch({"t": table})
+    return view_tables.batch(built, {"t": table})
 
 
 def test_codes_count_from_the_commonest_and_keep_unseen_and_missing_apart() -> None:
@@ -56,14 +56,14 @@ def test_a_column_is_encoded_as_its_texts_are() -> None:
 
 
 def test_only_the_marked_rows_are_fitted_on() -> None:
-    fitted = built.fit(_frame(), rows=np.array([True, False, False, False, False, False]))
+    fitted = view_tables.fit(built, _frame(), rows=np.array([True, False, False, False, False, False]))
 
     assert fitted.encoders["code"].values == {"A": 1.0}
     np.testing.assert_array_equal([1, 0, 0, np.nan, 0, 0], fitted.matrix(_frame())[:, 0])
 
 
 def test_an_encoding_of_the_label_uses_only_labels_known_by_the_cut() -> None:
-    early, late = built.fit(_frame(), known_by=20), built.fit(_frame(), known_by=50)
+    early, late = view_tables.fit(built, _frame(), known_by=20), view_tables.fit(built, _frame(), known_by=50)
 
     assert {"A", "B"} == set(early.encoders["mean"].values)
     assert early.encoders["mean"].unseen == 0.5
@@ -72,16 +72,16 @@ def test_an_encoding_of_the_label_uses_only_labels_known_by_the_cut() -> None:
 
 def test_an_encoding_of_the_label_without_labels_is_refused() -> None:
     with pytest.raises(ParameterError, match="no row has a label"):
-        built.fit(_frame(), known_by=5)
+        view_tables.fit(built, _frame(), known_by=5)
 
 
 def test_a_frame_of_another_view_is_refused() -> None:
     with pytest.raises(ParameterError, match="lacks features mean"):
-        built.fit(_frame()).matrix(_frame().drop("mean"))
+        view_tables.fit(built, _frame()).matrix(_frame().drop("mean"))
 
 
 def test_values_beyond_float32_are_missing() -> None:
     big = view("v", on="t", columns=columns, key=["id"], moment=columns.at, features={"big": columns.id * 1e300})
-    frame = big.batch({"t": pl.DataFrame({"id": [0, 1], "at": [0, 1]})})
+    frame = view_tables.batch(big, {"t": pl.DataFrame({"id": [0, 1], "at": [0, 1]})})
 
-    np.testing.assert_array_equal([[0.0], [np.nan]], big.fit(frame).matrix(frame))
+    np.testing.assert_array_equal([[0.0], [np.nan]], view_tables.fit(big, frame).matrix(frame))

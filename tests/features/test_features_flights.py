@@ -14,9 +14,10 @@ import onnxruntime
 import polars as pl
 import pytest
 
-from sampan.features import FittedView
+from sampan.features import FittedView, view_tables
 from sampan.features.graph import feature_graph
 from sampan.features.nodes import Column, Past, request_children, walk
+from sampan.features.online import OnlineView
 
 OUTCOMES = {"dep_delay", "dep_time", "arr_time", "air_time", "arr_delay"}
 N_REQUESTS = 1_000
@@ -54,7 +55,7 @@ def tables() -> dict[str, pl.DataFrame]:
 @pytest.fixture(scope="module")
 def batch(example: ModuleType, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """The features of all 336,776 flights."""
-    frame: pl.DataFrame = example.flights_view.batch(tables)
+    frame: pl.DataFrame = view_tables.batch(example.flights_view, tables)
     return frame
 
 
@@ -92,10 +93,10 @@ def test_replayed_requests_with_outcomes_as_they_become_known_equal_the_batch(
     view = example.flights_view
     until = int(datetime(2013, 5, 1, 4, tzinfo=UTC).timestamp() * 1000)
     frame = batch.with_row_index("row")
-    fitted = view.fit(frame, rows=(frame["__known_at"] <= until).fill_null(value=False).to_numpy(), known_by=until)
+    fitted = view_tables.fit(view, frame, rows=(frame["__known_at"] <= until).fill_null(value=False).to_numpy(), known_by=until)
     fitted = FittedView.from_json(fitted.to_json())
     expected = fitted.matrix(frame)
-    online = fitted.online(view.online_tables(tables, until))
+    online = OnlineView.of(fitted, view_tables.online_tables(view, tables, until))
     later = frame.filter(pl.col("__moment") > until)
     # Two dense days and a thin sample of the eight months, in time order: feeds of every size between requests.
     picked = (
@@ -149,7 +150,7 @@ def test_late_arrivals_of_tomorrow_do_not_change_todays_features(
     )
     names = [f.name for f in view.features]
 
-    after = view.batch(tables | {"flights": spoiled, "weather": stormy})
+    after = view_tables.batch(view, tables | {"flights": spoiled, "weather": stormy})
 
     today = (before["__moment"] <= now).to_numpy()
     assert before.filter(today).select(names).equals(after.filter(today).select(names))

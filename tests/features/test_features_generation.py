@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import polars as pl
 
-from sampan.features import DAY, Columns, Label, features, flag, moment, number, past, text
+from sampan.features import DAY, Columns, Label, features, flag, moment, number, past, text, view_tables
 from sampan.features.generation import MOST, PREFIX, candidates, with_features
 from sampan.features.nodes import Column, Past, children, walk
 from sampan.features.view import Feature, View
@@ -70,7 +70,7 @@ def test_a_view_with_all_of_them_is_checked_and_computed() -> None:
         }
     )
 
-    made = longer.batch({"loans": frame.lazy()})
+    made = view_tables.batch(longer, {"loans": frame.lazy()})
 
     assert [5 * 3600.0, None, 10 * 3600.0] == made["made_due_ahead"].to_list()
     assert [None, 1.0, None] == made["made_branch_label_7d"].to_list()

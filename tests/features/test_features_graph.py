@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, u
 
 from drawn_expressions import ROW, ROWS, SCHEMA, expressions
 
-from sampan.features import Codes, Columns, Expr, Means, View, as_of, feature, lookup, moment, number, text, view
+from sampan.features import Codes, Columns, Expr, Means, View, as_of, feature, lookup, moment, number, text, view, view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.graph import InputColumn, feature_graph, inputs_of, leaves
+from sampan.features.online import OnlineView
 from sampan.features.view import FeatureOptions
 from sampan.table.graph_writer import MISSING
 
@@ -53,10 +54,10 @@ def of_one(expr: Expr) -> View:
 def test_the_graph_of_a_random_expression_gives_what_batch_gives(expr: Expr, rows: list[dict[str, Any]]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA).with_row_index("id").with_columns(pl.col("id").cast(pl.Float64))
     drawn = of_one(expr)
-    raw = drawn.batch({"rows": frame})
-    fitted = drawn.fit(raw.with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
+    raw = view_tables.batch(drawn, {"rows": frame})
+    fitted = view_tables.fit(drawn, raw.with_columns(__label=pl.int_range(pl.len()).cast(pl.Float64)))
 
-    found = run(fitted, fitted.online({}).tensors(frame.select(list(drawn.request_schema())).to_dicts()))
+    found = run(fitted, OnlineView.of(fitted, {}).tensors(frame.select(list(drawn.request_schema())).to_dicts()))
 
     np.testing.assert_allclose(found, fitted.matrix(raw), rtol=2e-7, atol=1e-12)
 
@@ -95,9 +96,9 @@ TABLES = {
 
 def test_what_a_store_answers_stands_among_the_inputs_by_name() -> None:
     built = visits_view()
-    raw = built.batch(TABLES)
-    fitted = built.fit(raw.head(2))
-    online = fitted.online(built.online_tables(TABLES, 10**15))
+    raw = view_tables.batch(built, TABLES)
+    fitted = view_tables.fit(built, raw.head(2))
+    online = OnlineView.of(fitted, view_tables.online_tables(built, TABLES, 10**15))
     rows = TABLES["visits"].select(list(built.request_schema())).to_dicts()
 
     inputs = inputs_of(leaves(fitted))
@@ -112,8 +113,8 @@ def test_what_a_store_answers_stands_among_the_inputs_by_name() -> None:
 
 def test_a_graph_takes_any_number_of_rows_and_is_the_same_bytes_each_time() -> None:
     built = visits_view()
-    fitted = built.fit(built.batch(TABLES))
-    online = fitted.online(built.online_tables(TABLES, 10**15))
+    fitted = view_tables.fit(built, view_tables.batch(built, TABLES))
+    online = OnlineView.of(fitted, view_tables.online_tables(built, TABLES, 10**15))
 
     assert (0, 7) == run(fitted, online.tensors([])).shape
     assert feature_graph(fitted) == feature_graph(FittedView.from_json(fitted.to_json()))
@@ -126,7 +127,7 @@ def test_local_times_around_changes_of_the_clock_are_those_of_batch(zone: str) -
     built = view("clock", on="rows", columns=rows, key=["id"], moment=rows.at, features=features)
     times = [t + d for t in (1_362_898_800_000, 1_383_458_400_000, 1_365_260_400_000, -2_208_988_800_001) for d in (-1, 0, 1, 1_800_000)]
     frame = pl.DataFrame({"id": range(len(times)), "at": times}, schema={"id": pl.Float64, "at": pl.Int64})
-    raw = built.batch({"rows": frame})
-    fitted = built.fit(raw)
+    raw = view_tables.batch(built, {"rows": frame})
+    fitted = view_tables.fit(built, raw)
 
-    np.testing.assert_array_equal(run(fitted, fitted.online({}).tensors(frame.select("id", "at").to_dicts())), fitted.matrix(raw))
+    np.testing.assert_array_equal(run(fitted, OnlineView.of(fitted, {}).tensors(frame.select("id", "at").to_dicts())), fitted.matrix(raw))

@@ -10,7 +10,24 @@ import polars as pl
 import pytest
 
 from sampan.errors import ParameterError
-from sampan.features import Columns, Label, Means, OnlineView, View, as_of, feature, flag, lookup, moment, number, past, planned, text, view
+from sampan.features import (
+    Columns,
+    Label,
+    Means,
+    OnlineView,
+    View,
+    as_of,
+    feature,
+    flag,
+    lookup,
+    moment,
+    number,
+    past,
+    planned,
+    text,
+    view,
+    view_tables,
+)
 
 HOUR = 3_600_000
 COLUMNS = Columns(
@@ -65,7 +82,7 @@ def online(built: View) -> OnlineView:
         "cities": pl.DataFrame({"city": ["A"], "people": [7]}),
         "weather": pl.DataFrame({"city": ["A"], "hour": [9 * HOUR], "rain": [0.5]}),
     }
-    return built.fit(built.batch(tables)).online(built.online_tables(tables, 9 * HOUR))
+    return OnlineView.of(view_tables.fit(built, view_tables.batch(built, tables)), view_tables.online_tables(built, tables, 9 * HOUR))
 
 
 def _answer(online: OnlineView, **changes: Any) -> dict[str, float]:
@@ -223,7 +240,7 @@ def test_online_tables_hold_nothing_known_later(built: View) -> None:
         "weather": pl.DataFrame({"city": ["A", "A", "A"], "hour": [5, 6, None], "rain": [0.5, 0.1, 0.2]}),
     }
 
-    found = built.online_tables(tables, 5)
+    found = view_tables.online_tables(built, tables, 5)
 
     assert found["trips"].to_dicts() == [{"city": "A", "seen": 5, "slow": 1}]
     assert found["weather"]["hour"].to_list() == [5]
@@ -245,8 +262,8 @@ def test_an_event_that_the_tables_hold_is_not_counted_again_when_it_is_fed() -> 
     )
     events = pl.DataFrame({"at": [0, 1], "shop": ["s", "s"], "late": [True, False], "known": [HOUR, 2 * HOUR]})
     tables = {"t": events}
-    fitted = built.fit(built.batch(tables))
-    online = fitted.online(built.online_tables(tables, HOUR), known_until=HOUR)
+    fitted = view_tables.fit(built, view_tables.batch(built, tables))
+    online = OnlineView.of(fitted, view_tables.online_tables(built, tables, HOUR), known_until=HOUR)
 
     online.feed("t", events.select(built.event_columns()).to_dicts())
 
@@ -261,7 +278,9 @@ def test_an_event_with_its_key_counts_once_however_often_it_is_fed() -> None:
     empty = pl.DataFrame(
         {"at": [0], "shop": ["s"], "late": [None], "known": [None]}, schema_overrides={"late": pl.Boolean, "known": pl.Int64}
     )
-    online = built.fit(built.batch({"t": empty})).online(built.online_tables({"t": empty}, 0))
+    online = OnlineView.of(
+        view_tables.fit(built, view_tables.batch(built, {"t": empty})), view_tables.online_tables(built, {"t": empty}, 0)
+    )
     events = [{"at": 1, "shop": "s", "late": True, "known": HOUR}, {"at": 2, "shop": "s", "late": False, "known": HOUR}]
 
     for _ in range(3):

@@ -31,8 +31,10 @@ from sampan.features import (
     planned,
     text,
     view,
+    view_tables,
 )
 from sampan.features.batch import Batch
+from sampan.features.online import OnlineView
 from sampan.features.program import Program
 from sampan.features.requests import Reader
 
@@ -129,9 +131,9 @@ def test_requests_in_time_with_feeds_in_any_order_meet_the_batch(
     visits = pl.concat([visits, _ONE_LABEL])
     tables = {"visits": visits, "shops": shops, "weather": weather}
     built, until = _visits_view(), cut * HOUR // 2
-    frame = built.batch(tables)
-    fitted = built.fit(frame)
-    online = fitted.online(built.online_tables(tables, until))
+    frame = view_tables.batch(built, tables)
+    fitted = view_tables.fit(built, frame)
+    online = OnlineView.of(fitted, view_tables.online_tables(built, tables, until))
     later = [row for row in visits.to_dicts() if row["paid_at"] is None or row["paid_at"] > until]
     rng.shuffle(later)
     for outcome in later:
@@ -157,7 +159,7 @@ def test_changing_anything_that_becomes_known_later_changes_no_feature(
     row = visits.height - 1
     built = _visits_view()
     tables = {"visits": visits, "shops": shops, "weather": weather}
-    before = built.batch(tables)
+    before = view_tables.batch(built, tables)
     now = before["__moment"][row]
     if now is None:
         now = -1
@@ -172,7 +174,7 @@ def test_changing_anything_that_becomes_known_later_changes_no_feature(
     }
     names = [f.name for f in built.features]
 
-    assert before[row].select(names).equals(built.batch(changed)[row].select(names))
+    assert before[row].select(names).equals(view_tables.batch(built, changed)[row].select(names))
 
 
 def test_col_alone_needs_no_declaration() -> None:
@@ -216,10 +218,10 @@ def test_as_of_takes_the_last_row_of_a_tie_and_a_row_exactly_as_old_as_tolerated
         "t": pl.DataFrame({"at": [HOUR, 2 * HOUR, 2 * HOUR + 1, -1], "spot": ["s"] * 4}),
         "w": pl.DataFrame({"spot": ["s", "s", "s"], "time": [0, HOUR, HOUR], "x": [1.0, 2.0, 3.0]}),
     }
-    frame = built.batch(tables)
-    fitted = built.fit(frame)
-    opened = fitted.online(built.online_tables(tables, 10 * HOUR))
-    fed = fitted.online(built.online_tables(tables, -1))
+    frame = view_tables.batch(built, tables)
+    fitted = view_tables.fit(built, frame)
+    opened = OnlineView.of(fitted, view_tables.online_tables(built, tables, 10 * HOUR))
+    fed = OnlineView.of(fitted, view_tables.online_tables(built, tables, -1))
     fed.feed("w", tables["w"].to_dicts())
 
     assert frame["x"].to_list() == [3.0, 3.0, None, None]
@@ -241,8 +243,8 @@ def test_a_window_takes_in_its_end_and_leaves_out_its_start() -> None:
         {"id": [1, 2, 3], "shop": ["s"] * 3, "buyer": [1.0] * 3, "at": [HOUR, 3 * HOUR, 3 * HOUR - 1], "spent": [1.0] * 3}
     )
     visits = visits.with_columns(paid_at=pl.Series([HOUR, 3 * HOUR, 9 * HOUR]))
-    frame = built.batch({"visits": visits})
-    online = built.fit(frame).online(built.online_tables({"visits": visits}, 9 * HOUR))
+    frame = view_tables.batch(built, {"visits": visits})
+    online = OnlineView.of(view_tables.fit(built, frame), view_tables.online_tables(built, {"visits": visits}, 9 * HOUR))
 
     assert frame["n"].to_list() == [1.0, 1.0, 1.0]
     assert online.matrix(visits.select("id", "shop", "at").to_dicts()).ravel().tolist() == [1.0, 1.0, 1.0]

@@ -16,6 +16,7 @@ from sampan.features import Columns, Label, moment, number, text, view
 from sampan.features.encoding import Codes, Means, fit
 from sampan.features.expressions import col
 from sampan.features.fitted import FittedView
+from sampan.features.online import OnlineView
 from sampan.features.scope import Range, Scope, ScopeWatch, learn_range, learn_scope
 from sampan.features.view import feature
 from sampan.table.rows import ColumnRows, columns_of
@@ -36,7 +37,7 @@ VIEW = view(
 )
 SHOPS = pl.Series(["a", "b", "a", "b"])
 FITTED = FittedView(VIEW, {f.name: fit(f.encoding, SHOPS, pl.Series([1.0, 0.0, 0.0, 1.0])) for f in VIEW.features if f.encoding})
-ONLINE = FITTED.online({})
+ONLINE = OnlineView.of(FITTED, {})
 WATCH = ScopeWatch(ONLINE, Scope({"size": Range(least=1, greatest=9, low=0, high=12)}))
 BEYOND = "size: 50 is beyond training, where it was 1 to 9"
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sampan.errors import ParameterError
-from sampan.features import Columns, Letters, Words, feature, moment, number, text, view
+from sampan.features import Columns, Letters, Words, feature, moment, number, text, view, view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.graph import feature_graph
 from sampan.features.online import OnlineView
@@ -68,8 +68,8 @@ def fitted_on(texts: list[str | None], encoding: TextEncoding) -> tuple[FittedVi
         moment=NOTES.at,
         features={"note": feature(NOTES.note, encode=encoding), "n": NOTES.id},
     )
-    raw = notes.batch({"notes": pl.DataFrame(rows_of(texts), schema={"id": pl.Float64, "at": pl.Float64, "note": pl.String})})
-    return notes.fit(raw), raw
+    raw = view_tables.batch(notes, {"notes": pl.DataFrame(rows_of(texts), schema={"id": pl.Float64, "at": pl.Float64, "note": pl.String})})
+    return view_tables.fit(notes, raw), raw
 
 
 def by_graph(online: OnlineView, rows: list[dict[str, Any]], graph: onnxruntime.InferenceSession) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ def by_graph(online: OnlineView, rows: list[dict[str, Any]], graph: onnxruntime.
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=str)
 def test_batch_requests_and_the_graph_give_the_same_columns(encoding: TextEncoding) -> None:
     fitted, raw = fitted_on(TEXTS, encoding)
-    online, session = FittedView.from_json(fitted.to_json()).online({}), onnxruntime.InferenceSession(feature_graph(fitted))
+    online, session = OnlineView.of(FittedView.from_json(fitted.to_json()), {}), onnxruntime.InferenceSession(feature_graph(fitted))
     rows = rows_of(TEXTS)
 
     batch = fitted.matrix(raw)
@@ -97,7 +97,7 @@ def test_batch_requests_and_the_graph_give_the_same_columns(encoding: TextEncodi
 @pytest.fixture(scope="module")
 def graphs() -> list[tuple[OnlineView, onnxruntime.InferenceSession]]:
     found = [fitted_on(TEXTS, each)[0] for each in ENCODINGS]
-    return [(each.online({}), onnxruntime.InferenceSession(feature_graph(each))) for each in found]
+    return [(OnlineView.of(each, {}), onnxruntime.InferenceSession(feature_graph(each))) for each in found]
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_view_keeps_all_columns_of_a_text_or_none() -> None:
 def test_a_request_whose_words_are_all_new_is_told_so() -> None:
     fitted, _ = fitted_on(TEXTS, Words())
 
-    assert fitted.online({}).flags(rows_of(["zzz qqq", "free zzz"])) == [("note: no word of it is one that the model knows",), ()]
+    assert OnlineView.of(fitted, {}).flags(rows_of(["zzz qqq", "free zzz"])) == [("note: no word of it is one that the model knows",), ()]
 
 
 @pytest.mark.parametrize(

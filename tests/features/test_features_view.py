@@ -30,6 +30,7 @@ from sampan.features import (
     planned,
     text,
     view,
+    view_tables,
     where,
 )
 
@@ -93,7 +94,7 @@ def tables() -> dict[str, pl.DataFrame]:
 
 
 def test_a_batch_holds_identity_moment_label_and_features(tables: dict[str, pl.DataFrame]) -> None:
-    found = trips_view().batch(tables)
+    found = view_tables.batch(trips_view(), tables)
 
     assert found.columns[:5] == ["id", "city", "__moment", "__label", "__known_at"]
     assert found["__moment"].to_list()[:2] == [9 * 3_600_000, 10 * 3_600_000]
@@ -108,19 +109,21 @@ def test_a_batch_holds_identity_moment_label_and_features(tables: dict[str, pl.D
 
 
 def test_lazy_tables_give_the_same_batch(tables: dict[str, pl.DataFrame]) -> None:
-    assert trips_view().batch(tables).equals(trips_view().batch({name: frame.lazy() for name, frame in tables.items()}))
+    assert view_tables.batch(trips_view(), tables).equals(
+        view_tables.batch(trips_view(), {name: frame.lazy() for name, frame in tables.items()})
+    )
 
 
 def test_rows_without_a_label_are_counted_under_their_rule(tables: dict[str, pl.DataFrame]) -> None:
     built = trips_view()
 
-    assert built.unlabelled(built.batch(tables)) == {"no label: trip was called off": 1}
+    assert built.unlabelled(view_tables.batch(built, tables)) == {"no label: trip was called off": 1}
 
 
 def test_families_follow_from_how_a_feature_is_made(tables: dict[str, pl.DataFrame]) -> None:
     built = trips_view()
 
-    assert built.fit(built.batch(tables)).families == {
+    assert view_tables.fit(built, view_tables.batch(built, tables)).families == {
         "km": "derivative",
         "weekday": "derivative",
         "city_code": "encoding",
@@ -206,11 +209,11 @@ def test_faults_of_a_table_come_at_once_with_the_nearest_name(tables: dict[str, 
     broken = tables["trips"].rename({"km": "kms"}).with_columns(pl.col("minutes").cast(pl.String))
 
     with pytest.raises(ParameterError) as raised:
-        trips_view().batch(tables | {"trips": broken})
+        view_tables.batch(trips_view(), tables | {"trips": broken})
     assert "it has no column 'km' (did you mean kms?); column 'minutes' is String, declared as number" in raised.value.message
 
     with pytest.raises(ParameterError, match="table 'taxis' was not given") as raised:
-        trips_view().batch({"trips": tables["trips"], "weather": tables["weather"], "taxi": tables["taxis"]})
+        view_tables.batch(trips_view(), {"trips": tables["trips"], "weather": tables["weather"], "taxi": tables["taxis"]})
     assert raised.value.hint.startswith("did you mean taxi")
 
 
@@ -218,7 +221,7 @@ def test_a_moment_that_is_none_is_refused_with_its_row(tables: dict[str, pl.Data
     broken = tables["trips"].with_columns(pl.Series("start", ["2013-01-01T00:00:00Z", "yesterday", None, None, None]))
 
     with pytest.raises(ParameterError, match="table 'trips' column 'start' row 1 is 'yesterday', not a moment"):
-        trips_view().batch(tables | {"trips": broken})
+        view_tables.batch(trips_view(), tables | {"trips": broken})
 
 
 @pytest.mark.parametrize(
@@ -236,27 +239,27 @@ def test_a_moment_that_is_none_is_refused_with_its_row(tables: dict[str, pl.Data
 def test_moments_come_in_any_usual_form(column: pl.Series) -> None:
     built = view("v", on="t", columns=trips, key=["start"], moment=trips.start, features={"x": trips.start.seconds()})
 
-    assert built.batch({"t": pl.DataFrame({"start": column})})["x"].to_list() == [86_400.0, 86_400.5, None]
+    assert view_tables.batch(built, {"t": pl.DataFrame({"start": column})})["x"].to_list() == [86_400.0, 86_400.5, None]
 
 
 def test_a_table_without_rows_gives_a_batch_without_rows(tables: dict[str, pl.DataFrame]) -> None:
     empty = {name: frame.clear() for name, frame in tables.items()}
 
-    found = trips_view().batch(empty)
+    found = view_tables.batch(trips_view(), empty)
 
     assert found.height == 0
     with pytest.raises(ParameterError, match="cannot be fitted on no rows"):
-        trips_view().fit(found)
+        view_tables.fit(trips_view(), found)
 
 
 def test_a_fitted_view_survives_json_and_its_bytes_are_stable(tables: dict[str, pl.DataFrame]) -> None:
     built = trips_view()
-    frame = built.batch(tables)
-    fitted = built.fit(frame)
+    frame = view_tables.batch(built, tables)
+    fitted = view_tables.fit(built, frame)
 
     again = FittedView.from_json(fitted.to_json())
 
-    assert again.to_json() == fitted.to_json() == trips_view().fit(frame.sample(fraction=1, shuffle=True, seed=1)).to_json()
+    assert again.to_json() == fitted.to_json() == view_tables.fit(trips_view(), frame.sample(fraction=1, shuffle=True, seed=1)).to_json()
     assert again.view == built
     assert again.view.digest == built.digest
     np.testing.assert_array_equal(fitted.matrix(frame), again.matrix(frame))
@@ -278,7 +281,7 @@ def test_another_definition_has_another_digest() -> None:
 )
 def test_a_file_that_is_none_or_was_tampered_with_is_refused(tables: dict[str, pl.DataFrame], change: object, message: str) -> None:
     built = trips_view()
-    data = change(built.fit(built.batch(tables)).to_json())  # type: ignore[operator]
+    data = change(view_tables.fit(built, view_tables.batch(built, tables)).to_json())  # type: ignore[operator]
 
     with pytest.raises(ParameterError) as raised:
         FittedView.from_json(data)
@@ -304,6 +307,6 @@ def test_a_label_may_name_a_class_and_is_then_no_number_to_encode_by(tables: dic
 
     built = view("v", features={"km": trips.km}, **asked)  # type: ignore[arg-type]  # a table of arguments
 
-    assert ["A", "A", "B", "A", None] == built.batch(tables)["__label"].to_list()
+    assert ["A", "A", "B", "A", None] == view_tables.batch(built, tables)["__label"].to_list()
     with pytest.raises(ParameterError, match="'taxi_mean' is encoded by the mean label, and the label is text"):
         view("v", features={"taxi_mean": feature(trips.taxi, encode=Means())}, **asked)  # type: ignore[arg-type]

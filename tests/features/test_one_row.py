@@ -27,6 +27,7 @@ from sampan.features import (
     planned,
     text,
     view,
+    view_tables,
 )
 from sampan.features.one_row import one_row
 
@@ -88,7 +89,7 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def online() -> OnlineView:
-    return VIEW.fit(VIEW.batch(TABLES)).online(VIEW.online_tables(TABLES, 9 * HOUR))
+    return OnlineView.of(view_tables.fit(VIEW, view_tables.batch(VIEW, TABLES)), view_tables.online_tables(VIEW, TABLES, 9 * HOUR))
 
 
 NUMBERS = st.none() | st.sampled_from([0, 1.0, 2, -0.0, 0.1, 1e300, -1e39, 2**70]) | st.floats(allow_nan=False)
@@ -124,7 +125,7 @@ def test_the_short_way_is_taken_and_leaves_what_it_cannot_pack(online: OnlineVie
 def test_a_key_that_has_to_be_computed_goes_the_long_way() -> None:
     hour = as_of("weather", {"zone": TRIPS.zone + 1}, "rain", time="hour", tolerance="2h")
     built = view("v", on="trips", columns=TRIPS, key=["id"], moment=TRIPS.at, features={"rain": hour})
-    opened = built.fit(built.batch(TABLES)).online(built.online_tables(TABLES, 9 * HOUR))
+    opened = OnlineView.of(view_tables.fit(built, view_tables.batch(built, TABLES)), view_tables.online_tables(built, TABLES, 9 * HOUR))
 
     assert one_row(opened.fitted, opened.row_type, opened._sources) is None
     assert [[0.5]] == opened.matrix([{"id": 1, "zone": 0, "at": HOUR}]).tolist()

@@ -9,8 +9,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.features import Columns, Expr, Label, features, moment, number, past, text
+from sampan.features import Columns, Expr, Label, features, moment, number, past, text, view_tables
 from sampan.features.held_keys import HeldKeys
+from sampan.features.online import OnlineView
 from sampan.features.view import FeatureOptions
 
 HOUR = 3_600_000
@@ -71,8 +72,8 @@ def test_after_any_edits_online_values_are_those_of_the_newest_version_in_batch(
     first: dict[int, dict[str, Any]], edits: list[dict[int, Any]], fed: set[int]
 ) -> None:
     frame = table(first)
-    fitted = watched.fit(watched.batch({"orders": frame}))
-    online = fitted.online(watched.online_tables({"orders": frame}, 24 * HOUR), known_until=24 * HOUR)
+    fitted = view_tables.fit(watched, view_tables.batch(watched, {"orders": frame}))
+    online = OnlineView.of(fitted, view_tables.online_tables(watched, {"orders": frame}, 24 * HOUR), known_until=24 * HOUR)
     rows = dict(first)
     for edit in edits:
         rows = {number: row for number, row in {**rows, **edit}.items() if row is not None}
@@ -85,7 +86,7 @@ def test_after_any_edits_online_values_are_those_of_the_newest_version_in_batch(
         renewal.feed("orders", outcomes.select(watched.feed_columns()).to_dicts())  # fed before, and in the version by now
         renewal.install()
 
-        batch = fitted.matrix(watched.batch({"orders": newest}))
+        batch = fitted.matrix(view_tables.batch(watched, {"orders": newest}))
         np.testing.assert_array_equal(online.matrix(asked(newest)), batch)
 
 
@@ -93,8 +94,8 @@ def test_what_is_fed_counts_beside_a_version_that_does_not_have_it_yet() -> None
     rows = {n: {"at": n * HOUR, "shop": "north", "late": 1.0, "takes": 0} for n in range(4)}
     open_row = {"at": 4 * HOUR, "shop": "north", "late": None, "takes": 0}
     frame = table({**rows, 4: open_row})
-    fitted = watched.fit(watched.batch({"orders": frame}))
-    online = fitted.online(watched.online_tables({"orders": frame}, 0), known_until=0)
+    fitted = view_tables.fit(watched, view_tables.batch(watched, {"orders": frame}))
+    online = OnlineView.of(fitted, view_tables.online_tables(watched, {"orders": frame}, 0), known_until=0)
     renewal = online.renewed({"orders": frame})
     outcome = {"order": 4, "shop": "north", "late": 0.0, "done": 4 * HOUR}
 

@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # the module beside this one, un
 from edited_visits import EDIT, HOUR, ROWS, TABLES, VIEW, Tables, edited, frame_of, frames_of
 
 from sampan.errors import IntegrityError
+from sampan.features import view_tables
 from sampan.features.held_keys import HeldKeys
+from sampan.features.online import OnlineView
 from sampan.features.revising import TableChange
 
 
@@ -26,8 +28,8 @@ from sampan.features.revising import TableChange
 def test_revised_tables_give_the_values_of_tables_indexed_anew(first: Tables, edits: list[Any], cut: int, fed: list[Any]) -> None:
     first["visits"].append((99, "s1", 0, 1.0, 0, 0))  # there is a label to learn from
     frames, until = frames_of(first), cut * HOUR // 2
-    fitted = VIEW.fit(VIEW.batch(frames))
-    online = fitted.online(VIEW.online_tables(frames, until), known_until=until)
+    fitted = view_tables.fit(VIEW, view_tables.batch(VIEW, frames))
+    online = OnlineView.of(fitted, view_tables.online_tables(VIEW, frames, until), known_until=until)
     asked = [{"id": 1, "shop": shop, "at": at * HOUR // 2} for shop in (None, "s1", "s2") for at in (-1, 0, 3, 7, 11)]
     for edit in edits:
         first, changes = edited(first, edit)
@@ -36,7 +38,7 @@ def test_revised_tables_give_the_values_of_tables_indexed_anew(first: Tables, ed
         online.feed("weather", frame_of("weather", fed).to_dicts())  # of the tables in use, not of those that follow
         before = online.matrix(asked)
 
-        anew = fitted.online(VIEW.online_tables(after, until))
+        anew = OnlineView.of(fitted, view_tables.online_tables(VIEW, after, until))
         anew.renewed(after).install()
         np.testing.assert_array_equal(before, online.matrix(asked), "not in use before it is installed")
         renewal.install()
@@ -44,7 +46,7 @@ def test_revised_tables_give_the_values_of_tables_indexed_anew(first: Tables, ed
         frames = after
     if not frames["visits"].is_empty():
         requests = frames["visits"].select(list(VIEW.request_schema())).to_dicts()
-        np.testing.assert_array_equal(fitted.matrix(VIEW.batch(frames)), online.matrix(requests))
+        np.testing.assert_array_equal(fitted.matrix(view_tables.batch(VIEW, frames)), online.matrix(requests))
 
 
 @pytest.mark.slow
@@ -53,9 +55,9 @@ def test_revised_tables_give_the_values_of_tables_indexed_anew(first: Tables, ed
 def test_what_a_revised_version_holds_counts_once_and_what_it_does_not_hold_counts(first: Tables, edit: Any, fed: list[Any]) -> None:
     first["visits"].append((99, "s1", 0, 1.0, 0, 0))
     frames = frames_of(first)
-    fitted = VIEW.fit(VIEW.batch(frames))
-    online = fitted.online(VIEW.online_tables(frames, 0), known_until=0)
-    anew = fitted.online(VIEW.online_tables(frames, 0), known_until=0)
+    fitted = view_tables.fit(VIEW, view_tables.batch(VIEW, frames))
+    online = OnlineView.of(fitted, view_tables.online_tables(VIEW, frames, 0), known_until=0)
+    anew = OnlineView.of(fitted, view_tables.online_tables(VIEW, frames, 0), known_until=0)
     for target in (online, anew):
         target.renewed(frames).install()
     after_edit, changes = edited(first, edit)
@@ -73,7 +75,7 @@ def test_what_a_revised_version_holds_counts_once_and_what_it_does_not_hold_coun
 
 def test_a_change_of_other_tables_than_those_in_use_is_refused() -> None:
     frames = frames_of({"visits": [(1, "s1", 0, 1.0, 0, 0)], "shops": [], "weather": [], "openings": []})
-    online = VIEW.fit(VIEW.batch(frames)).online(VIEW.online_tables(frames, 0))
+    online = OnlineView.of(view_tables.fit(VIEW, view_tables.batch(VIEW, frames)), view_tables.online_tables(VIEW, frames, 0))
     other = frame_of("visits", [(2, "s2", 0, 1.0, 0, 0)])
 
     with pytest.raises(IntegrityError, match="never here"):

@@ -16,6 +16,7 @@ from sampan.features import Columns, Label, flag, moment, number, text, view
 from sampan.features.encoding import Means, fit
 from sampan.features.expressions import col
 from sampan.features.fitted import FittedView
+from sampan.features.online import OnlineView
 from sampan.features.view import feature
 from sampan.table.arrow_blocks import Ascii, Coded
 from sampan.table.rows import ColumnRows, columns_of, row_type
@@ -39,7 +40,7 @@ SHOPS = pl.Series(["a", "b", "a", None])
 FITTED = FittedView(
     VIEW, {item.name: fit(item.encoding, SHOPS, pl.Series([1.0, 0.0, 0.0, 1.0])) for item in VIEW.features if item.encoding is not None}
 )
-ONLINE = FITTED.online({})
+ONLINE = OnlineView.of(FITTED, {})
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
 ROWS = st.fixed_dictionaries(
     {"at": st.just(5), "get": st.none() | st.sampled_from(["a", "b", "c", "é"]), "size": NUMBERS, "new": st.none() | st.booleans()}
@@ -72,7 +73,7 @@ def test_texts_give_the_same_matrix_in_whichever_form_they_are_held(texts: list[
 
 @given(st.lists(ROWS, min_size=1, max_size=20))
 def test_a_dict_of_known_types_gives_the_same_as_a_typed_row(rows: list[dict[str, Any]]) -> None:
-    alone = FITTED.online({})
+    alone = OnlineView.of(FITTED, {})
     typed = msgspec.json.decode(msgspec.json.encode(rows), type=list[ONLINE.row_type])  # type: ignore[name-defined]
 
     for row, one in zip(rows, typed, strict=True):
@@ -84,7 +85,7 @@ def test_a_dict_of_known_types_gives_the_same_as_a_typed_row(rows: list[dict[str
 
 @pytest.mark.parametrize("size", [float("inf"), -float("inf"), float("nan"), 1e300, None])
 def test_a_number_that_float32_does_not_hold_is_missing_however_often_it_comes(size: float | None) -> None:
-    alone = FITTED.online({})
+    alone = OnlineView.of(FITTED, {})
     row = {"at": 5, "get": "a", "size": 1.0, "new": True}
 
     found = [alone.matrix([each])[0, 1] for each in (row, row, {**row, "size": size}, {**row, "size": size}, row)]
@@ -102,7 +103,7 @@ def test_a_number_that_float32_does_not_hold_is_missing_however_often_it_comes(s
     ],
 )
 def test_rows_that_do_not_fit_are_refused_after_rows_that_do(changed: dict[str, Any], said: str) -> None:
-    alone = FITTED.online({})
+    alone = OnlineView.of(FITTED, {})
     row = {"at": 5, "get": "a", "size": 1, "new": True}
     alone.matrix([row])
 
@@ -121,7 +122,7 @@ def test_columns_made_compact_read_as_they_did_and_give_the_same_matrix(rows: li
     held.compact(but=["at"])
 
     assert list(held) == [{**row, "size": None if row["size"] is None else float(row["size"])} for row in rows]
-    np.testing.assert_array_equal(before, FITTED.online({}).matrix(held))  # of another type of row: looked at anew
+    np.testing.assert_array_equal(before, OnlineView.of(FITTED, {}).matrix(held))  # of another type of row: looked at anew
     assert list(held.take([0])) == list(held)[:1]
 
 

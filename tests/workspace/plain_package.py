@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
-from sampan.features import Columns, Expr, features, moment, number, text
+from sampan.features import Columns, Expr, features, moment, number, text, view_tables
 from sampan.packaging.closure import LOCK, lock_lines
 from sampan.packaging.packages import read_facts
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
@@ -37,7 +37,9 @@ def parcels_view(row: Columns) -> dict[str, Expr]:
 
 def write_plain_package(folder: Path) -> None:
     """Write a package that answers with weight + hour / 100."""
-    fitted = parcels_view.fit(parcels_view.batch({"parcels": pl.DataFrame(ROWS, strict=False).with_columns(at=pl.lit(0.0))}))
+    fitted = view_tables.fit(
+        parcels_view, view_tables.batch(parcels_view, {"parcels": pl.DataFrame(ROWS, strict=False).with_columns(at=pl.lit(0.0))})
+    )
     manifest = PackageManifest(
         name="parcels",
         version="v1",

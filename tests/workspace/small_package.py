@@ -17,7 +17,7 @@ from sampan.core.events import Input, new_id
 from sampan.core.graph import Node
 from sampan.engine.environment import capture
 from sampan.evaluation.objective import objective, value
-from sampan.features import Columns, Expr, Label, features, moment, number, past, text
+from sampan.features import Columns, Expr, Label, features, moment, number, past, text, view_tables
 from sampan.features.view import FeatureOptions
 from sampan.workspace.models.events import ModelTrained, PackageBuilt, StoredFile
 from sampan.workspace.models.package_files import package_digest
@@ -91,8 +91,8 @@ def add_package(
     """
     rng = np.random.default_rng(99)
     reference = draw_orders(4000, first=-10_000, day=-30, rng=rng)
-    frame = orders_view.batch({"orders": reference})
-    fitted = orders_view.fit(frame)
+    frame = view_tables.batch(orders_view, {"orders": reference})
+    fitted = view_tables.fit(orders_view, frame)
     here = capture(folder)
     environment = msgspec.structs.replace(here, libraries={**here.libraries, **(libraries or {})})
     model = ModelTrained(
@@ -138,7 +138,7 @@ def add_package(
     (folder / ENVIRONMENT).write_bytes(msgspec.json.encode(environment))
     reference_rows.write_parquet(folder / REFERENCE)
     (folder / ONLINE).mkdir()
-    for table, rows in orders_view.online_tables({"orders": reference}, START).items():
+    for table, rows in view_tables.online_tables(orders_view, {"orders": reference}, START).items():
         rows.write_parquet(folder / ONLINE / f"{table}.parquet")
     files = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "features"))  # what those te
 from edited_visits import EDIT, HOUR, ROWS, TABLES, VIEW, Tables, edited, frame_of, frames_of
 
 from sampan.errors import ParameterError, Unavailable
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.groups import Groups
 from sampan.features.online import OnlineView, Renewal
@@ -49,7 +50,7 @@ def redis(redis_server: Any) -> Iterator[FeatureRedis]:
 
 
 def _fitted(tables: Tables) -> FittedView:
-    fitted: FittedView = VIEW.fit(VIEW.batch(frames_of(tables)))
+    fitted: FittedView = view_tables.fit(VIEW, view_tables.batch(VIEW, frames_of(tables)))
     return fitted
 
 
@@ -60,7 +61,7 @@ def _revised(online: OnlineView, changes: Any, before: Any, after: Any) -> Onlin
 def _shared(redis: FeatureRedis, fitted: FittedView, tables: Tables, *, version: str = "") -> OnlineView:
     """Open tables as a server does with what a package carries."""
     frames = frames_of(tables)
-    carried = VIEW.online_tables(frames, 0)
+    carried = view_tables.online_tables(VIEW, frames, 0)
     here = SharedTables(redis, Groups(VIEW), version or f"package.{next(VERSIONS)}")
     made = here.taken_up(lambda: OnlineSources.of_tables(VIEW, carried, known_until=0), held=None, known_until=0)
     return OnlineView(fitted, made)
@@ -75,7 +76,7 @@ def test_values_from_redis_are_those_of_the_batch_after_any_edits(
     redis = FeatureRedis(redis_server.url)
     first["visits"].append((99, "s1", 0, 1.0, 0, 0))  # there is a label to learn from
     frames, fitted = frames_of(first), _fitted(first)
-    online, alone = _shared(redis, fitted, first), fitted.online(VIEW.online_tables(frames, 0), known_until=0)
+    online, alone = _shared(redis, fitted, first), OnlineView.of(fitted, view_tables.online_tables(VIEW, frames, 0), known_until=0)
     for edit in edits:
         first, changes = edited(first, edit)
         after = frames_of(first)
@@ -92,7 +93,9 @@ def test_values_from_redis_are_those_of_the_batch_after_any_edits(
         frames = after
     if not frames["visits"].is_empty():
         requests = frames["visits"].select(list(VIEW.request_schema())).to_dicts()
-        np.testing.assert_array_equal(fitted.matrix(VIEW.batch(frames)), np.concatenate([online.matrix([row]) for row in requests]))
+        np.testing.assert_array_equal(
+            fitted.matrix(view_tables.batch(VIEW, frames)), np.concatenate([online.matrix([row]) for row in requests])
+        )
     redis.close()
 
 
@@ -180,7 +183,7 @@ def test_while_redis_is_away_what_is_at_hand_is_answered_and_the_rest_refused(re
 
 
 def test_of_servers_that_take_a_version_up_at_once_one_writes_it(redis: FeatureRedis, redis_server: Any) -> None:
-    carried, groups = VIEW.online_tables(frames_of(FIRST), 0), Groups(VIEW)
+    carried, groups = view_tables.online_tables(VIEW, frames_of(FIRST), 0), Groups(VIEW)
     begun, go_on, made = Event(), Event(), count()
 
     def make() -> OnlineSources:

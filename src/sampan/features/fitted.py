@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.core.decoding import read_json
-from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.encoding import Encoder
 from sampan.features.nodes import Column, request_children, walk
@@ -19,8 +18,6 @@ from sampan.features.view import Family, View, check_view
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from sampan.features.online import OnlineView
 
 FORMAT = 1
 
@@ -83,16 +80,6 @@ class FittedView:
                 else:
                     found[:, begin] = encoder.apply_column(frame[name]) if encoder else frame[name].fill_null(float("nan")).to_numpy()
         return finite32(np.ascontiguousarray(found))
-
-    def online(self, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> OnlineView:
-        """Open for single requests, with what `View.online_tables` returned.
-
-        Past events that were known by `known_until`, the moment the tables were cut at, count once, also where they are fed again.
-        """
-        from sampan.features.online import OnlineView
-        from sampan.features.sources import OnlineSources
-
-        return OnlineView(self, OnlineSources.of_tables(self.view, tables, known_until=known_until))
 
     def to_json(self) -> bytes:
         """Write as JSON; equal fitted views give equal bytes."""

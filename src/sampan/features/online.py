@@ -51,6 +51,14 @@ class OnlineView:
         self._plain = plain_rows(fitted, self.row_type)
         self._tensors = Tensors(self._columns)
 
+    @classmethod
+    def of(cls, fitted: FittedView, tables: Mapping[str, pl.DataFrame], *, known_until: Millis | None = None) -> OnlineView:
+        """Open for single requests, with what `view_tables.online_tables` returned.
+
+        Past events that were known by `known_until`, the moment the tables were cut at, count once, also where they are fed again.
+        """
+        return cls(fitted, OnlineSources.of_tables(fitted.view, tables, known_until=known_until))
+
     def _use(self, sources: OnlineSources) -> None:
         view = self.fitted.view
         self._sources = sources
@@ -73,10 +81,11 @@ class OnlineView:
 
     def renewed(self, tables: Tables) -> Renewal:
         """Index other versions of the tables, whole ones, beside those in use; `Renewal.install` takes them into use."""
+        from sampan.features import view_tables
         from sampan.features.tables import find_table
 
         view = self.fitted.view
-        whole: dict[str, pl.DataFrame] = view.online_tables(tables, FOREVER)
+        whole: dict[str, pl.DataFrame] = view_tables.online_tables(view, tables, FOREVER)
         if view.event_columns():
             whole[view.on] = find_table(tables, view.on).lazy().select(view.feed_columns()).collect()
         return Renewal(self, OnlineSources.of_versions(view, whole))

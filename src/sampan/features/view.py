@@ -18,7 +18,6 @@ import msgspec
 from sampan.core.decoding import read_json
 from sampan.core.digests import Digest, digest_value
 from sampan.core.refs import nearest
-from sampan.core.times import Millis
 from sampan.errors import ParameterError
 from sampan.features.encoding import Codes, Encoding, Means
 from sampan.features.expressions import Columns, Expr, FieldSpec, constant
@@ -27,12 +26,7 @@ from sampan.features.operations import kind_of
 from sampan.features.texts import Letters, TextEncoding, Words, faults
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
-
-    from sampan.features.fitted import FittedView
-    from sampan.features.tables import Tables
 
 Family = Literal["derivative", "enrichment", "encoding", "combination"]
 MOMENT, LABEL, KNOWN_AT = "__moment", "__label", "__known_at"
@@ -125,40 +119,9 @@ class View(msgspec.Struct, frozen=True):
         events = self.event_columns()
         return tuple(dict.fromkeys((*self.key, *events))) if events else ()
 
-    def batch(self, tables: Tables) -> pl.DataFrame:
-        """Compute raw features for every row of the view's table, each as of its own moment of prediction.
-
-        Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, or String of text;
-        null for none), and a column for each feature: Float64, or String before its encoding.
-        """
-        from sampan.features.view_tables import batch
-
-        return batch(self, tables)
-
     def unlabelled(self, frame: pl.DataFrame) -> dict[str, int]:
         """Count rows of a batch without a label, under the rule that was declared for them."""
         return {self.label.missing: frame[LABEL].null_count()} if self.label is not None else {}
-
-    def fit(self, frame: pl.DataFrame, *, rows: NDArray[np.bool_] | None = None, known_by: Millis | None = None) -> FittedView:
-        """Fit encoders on rows of a batch: those marked by `rows`, and for encodings of the label only what was known by `known_by`.
-
-        Raises
-        ------
-        ParameterError : the frame has no rows, or an encoding of the label finds no label.
-        """
-        from sampan.features.view_tables import fit
-
-        return fit(self, frame, rows=rows, known_by=known_by)
-
-    def online_tables(self, tables: Tables, until_ms: Millis) -> dict[str, pl.DataFrame]:
-        """Return what a package has to carry to answer online: nothing that became known after `until_ms`, plans excepted.
-
-        Reference tables come whole, as-of tables up to `until_ms`, the view's own table as past events known by then, and under
-        `<table>.planned` the counts of what is planned.
-        """
-        from sampan.features.view_tables import online_tables
-
-        return online_tables(self, tables, until_ms)
 
     def roots(self) -> Iterator[Node]:
         """Iterate over everything it computes: the moment of prediction, the label, the features."""

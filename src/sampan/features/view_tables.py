@@ -21,7 +21,11 @@ from sampan.features.view import KNOWN_AT, LABEL, MOMENT, PLANNED, View
 
 
 def batch(view: View, tables: Tables) -> pl.DataFrame:
-    """See `View.batch`."""
+    """Compute raw features for every row of the view's table, each as of its own moment of prediction.
+
+    Returns key and slice columns as they are, `__moment` and `__known_at` (Int64 milliseconds), `__label` (Float64, or String of text;
+    null for none), and a column for each feature: Float64, or String before its encoding.
+    """
     used = {c.name for n in view.roots() for c in walk(n) if isinstance(c, Column)}
     work = Batch(tables, view.on, {name: spec.type for name, spec in view.columns.items() if name in used})
     nodes: dict[str, Node] = {MOMENT: view.moment}
@@ -38,8 +42,13 @@ def batch(view: View, tables: Tables) -> pl.DataFrame:
     return pl.concat([own, moments], how="horizontal")
 
 
-def fit(view: View, frame: pl.DataFrame, *, rows: NDArray[np.bool_] | None, known_by: Millis | None) -> FittedView:
-    """See `View.fit`."""
+def fit(view: View, frame: pl.DataFrame, *, rows: NDArray[np.bool_] | None = None, known_by: Millis | None = None) -> FittedView:
+    """Fit encoders on rows of a batch: those marked by `rows`, and for encodings of the label only what was known by `known_by`.
+
+    Raises
+    ------
+    ParameterError : the frame has no rows, or an encoding of the label finds no label.
+    """
     if rows is not None:
         frame = frame.filter(pl.Series(rows))
     if frame.height == 0:
@@ -51,7 +60,11 @@ def fit(view: View, frame: pl.DataFrame, *, rows: NDArray[np.bool_] | None, know
 
 
 def online_tables(view: View, tables: Tables, until_ms: Millis) -> dict[str, pl.DataFrame]:
-    """See `View.online_tables`."""
+    """Return what a package has to carry to answer online: nothing that became known after `until_ms`, plans excepted.
+
+    Reference tables come whole, as-of tables up to `until_ms`, the view's own table as past events known by then, and under
+    `<table>.planned` the counts of what is planned.
+    """
     nodes = list(view.nodes())
     found: dict[str, pl.DataFrame] = {}
     for table in view.tables:

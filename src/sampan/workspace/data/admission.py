@@ -21,6 +21,7 @@ from sampan.errors import MissingDependency, ParameterError
 from sampan.evaluation.admission.judge import Judgment, judge
 from sampan.evaluation.admission.repeats import Repeats, count_repeats
 from sampan.evaluation.admission.table import Table, numeric_table, read_table
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column, walk
 from sampan.features.view import LABEL, MOMENT, View
@@ -177,7 +178,7 @@ class ByChampion:
         tables: dict[str, pl.DataFrame | pl.LazyFrame] = {view.on: whole}
         for name in view.tables:
             tables[name] = ws.store.tables.scan(ws.catalog.resolve(name, kind="dataset").digest)
-        frame = view.batch(tables)
+        frame = view_tables.batch(view, tables)
         moments = frame[MOMENT].fill_null(frame[MOMENT].max()).to_numpy()
         since = _rows_learned_from(ws, dataset, self.model)
         return Question(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sampan.engine.environment import differences
 from sampan.errors import ParameterError, Unsupported
 from sampan.evaluation.task import Task
+from sampan.features import view_tables
 from sampan.features.view import LABEL, MOMENT, Feature, View
 from sampan.workspace.environments import environment_of
 from sampan.workspace.explaining.replaying import Fit, Recipe
@@ -94,7 +95,7 @@ class Comparison:
         )
         frame = training.with_columns(pl.Series(LABEL, labels)).filter(pl.Series(rows)).sort(MOMENT, maintain_order=True)
         judged = self._judged(is_new)
-        fitted = view.fit(frame)
+        fitted = view_tables.fit(view, frame)
         recipe = self.after if (PARAMS if PARAMS in self.axes else CODE) in mix else self.before
         learned, codes = present_codes(frame[LABEL].to_numpy(), self.task)
         return Fit(fitted.matrix(frame), learned, recipe.params, fitted.matrix(judged), codes)

@@ -17,6 +17,7 @@ from sampan.core.digests import digest_bytes
 from sampan.engine.environment import Environment, capture
 from sampan.engine.executors import THREAD_LIMITS
 from sampan.errors import SampanError
+from sampan.features import view_tables
 from sampan.flavors.parity import distances
 from sampan.store.scratch import scratch_folder
 from sampan.workspace.explaining.rebuilding import Rebuilt
@@ -106,7 +107,7 @@ class Cone:
         nodes = list(self._data())
         rows, told = self._features()
         nodes += told
-        fitted = self.recipe.view.fit(rows.frame)
+        fitted = view_tables.fit(self.recipe.view, rows.frame)
         same = fitted.to_json() == self.recipe.fitted.to_json()
         nodes.append(Compared("encoders", same, f"{len(fitted.encoders)} fitted encoders"))
         refitted = self._refit(fitted.matrix(rows.frame), rows)
@@ -150,7 +151,7 @@ class Cone:
         """Compute the features anew: what the cache holds would prove nothing."""
         view, facts = self.recipe.view, self.recipe.model.facts
         with self.ws.progress.stage(f"Compute {len(view.features)} features anew"):
-            table = self.ws.store.tables.create(view.batch(open_tables(self.ws, self.recipe.datasets))).digest
+            table = self.ws.store.tables.create(view_tables.batch(view, open_tables(self.ws, self.recipe.datasets))).digest
         task, until = self.recipe.task, self.recipe.until
         rows = labeled_rows(self.ws, view, table, task=task, since=self.recipe.since, until=until, known_by=until)
         n_then = int(facts["n_rows"])

@@ -16,7 +16,7 @@ from sampan.core.graph import Node
 from sampan.engine.environment import capture
 from sampan.errors import ParameterError, SampanError, Unsupported
 from sampan.evaluation.task import BINARY, Task
-from sampan.features import Columns, flag, number, text, view
+from sampan.features import Columns, flag, number, text, view, view_tables
 from sampan.features.expressions import FieldSpec, col, constant
 from sampan.features.fitted import FittedView
 from sampan.features.graph import NUMBERS, TEXTS, GraphInputs, InputColumn, inputs_of, leaves
@@ -55,7 +55,7 @@ def adopted_view(name: str, frame: pl.DataFrame) -> FittedView:
             )
     features = {column: col(column, spec.type) for column, spec in fields.items()}
     built = view(name, on="rows", columns=Columns(**fields), key=[], moment=constant(_ALWAYS), features=features)
-    return built.fit(built.batch({"rows": frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))}))
+    return view_tables.fit(built, view_tables.batch(built, {"rows": frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))}))
 
 
 def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
@@ -84,7 +84,7 @@ def write_adopted(ws: Workspace, model: Node, folder: Path) -> None:
         closed = tuple(
             name for name, each in fitted.view.columns.items() if each.type == "text" and not _answers(process, {**rows[0], name: UNSEEN})
         )
-        online = fitted.online({})
+        online = OnlineView.of(fitted, {})
         inputs = inputs_of(leaves(fitted))
         asked, answers = _answered(process, online, rows)
         (folder / SCOPE).write_bytes(msgspec.json.format(msgspec.json.encode(learn_scope(online.matrix(rows), fitted))))

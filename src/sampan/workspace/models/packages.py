@@ -28,7 +28,9 @@ from sampan.core.graph import Node
 from sampan.errors import IntegrityError, ParameterError
 from sampan.evaluation.costs import worth_table
 from sampan.evaluation.task import Kind
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
+from sampan.features.online import OnlineView
 from sampan.features.view import MOMENT
 from sampan.flavors.parity import distances
 from sampan.workspace.models.events import PackageBuilt, StoredFile
@@ -159,12 +161,12 @@ def _write(ws: Workspace, model: Node, folder: Path) -> None:
     datasets = {name: ws.catalog.node(node) for name, node in model.facts["datasets"].items()}
     tables = open_tables(ws, datasets)
     (folder / ONLINE).mkdir()
-    for name, frame in fitted.view.online_tables(tables, manifest.until).items():
+    for name, frame in view_tables.online_tables(fitted.view, tables, manifest.until).items():
         frame.write_parquet(folder / ONLINE / f"{name}.parquet")
     asked = _probe_set(ws, model, fitted, tables[fitted.view.on], load_scorer(folder, manifest))
     asked.write_parquet(folder / PROBE)
     held = {file.stem: pl.read_parquet(file) for file in sorted((folder / ONLINE).glob("*.parquet"))}
-    online = fitted.online(held, known_until=manifest.until)
+    online = OnlineView.of(fitted, held, known_until=manifest.until)
     found = add_whole_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
     add_compact_graph(folder, manifest, online, asked.drop(EXPECTED).to_dicts())
     manifest = msgspec.structs.replace(manifest, inputs=found.inputs, whole=found.parity, owner=owner_of(ws, model))

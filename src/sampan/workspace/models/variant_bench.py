@@ -29,6 +29,7 @@ from sampan.compression.timing import Native
 from sampan.core.digests import digest_value
 from sampan.engine.environment import capture
 from sampan.evaluation.metrics import Answered, row_losses
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
 from sampan.flavors.onnx_graph import INPUT, OnnxScorer
 from sampan.flavors.parity import Parity, export
@@ -318,7 +319,7 @@ class Bench:
     def _lay_out(self, fold: Fold) -> Learned:
         if fold.begins not in self._laid_out:
             train, judged = self.rows.take(fold.train), self.rows.take(fold.validate)
-            fitted = self.recipe.view.fit(train.frame)
+            fitted = view_tables.fit(self.recipe.view, train.frame)
             labels, codes = present_codes(train.labels, self.task)
             self._laid_out[fold.begins] = Learned(fitted.matrix(train.frame), labels, fitted.matrix(judged.frame), codes, judged)
         return self._laid_out[fold.begins]

@@ -17,6 +17,7 @@ from sampan.core.times import Millis, to_millis
 from sampan.errors import ParameterError
 from sampan.evaluation.objective import Objective
 from sampan.evaluation.task import Task, read_task
+from sampan.features import view_tables
 from sampan.features.view import KNOWN_AT, LABEL, MOMENT, View
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def feature_table(ws: Workspace, view: View, datasets: Mapping[str, Node]) -> tu
 
     def make() -> str:
         with ws.progress.stage(f"Compute {len(view.features)} features of {view.on}"):
-            return ws.store.tables.create(view.batch(open_tables(ws, datasets))).digest
+            return ws.store.tables.create(view_tables.batch(view, open_tables(ws, datasets))).digest
 
     key = {
         "view": view.digest,

@@ -20,6 +20,7 @@ from sampan.engine.failures import own_lines
 from sampan.errors import ParameterError, SampanError, StepFailed
 from sampan.evaluation.report import misfits
 from sampan.evaluation.task import Kind, Task
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
 from sampan.flavors.finding import find_flavor
 from sampan.tuning.folds import Fold
@@ -81,7 +82,7 @@ def prepare(order: Order, fold: Fold, rows: LabeledRows) -> Prepared:
             f"before {iso(fold.begins)} or after it, the rows have one label only, so nothing can be validated",
             hint="widen --since and --until",
         )
-    fitted = order.trainer.view.fit(train.frame)
+    fitted = view_tables.fit(order.trainer.view, train.frame)
     labels, codes = present_codes(train.labels, rows.task)
     return Prepared(fitted, fitted.matrix(train.frame), labels, judged, fitted.matrix(judged.frame), codes)
 

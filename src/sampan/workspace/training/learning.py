@@ -28,6 +28,7 @@ from sampan.evaluation.costs import best_threshold
 from sampan.evaluation.noise import LabelHealth, label_health
 from sampan.evaluation.paired import Scored, compare
 from sampan.evaluation.report import evaluate
+from sampan.features import view_tables
 from sampan.features.fitted import FittedView
 from sampan.features.reading import columns_learned, columns_read
 from sampan.features.scope import Scope, learn_scope
@@ -165,7 +166,7 @@ class Learning:
         order, view = self.order, self.order.trainer.view
         params = order.trainer.fill({**order.fixed, **chosen.params}, seed=order.seed)
         with self.ws.progress.stage(f"Fit {order.trainer.name} on {len(self.rows):,} rows and export it"):
-            fitted = view.fit(self.rows.frame)
+            fitted = view_tables.fit(view, self.rows.frame)
             matrix = fitted.matrix(self.rows.frame)
             model = fit(order, matrix, self.rows.labels, chosen.params)
             flavor = find_flavor(model)
