@@ -152,7 +152,10 @@ def record_block(
     """
     counts = [len(one.ids) for one in scored]
     n_rows = sum(counts)
-    ids, named = _ids(scored), _key_column(rows, keys)
+    ids = _ids(scored)
+    pause()
+    named = _key_column(rows, keys)
+    pause()
     columns: dict[str, Column] = {
         "id": ids,
         "key": [keeping.name_key(key) if key else "" for key in _texts_of(named)] if keeping.name_key else named,
@@ -161,6 +164,7 @@ def record_block(
         **_answers(np.concatenate([one.scores for one in scored]), classes),
         "latency_us": each_row([one.latency_us for one in scored], counts),
     }
+    pause()
     for name in ("service", "version", "role", "caller", "trace"):
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     pause()
@@ -169,6 +173,7 @@ def record_block(
         pause()
     matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)
     columns.update(zip([FEATURE + name for name in feature_names], matrix, strict=True))
+    pause()
     schema = record_schema(feature_names, fields, keeping, classes=classes)
     if keeping.share >= 1:
         return Block(schema, n_rows, [columns[name] for name in schema.names], pause)

@@ -48,8 +48,8 @@ CAPACITY_ROWS = 100_000
 CAPACITY_BYTES = 256 << 20
 FLUSH_S = 0.2
 BATCH_GATHER_S, MOST_GATHER_S = 0.0075, 2.0  # a batch costs 1.5 ms, however few its rows: at most a fifth of a processor goes there
-BATCH_ROWS = 8192
-PIECE_S, PAUSE_S = 0.0002, 0.001  # so long the writing thread works before it lets others
+BATCH_ROWS = 4096
+PIECE_S, PAUSE_S = 0.0005, 0.001  # so long the writing thread works before it lets others
 SYNC_S = 15.0
 SEAL_S = 3600.0
 SEAL_ROWS = 250_000
@@ -214,13 +214,15 @@ class PredictionLog:
             return
         rows = joined([one.rows for one in scored], [name for name, _ in variant.fields])
         self._pause()
+        moments = _moments(variant, scored, rows)
+        self._pause()
         block = record_block(
             scored,
             rows,
             feature_names=variant.predictor.feature_names,
             fields=variant.fields,
             keys=variant.keys,
-            moments=_moments(variant, scored, rows),
+            moments=moments,
             keeping=stream.keeping,
             classes=variant.labels.classes,
             pause=self._pause,
