@@ -252,10 +252,15 @@ class LocalBlobs:
             with open(self.object_place(digest), "rb", buffering=0) as file:  # noqa: PTH123  # as text: see `object_place`
                 data = file.readall()
         except FileNotFoundError:
-            place = self.packs.find(digest)
-            if place is None:
-                raise self._missing(digest) from None
-            data = self.packs.read(digest, place)
+            return self._read_packed(digest)
+        self._compare(digest, digest_bytes(data))
+        return data
+
+    def _read_packed(self, digest: Digest) -> bytes:
+        place = self.packs.find(digest)
+        if place is None:
+            raise self._missing(digest) from None
+        data = self.packs.read(digest, place)
         self._compare(digest, digest_bytes(data))
         return data
 
@@ -304,17 +309,17 @@ class LocalBlobs:
     def head(self, digest: Digest, n_bytes: int) -> bytes:
         """Return the first bytes, unchecked: enough to see what kind of object it is."""
         try:
-            with self.object_path(digest).open("rb") as file:
+            with open(self.object_place(digest), "rb", buffering=0) as file:  # noqa: PTH123  # as text: see `object_place`
                 return file.read(n_bytes)
         except FileNotFoundError:
-            return self.read(digest)[:n_bytes]
+            return self._read_packed(digest)[:n_bytes]
 
     # -- removing; only `gc` calls these
 
     def stored_at(self, digest: Digest) -> Millis:
         """Return when an object was last put. Raises BlobUnavailable if it is not there."""
         try:
-            return self.object_path(digest).stat().st_mtime_ns // 1_000_000
+            return os.stat(self.object_place(digest)).st_mtime_ns // 1_000_000  # noqa: PTH116  # as text: see `object_place`
         except FileNotFoundError:
             place = self.packs.find(digest)
             if place is None:
@@ -376,7 +381,7 @@ class LocalBlobs:
         return f"{self._objects}/{digest[3:5]}/{digest[5:]}"
 
     def _is_object(self, digest: Digest) -> bool:
-        return self.object_path(digest).exists()
+        return os.access(self.object_place(digest), os.F_OK)
 
     def _checked_path(self, digest: Digest) -> Path:
         """Return the object's file, re-hashed if anything touched it since it was last known to be whole."""
