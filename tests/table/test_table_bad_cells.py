@@ -108,8 +108,9 @@ def test_a_late_bad_cell_keeps_its_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert [cell.line for cell in read_.left_out.cells] == [text[: text.index("x,t990")].count("\n") + 1]
 
 
+QUOTED = ['""', '"NA"', '"x ""y"""', '"007"', '",,"', '"q,r"', '"5"']
 CELLS = st.sampled_from(
-    ["0", "1", "-2", "+3", "007", "1.5", ".5", "1e3", "x", "", "NA", "NULL", " ", "0x1F", " 4", "2024-01-01", "true", '"q,r"', '"5"', "é"]
+    [*QUOTED, "0", "1", "-2", "+3", "007", "1.5", ".5", "1e3", "x", "", "NA", "NULL", " ", "0x1F", " 4", "2024-01-01", "true", "é"]
 )
 
 

@@ -1,6 +1,9 @@
 """One look over a block sees blank lines, empty fields, and zeros that a number would lose, wherever they stand."""
 
+import csv
+import io
 import re
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -43,14 +46,25 @@ def test_a_look_finds_what_a_slow_reading_finds_in_strides_of_any_length(text: s
         found = Glancer(",").look(text.encode())
 
     assert found.zeros.tolist() == [match.start(1) for match in re.finditer(r"(?:(?<=[,\n])|^)(?:(?<![ +-])[ +-])?(0)(?=[0-9xX])", text)]
-    assert found.has_blank_line == ("" in lines)
-    if not found.has_blank_line:
+    assert found.is_tidy == ("" not in lines)
+    if found.is_tidy:
         assert found.n_empty == sum(field == "" for line in lines for field in line.split(","))
 
 
-@pytest.mark.parametrize("stride", [1 << 18, 3])
-def test_quotes_and_bytes_that_are_no_text_are_seen(monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
-    monkeypatch.setattr(glance, "_STRIDE", stride)
-    looks = [Glancer(",").look(text) for text in (b"a,b\n1,2\n", b'a,b\n1,"2"\n', b"a,b\n1,\0\n")]
+@given(
+    st.lists(st.lists(st.text(alphabet='0a", ', max_size=4), min_size=2, max_size=3), min_size=1, max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
+def test_what_a_writer_of_csv_quoted_is_tidy(rows: list[list[str]], line_end: str, quoting: Literal[0, 1]) -> None:
+    file = io.StringIO()
+    csv.writer(file, lineterminator=line_end, quoting=quoting).writerows(rows)
+    found = Glancer(",").look(file.getvalue().encode())
 
-    assert [(look.has_quotes, look.has_nul) for look in looks] == [(False, False), (True, False), (False, True)]
+    assert found.is_tidy
+    assert found.n_empty == sum(field == "" for row in rows for field in row)
+
+
+@pytest.mark.parametrize("text", ['a,"b\nc"\n', 'a,b"c"\n', 'a,"b"c\n', 'a,"b\n', "a,\0\n", 'a,"b",""c""\n'])
+def test_quotes_that_do_not_enclose_one_field_of_a_line_are_not_tidy(text: str) -> None:
+    assert not Glancer(",").look(text.encode()).is_tidy

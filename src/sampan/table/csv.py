@@ -202,9 +202,8 @@ class _Pass:
         return self._read_exactly(text, structure)
 
     def _structure_if_needed(self, text: bytes, glance: Glance) -> Structure | None:
-        """Look for records only where there are quotes, blank lines or odd bytes; elsewhere a line is a record."""
-        odd = glance.has_quotes or glance.has_nul or glance.has_blank_line or text[:1] in b"\r\n" or len(self.forms) == 1
-        return self._scan(text) if odd else None
+        """Look for records only where a line may not be one."""
+        return None if glance.is_tidy and text[:1] not in b"\r\n" and len(self.forms) > 1 else self._scan(text)
 
     def _scan(self, text: bytes) -> Structure:
         try:
