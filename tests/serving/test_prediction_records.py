@@ -149,6 +149,24 @@ def test_who_lays_rows_out_may_pause_between_any_two_columns() -> None:
     assert len(pauses) == laid_out + len(block.columns)
 
 
+def test_few_rows_are_laid_out_as_many_are() -> None:
+    fields = (("a", "number"), ("b", "number"), ("shop", "text"), ("c", "number"), ("d", "number"))
+    names = [name for name, _ in fields]
+    rows: list[dict[str, Any]] = [
+        {"a": k, "b": k / 4, "shop": f"s{k % 3}" if k % 5 else None, "c": None if k == 7 else -k, "d": float(k)} for k in range(120)
+    ]
+
+    def block(part: list[dict[str, Any]], keeping: Keeping) -> list[dict[str, Any]]:
+        found = scored(part, features=np.array([[row["a"], 2, 3] for row in part], np.float32), moments=np.array([0] * len(part)))
+        told = record_block(
+            [found], joined([part], names), feature_names=["x", "y", "z"], fields=fields, keys=("a",), keeping=keeping
+        )
+        return [{**row, "id": ""} for row in rows_of(told)]
+
+    for keeping in (Keeping(), Keeping(left_out=frozenset({"b"}), changes={"d": "<{}>".format}, features_left_out=frozenset({"x"}))):
+        assert block(rows, keeping) == [row for first in range(0, 120, 8) for row in block(rows[first : first + 8], keeping)]
+
+
 def test_volumes_count_rows_that_came_in_requests_of_their_own_as_such() -> None:
     volumes = Volumes()
     volumes.add([scored(ROWS, at=[7, 8], latency_us=[10, 30], caller=["ana", "bo"]), scored(ROWS, latency_us=[1, 2], caller="ana")])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sampan.errors import ParameterError
 from sampan.store.segments import Segments
-from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Ascii, Block, Coded, Column, Field, Nullable, Repeated, Schema
+from sampan.table.arrow_blocks import END_OF_STREAM, TYPES, Ascii, Beside, Block, Coded, Column, Field, Nullable, Repeated, Schema
 
 ARROW = {
     "utf8": pa.string(),
@@ -113,6 +113,30 @@ def test_the_layout_is_that_of_arrows_own_writer() -> None:
     assert message.metadata_version == theirs.metadata_version
     assert message.body.size == theirs.body.size
     assert body > 0
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 2, 7, 8])
+def test_columns_that_come_several_at_once_lie_as_each_by_itself_would(n_rows: int) -> None:
+    kinds = {"a": "utf8", "x": "float64", "y": "float64", "n": "int64", "f": "float32", "g": "float32", "h": "float32"}
+    schema = Schema([Field(name, kind) for name, kind in kinds.items()])
+    wide, narrow = np.arange(2.0 * n_rows).reshape(2, n_rows), np.arange(3.0 * n_rows).reshape(3, n_rows).astype(np.float32)
+    texts, numbers = [f"t{row}" for row in range(n_rows)], np.arange(n_rows)
+
+    alone = Block(schema, n_rows, [texts, *wide, numbers, *narrow])
+    beside = Block(schema, n_rows, [texts, Beside(wide), numbers, Beside(narrow)])
+
+    assert alone.message() == beside.message()
+    assert ["n"] == [name for name, _ in beside.integers()]
+
+
+def test_columns_beside_are_of_their_type_and_as_many_as_the_schema_has() -> None:
+    schema = Schema([Field("x", "float64"), Field("n", "int64")])
+    with pytest.raises(ParameterError, match="columns 'n' cannot hold float64 beside others"):
+        Block(schema, 1, [Beside(np.zeros((2, 1)))]).message()
+    with pytest.raises(ParameterError, match="3 columns for a log of x float64, n int64"):
+        Block(schema, 1, [Beside(np.zeros((3, 1)))]).message()
+    with pytest.raises(ParameterError, match="column 'x' has 2 values for 1 rows"):
+        Block(schema, 1, [Beside(np.zeros((1, 2))), np.zeros(1, np.int64)]).message()
 
 
 def refused(kind: str, column: Column, *, nullable: bool = True, n_rows: int = 1) -> str:

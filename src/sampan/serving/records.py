@@ -17,7 +17,7 @@ import numpy as np
 from sampan.core.times import Millis
 from sampan.serving.keeping import EVERYTHING, Change, Keeping
 from sampan.serving.outcomes import Outcome, keys_of
-from sampan.table.arrow_blocks import Block, Coded, Column, Field, Nullable, Packed, Repeated, Schema, at_once
+from sampan.table.arrow_blocks import Beside, Block, Coded, Column, Field, Nullable, Packed, Repeated, Schema, at_once
 from sampan.table.rows import ColumnRows
 
 FEATURE = "feature."  # column prefix of a model feature
@@ -39,6 +39,8 @@ _FIXED = (
     Field("score", "float64"),
     Field("latency_us", "int64"),
 )
+_SHARED = ("service", "version", "role", "caller", "trace")  # what all rows of a request have in common
+_FEW = 64  # rows of a batch: of so few, a column costs what it costs by itself, and not what its values do
 _TYPES = {"number": "float64", "flag": "bool"}  # others are text
 
 OUTCOMES = Schema(
@@ -143,9 +145,12 @@ def record_block(
     moments: Any = None,
     keeping: Keeping = EVERYTHING,
     classes: Sequence[str] = (),
+    schema: Schema | None = None,
     pause: Callable[[], None] = at_once,
 ) -> Block:
     """Lay scored rows of one package out as one block, of what is kept of them; `rows` are those of all, joined.
+
+    `schema` is what `record_schema` says of the package, for who has it.
 
     Of several `classes` the log has the chances of each (of the first hundred), the most probable one as `answer`, its chance as `score`.
     `pause` is called every now and then, for who must not hold up others.
@@ -156,25 +161,30 @@ def record_block(
     pause()
     named = _key_column(rows, keys)
     pause()
-    columns: dict[str, Column] = {
+    answers = _answers(np.concatenate([one.scores for one in scored]), classes)
+    columns: dict[str, Column] = {  # in the schema's order
         "id": ids,
         "key": [keeping.name_key(key) if key else "" for key in _texts_of(named)] if keeping.name_key else named,
         "at": each_row([one.at for one in scored], counts),
         "moment": np.concatenate([one.moments for one in scored]) if moments is None else moments,
-        **_answers(np.concatenate([one.scores for one in scored]), classes),
-        "latency_us": each_row([one.latency_us for one in scored], counts),
     }
-    pause()
-    for name in ("service", "version", "role", "caller", "trace"):
+    for name in _SHARED:
+        pause()
         columns[name] = _repeated([getattr(one, name) for one in scored], counts)
     pause()
-    for name, kind in keeping.fields(fields):
+    columns |= {"score": answers.pop("score"), "latency_us": each_row([one.latency_us for one in scored], counts), **answers}
+    pause()
+    schema = schema or record_schema(feature_names, fields, keeping, classes=classes)
+    told = keeping.fields(fields)
+    if keeping.share >= 1 and n_rows <= _FEW:
+        of_fields = _fields_beside(rows, told, keeping.changes, pause)
+        return Block(schema, n_rows, [*columns.values(), *of_fields, *_features_beside(scored, feature_names, keeping)], pause)
+    for name, kind in told:
         columns[FIELD + name] = _field(rows, name, kind, keeping.changes.get(name))
         pause()
     matrix = np.ascontiguousarray(np.concatenate([one.features for one in scored]).T, np.float32)
     columns.update(zip([FEATURE + name for name in feature_names], matrix, strict=True))
     pause()
-    schema = record_schema(feature_names, fields, keeping, classes=classes)
     if keeping.share >= 1:
         return Block(schema, n_rows, [columns[name] for name in schema.names], pause)
     kept = [index for index, (name, key) in enumerate(zip(_texts_of(ids), _texts_of(named), strict=True)) if keeping.keeps(key or name)]
@@ -250,6 +260,39 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
     if set(map(type, values)) <= _TEXT:
         return values
     return [None if value is None else str(value) for value in values]  # a moment in milliseconds
+
+
+def _fields_beside(
+    rows: ColumnRows, fields: Fields, changes: Mapping[str, Change], pause: Callable[[], None]
+) -> list[Column | Beside]:
+    """Lay fields out as `_field` does, but numbers that stand together in one piece, where none is missing."""
+    names = [name for name, kind in fields if kind == "number"]
+    numbers = rows.read_numbers(names) if names else np.empty((0, len(rows)))
+    missing: np.ndarray[Any, Any] = np.isnan(numbers)
+    with_gaps = set(np.flatnonzero(missing.any(axis=1)).tolist())
+    found: list[Column | Beside] = []
+    begun = at = 0  # of the numbers, those from `begun` to `at` wait for more beside them
+    for name, kind in fields:
+        pause()
+        if kind == "number" and at not in with_gaps:
+            at += 1
+            continue
+        found += [Beside(numbers[begun:at])] if at > begun else []
+        if kind == "number":
+            found.append(Nullable(numbers[at], ~missing[at]))
+            at += 1
+        else:
+            found.append(_field(rows, name, kind, changes.get(name)))
+        begun = at
+    return [*found, Beside(numbers[begun:at])] if at > begun else found
+
+
+def _features_beside(scored: Sequence[Scored], names: Sequence[str], keeping: Keeping) -> list[Beside]:
+    """Lay the features that are kept out in one piece."""
+    matrix = np.concatenate([one.features for one in scored]).T.astype(np.float32)
+    if keeping.features_left_out:
+        matrix = matrix[[place for place, name in enumerate(names) if name not in keeping.features_left_out]]
+    return [Beside(matrix)] if len(matrix) else []
 
 
 def _ids(scored: Sequence[Scored]) -> Packed | list[str]:

@@ -50,6 +50,7 @@ TYPES: Final[Mapping[str, _Type]] = {
 
 
 _NUMBERS: Final = frozenset(name for name, kind in TYPES.items() if kind.numbers)
+_BESIDE: Final = ("float32", "float64")  # types of columns that may come several at once; of integers a log notes how far they reach
 _WANTED: Final = {name: np.dtype(TYPES[name].numbers) for name in _NUMBERS}
 
 
@@ -230,6 +231,19 @@ class Ascii(Sequence[str]):
 
 _decoded = methodcaller("decode", "ascii")
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Columns of floats that stand side by side in a schema, a row of `values` each, in the type they have there; none is missing.
+
+    Of a few rows, a column costs what it costs by itself, and so do many of them together.
+    """
+
+    values: np.ndarray[Any, Any]
+
+    def __len__(self) -> int:
+        return int(self.values.shape[1])
+
+
 Column = (
     np.ndarray[Any, Any] | Nullable | Repeated | Packed | Coded[str | None] | Sequence[Any]
 )  # a sequence has None where a value is missing
@@ -243,11 +257,11 @@ def at_once() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows as columns, one for each field of the schema. `pause` is called between columns, for who must not hold up others."""
+    """Rows as columns, one for each field of the schema, or several at once. `pause` is called between, for who must not hold up others."""
 
     schema: Schema
     n_rows: int
-    columns: Sequence[Column]
+    columns: Sequence[Column | Beside]
     pause: Callable[[], None] = field(default=at_once, compare=False)
 
     def message(self) -> bytes:
@@ -257,38 +271,77 @@ class Block:
         ------
         ParameterError : a column has another number of rows, or values that its type cannot hold.
         """
-        if len(self.columns) != len(self.schema.fields):
-            raise ParameterError(f"{len(self.columns)} columns for a log of {self.schema}")
-        nodes, places, body, end = [], [], [], 0
-        for about, column in zip(self.schema.fields, self.columns, strict=True):
+        laid = _Laid(self.n_rows)
+        for abouts, column in self._told():
             if len(column) != self.n_rows:
-                raise ParameterError(f"column {about.name!r} has {len(column)} values for {self.n_rows} rows")
-            n_missing, buffers = _laid_out(about, column)
+                raise ParameterError(f"column {abouts[0].name!r} has {len(column)} values for {self.n_rows} rows")
+            if isinstance(column, Beside):
+                laid.beside(abouts, column.values)
+            else:
+                laid.alone(abouts[0], column)
             self.pause()
-            if n_missing and not about.nullable:
-                raise ParameterError(f"column {about.name!r} misses {n_missing} values and may miss none")
-            nodes += [self.n_rows, n_missing]
-            for buffer in buffers:
-                n_bytes = len(buffer) if type(buffer) is bytes else buffer.nbytes
-                places += [end, n_bytes]
-                body.append(buffer)
-                if padding := -n_bytes % _ALIGNED:
-                    body.append(bytes(padding))
-                end += n_bytes + padding
         flat = _Flat()
         head = flat.message(
             _RECORD_BATCH,
-            lambda: flat.table(("q", self.n_rows), lambda: flat.pairs(nodes), lambda: flat.pairs(places)),
-            n_body_bytes=end,
+            lambda: flat.table(("q", self.n_rows), lambda: flat.pairs(laid.nodes), lambda: flat.pairs(laid.places)),
+            n_body_bytes=laid.end,
         )
-        return b"".join([head, *body])
+        return b"".join([head, *laid.body])
+
+    def _told(self) -> Iterator[tuple[Sequence[Field], Column | Beside]]:
+        """Iterate over the columns, with the fields that each is of."""
+        widths = [len(column.values) if isinstance(column, Beside) else 1 for column in self.columns]
+        if sum(widths) != len(self.schema.fields):
+            raise ParameterError(f"{sum(widths)} columns for a log of {self.schema}")
+        at = 0
+        for column, width in zip(self.columns, widths, strict=True):
+            yield self.schema.fields[at : at + width], column
+            at += width
 
     def integers(self) -> Iterable[tuple[str, np.ndarray[Any, Any]]]:
         """Iterate over the 64-bit integer columns: name and the values that are there."""
-        for about, column in zip(self.schema.fields, self.columns, strict=True):
-            if about.type == "int64":
+        for (about, *_), column in self._told():
+            if about.type == "int64" and not isinstance(column, Beside):  # which holds no integers
                 values, valid = _as_array(about, column)
                 yield about.name, values if valid is None else values[valid]
+
+
+class _Laid:
+    """What a message's body is put together from, and where each column lies in it."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.nodes: list[int] = []
+        self.places: list[int] = []
+        self.body: list[Any] = []
+        self.end = 0
+        self._n_rows = n_rows
+
+    def alone(self, about: Field, column: Column) -> None:
+        n_missing, buffers = _laid_out(about, column)
+        if n_missing and not about.nullable:
+            raise ParameterError(f"column {about.name!r} misses {n_missing} values and may miss none")
+        self.nodes += [self._n_rows, n_missing]
+        for buffer in buffers:
+            n_bytes = len(buffer) if type(buffer) is bytes else buffer.nbytes
+            self.places += [self.end, n_bytes]
+            self.body.append(buffer)
+            if padding := -n_bytes % _ALIGNED:
+                self.body.append(bytes(padding))
+            self.end += n_bytes + padding
+
+    def beside(self, abouts: Sequence[Field], values: np.ndarray[Any, Any]) -> None:
+        if strange := [about.name for about in abouts if about.type not in _BESIDE or _WANTED[about.type] != values.dtype]:
+            raise ParameterError(f"columns {', '.join(map(repr, strange))} cannot hold {values.dtype} beside others")
+        n_bytes = self._n_rows * values.itemsize
+        step = n_bytes + -n_bytes % _ALIGNED
+        padded = np.zeros((len(abouts), step // values.itemsize), values.dtype)
+        padded[:, : self._n_rows] = values
+        for number in range(len(abouts)):
+            start = self.end + number * step
+            self.places += [start, 0, start, n_bytes]
+        self.nodes += [self._n_rows, 0] * len(abouts)
+        self.body.append(padded)
+        self.end += padded.nbytes
 
 
 def _laid_out(about: Field, column: Column) -> _Buffers:

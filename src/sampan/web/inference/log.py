@@ -225,6 +225,7 @@ class PredictionLog:
             moments=moments,
             keeping=stream.keeping,
             classes=variant.labels.classes,
+            schema=stream.writer.schema,
             pause=self._pause,
         )
         if block.n_rows:
