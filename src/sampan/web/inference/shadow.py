@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -17,6 +17,7 @@ from sampan.serving.records import Scored
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import ColumnRows, joined
+from sampan.table.rows import Row as TypedRow
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,18 @@ def measure_together(service: str, items: Sequence[tuple[Variant, Sequence[Row],
 
 
 def _under(requests: Sequence[Sequence[Row]]) -> Sequence[Row]:
-    """Return the rows of several requests under one another, as columns where all come as columns of the same names."""
-    if all(isinstance(rows, ColumnRows) and rows.columns.keys() == requests[0].columns.keys() for rows in requests):  # type: ignore[attr-defined]  # the first is one of them
-        return joined(requests, ())
-    return [row for rows in requests for row in rows]
+    """Return the rows of several requests under one another, as columns where some come as such, and all of the same names."""
+    if not any(isinstance(rows, ColumnRows) for rows in requests):
+        return [row for rows in requests for row in rows]
+    named = [_fields(rows) for rows in requests]
+    if named[0] is None or any(fields != named[0] for fields in named):
+        return [row for rows in requests for row in rows]
+    return joined(requests, ())
+
+
+def _fields(rows: Sequence[Row]) -> Collection[str] | None:
+    """Return the fields that every row has; None where each may have its own."""
+    if isinstance(rows, ColumnRows):
+        return rows.columns.keys()
+    kind: type[Any] = type(rows[0])  # a row is a mapping by registration
+    return kind.attributes.keys() if issubclass(kind, TypedRow) else None
