@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -232,7 +233,8 @@ class _Pass:
                 self.as_text.add(int(found[1]))
             return None
         numbers = [i for i, f in enumerate(self.forms) if i not in self.as_text and f.kind in ("integer", "number")]
-        lossy = lossy_columns(text, self.dialect.delimiter, glance.zeros, numbers, lambda places: self._arrow_text(text, structure, places))
+        read_text = partial(self._arrow_text, text, structure)
+        lossy = lossy_columns(text, self.dialect.delimiter, len(self.forms), glance.zeros, numbers, read_text)
         if lossy:
             self.as_text.update(lossy)
             return None

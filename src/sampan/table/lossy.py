@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import polars as pl
 
 from sampan.table.glance import Places
@@ -17,17 +18,31 @@ _FEW = 200
 
 
 def lossy_columns(
-    text: bytes, delimiter: str, zeros: Places, places: Sequence[int], read_text: Callable[[Sequence[int]], pl.DataFrame]
+    text: bytes, delimiter: str, n_columns: int, zeros: Places, places: Sequence[int], read_text: Callable[[Sequence[int]], pl.DataFrame]
 ) -> list[int]:
-    """Return which of the columns of numbers hold one that would lose something. `read_text` reads some columns as text."""
+    """Return which of the columns of numbers hold one that would lose something.
+
+    Parameters
+    ----------
+    zeros : where such a number may begin
+    places : the columns of numbers
+    read_text : reads some columns as text
+    """
     if not places or not len(zeros):
         return []
-    if b'"' not in text and len(zeros) <= _FEW and not _columns_of(text, delimiter, zeros) & set(places):
+    suspects = places if b'"' in text else sorted(_columns_of(text, delimiter, n_columns, zeros) & set(places))
+    if not suspects:
         return []
-    found = read_text(places)
-    return [place for place in places if found[str(place)].str.contains(_LOSSY).any()]
+    found = read_text(suspects)
+    return [place for place in suspects if found[str(place)].str.contains(_LOSSY).any()]
 
 
-def _columns_of(text: bytes, delimiter: str, places: Places) -> set[int]:
+def _columns_of(text: bytes, delimiter: str, n_columns: int, places: Places) -> set[int]:
+    """Return the columns in which some bytes stand; there are no quotes, and each line has all columns."""
     mark = delimiter.encode()
-    return {text.count(mark, text.rfind(b"\n", 0, place) + 1, place) for place in places.tolist()}
+    if len(places) <= _FEW:
+        return {text.count(mark, text.rfind(b"\n", 0, place) + 1, place) for place in places.tolist()}
+    whole = np.frombuffer(text, np.uint8)
+    delimiters, newlines = np.flatnonzero(whole == ord(mark)), np.flatnonzero(whole == ord("\n"))
+    columns = np.searchsorted(delimiters, places) - np.searchsorted(newlines, places) * (n_columns - 1)
+    return set(np.unique(columns).tolist())
