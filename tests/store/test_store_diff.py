@@ -304,3 +304,25 @@ def test_a_part_whose_keys_begin_again_and_again_is_compared(tables: Tables) -> 
     assert tables.diff(before, after, key=["id"]).n_changed == 100
     with pytest.raises(ParameterError, match="not unique in the version before"):
         tables.diff(tables.append(before, rows[5:6]).digest, after, key=["id"])
+
+
+def test_tables_of_nothing_but_their_key_are_compared(tables: Tables) -> None:
+    before = tables.create(pl.DataFrame({"id": [1, 2, 3]})).digest
+    after = tables.create(pl.DataFrame({"id": [3, 1, 4]})).digest
+
+    told = tables.diff(before, after, key=["id"])
+
+    assert (told.n_added, told.n_removed, told.n_changed, told.n_same) == (1, 1, 0, 2)
+    assert (told.examples_added, told.examples_removed) == ([{"id": 4}], [{"id": 2}])
+    assert tables.touched_keys(before, after, key=["id"])["id"].sort().to_list() == [2, 4]
+
+
+def test_rows_that_stand_in_another_order_are_the_same_rows(tables: Tables) -> None:
+    rows = numbered(50)
+    before = tables.append(tables.create(rows[:20]).digest, rows[20:]).digest
+    after = tables.append(tables.create(rows[30:].reverse()).digest, rows[:30].with_columns(x=pl.col("x") + (pl.col("id") == 7))).digest
+
+    told = tables.diff(before, after, key=["id"])
+
+    assert (told.n_added, told.n_removed, told.n_changed, told.changed_columns) == (0, 0, 1, {"x": 1})
+    assert told.examples_changed == [ChangedRow(key={"id": 7}, before={"x": 3.5}, after={"x": 4.5})]

@@ -20,13 +20,13 @@ from sampan.errors import ParameterError
 from sampan.store.tables import edits, parts
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.key_runs import KeyRuns
+from sampan.store.tables.left_rows import Left, Piece
 from sampan.store.tables.manifest import Part
 from sampan.store.tables.part_keys import PartKeys
 from sampan.store.tables.parts import Reader, exactly
 from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
 
 N_EXAMPLES = 5
-_MAX_ROWS_IN_MEMORY = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,6 @@ class Side:
     def n_rows(self) -> int:
         """Rows a reader sees."""
         return sum(part.n_live for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Left:
-    """Rows of one side that the structure says nothing about; in memory unless they are many."""
-
-    frame: pl.LazyFrame
-    n_rows: int
-
-    @property
-    def is_small(self) -> bool:
-        return self.n_rows <= _MAX_ROWS_IN_MEMORY
-
-    @classmethod
-    def of(cls, pieces: Sequence[tuple[pl.LazyFrame, int]], schema: pl.Schema) -> _Left:
-        """Put pieces with their numbers of rows together."""
-        frames = [frame.select(exactly(schema.names())) for frame, n_rows in pieces if n_rows]
-        whole = pl.concat(frames) if frames else pl.LazyFrame(schema=schema)
-        left = cls(whole, sum(n_rows for _, n_rows in pieces))
-        return cls(whole.collect(engine="streaming").lazy(), left.n_rows) if left.is_small else left
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +125,8 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
         columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
         columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
         columns_retyped=_retyped(before.schema, after.schema),
-        examples_added=_examples(new.frame, partners.alone_after, key) if n_added else [],
-        examples_removed=_examples(old.frame, partners.alone_before, key) if n_removed else [],
+        examples_added=_examples(new, partners.alone_after, key) if n_added else [],
+        examples_removed=_examples(old, partners.alone_before, key) if n_removed else [],
         examples_changed=changes.smallest(),
         n_compared=old.n_rows + new.n_rows + sum(matched.n_rows for matched in laid_over),
     )
@@ -163,13 +143,13 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
             )
 
 
-def _check_unique(before: Side, after: Side, new: _Left, *, key: Sequence[str], keys: PartKeys) -> tuple[KeyRuns | None, pl.DataFrame]:
+def _check_unique(before: Side, after: Side, new: Left, *, key: Sequence[str], keys: PartKeys) -> tuple[KeyRuns | None, pl.DataFrame]:
     """Check the keys of the version before, and those of the rows that are `new`; return the former, as runs or as they are."""
     runs, every = keys.runs(), pl.DataFrame()
     if runs is None or not runs.are_unique():
         every = keys.all()
         edits.check_unique(every, key, f"the version before, {before.version}")
-    edits.check_unique(new.frame.select(exactly(key)).collect(engine="streaming"), key, _whose(after))
+    edits.check_unique(new.read(key).collect(engine="streaming"), key, _whose(after))
     return runs, every
 
 
@@ -196,11 +176,11 @@ def _whose(after: Side) -> str:
 
 def _split(
     before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader, keys: PartKeys
-) -> tuple[_Left, _Left, list[_Matched]]:
+) -> tuple[Left, Left, list[_Matched]]:
     partners = pair(before.parts, after.parts, key)
-    left_before = [(parts.scan([part], before.schema, blobs), part.n_live) for at, part in enumerate(before.parts) if at not in partners]
     paired = set(partners.values())
-    left_after = [(parts.scan([part], after.schema, blobs), part.n_live) for at, part in enumerate(after.parts) if at not in paired]
+    left_before = [Piece(part, before.schema, blobs) for at, part in enumerate(before.parts) if at not in partners]
+    left_after = [Piece(part, after.schema, blobs) for at, part in enumerate(after.parts) if at not in paired]
     laid_over = []
     for one, other in partners.items():
         old, new = before.parts[one], after.parts[other]
@@ -208,29 +188,15 @@ def _split(
         died = np.setdiff1d(dead_after, dead_before, assume_unique=True)
         revived = np.setdiff1d(dead_before, dead_after, assume_unique=True)
         if len(died):
-            left_before.append((_rows_that_died(before, one, (died, dead_before), blobs, keys), len(died)))
+            theirs = keys.of_part(one)
+            known = None if theirs is None else theirs.gather(pl.Series(died - np.searchsorted(dead_before, died)))
+            left_before.append(Piece(old, before.schema, blobs, died, known))
         if len(revived):
-            left_after.append((parts.rows_at(new, revived, after.schema, blobs), len(revived)))
+            left_after.append(Piece(new, after.schema, blobs, revived))
         columns = [name for name in values if source_of(old, name) != source_of(new, name)]
         if columns:
             laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
-    return _Left.of(left_before, before.schema), _Left.of(left_after, after.schema), laid_over
-
-
-def _rows_that_died(side: Side, number: int, dead: tuple[Positions, Positions], blobs: Reader, keys: PartKeys) -> pl.LazyFrame:
-    """Read the rows of a part that died since; their key, where it is read anyway, is not decoded again.
-
-    Parameters
-    ----------
-    dead : the positions of rows that died since, and of those that were dead before
-    """
-    died, dead_before = dead
-    part, own = side.parts[number], keys.of_part(number)
-    if own is None or len(side.schema) == 1:
-        return parts.rows_at(part, died, side.schema, blobs)
-    others = pl.Schema({name: dtype for name, dtype in side.schema.items() if name != own.name})
-    theirs = own.to_frame()[died - np.searchsorted(dead_before, died)]
-    return pl.concat([theirs.lazy(), parts.rows_at(part, died, others, blobs)], how="horizontal")
+    return Left(left_before, before.schema), Left(left_after, after.schema), laid_over
 
 
 def pair(before: Sequence[Part], after: Sequence[Part], key: Sequence[str]) -> dict[int, int]:
@@ -295,14 +261,6 @@ def _renamed(columns: Sequence[str], name_of: Callable[[int], str]) -> list[pl.E
     return [exactly([name]).alias(name_of(i)) for i, name in enumerate(columns)]
 
 
-def _join(before: _Left, after: _Left, key: Sequence[str], values: Sequence[str]) -> _Matched:
-    one = before.frame.select(_renamed(key, _key) + _renamed(values, _before))
-    other = after.frame.select(_renamed(key, _key) + _renamed(values, _after))
-    on = [_key(i) for i in range(len(key))]
-    pairs = one.join(other, on=on, how="inner", nulls_equal=True)
-    return _Matched(pairs.collect().lazy() if before.is_small and after.is_small else pairs, list(values))
-
-
 @dataclass(frozen=True, slots=True)
 class _Partners:
     """Which rows of both sides have the same key; of the others their keys, and as last column their number."""
@@ -312,34 +270,41 @@ class _Partners:
     alone_after: pl.LazyFrame
 
 
-def _partners(old: _Left, new: _Left, key: Sequence[str], values: Sequence[str]) -> _Partners:
+def _partners(old: Left, new: Left, key: Sequence[str], values: Sequence[str]) -> _Partners:
     one, other = _numbered_keys(old, key), _numbered_keys(new, key)
     on = [exactly([name]) for name in key]
     if not (old.is_small and new.is_small):
         alone = [a.join(b.select(exactly(key)), on=on, how="anti", nulls_equal=True) for a, b in ((one, other), (other, one))]
         return _Partners(_join(old, new, key, values), *alone)
-    keys, others = one.collect(), other.collect()
+    keys, others = one.collect(engine="streaming"), other.collect(engine="streaming")
     pairs = keys.join(others, on=on, how="inner", nulls_equal=True, maintain_order="left", suffix=" after")
-    at, partner = (pairs.to_series(place).to_numpy() for place in (len(key), len(key) + 1))
+    at, partner = (pairs.to_series(place).cast(pl.Int64).to_numpy() for place in (len(key), len(key) + 1))
     columns = [
-        _rows(old.frame.collect(), at).select(_renamed(key, _key) + _renamed(values, _before)),
-        _rows(new.frame.collect(), partner).select(_renamed(values, _after)),
+        old.rows(at, [*key, *values]).select(_renamed(key, _key) + _renamed(values, _before)),
+        _in_order(new, partner, values).select(_renamed(values, _after)),
     ]
     matched = _Matched(pl.concat(columns, how="horizontal").lazy(), list(values))
     return _Partners(matched, _left_out(keys, at).lazy(), _left_out(others, partner).lazy())
 
 
-def _numbered_keys(rows: _Left, key: Sequence[str]) -> pl.LazyFrame:
+def _join(before: Left, after: Left, key: Sequence[str], values: Sequence[str]) -> _Matched:
+    one = before.read([*key, *values]).select(_renamed(key, _key) + _renamed(values, _before))
+    other = after.read([*key, *values]).select(_renamed(key, _key) + _renamed(values, _after))
+    on = [_key(i) for i in range(len(key))]
+    return _Matched(one.join(other, on=on, how="inner", nulls_equal=True), list(values))
+
+
+def _numbered_keys(rows: Left, key: Sequence[str]) -> pl.LazyFrame:
     row = parts.free_name(key, "row")
-    keys = rows.frame.select(exactly(key)).with_row_index(row)
-    return keys.select(exactly([*key, row]))
+    return rows.read(key).with_row_index(row).select(exactly([*key, row]))
 
 
-def _rows(frame: pl.DataFrame, at: Positions) -> pl.DataFrame:
-    """Return the rows at some places; neighbors, which edits mostly are, as they lie in memory."""
-    if len(at) and (at[1:] == at[:-1] + 1).all():
-        return frame.slice(int(at[0]), len(at))
-    return frame.rechunk()[at]  # from hundreds of chunks, taking rows costs ten times as much
+def _in_order(rows: Left, at: Positions, names: Sequence[str]) -> pl.DataFrame:
+    """Return rows by their numbers, in any order, each once."""
+    if not names or not len(at) or (at[1:] > at[:-1]).all():
+        return rows.rows(at, names)
+    order = np.argsort(at)
+    return rows.rows(at[order], names)[np.argsort(order)]
 
 
 def _left_out(keys: pl.DataFrame, at: Positions) -> pl.DataFrame:
@@ -348,15 +313,10 @@ def _left_out(keys: pl.DataFrame, at: Positions) -> pl.DataFrame:
     return keys.filter(pl.Series(alone))
 
 
-def _without_partner(rows: pl.LazyFrame, others: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
-    return rows.join(others.select(exactly(key)), on=[exactly([name]) for name in key], how="anti", nulls_equal=True)
-
-
-def _examples(rows: pl.LazyFrame, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
-    row = parts.free_name(rows.collect_schema().names(), "row")
+def _examples(rows: Left, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
     # Of all rows only the keys were matched, and are sorted.
     first = alone.sort(exactly(key)).head(N_EXAMPLES).select(pl.last()).collect(engine="streaming").to_series()
-    return rows.with_row_index(row).filter(pl.col(row).is_in(first.implode())).drop(row).sort(exactly(key)).collect().to_dicts()
+    return rows.rows(first.sort().cast(pl.Int64).to_numpy(), rows.schema.names()).sort(exactly(key)).to_dicts()
 
 
 def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
@@ -373,11 +333,10 @@ def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader
     common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
     values = [name for name in common if name not in key]
     old, new, laid_over = _split(before, after, key, values, blobs, PartKeys(before.parts, before.schema, key, blobs))
+    partners = _partners(old, new, key, values)
     names = {_key(i): name for i, name in enumerate(key)}
-    found = [_without_partner(rows.select(exactly(key)), others, key) for rows, others in ((new.frame, old.frame), (old.frame, new.frame))]
-    found += [
-        _changed(matched).select(list(names)).rename(names) for matched in (*laid_over, _join(old, new, key, values)) if matched.columns
-    ]
+    found = [partners.alone_after, partners.alone_before]
+    found += [_changed(matched).select(list(names)).rename(names) for matched in (*laid_over, partners.matched) if matched.columns]
     return pl.concat([frame.select(exactly(key)) for frame in found]).unique().collect(engine="streaming")
 
 
