@@ -137,6 +137,23 @@ def test_a_model_whose_last_bits_differ_in_company_answers_each_request_by_itsel
     assert model.sizes == [3, 3]
 
 
+def test_a_model_that_takes_a_single_row_another_way_answers_each_request_by_itself(tmp_path: Path) -> None:
+    class Single(Counting):
+        def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return super().score(features) + 1e-12 * (len(features) == 1)
+
+    model = Single("linear@v1")
+
+    async def work(asking: Asking) -> None:
+        await prove(asking)
+        model.sizes.clear()
+        await asking.turn([batch(100), batch(200)])
+
+    in_loop(work, tmp_path, model)
+
+    assert model.sizes == [3, 3]
+
+
 def test_more_rows_than_go_together_are_several_calls(tmp_path: Path) -> None:
     model = Counting("linear@v1")
 

@@ -105,26 +105,27 @@ class ManyRows:
     def _score(self, items: Sequence[Item]) -> Sequence[Scored | Exception]:
         accounts, began_ns = self._accounts, time.perf_counter_ns()
         accounts.begin(self.variant)
-        if self._left or len(items) == 1 or not self._alike:
-            found = one_by_one(self._service, items)
-            if len(items) > 1 and self._left:
-                self._try(items, found)
-        else:
-            found = in_company(self._service, items)
+        go_together = self._alike and not self._left
+        found = in_company(self._service, items) if go_together else one_by_one(self._service, items)
         took_ns = time.perf_counter_ns() - began_ns
         self._took.append(took_ns / sum(len(rows) for _, rows, _, _ in items))
         accounts.took(self.variant, took_ns // len(items), n_requests=len(items))
+        if self._left and len(items) > 1:
+            self._try(items, found)
         return found
 
     def _try(self, items: Sequence[Item], alone: Sequence[Scored | Exception]) -> None:
         """Score requests, which were scored one by one just now, once more together, and take note. Answers and logs nothing."""
+        variant, rows, ids, origin = items[0]
         try:
             together = measure_together(self._service, items)
+            # A single row, too: a product of matrices may go another way for one than for many.
+            single = measure(self._service, variant, rows[:1], ids[:1], origin, started_ns=origin.started_ns)
         except Exception:  # noqa: BLE001  # of a faulty request, mostly; that says nothing about the others
             return
         pairs = [(one, other) for one, other in zip(alone, together, strict=True) if isinstance(one, Scored)]
         if len(pairs) == len(items):
-            self._alike &= all(one.scores.tobytes() == other.scores.tobytes() for one, other in pairs)
+            self._alike &= all(one.scores.tobytes() == other.scores.tobytes() for one, other in [*pairs, (single, _first(together[0]))])
             self._left -= 1
 
     def _note(self, item: Item, found: Scored | Exception) -> None:
@@ -137,6 +138,10 @@ class ManyRows:
             origin.span.note(found.version, found.role, len(rows), started_ns=origin.started_ns)
         accounts.shadow.offer(rows, ids, origin)
         accounts.counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
+
+
+def _first(scored: Scored) -> Scored:
+    return msgspec.structs.replace(scored, scores=scored.scores[:1])
 
 
 def alone(service: str, item: Item) -> Scored:
