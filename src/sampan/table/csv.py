@@ -20,7 +20,7 @@ import polars as pl
 from sampan.errors import DataFormatError
 from sampan.table.bad_cells import HOPELESS, MANY, BadCell, LeftOut
 from sampan.table.blocks import Block, ahead, cut_records
-from sampan.table.csv_columns import arrow_type, named
+from sampan.table.csv_columns import arrow_type, converted, named
 from sampan.table.csv_dialect import CsvForm, Dialect, Sample, parse_text, sniff, sniff_delimiter
 from sampan.table.encodings import check_utf8
 from sampan.table.glance import Glance, Glancer
@@ -217,9 +217,10 @@ class _Pass:
         return structure.n_blank == 0 and len(self.forms) > 1 and bool((structure.n_fields == len(self.forms)).all())
 
     def _may_settle(self) -> bool:
-        """Say whether Arrow may do it all: nothing is converted afterwards, and of texts only empty ones are missing."""
-        converted = any(self.forms[place].kind != "text" for place in self.as_text)
-        return not (converted or self.has_words or "" not in self.form.null_values)
+        """Say whether columns may stay as Arrow read them: so far only empty cells were missing, and none was bad."""
+        written = [self.forms[place] for place in self.as_text if self.forms[place].kind != "text"]
+        is_settled = not self.has_words and "" in self.form.null_values
+        return is_settled and all(not form.is_plain and not form.missing for form in written)
 
     def _parse_quickly(self, text: bytes, glance: Glance, structure: Structure | None, *, empty_is_missing: bool) -> pa.Table | None:
         """Parse with Arrow; None where it fails, or would lose something."""
@@ -252,11 +253,17 @@ class _Pass:
             return None
         if any(self.forms[place].is_empty and missing[place] < len(table) for place in self.as_text):
             return None  # a column shows its first values
+        columns = table.columns
+        for place in self.as_text:
+            if self.forms[place].kind != "text":
+                columns[place] = converted(columns[place], self.forms[place])
+        if any(column is None for column in columns):
+            return None
         for n_missing, seen in zip(missing, self.seen, strict=True):
             seen.n_values += len(table) - n_missing
         self.line += len(table)
         self.n_rows += len(table)
-        return named(table, self.dialect.names)
+        return named(columns, self.dialect.names)
 
     def _arrow(self, text: bytes, *, newlines: bool, empty_is_missing: bool) -> pa.Table:
         import pyarrow as pa

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sampan.table.types import ColumnForm
+import polars as pl
+
+from sampan.table.types import ColumnForm, convert
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,9 +21,18 @@ def arrow_type(form: ColumnForm) -> pa.DataType:
     return kinds[form.kind] if form.kind in kinds else pa.timestamp("us", tz="UTC" if form.zoned else None)
 
 
-def named(table: pa.Table, names: Sequence[str]) -> pa.Table:
+def converted(column: pa.ChunkedArray, form: ColumnForm) -> pa.Array | None:
+    """Make values of a column of text, written as its form says; None if a text is none of them."""
+    text = pl.Series(column)
+    values = convert(text, form)
+    if values.null_count() > text.null_count():
+        return None
+    return values.cast(form.dtype).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def named(columns: Sequence[pa.Array | pa.ChunkedArray], names: Sequence[str]) -> pa.Table:
     """Give columns their names; times without a zone become UTC, as they are read."""
     import pyarrow as pa
 
     naive, utc = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
-    return pa.table([column.cast(utc) if column.type == naive else column for column in table.columns], names=list(names))
+    return pa.table([column.cast(utc) if column.type == naive else column for column in columns], names=list(names))
