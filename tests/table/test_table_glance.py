@@ -30,7 +30,7 @@ def test_zeros_and_dates_are_no_suspects() -> None:
     assert zeros("0,0.5,10,2013-01-01T05:00:00Z,2013-01-01 05:00:00,-0.5\n0,100,-0,1,2,0\n0") == []
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":", " "])
 def test_any_delimiter_begins_a_field(delimiter: str) -> None:
     assert zeros(f"1{delimiter}007\n", delimiter) == [2]
     assert zeros(f"1{delimiter}70\n", delimiter) == []

@@ -86,8 +86,8 @@ class Glancer:
             self._find_edges(window, returned=returned)
             is_tidy = is_tidy and not self._has_blank_line(n, returned=returned)
             pairs = self._pairs(n)
-            n_empty -= int(np.count_nonzero(self._return[1 : n + 1])) if returned else 0  # no field is between a line end's two bytes
             n_empty += int(np.count_nonzero(pairs))
+            n_empty -= int(np.count_nonzero(self._return[1 : n + 1])) if returned else 0  # no field is between a line end's two bytes
             if is_quoted:
                 empty.append(np.flatnonzero(pairs) + at)
                 self._edge[: n + 3] |= window == _QUOTE
@@ -134,7 +134,7 @@ class Glancer:
         if not len(places):
             return places
         before = np.where(places > 0, whole[places - 1], _NEWLINE)
-        signed = (before == ord("-")) | (before == ord("+")) | (before == ord(" "))
+        signed = ((before == ord("-")) | (before == ord("+")) | (before == ord(" "))) & (before != self._delimiter)
         begins = np.where(signed, np.where(places > 1, whole[places - 2], _NEWLINE), before)
         places = places[(begins == self._delimiter) | (begins == _NEWLINE) | (begins == _QUOTE)]
         after = whole[np.minimum(places + 1, len(whole) - 1)]
