@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from linear_service import FIELDS, LinearPredictor
 from turns import Asking, Counting, in_loop, right, row, variant_of
 
-from sampan.serving.records import predictions_stream
+from sampan.serving.answers import encode_numbers, many
+from sampan.serving.outcomes import Expected
+from sampan.serving.records import NumberedIds, Scored, predictions_stream
+from sampan.serving.requests import Predictions, encode_predictions
+from sampan.serving.routing import Variant
 from sampan.serving.volumes import volumes_stream
 from sampan.store.segments import Segments
 from sampan.web.inference import many_rows
@@ -39,6 +46,21 @@ def tensors(rows: list[dict[str, Any]]) -> dict[str, Any]:
             for name, kind in FIELDS.items()
         ]
     }
+
+
+def scored(variant: Variant, ids: Sequence[str], scores: np.ndarray[Any, Any]) -> Scored:
+    return Scored(
+        service="linear",
+        version=variant.version,
+        role="live",
+        at=1,
+        latency_us=1,
+        ids=ids,
+        rows=[row(k) for k in range(len(ids))],
+        moments=None,
+        features=np.zeros((len(ids), 3), np.float32),
+        scores=scores,
+    )
 
 
 async def prove(asking: Asking) -> None:
@@ -84,6 +106,25 @@ def test_the_log_and_the_volumes_count_requests_in_company_as_alone(tmp_path: Pa
     n_rows = PROVEN_CALLS + TRIALS * 6 + 8  # of the trials, which score rows twice, nothing is counted twice
     assert (sum(one["requests"] for one in volumes), sum(one["rows"] for one in volumes)) == (PROVEN_CALLS + TRIALS * 2 + 2, n_rows)
     assert len(logged) == n_rows
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # of all tests here; it has no state
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5),
+    st.text(min_size=1),
+    st.none() | st.floats(0, 1),
+    st.sampled_from([Expected(), Expected("regression")]),
+    st.sampled_from(["linear@v1", 'a "name" \0 %d']),
+)
+def test_numbers_of_many_rows_are_written_as_they_are_one_by_one(
+    scores: list[float], head: str, threshold: float | None, labels: Expected, version: str
+) -> None:
+    variant = Variant("live", "p", version, LinearPredictor("linear@v1", (1.0, 1.0, 1.0), 0.0), threshold=threshold, labels=labels)
+    ids, found = NumberedIds(head, len(scores)), np.array(scores)
+
+    written = encode_numbers('li"near', variant, scored(variant, ids, found))
+
+    assert written == encode_predictions(Predictions(model='li"near', predictions=many(variant, ids, found)), single=False)
 
 
 def test_a_request_with_a_bad_row_fails_alone(tmp_path: Path) -> None:

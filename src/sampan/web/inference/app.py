@@ -42,11 +42,15 @@ from sampan.errors import (
     TooManyRequests,
     Unavailable,
 )
+from sampan.serving.answers import encode_numbers
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.outcomes import decode_feed, decode_outcomes, strange_classes
+from sampan.serving.records import Scored
 from sampan.serving.requests import Prediction, Predictions, decode_predict, encode_predictions, typed_request
+from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin, Span
 from sampan.table.rows import Row as BareRow
+from sampan.web.inference.direct import scope_notes
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.reply import Admit, Answered, Coming, Handler, Reply, Request, Soon
 from sampan.web.inference.scoring import Limits, Scorer, tell
@@ -349,7 +353,11 @@ class InferenceApp:
         def reply(predictions: list[Prediction]) -> Reply:
             return Reply(encode_predictions(Predictions(model=self.service, predictions=predictions), single=asked.single))
 
-        coming = None if asked.single else self.scorer.gather(asked.rows, lambda *its: reply(tell(*its)), ids=ids, origin=request.origin)
+        def replied(variant: Variant, scored: Scored) -> Reply:
+            body = None if scope_notes(variant, scored) else encode_numbers(self.service, variant, scored)
+            return Reply(body) if body is not None else reply(tell(variant, scored))
+
+        coming = None if asked.single else self.scorer.gather(asked.rows, replied, ids=ids, origin=request.origin)
         if coming is not None:
             return coming
         if self.scorer.answers_now(len(asked.rows)):
