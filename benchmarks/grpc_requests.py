@@ -2,8 +2,9 @@
 
     python benchmarks/grpc_requests.py [--kserve-python PYTHON] [--requests 2000] [--rounds 3]
 
-PYTHON is an environment with kserve and onnxruntime. Five fields a row, a logistic graph; ours reads, checks, counts and logs every row,
-kserve runs the graph. One client asks in turn, so that a busy machine is busy for all; each answer is checked. CPU is the server's for a
+PYTHON is an environment with kserve and onnxruntime. Ours serves two models: `orders` has five fields and looks up the past of each row's
+shop, `parcels` has four and looks nothing up; it reads, checks, counts and logs every row. kserve is sent the matrix of features and runs
+the graph of `orders`. One client asks in turn, so that a busy machine is busy for all; each answer is checked. CPU is the server's for a
 request, with all that comes after its answer.
 """
 
@@ -28,6 +29,7 @@ from side_by_side import machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "workspace"))
 
+import plain_package
 from small_package import WEIGHTS, add_package, draw_orders, logistic_graph, requests_of, true_chances
 
 from sampan.plugins import require
@@ -72,7 +74,7 @@ def cpu_s(pid: int) -> float:
 class Grpc:
     """A client that sends one request again and again."""
 
-    def __init__(self, port: int, inputs: Sequence[tuple[str, str, list[int], bytes]]) -> None:
+    def __init__(self, port: int, inputs: Sequence[tuple[str, str, list[int], bytes]], *, model: str = NAME) -> None:
         grpc, self.types = require("grpc", extra="grpc"), message_types()
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         grpc.channel_ready_future(channel).result(60)
@@ -81,7 +83,7 @@ class Grpc:
             request_serializer=self.types["ModelInferRequest"].SerializeToString,
             response_deserializer=self.types["ModelInferResponse"].FromString,
         )
-        self.request = self.types["ModelInferRequest"](model_name=NAME)
+        self.request = self.types["ModelInferRequest"](model_name=model)
         for name, kind, shape, data in inputs:
             self.request.inputs.add(name=name, datatype=kind, shape=shape)
             self.request.raw_input_contents.append(data)
@@ -127,21 +129,35 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    parcels = [{"parcel": float(k), "at": 1_356_998_400_000 + 3_600_000 * k, "shop": "north", "kilos": 0.5 + k} for k in range(100)]
+    parcels_right = np.array([row["kilos"] + row["at"] // 3_600_000 % 24 / 100 for row in parcels])
     rows = requests_of(draw_orders(100, first=0, day=0, rng=np.random.default_rng(1)))
     right = true_chances(*(np.array([r[x] for r in rows], float) for x in ("x1", "x2")), WEIGHTS)
     with tempfile.TemporaryDirectory() as folder, Workspace.open(folder) as ws:
         add_package(ws, Path(folder) / "package")
         ws.service.deploy(NAME, start=False)
-        files = process.ServiceFiles(ws.store_folder, NAME)
-        live = process.start(files, [*process.server_command(ws.root, NAME), "--grpc-port", "0"])
+        ws.service.deploy(plain_package.add_plain_package(ws, Path(folder) / "plain").id, "parcels", start=False)
+        servers = {name: process.ServiceFiles(ws.store_folder, name) for name in (NAME, "parcels")}
+        lives = {
+            name: process.start(files, [*process.server_command(ws.root, name), "--grpc-port", "0"]) for name, files in servers.items()
+        }
+        live = lives[NAME]
         peer = None
         try:
+            plain_schema = {"parcel": "FP64", "at": "INT64", "shop": "BYTES", "kilos": "FP64"}
             schema = {"order": "FP64", "at": "INT64", "shop": "BYTES", "x1": "FP64", "x2": "FP64"}
             jobs: dict[str, tuple[Callable[[], Any], Any, int]] = {}
             for n in (1, 100):
                 tensors = [_raw(name, kind, rows[:n]) for name, kind in schema.items()]
                 listed = [{"name": f, "datatype": k, "shape": [n], "data": [r[f] for r in rows[:n]]} for f, k in schema.items()]
                 jobs[f"gRPC, {n} rows"] = (Grpc(live.grpc_port, tensors).ask, right[:n], live.pid)
+                tensors = [_raw(name, kind, parcels[:n]) for name, kind in plain_schema.items()]
+                plain = lives["parcels"]
+                jobs[f"gRPC, {n} rows, no look-ups"] = (
+                    Grpc(plain.grpc_port, tensors, model="parcels").ask,
+                    parcels_right[:n],
+                    plain.pid,
+                )
                 jobs[f"REST JSON, {n} rows"] = (Rest(live.port, listed).ask, right[:n], live.pid)
             if given.kserve_python:
                 graph, port = Path(folder) / "logistic.onnx", free_port()
@@ -159,7 +175,8 @@ def main() -> int:
                 for name, (ask, answer, pid) in jobs.items():
                     found[name].append(measure(ask, answer, pid, given.requests // given.rounds))
         finally:
-            process.stop(files, live)
+            for name, files in servers.items():
+                process.stop(files, lives[name])
             if peer is not None:
                 peer.terminate()
                 peer.wait(30)

@@ -120,9 +120,13 @@ def read_infer(message: Any, *, max_rows: int) -> InferRequest:
 
     def values(tensor: Any) -> Values:
         data = next(contents) if raw else None
-        check_datatype(tensor.name, tensor.datatype)
-        n = n_values(tensor.name, tensor.shape)
-        return from_bytes(tensor.name, tensor.datatype, n, memoryview(_contents(tensor) if data is None else data))
+        datatype, shape = tensor.datatype, tensor.shape
+        layout = LAYOUTS.get(datatype)
+        if data is not None and layout is not None and len(shape) == 1 and len(data) == shape[0] * layout.itemsize:  # most are so
+            return np.frombuffer(data, layout)
+        check_datatype(tensor.name, datatype)
+        n = n_values(tensor.name, shape)
+        return from_bytes(tensor.name, datatype, n, memoryview(_contents(tensor) if data is None else data))
 
     columns, faults = tensor_columns(message.inputs, values)
     parameters = _parameters(message.parameters) if message.parameters else {}
