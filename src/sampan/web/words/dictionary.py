@@ -351,6 +351,7 @@ _LINEAGE: Final[dict[str, str]] = {
     "derived from": "sinh ra từ",
     "checked by": "kiểm tra bởi",
     "packaged as": "đóng gói thành",
+    "built as": "dựng thành",
     "deployed as": "triển khai thành",
     "observed by": "theo dõi bởi",
     "raised": "gây ra",
