@@ -62,16 +62,12 @@ class ManyRows:
         self._left = TRIALS
         self._alike = True
         self._took: deque[float] = deque(maxlen=TRIALS)  # nanoseconds a row, of the newest calls
+        self._most_rows = MOST_ROWS  # that may go together
 
     @property
     def gathers(self) -> bool:
         """Say whether requests should wait for the end of the turn: they go together, or it is not known yet whether they may."""
         return self._alike and self._most_rows > 1
-
-    @property
-    def _most_rows(self) -> int:
-        """How many rows may go together; by a median, since a busy machine may stop any call halfway."""
-        return min(MOST_ROWS, int(MOST_NS / median(self._took))) if self._took else MOST_ROWS
 
     def ask(self, rows: Sequence[Row], ids: Sequence[str], origin: Origin, replied: Callable[[Variant, Scored], Reply]) -> Coming:
         """Take a request that is answered at the end of this turn."""
@@ -85,17 +81,20 @@ class ManyRows:
         turn, self._turn = self._turn, []
         for part in self._parts(turn):
             for asked, found in zip(part, self._score([one.item for one in part]), strict=True):
-                self._note(asked.item, found)
-                asked.come(found)
+                told = found
+                try:
+                    self._note(asked.item, found)
+                except Exception as cause:  # noqa: BLE001  # told in place of the answer: those behind it still get theirs
+                    told = cause
+                asked.come(told)
 
     def _parts(self, turn: Sequence[_Asked]) -> list[list[_Asked]]:
         """Cut a turn into calls of the model."""
-        most = self._most_rows
         parts: list[list[_Asked]] = [[]]
         n_rows = 0
         for asked in turn:
             n = len(asked.item[1])
-            if parts[-1] and n_rows + n > most:
+            if parts[-1] and n_rows + n > self._most_rows:
                 parts.append([])
                 n_rows = 0
             parts[-1].append(asked)
@@ -109,6 +108,7 @@ class ManyRows:
         found = in_company(self._service, items) if go_together else one_by_one(self._service, items)
         took_ns = time.perf_counter_ns() - began_ns
         self._took.append(took_ns / sum(len(rows) for _, rows, _, _ in items))
+        self._most_rows = min(MOST_ROWS, int(MOST_NS / median(self._took)))  # a busy machine may stop any call halfway
         accounts.took(self.variant, took_ns // len(items), n_requests=len(items))
         if self._left and len(items) > 1:
             self._try(items, found)
