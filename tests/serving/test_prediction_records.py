@@ -158,9 +158,7 @@ def test_few_rows_are_laid_out_as_many_are() -> None:
 
     def block(part: list[dict[str, Any]], keeping: Keeping) -> list[dict[str, Any]]:
         found = scored(part, features=np.array([[row["a"], 2, 3] for row in part], np.float32), moments=np.array([0] * len(part)))
-        told = record_block(
-            [found], joined([part], names), feature_names=["x", "y", "z"], fields=fields, keys=("a",), keeping=keeping
-        )
+        told = record_block([found], joined([part], names), feature_names=["x", "y", "z"], fields=fields, keys=("a",), keeping=keeping)
         return [{**row, "id": ""} for row in rows_of(told)]
 
     for keeping in (Keeping(), Keeping(left_out=frozenset({"b"}), changes={"d": "<{}>".format}, features_left_out=frozenset({"x"}))):

@@ -262,9 +262,7 @@ def _field(rows: ColumnRows, name: str, kind: str, change: Change | None) -> Col
     return [None if value is None else str(value) for value in values]  # a moment in milliseconds
 
 
-def _fields_beside(
-    rows: ColumnRows, fields: Fields, changes: Mapping[str, Change], pause: Callable[[], None]
-) -> list[Column | Beside]:
+def _fields_beside(rows: ColumnRows, fields: Fields, changes: Mapping[str, Change], pause: Callable[[], None]) -> list[Column | Beside]:
     """Lay fields out as `_field` does, but numbers that stand together in one piece, where none is missing."""
     names = [name for name, kind in fields if kind == "number"]
     numbers = rows.read_numbers(names) if names else np.empty((0, len(rows)))

@@ -231,6 +231,7 @@ class Ascii(Sequence[str]):
 
 _decoded = methodcaller("decode", "ascii")
 
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """Columns of floats that stand side by side in a schema, a row of `values` each, in the type they have there; none is missing.
