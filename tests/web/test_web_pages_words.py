@@ -96,6 +96,7 @@ def test_nothing_is_translated_by_itself() -> None:
         ("1.3x slower on one row", "chậm 1.3x với 1 dòng"),
         ("size 34,120 bytes > 30,000 bytes", "kích thước 34,120 byte > 30,000 byte"),
         ("p99 ≤ 2 ms, size ≤ 1,000,000 bytes, loss ≤ 0.005", "p99 ≤ 2 ms, kích thước ≤ 1,000,000 byte, mức kém đi ≤ 0.005"),
+        ("rollout of churn@v2: shadow", "triển khai dần churn@v2: chạy bóng"),
         ("a sentence nobody knows", "a sentence nobody knows"),
     ],
 )

@@ -482,6 +482,8 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"promoted the (shadow|canary)", "đưa bản {1:t} lên thay"),
     (r"withdrew the (shadow|canary)", "rút bản {1:t}"),
     ("rolled back", "quay lại bản trước"),
+    (r"rolled out (.+)", "triển khai dần {1}"),
+    (r"rollout of (.+): (.+)", "triển khai dần {1}: {2:t}"),
     (r"(AUC|Log loss|Cost a row|Brier score): (.+)", "{1:t}: {2}"),
     (r"([a-z_]+): (.+); asked: (.+)", "{1}: {2:t}; yêu cầu: {3:t}"),
     (rf"({'|'.join(_MONTHS)}) (\d{{4}})(?:: (.+))?", "{1:month}/{2}{3:after}"),
