@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 def ws(tmp_path: Path) -> Iterator[Workspace]:
     with Workspace.open(tmp_path) as workspace:
         yield workspace
+        workspace.service.stop(NAME)  # a rollout starts a server where none runs
 
 
 @pytest.fixture
