@@ -16,9 +16,10 @@ from turns import Asking, Counting, in_loop, right, row, variant_of
 
 from sampan.serving.records import predictions_stream
 from sampan.store.segments import Segments
-from sampan.web.inference.company import AGAIN, LEAST, MOST, TRIALS, Company
+from sampan.web.inference.company import AGAIN, TRIALS, Company
 from sampan.web.inference.lanes import PROVEN_CALLS
 from sampan.web.inference.reply import Reply
+from sampan.web.inference.single_rows import LEAST, MOST
 
 
 def test_rows_of_one_turn_are_one_call_and_each_gets_its_own_answer(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_caller_may_name_its_answer_also_in_company(tmp_path: Path) -> None:
 
 
 def test_company_is_kept_only_where_it_is_cheaper() -> None:
-    quick, slow = Company(), Company()
+    quick, slow = company(), company()
     for _ in range(TRIALS):
         quick.note(4, alone_ns=100, together_ns=60, alike=True)
         slow.note(4, alone_ns=100, together_ns=95, alike=True)
@@ -153,21 +154,21 @@ def test_company_is_kept_only_where_it_is_cheaper() -> None:
 
 
 def test_a_model_that_gained_nothing_is_tried_again_after_a_while() -> None:
-    company = Company()
+    tried = company()
     for _ in range(TRIALS):
-        company.note(4, alone_ns=100, together_ns=95, alike=True)
+        tried.note(4, alone_ns=100, together_ns=95, alike=True)
     for _ in range(AGAIN):
-        assert company.is_known
-        company.passed()
+        assert tried.is_known
+        tried.passed()
     for _ in range(TRIALS):
-        assert not company.is_known
-        company.note(4, alone_ns=100, together_ns=50, alike=True)
+        assert not tried.is_known
+        tried.note(4, alone_ns=100, together_ns=50, alike=True)
 
-    assert company.pays
+    assert tried.pays
 
 
 def test_a_call_in_company_may_not_keep_the_event_loop_for_long() -> None:
-    heavy, heavier = Company(), Company()
+    heavy, heavier = company(), company()
     for _ in range(TRIALS):
         heavy.note(4, alone_ns=8_000_000, together_ns=4_000_000, alike=True)
         heavier.note(4, alone_ns=80_000_000, together_ns=16_000_000, alike=True)
@@ -190,6 +191,10 @@ def test_requests_sent_ahead_of_their_answers_keep_their_order(shared_server: Ru
             scores = [json.loads(part.partition(b"\r\n\r\n")[2])["score"] for part in data.split(b"HTTP/1.1 200 OK")[1:]]
             expected = [expected_score(LIVE["weights"], 0.0, (row(order)["x1"], row(order)["x2"], 0.0)) for order in range(40)]
             assert scores == [pytest.approx(score, abs=1e-6) for score in expected]
+
+
+def company() -> Company:
+    return Company("single rows", gain=0.8, most_rows=MOST, most_ns=4_000_000)
 
 
 def pays(asking: Asking) -> None:

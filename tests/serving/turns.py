@@ -14,10 +14,11 @@ from linear_service import FIELDS, LinearPredictor, expected_score
 from sampan.serving.routing import Role, Routing, Variant
 from sampan.store.segments import Segments
 from sampan.web.inference.app import InferenceApp
-from sampan.web.inference.company import LEAST, TRIALS
+from sampan.web.inference.company import TRIALS
 from sampan.web.inference.lanes import PROVEN_CALLS
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.reply import Reply, Request, Soon
+from sampan.web.inference.single_rows import LEAST
 
 WEIGHTS = (1.0, -1.0, 0.1)
 

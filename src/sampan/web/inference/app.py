@@ -301,7 +301,7 @@ class InferenceApp:
         if given := request.header(b"x-request-id"):
             name = given.decode("latin-1")
         asked = _RowAsked(row, name, request, Soon())
-        if not singles.gathers:
+        if not singles.company.gathers:
             return self._told(asked, singles.answer([asked])[0])
         if not self._turn:
             asyncio.get_running_loop().call_soon(self._end_turn)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,8 +21,26 @@ from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.table.rows import COLUMNS_PAY, ColumnRows, Row, columns_of
-from sampan.web.inference.company import AskedRow
 from sampan.web.inference.shadow import measure
+
+
+class AskedRow(Protocol):
+    """A request of one row: what `DirectAnswers.read` gave for its body, the name of its answer, and where it came from."""
+
+    @property
+    def row(self) -> Row:
+        """The row."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The id its answer will have."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """When and from whom it came."""
+        ...
 
 
 class DirectAnswers:

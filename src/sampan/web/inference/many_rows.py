@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +20,7 @@ from sampan.serving.records import Scored
 from sampan.serving.routing import Variant
 from sampan.serving.spans import Origin
 from sampan.web.inference.accounts import Accounts
+from sampan.web.inference.company import Company
 from sampan.web.inference.reply import Coming, Reply
 from sampan.web.inference.shadow import measure, measure_together
 from sampan.web.inference.single_rows import model_failure
@@ -30,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 Item = tuple[Variant, Sequence[Row], Sequence[str], Origin]
-TRIALS: Final = 8  # times that requests in company are scored both ways before they go together
 MOST_ROWS: Final = 1024  # that go together …
 MOST_NS: Final = 8_000_000  # … and how long such a call may keep the event loop
+GAIN: Final = 1.0  # of what they cost alone: together they are never dearer
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -59,15 +58,7 @@ class ManyRows:
         self._service = service
         self._accounts = accounts
         self._turn: list[_Asked] = []
-        self._left = TRIALS
-        self._alike = True
-        self._took: deque[float] = deque(maxlen=TRIALS)  # nanoseconds a row, of the newest calls
-        self._most_rows = MOST_ROWS  # that may go together
-
-    @property
-    def gathers(self) -> bool:
-        """Say whether requests should wait for the end of the turn: they go together, or it is not known yet whether they may."""
-        return self._alike and self._most_rows > 1
+        self.company = Company("requests of many rows", gain=GAIN, most_rows=MOST_ROWS, most_ns=MOST_NS)
 
     def ask(self, rows: Sequence[Row], ids: Sequence[str], origin: Origin, replied: Callable[[Variant, Scored], Reply]) -> Coming:
         """Take a request that is answered at the end of this turn."""
@@ -94,7 +85,7 @@ class ManyRows:
         n_rows = 0
         for asked in turn:
             n = len(asked.item[1])
-            if parts[-1] and n_rows + n > self._most_rows:
+            if parts[-1] and n_rows + n > self.company.most_rows:
                 parts.append([])
                 n_rows = 0
             parts[-1].append(asked)
@@ -104,29 +95,28 @@ class ManyRows:
     def _score(self, items: Sequence[Item]) -> Sequence[Scored | Exception]:
         accounts, began_ns = self._accounts, time.perf_counter_ns()
         accounts.begin(self.variant)
-        go_together = self._alike and not self._left
-        found = in_company(self._service, items) if go_together else one_by_one(self._service, items)
+        found = in_company(self._service, items) if self.company.pays else one_by_one(self._service, items)
         took_ns = time.perf_counter_ns() - began_ns
-        self._took.append(took_ns / sum(len(rows) for _, rows, _, _ in items))
-        self._most_rows = min(MOST_ROWS, int(MOST_NS / median(self._took)))  # a busy machine may stop any call halfway
         accounts.took(self.variant, took_ns // len(items), n_requests=len(items))
-        if self._left and len(items) > 1:
-            self._try(items, found)
+        if len(items) > 1 and not self.company.is_known:
+            self._try(items, found, alone_ns=took_ns)
         return found
 
-    def _try(self, items: Sequence[Item], alone: Sequence[Scored | Exception]) -> None:
+    def _try(self, items: Sequence[Item], alone: Sequence[Scored | Exception], *, alone_ns: int) -> None:
         """Score requests, which were scored one by one just now, once more together, and take note. Answers and logs nothing."""
         variant, rows, ids, origin = items[0]
+        began_ns = time.perf_counter_ns()
         try:
             together = measure_together(self._service, items)
+            together_ns = time.perf_counter_ns() - began_ns
             # A single row, too: a product of matrices may go another way for one than for many.
             single = measure(self._service, variant, rows[:1], ids[:1], origin, started_ns=origin.started_ns)
         except Exception:  # noqa: BLE001  # of a faulty request, mostly; that says nothing about the others
             return
         pairs = [(one, other) for one, other in zip(alone, together, strict=True) if isinstance(one, Scored)]
         if len(pairs) == len(items):
-            self._alike &= all(one.scores.tobytes() == other.scores.tobytes() for one, other in [*pairs, (single, _first(together[0]))])
-            self._left -= 1
+            alike = all(one.scores.tobytes() == other.scores.tobytes() for one, other in [*pairs, (single, _first(together[0]))])
+            self.company.note(sum(len(one.ids) for one in together), alone_ns=alone_ns, together_ns=together_ns, alike=alike)
 
     def _note(self, item: Item, found: Scored | Exception) -> None:
         accounts, (variant, rows, ids, origin) = self._accounts, item

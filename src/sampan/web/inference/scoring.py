@@ -110,7 +110,10 @@ class Scorer:
         NotFound : no loaded variant has that `version`.
         """
         many = self._many
-        if many is None or not many.gathers or len(rows) > self._inline_rows or (version and self.variant(version) is not many.variant):
+        if many is None or len(rows) > self._inline_rows or (version and self.variant(version) is not many.variant):
+            return None
+        if not many.company.gathers:
+            many.company.passed()
             return None
         return many.ask(rows, ids or self._new_ids(len(rows)), self._begun(origin), replied)
 
@@ -364,7 +367,10 @@ class Scorer:
         """Return, by version, what was measured of models that take long enough for company to matter."""
         lanes = {variant.version: self._lanes[variant.package] for variant in self.routing.variants}
         told = {version: str(lane.pace) for version, lane in lanes.items() if lane.pace is not None}
-        return told | ({self.singles.variant.version: str(self.singles.company)} if self.singles is not None else {})
+        for way in (self.singles, self._many):
+            if way is not None:
+                told[way.variant.version] = "; ".join(filter(None, (told.get(way.variant.version), str(way.company))))
+        return told
 
 
 def _its(indices: Sequence[int], rows: Sequence[Row], ids: Sequence[str]) -> tuple[Sequence[Row], Sequence[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sampan.errors import ModelFailed, SampanError
 from sampan.serving.records import Scored
@@ -13,11 +13,15 @@ from sampan.serving.requests import Prediction
 from sampan.serving.routing import Variant
 from sampan.table.rows import ColumnRows, Row
 from sampan.web.inference.accounts import Accounts
-from sampan.web.inference.company import LEAST, AskedRow, Company
-from sampan.web.inference.direct import DirectAnswers
+from sampan.web.inference.company import Company
+from sampan.web.inference.direct import AskedRow, DirectAnswers
 
 logger = logging.getLogger(__name__)
 
+LEAST: Final = 4  # rows of a trial
+MOST: Final = 64  # rows that go together …
+MOST_NS: Final = 4_000_000  # … and how long a call may keep the event loop
+GAIN: Final = 0.8  # of what they cost alone: less would not be worth a turn's wait
 _WHOLE = "a request is answered whole or not at all: no row of it is answered or logged; the other models are not concerned"
 _SAID = 300  # characters of what a model raised
 
@@ -29,7 +33,7 @@ class SingleRows:
 
     def __init__(self, direct: DirectAnswers, accounts: Accounts) -> None:
         self.variant: Variant = direct.variant
-        self.company = Company()
+        self.company = Company("single rows", gain=GAIN, most_rows=MOST, most_ns=MOST_NS)
         self._direct = direct
         self._accounts = accounts
 
@@ -41,11 +45,6 @@ class SingleRows:
         """Read a body of many such objects, and their ids; None where it goes the long way."""
         return self._direct.read_rows(body)
 
-    @property
-    def gathers(self) -> bool:
-        """Say whether rows should wait for the end of the turn: they go together, or it is not known yet whether that pays."""
-        return self.company.pays or not self.company.is_known
-
     def answer(self, asked: Sequence[AskedRow]) -> Sequence[Answer]:
         """Score rows that came in one turn of the event loop: each gets its answer, what its caller is told instead, or None.
 
@@ -55,6 +54,8 @@ class SingleRows:
         if any(type(one.row) is not self._direct.row_type for one in asked):
             return [None] * len(asked)
         if len(asked) == 1:
+            if not self.company.gathers:
+                self.company.passed()
             return [self._alone(asked[0])[0]]
         if self.company.pays:
             most = self.company.most_rows
@@ -64,9 +65,7 @@ class SingleRows:
         answers = [self._alone(one) for one in asked]
         took_ns = time.perf_counter_ns() - began_ns
         scored = [one for _, one in answers if one is not None]
-        if self.company.is_known:
-            self.company.passed()
-        elif LEAST <= len(asked) == len(scored):
+        if not self.company.is_known and LEAST <= len(asked) == len(scored):
             self._try_company(asked, scored, alone_ns=took_ns)
         return [answer for answer, _ in answers]
 
