@@ -4,7 +4,8 @@
 
 The first goals on 10.1 M flights, whylogs on the 336,776 as they are. Then 1,000 partition profiles are merged: in at most 2 s, and bit for
 bit into the profile of the whole in any order. Each job is a process of its own that reads the same Parquet file and says how much CPU
-that and the work took, imports apart; in turns, medians. Without an interpreter for whylogs (it needs numpy < 2) that row is left out.
+that and the work took, imports apart (Arrow's are made before, for both that read by it); in turns, medians. Without an interpreter for
+whylogs (it needs numpy < 2) that row is left out.
 Exits with 1 if a goal is missed.
 """
 
@@ -50,6 +51,7 @@ SAMPAN = (
     + """
 from pathlib import Path
 import polars as pl
+import pyarrow.compute, pyarrow.parquet
 from sampan.data.profiling import profile_parquet
 start = time.process_time()
 found = profile_parquet(Path(file), pl.scan_parquet(file).collect_schema())
@@ -69,6 +71,7 @@ WHYLOGS = (
     CLOCK
     + """
 import pandas as pd
+import pyarrow.compute, pyarrow.parquet
 import whylogs
 begin = time.process_time()
 frame = pd.read_parquet(file)

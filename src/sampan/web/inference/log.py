@@ -50,6 +50,7 @@ FLUSH_S = 0.2
 BATCH_GATHER_S, MOST_GATHER_S = 0.0075, 2.0  # a batch costs 1.5 ms, however few its rows: at most a fifth of a processor goes there
 BATCH_ROWS = 1024
 PIECE_S, PAUSE_S = 0.0002, 0.002  # so long the writing thread works before it lets others
+MOST_PAUSING_S = 0.15  # of one writing: what was answered should reach the disk soon
 SYNC_S = 15.0
 SEAL_S = 3600.0
 SEAL_ROWS = 250_000
@@ -108,6 +109,7 @@ class PredictionLog:
         self.written_rows = 0
         self.dropped_rows = 0
         self._paused = 0.0
+        self._pauses_until = 0.0
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -149,6 +151,7 @@ class PredictionLog:
                     self._changed.wait(SYNC_S if self._streams or self._volumes else None)
                 taken, self._queue = self._queue, []
             began = time.monotonic()
+            self._pauses_until = time.perf_counter() + MOST_PAUSING_S
             n_batches = self._write_all(taken)
             n_rows = sum(len(scored.ids) for _, scored in taken)
             n_bytes = sum(len(scored.ids) * _ROW_BYTES + scored.size_bytes * _PARSED for _, scored in taken)
@@ -168,7 +171,8 @@ class PredictionLog:
 
     def _pause(self) -> None:
         """Let the event loop go on, which needs the interpreter, too: no request waits longer than a piece of work for the log."""
-        if time.perf_counter() - self._paused < PIECE_S or self._closing or self.queued_rows >= self._capacity_rows / 4:
+        now = time.perf_counter()
+        if now - self._paused < PIECE_S or now > self._pauses_until or self._closing or self.queued_rows >= self._capacity_rows / 4:
             return
         time.sleep(PAUSE_S)
         self._paused = time.perf_counter()
