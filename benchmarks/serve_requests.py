@@ -251,9 +251,7 @@ def report(found: list[Server], alone: dict[str, float], parts: dict[str, float]
 
     told = ", ".join(f"{name} {us:.1f}" for name, us in parts.items())
     share = sum(parts.values()) / cpu(ours)
-    print(
-        f"of the {cpu(ours):,.0f} us of a row, each measured for 16 rows of a turn: {told}: together {share:.0%}, at most 25 % wanted"
-    )
+    print(f"of the {cpu(ours):,.0f} us of a row, each measured for 16 rows of a turn: {told}: together {share:.0%}, at most 25 % wanted")
 
     goals = [
         ("req/s of FastAPI + ONNX", cpu(fastapi) / cpu(ours), 4.0),
