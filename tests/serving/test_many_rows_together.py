@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,29 +162,15 @@ def test_tensors_and_plain_rows_go_together(tmp_path: Path) -> None:
     assert found[2]["outputs"][0]["data"] == scores[:1]
 
 
-def test_a_model_whose_last_bits_differ_in_company_answers_each_request_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_off", [lambda n_rows: n_rows > 3, lambda n_rows: n_rows == 1], ids=["many rows", "a single row"])
+def test_a_model_whose_last_bits_differ_with_the_number_of_rows_answers_each_request_by_itself(
+    tmp_path: Path, is_off: Callable[[int], bool]
+) -> None:
     class Off(Counting):
         def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return super().score(features) + 1e-12 * (len(features) > 3)
+            return super().score(features) + 1e-12 * is_off(len(features))
 
     model = Off("linear@v1")
-
-    async def work(asking: Asking) -> None:
-        await prove(asking)
-        model.sizes.clear()
-        await asking.turn([batch(100), batch(200)])
-
-    in_loop(work, tmp_path, model)
-
-    assert model.sizes == [3, 3]
-
-
-def test_a_model_that_takes_a_single_row_another_way_answers_each_request_by_itself(tmp_path: Path) -> None:
-    class Single(Counting):
-        def score(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return super().score(features) + 1e-12 * (len(features) == 1)
-
-    model = Single("linear@v1")
 
     async def work(asking: Asking) -> None:
         await prove(asking)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from mmap import mmap
+from typing import Any
 
 from sampan.serving.exposition import Counters, Labels
 from sampan.serving.records import Scored
 from sampan.serving.routing import Variant
+from sampan.serving.spans import Origin
 from sampan.web.inference.lanes import SLOW_S, Lane
 from sampan.web.inference.log import PredictionLog
 from sampan.web.inference.shadow import Shadow
@@ -21,9 +23,9 @@ class Accounts:
     """One service's accounts. All methods belong to the event loop's thread."""
 
     def __init__(self, log: PredictionLog, counters: Counters, shadow: Shadow, lanes: Mapping[str, Lane]) -> None:
-        self.log = log
-        self.counters = counters
-        self.shadow = shadow
+        self._log = log
+        self._counters = counters
+        self._shadow = shadow
         self.marker: mmap | None = None
         self._lanes = lanes  # by package
         self._counted: dict[tuple[str, str], tuple[str, Labels]] = {}
@@ -35,8 +37,8 @@ class Accounts:
 
     def failed(self, variant: Variant, n_rows: int) -> None:
         """Count a request, or the part of one, that got an error."""
-        self.counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
-        self.counters.add("sampan_failed_requests_total", version=variant.version, role=variant.role)
+        self._counters.add("sampan_failed_rows_total", n_rows, version=variant.version, role=variant.role)
+        self._counters.add("sampan_failed_requests_total", version=variant.version, role=variant.role)
 
     def took(self, variant: Variant, took_ns: int, *, n_requests: int = 1) -> None:
         """Hold a slow call on the event loop against its model."""
@@ -46,10 +48,19 @@ class Accounts:
         if took_ns > _SLOW_NS:
             lane.noted_slow(took_ns / 1e9, now_s=time.monotonic())
 
-    def answered(self, variant: Variant, scored: Scored, n_rows: int) -> None:
-        """Log and count rows that were answered."""
-        self.log.offer(variant, scored)
+    def answered(self, variant: Variant, scored: Scored, *origins: Origin) -> None:
+        """Log and count rows that were answered, of one request or of several of a row each; note them where a request is traced."""
+        n_rows = len(scored.ids)
+        self._log.offer(variant, scored)
         place = (variant.version, variant.role)
         if (counted := self._counted.get(place)) is None:
             counted = self._counted[place] = ("sampan_predictions_total", (("version", variant.version), ("role", variant.role)))
-        self.counters.count(counted, n_rows)
+        self._counters.count(counted, n_rows)
+        for origin in origins:
+            if origin.span is not None:
+                origin.span.note(scored.version, scored.role, n_rows // len(origins), started_ns=origin.started_ns)
+
+    def ended(self, rows: Sequence[Mapping[str, Any]], ids: Sequence[str], origin: Origin) -> None:
+        """Let the shadow hear of a request that was answered as a whole, and count how long it took."""
+        self._shadow.offer(rows, ids, origin)
+        self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)

@@ -123,11 +123,8 @@ class ManyRows:
         if not isinstance(found, Scored):
             accounts.failed(variant, len(rows))
             return
-        accounts.answered(variant, found, len(rows))
-        if origin.span is not None:
-            origin.span.note(found.version, found.role, len(rows), started_ns=origin.started_ns)
-        accounts.shadow.offer(rows, ids, origin)
-        accounts.counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
+        accounts.answered(variant, found, origin)
+        accounts.ended(rows, ids, origin)
 
 
 def _first(scored: Scored) -> Scored:

@@ -178,12 +178,9 @@ class Scorer:
 
     def _note(self, parts: Sequence[_Part], scored: Sequence[Scored], rows: Sequence[Row], ids: Sequence[str], origin: Origin) -> None:
         """Log and count what was scored, and let the shadow hear of it."""
-        for (variant, indices), one in zip(parts, scored, strict=True):
-            self._accounts.answered(variant, one, len(indices))
-            if origin.span is not None:
-                origin.span.note(one.version, one.role, len(indices), started_ns=origin.started_ns)
-        self._shadow.offer(rows, ids, origin)
-        self._counters.observe((time.perf_counter_ns() - origin.started_ns) / 1e9)
+        for (variant, _), one in zip(parts, scored, strict=True):
+            self._accounts.answered(variant, one, origin)
+        self._accounts.ended(rows, ids, origin)
 
     async def swap(self, routing: Routing, *, catch_up: Callable[[], Awaitable[None]]) -> None:
         """Replace the routing between two requests. `catch_up` runs first, while no rows are being fed.

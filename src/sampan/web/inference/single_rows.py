@@ -76,18 +76,11 @@ class SingleRows:
             scored, answers = self._direct.measure_together(asked)
         except Exception:  # noqa: BLE001  # told below, to whom it concerns
             return [self._alone(one)[0] for one in asked]
-        now_ns = time.perf_counter_ns()
-        accounts.took(variant, now_ns - began_ns, n_requests=len(asked))
-        accounts.answered(variant, scored, len(asked))
+        accounts.took(variant, time.perf_counter_ns() - began_ns, n_requests=len(asked))
+        accounts.answered(variant, scored, *[one.origin for one in asked])
         for one in asked:
-            origin = one.origin
-            accounts.counters.observe((now_ns - origin.started_ns) / 1e9)
-            if origin.span is not None:
-                origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
-        if accounts.shadow.variant is not None:
-            for one in asked:
-                row: Any = one.row  # a row is a mapping by registration
-                accounts.shadow.offer([row], (one.name,), one.origin)
+            row: Any = one.row  # a row is a mapping by registration
+            accounts.ended((row,), (one.name,), one.origin)
         return answers
 
     def _alone(self, asked: AskedRow) -> tuple[Answer, Scored | None]:
@@ -99,16 +92,12 @@ class SingleRows:
         except Exception as cause:  # noqa: BLE001  # handed to who asked
             accounts.failed(self.variant, 1)
             return (cause if isinstance(cause, SampanError) else model_failure(self.variant, cause)), None
-        now_ns = time.perf_counter_ns()
-        accounts.took(self.variant, now_ns - began_ns)
+        accounts.took(self.variant, time.perf_counter_ns() - began_ns)
         if answered is None:
             return None, None
         scored, prediction = answered
-        accounts.answered(self.variant, scored, 1)
-        if origin.span is not None:
-            origin.span.note(scored.version, scored.role, 1, started_ns=origin.started_ns)
-        accounts.shadow.offer(scored.rows, scored.ids, origin)
-        accounts.counters.observe((now_ns - origin.started_ns) / 1e9)
+        accounts.answered(self.variant, scored, origin)
+        accounts.ended(scored.rows, scored.ids, origin)
         return prediction, scored
 
     def _try_company(self, asked: Sequence[AskedRow], alone: Sequence[Scored], *, alone_ns: int) -> None:
