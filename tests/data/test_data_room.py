@@ -199,6 +199,10 @@ def test_versions_are_compared_by_the_key(ws: Workspace) -> None:
     assert (answer.n_added, answer.n_removed, answer.n_changed, answer.n_same) == (1, 0, 1, 199)
     assert answer.changed_columns == {"paid": 1}
     assert "paid=7.5 → 8.5" in answer.text()
+    counted = ws.data.diff("orders@v1", "orders", key=["id"], counts=True)
+    assert (counted.n_added, counted.n_removed, counted.n_changed, counted.n_same) == (1, 0, 1, 199)
+    assert counted.text() == "orders@v1 → orders@v2, rows matched by id\n  1 added, 0 removed, 1 changed, 199 the same"
+    assert counted.next == ("sampan data diff orders@v1 orders@v2 --key id",)
 
 
 def test_a_label_is_declared_and_its_leaks_are_found(ws: Workspace) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sampan.core.digests import Digest
 from sampan.errors import IntegrityError, ParameterError
 from sampan.store.blobs import LocalBlobs
-from sampan.store.tables import ChangedRow, Retyped, TableDiff, Tables
+from sampan.store.tables import ChangedRow, Retyped, RowCounts, TableDiff, Tables
 from sampan.testing.blobs import flip_a_byte
 
 SCHEMA = {"id": pl.Int64, "at": pl.Float64, "name": pl.String, "x": pl.Float64, "n": pl.List(pl.Int8)}
@@ -73,6 +73,7 @@ def check_against_a_full_join(tables: Tables, before: Digest, after: Digest, key
     assert told.n_changed == sum(bool(columns) for columns in changed.values())
     assert told.n_same == len(new) - told.n_added - told.n_changed
     assert told.changed_columns == counted
+    assert tables.count_rows(before, after, key=key) == RowCounts(told.n_added, told.n_removed, told.n_changed, told.n_same)
     assert list(told.columns_added) == [name for name in other.columns if name not in one.columns]
     assert list(told.columns_removed) == [name for name in one.columns if name not in other.columns]
     check_examples(told, old, new, key)
@@ -326,3 +327,16 @@ def test_rows_that_stand_in_another_order_are_the_same_rows(tables: Tables) -> N
 
     assert (told.n_added, told.n_removed, told.n_changed, told.changed_columns) == (0, 0, 1, {"x": 1})
     assert told.examples_changed == [ChangedRow(key={"id": 7}, before={"x": 3.5}, after={"x": 4.5})]
+
+
+def test_rows_are_counted_where_the_first_changes_tell_nothing_of_the_later_ones(tables: Tables) -> None:
+    rows = numbered(4_000)
+    before = tables.create(rows).digest
+    at = pl.col("id")
+    edited = rows.with_columns(
+        x=pl.col("x") + (at < 1_500), name=pl.when(at.is_between(2_000, 2_099)).then(pl.lit("new")).otherwise("name")
+    )
+    after = tables.upsert(before, edited, key=["id"]).digest
+
+    assert tables.count_rows(before, after, key=["id"]) == RowCounts(n_added=0, n_removed=0, n_changed=1_600, n_same=2_400)
+    assert tables.touched_keys(before, after, key=["id"])["id"].sort().to_list() == [*range(1_500), *range(2_000, 2_100)]

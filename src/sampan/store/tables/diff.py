@@ -8,10 +8,11 @@ left over. The answer equals a full join of both tables always.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -19,12 +20,12 @@ from sampan.core.digests import Digest
 from sampan.errors import ParameterError
 from sampan.store.tables import edits, parts
 from sampan.store.tables.deletions import Positions
-from sampan.store.tables.key_runs import KeyRuns
 from sampan.store.tables.left_rows import Left, Piece
 from sampan.store.tables.manifest import Part
 from sampan.store.tables.part_keys import PartKeys
+from sampan.store.tables.partners import Matched, Partners, differs, key_part, new_value, old_value
 from sampan.store.tables.parts import Reader, exactly
-from sampan.store.tables.versions import ChangedRow, Retyped, TableDiff
+from sampan.store.tables.versions import ChangedRow, Retyped, RowCounts, TableDiff
 
 N_EXAMPLES = 5
 
@@ -43,15 +44,6 @@ class Side:
         return sum(part.n_live for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
-    """Pairs of rows with the same key: key column i as `key i`, and of column i of `columns` the values `before i` and `after i`."""
-
-    frame: pl.LazyFrame
-    columns: list[str]
-    n_rows: int = 0
-
-
 @dataclass(slots=True)
 class _Changes:
     """Changed rows, counted over several sources."""
@@ -61,12 +53,11 @@ class _Changes:
     _keys: list[pl.DataFrame] = field(default_factory=list)
     _rows: list[ChangedRow] = field(default_factory=list)
 
-    def add(self, matched: _Matched, key: Sequence[str]) -> int:
+    def add(self, matched: Matched, key: Sequence[str]) -> int:
         """Count the pairs that differ, and keep the first few; return how many pairs there are."""
         numbers = range(len(matched.columns))
-        differs = [pl.col(_before(i)).ne_missing(pl.col(_after(i))).alias(_differs(i)) for i in numbers]
-        changed = pl.any_horizontal(pl.lit(value=False), *(_differs(i) for i in numbers))
-        told = matched.frame.with_columns(differs).with_columns(changed.alias(_DIFFERS))
+        changed = pl.any_horizontal(pl.lit(value=False), *map(_differs, numbers))
+        told = matched.frame.with_columns(differs(i).alias(_differs(i)) for i in numbers).with_columns(changed.alias(_DIFFERS))
         sums = told.select(pl.len(), *(pl.col(name).sum() for name in (_DIFFERS, *map(_differs, numbers))))
         n_pairs, n_changed, *counts = sums.collect(engine="streaming").row(0)
         self.n_rows += n_changed
@@ -84,52 +75,125 @@ class _Changes:
         return [self._rows[row] for row in order]
 
     def _keep_examples(self, changed: pl.LazyFrame, columns: Sequence[str], key: Sequence[str]) -> None:
-        names = [_key(i) for i in range(len(key))]
+        names = [key_part(i) for i in range(len(key))]
         first = changed.sort(names).head(N_EXAMPLES).collect(engine="streaming")
         self._keys.append(first.select(names))
         for row in first.iter_rows(named=True):
             touched = [i for i in range(len(columns)) if row[_differs(i)]]
             self._rows.append(
                 ChangedRow(
-                    key={name: row[_key(i)] for i, name in enumerate(key)},
-                    before={columns[i]: row[_before(i)] for i in touched},
-                    after={columns[i]: row[_after(i)] for i in touched},
+                    key={name: row[key_part(i)] for i, name in enumerate(key)},
+                    before={columns[i]: row[old_value(i)] for i in touched},
+                    after={columns[i]: row[new_value(i)] for i in touched},
                 )
             )
 
 
 def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> TableDiff:
     """Compare two versions. Raises ParameterError for a key that does not name each row of both."""
-    _check_keys(before, after, key)
-    common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
-    values = [name for name in common if name not in key]
-    keys = PartKeys(before.parts, before.schema, key, blobs)
-    old, new, laid_over = _split(before, after, key, values, blobs, keys)
-    runs, every = _check_unique(before, after, new, key=key, keys=keys)
-    partners = _partners(old, new, key, values)
-    _check_met(runs, every, partners.alone_after, key=key, whose=_whose(after))
+    found = _Compared.of(before, after, key, blobs)
+    found.check_unique()
     changes = _Changes()
-    for matched in laid_over:
+    for matched in found.laid_over:
         changes.add(matched, key)
-    n_both = changes.add(partners.matched, key)
-    n_added, n_removed = new.n_rows - n_both, old.n_rows - n_both
+    n_both = changes.add(found.partners.matched(found.values), key)
+    counts = found.counts(n_both, changes.n_rows)
     return TableDiff(
         before=before.version,
         after=after.version,
         key=tuple(key),
-        n_added=n_added,
-        n_removed=n_removed,
-        n_changed=changes.n_rows,
-        n_same=after.n_rows - n_added - changes.n_rows,
-        changed_columns={name: changes.columns[name] for name in values if changes.columns[name]},
+        **msgspec.structs.asdict(counts),
+        changed_columns={name: changes.columns[name] for name in found.values if changes.columns[name]},
         columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
         columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
         columns_retyped=_retyped(before.schema, after.schema),
-        examples_added=_examples(new, partners.alone_after, key) if n_added else [],
-        examples_removed=_examples(old, partners.alone_before, key) if n_removed else [],
+        examples_added=_examples(found.new, found.partners.alone_after, key) if counts.n_added else [],
+        examples_removed=_examples(found.old, found.partners.alone_before, key) if counts.n_removed else [],
         examples_changed=changes.smallest(),
-        n_compared=old.n_rows + new.n_rows + sum(matched.n_rows for matched in laid_over),
+        n_compared=found.n_compared,
     )
+
+
+def count_rows(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> RowCounts:
+    """Count the rows that were added, removed or changed: what `compare` counts, for less reading. Raises as `compare`."""
+    found = _Compared.of(before, after, key, blobs)
+    found.check_unique()
+    if not found.partners.are_few:
+        full = compare(before, after, key=key, blobs=blobs)
+        return RowCounts(full.n_added, full.n_removed, full.n_changed, full.n_same)
+    return found.counts(found.partners.n_pairs, sum(_n_rows(keys) for keys in found.changed_keys()))
+
+
+def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> pl.DataFrame:
+    """Return the keys of all rows that were added, removed or changed, each once, in no order; several rows may share one.
+
+    Only columns that both versions have are compared, as everywhere in a difference. Raises ParameterError for a key that not both have.
+    """
+    found = _Compared.of(before, after, key, blobs)
+    touched = [found.partners.alone_after, found.partners.alone_before, *found.changed_keys()]
+    return pl.concat([keys.select(exactly(key)) for keys in touched]).unique().collect(engine="streaming")
+
+
+def _n_rows(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two versions, as far as their structure and their keys tell how they differ."""
+
+    before: Side
+    after: Side
+    key: Sequence[str]
+    keys: PartKeys  # of the version before
+    values: list[str]  # columns that both have, the key apart
+    old: Left
+    new: Left
+    laid_over: list[Matched]
+    partners: Partners
+
+    @classmethod
+    def of(cls, before: Side, after: Side, key: Sequence[str], blobs: Reader) -> _Compared:
+        """Split and match their rows. Raises ParameterError for a key that not both have."""
+        _check_keys(before, after, key)
+        values = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype and name not in key]
+        keys = PartKeys(before.parts, before.schema, key, blobs)
+        old, new, laid_over = _split(before, after, key, values, blobs, keys)
+        return cls(before, after, key, keys, values, old, new, laid_over, Partners(old, new, key))
+
+    def check_unique(self) -> None:
+        """Raise ParameterError for a key that does not name each row of both.
+
+        What both versions share is unique if the earlier version is: so nothing can be twice but what is new, or has a key that is there.
+        """
+        runs, every = self.keys.runs(), pl.DataFrame()
+        if runs is None or not runs.are_unique():
+            every = self.keys.all()
+            edits.check_unique(every, self.key, f"the version before, {self.before.version}")
+        whose = f"the version after, {self.after.version}"
+        edits.check_unique(self.new.read(self.key).collect(engine="streaming"), self.key, whose)
+        added = self.partners.alone_after.select(exactly(self.key)).collect(engine="streaming")
+        if runs is not None:
+            twice = added.filter(runs.holds(added.to_series()))
+        else:
+            twice = every.join(added, on=[exactly([name]) for name in self.key], how="semi", nulls_equal=True).head(1)
+        if twice.height:
+            raise edits.not_unique(self.key, twice.row(0), whose)
+
+    @property
+    def n_compared(self) -> int:
+        """How many rows have to be read."""
+        return self.old.n_rows + self.new.n_rows + sum(matched.n_rows for matched in self.laid_over)
+
+    def changed_keys(self) -> list[pl.LazyFrame]:
+        """Return the keys of the rows that both have and that differ."""
+        every = [matched.changed_keys(self.key) for matched in self.laid_over]
+        return [*every, self.partners.changed_keys(self.values)] if self.values else every
+
+    def counts(self, n_both: int, n_changed: int) -> RowCounts:
+        """Say how many rows came, went, changed and stayed, given how many of those left over have a partner, and how many changed."""
+        n_added = self.new.n_rows - n_both
+        return RowCounts(n_added, self.old.n_rows - n_both, n_changed, self.after.n_rows - n_added - n_changed)
 
 
 def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
@@ -143,40 +207,12 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
             )
 
 
-def _check_unique(before: Side, after: Side, new: Left, *, key: Sequence[str], keys: PartKeys) -> tuple[KeyRuns | None, pl.DataFrame]:
-    """Check the keys of the version before, and those of the rows that are `new`; return the former, as runs or as they are."""
-    runs, every = keys.runs(), pl.DataFrame()
-    if runs is None or not runs.are_unique():
-        every = keys.all()
-        edits.check_unique(every, key, f"the version before, {before.version}")
-    edits.check_unique(new.read(key).collect(engine="streaming"), key, _whose(after))
-    return runs, every
-
-
-def _check_met(runs: KeyRuns | None, every: pl.DataFrame, alone: pl.LazyFrame, *, key: Sequence[str], whose: str) -> None:
-    """Refuse rows that have no partner among those left over, yet a key of the version before.
-
-    What both versions share is unique if the earlier version is; so nothing else can be twice.
-    """
-    added = alone.select(exactly(key)).collect(engine="streaming")
-    if runs is not None:
-        twice = added.filter(runs.holds(added.to_series()))
-    else:
-        twice = every.join(added, on=[exactly([name]) for name in key], how="semi", nulls_equal=True).head(1)
-    if twice.height:
-        raise edits.not_unique(key, twice.row(0), whose)
-
-
-def _whose(after: Side) -> str:
-    return f"the version after, {after.version}"
-
-
 # -- what the structure tells
 
 
 def _split(
     before: Side, after: Side, key: Sequence[str], values: Sequence[str], blobs: Reader, keys: PartKeys
-) -> tuple[Left, Left, list[_Matched]]:
+) -> tuple[Left, Left, list[Matched]]:
     partners = pair(before.parts, after.parts, key)
     paired = set(partners.values())
     left_before = [Piece(part, before.schema, blobs) for at, part in enumerate(before.parts) if at not in partners]
@@ -226,91 +262,23 @@ def source_of(part: Part, column: str) -> Digest:
     return part.base
 
 
-def _laid_over(old: Part, new: Part, dead: Positions, key: Sequence[str], columns: Sequence[str], blobs: Reader) -> _Matched:
-    one = parts.scan_with_dead(old, blobs).select(_renamed(key, _key) + _renamed(columns, _before))
-    other = parts.scan_with_dead(new, blobs).select(_renamed(columns, _after))
-    frame = pl.concat([one, other], how="horizontal")
-    if len(dead):
-        frame = frame.with_row_index("row").filter(~pl.col("row").is_in(pl.Series(dead).cast(pl.UInt32).implode())).drop("row")
-    return _Matched(frame, list(columns), old.n_rows - len(dead))
+def _laid_over(old: Part, new: Part, dead: Positions, key: Sequence[str], columns: Sequence[str], blobs: Reader) -> Matched:
+    one, other = parts.scan_with_dead(old, blobs), parts.scan_with_dead(new, blobs)
+    matched = Matched.side_by_side(one, other, key, columns, old.n_rows - len(dead))
+    if not len(dead):
+        return matched
+    left = ~pl.col("row").is_in(pl.Series(dead).cast(pl.UInt32).implode())
+    return replace(matched, frame=matched.frame.with_row_index("row").filter(left).drop("row"))
 
 
-# -- what has to be read
-
-
-def _key(column: int) -> str:
-    return f"key {column}"
-
-
-def _before(column: int) -> str:
-    return f"before {column}"
-
-
-def _after(column: int) -> str:
-    return f"after {column}"
-
-
-def _differs(column: int) -> str:
-    return f"differs {column}"
+# -- what is said of rows and columns
 
 
 _DIFFERS = "differs"
 
 
-def _renamed(columns: Sequence[str], name_of: Callable[[int], str]) -> list[pl.Expr]:
-    return [exactly([name]).alias(name_of(i)) for i, name in enumerate(columns)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Partners:
-    """Which rows of both sides have the same key; of the others their keys, and as last column their number."""
-
-    matched: _Matched
-    alone_before: pl.LazyFrame
-    alone_after: pl.LazyFrame
-
-
-def _partners(old: Left, new: Left, key: Sequence[str], values: Sequence[str]) -> _Partners:
-    one, other = _numbered_keys(old, key), _numbered_keys(new, key)
-    on = [exactly([name]) for name in key]
-    if not (old.is_small and new.is_small):
-        alone = [a.join(b.select(exactly(key)), on=on, how="anti", nulls_equal=True) for a, b in ((one, other), (other, one))]
-        return _Partners(_join(old, new, key, values), *alone)
-    keys, others = one.collect(engine="streaming"), other.collect(engine="streaming")
-    pairs = keys.join(others, on=on, how="inner", nulls_equal=True, maintain_order="left", suffix=" after")
-    at, partner = (pairs.to_series(place).cast(pl.Int64).to_numpy() for place in (len(key), len(key) + 1))
-    columns = [
-        old.rows(at, [*key, *values]).select(_renamed(key, _key) + _renamed(values, _before)),
-        _in_order(new, partner, values).select(_renamed(values, _after)),
-    ]
-    matched = _Matched(pl.concat(columns, how="horizontal").lazy(), list(values))
-    return _Partners(matched, _left_out(keys, at).lazy(), _left_out(others, partner).lazy())
-
-
-def _join(before: Left, after: Left, key: Sequence[str], values: Sequence[str]) -> _Matched:
-    one = before.read([*key, *values]).select(_renamed(key, _key) + _renamed(values, _before))
-    other = after.read([*key, *values]).select(_renamed(key, _key) + _renamed(values, _after))
-    on = [_key(i) for i in range(len(key))]
-    return _Matched(one.join(other, on=on, how="inner", nulls_equal=True), list(values))
-
-
-def _numbered_keys(rows: Left, key: Sequence[str]) -> pl.LazyFrame:
-    row = parts.free_name(key, "row")
-    return rows.read(key).with_row_index(row).select(exactly([*key, row]))
-
-
-def _in_order(rows: Left, at: Positions, names: Sequence[str]) -> pl.DataFrame:
-    """Return rows by their numbers, in any order, each once."""
-    if not names or not len(at) or (at[1:] > at[:-1]).all():
-        return rows.rows(at, names)
-    order = np.argsort(at)
-    return rows.rows(at[order], names)[np.argsort(order)]
-
-
-def _left_out(keys: pl.DataFrame, at: Positions) -> pl.DataFrame:
-    alone = np.ones(keys.height, dtype=bool)
-    alone[at] = False
-    return keys.filter(pl.Series(alone))
+def _differs(column: int) -> str:
+    return f"{_DIFFERS} {column}"
 
 
 def _examples(rows: Left, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[str, Any]]:
@@ -322,26 +290,6 @@ def _examples(rows: Left, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[
 def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
     both = {name: (dtype, after[name]) for name, dtype in before.items() if name in after}
     return {name: Retyped(str(old), str(new)) for name, (old, new) in both.items() if old != new}
-
-
-def touched_keys(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> pl.DataFrame:
-    """Return the keys of all rows that were added, removed or changed, each once, in no order. Raises as `compare`.
-
-    Only columns that both versions have are compared, as everywhere in a difference.
-    """
-    _check_keys(before, after, key)
-    common = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype]
-    values = [name for name in common if name not in key]
-    old, new, laid_over = _split(before, after, key, values, blobs, PartKeys(before.parts, before.schema, key, blobs))
-    partners = _partners(old, new, key, values)
-    names = {_key(i): name for i, name in enumerate(key)}
-    found = [partners.alone_after, partners.alone_before]
-    found += [_changed(matched).select(list(names)).rename(names) for matched in (*laid_over, partners.matched) if matched.columns]
-    return pl.concat([frame.select(exactly(key)) for frame in found]).unique().collect(engine="streaming")
-
-
-def _changed(matched: _Matched) -> pl.LazyFrame:
-    return matched.frame.filter(pl.any_horizontal(pl.col(_before(i)).ne_missing(pl.col(_after(i))) for i in range(len(matched.columns))))
 
 
 def columns_written(before: Side, after: Side, names: Sequence[str]) -> list[str]:

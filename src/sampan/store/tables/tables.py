@@ -21,7 +21,7 @@ from sampan.store.tables import manifest, plain
 from sampan.store.tables.footers import read_footer
 from sampan.store.tables.manifest import Manifest, Part
 from sampan.store.tables.plain import Columns
-from sampan.store.tables.versions import TableDiff, TableVersion
+from sampan.store.tables.versions import RowCounts, TableDiff, TableVersion
 
 if TYPE_CHECKING:
     import polars as pl
@@ -357,8 +357,21 @@ class Tables:
         with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
             return diff.compare(old, new, key=key, blobs=self.blobs)
 
+    def count_rows(self, before: Digest, after: Digest, *, key: Sequence[str]) -> RowCounts:
+        """Count the rows that a version adds, removes and changes. Of most columns nothing is read. Raises as `diff`."""
+        from sampan.store.tables import diff
+
+        old, new = self._side(before), self._side(after)
+        with _naming_parts(before, old.parts), _naming_parts(after, new.parts):
+            return diff.count_rows(old, new, key=key, blobs=self.blobs)
+
     def touched_keys(self, before: Digest, after: Digest, *, key: Sequence[str]) -> pl.DataFrame:
-        """Return the keys of the rows that a version adds, removes or changes, each once. Raises as `diff`."""
+        """Return the keys of the rows that a version adds, removes or changes, each once; several rows may share one.
+
+        Raises
+        ------
+        ParameterError : the key is no column of both, or changed its type.
+        """
         from sampan.store.tables import diff
 
         old, new = self._side(before), self._side(after)

@@ -45,6 +45,15 @@ class ChangedRow(msgspec.Struct, frozen=True):
     after: dict[str, Any]
 
 
+class RowCounts(msgspec.Struct, frozen=True):
+    """In how many rows a version differs from another."""
+
+    n_added: int
+    n_removed: int
+    n_changed: int
+    n_same: int
+
+
 class TableDiff(msgspec.Struct, frozen=True):
     """How a version differs from another. Rows are matched by key; null equals null and NaN equals NaN.
 
