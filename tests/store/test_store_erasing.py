@@ -127,6 +127,27 @@ def test_a_number_is_matched_as_a_number_and_a_text_as_a_text(tables: Tables) ->
     assert tables.read(erase_rows(tables, texts, key="id", values=["7"]).new_version)["id"].to_list() == ["007"]
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "left"),
+    [
+        (pl.Series([17.0, None, 170.0, 1.5]), "17", [None, 170.0, 1.5]),
+        (pl.Series([17.0, None, 170.0, 1.5]), "1.5", [17.0, None, 170.0]),
+        (pl.Series([17.0, 1.0]), "017", [17.0, 1.0]),
+        (pl.Series([float("nan"), 1.0]), "nan", [float("nan"), 1.0]),
+        (pl.Series([0.1, 2.0], dtype=pl.Float32), "0.1", [2.0]),
+        (pl.Series(["17", "170", "1.5"], dtype=pl.String).cast(pl.Decimal(9, 2)).alias(""), "17", ["170.00", "1.50"]),
+        (pl.Series(["Nguye\u0302\u0303n", "Nguyen"]), "Nguy\u1ec5n", ["Nguyen"]),
+        (pl.Series(["Nguy\u1ec5n", "Nguyen"]), "Nguye\u0302\u0303n", ["Nguyen"]),
+    ],
+)
+def test_a_value_is_found_in_whatever_form_the_column_has_it(tables: Tables, column: pl.Series, value: str, left: list[object]) -> None:
+    version = tables.create(pl.DataFrame({"id": column})).digest
+
+    kept = tables.read(erase_rows(tables, version, key="id", values=[value]).new_version)["id"]
+
+    assert kept.equals(pl.Series("id", left, dtype=None if column.dtype.is_decimal() else column.dtype).cast(column.dtype))
+
+
 def test_a_large_adopted_file_is_written_again_in_parts(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MAX_PART_ROWS", 1_000)
     frame = pl.DataFrame({"person": [f"p{number % 97}" for number in range(4_500)], "n": range(4_500)})

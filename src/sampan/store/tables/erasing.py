@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import msgspec
 import numpy as np
@@ -45,27 +47,40 @@ def erase_rows(tables: Tables, version: Digest, *, key: str, values: Sequence[An
 def is_subject(schema: pl.Schema, subject: Subject) -> pl.Expr | None:
     """Return the condition that marks a subject's rows; None if none of its columns is in the schema.
 
-    Values are compared as the column's own type, and as text, so that 000777 is not found in a column of numbers, and 777 is.
+    Values are compared as the column's own type, so that 000777 is not found in a column of numbers, and 777 is, be they whole numbers or
+    (as a table with gaps has them) 777.0. Texts are compared in each way in which Unicode writes the same letters.
     """
-    found = [_equals(name, schema[name], values) for name, values in subject.items() if name in schema]
+    found = [_equals(name, schema[name], [str(value) for value in values]) for name, values in subject.items() if name in schema]
     return pl.any_horizontal(found).fill_null(value=False) if found else None
 
 
-def _equals(name: str, dtype: pl.DataType, values: Sequence[Any]) -> pl.Expr:
+def _equals(name: str, dtype: pl.DataType, texts: Sequence[str]) -> pl.Expr:
     column = parts.exactly([name])
-    texts = [str(value) for value in values]
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return column.cast(pl.String).is_in(texts)
-    if dtype.is_integer():
-        numbers = [int(text) for text in texts if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()]
-        exact = [number for number in numbers if str(number) in texts]
-        # Compared as text: a number too large for the column is not an error, it is just not there.
-        return column.cast(pl.String).is_in([str(number) for number in exact])
+        return column.cast(pl.String).is_in(_as_written(texts))
     if isinstance(dtype, pl.Binary):
-        return column.is_in([text.encode() for text in texts])
+        return column.is_in([text.encode() for text in _as_written(texts)])
     if dtype.is_nested() or isinstance(dtype, pl.Null | pl.Object):
         return pl.lit(value=False)
-    return column.cast(pl.String).is_in(texts)
+    if dtype.is_float():
+        return column.is_in(pl.Series([float(text) for text in texts if _is_number(text)], dtype=dtype).implode())
+    # Compared as text: a number too large for the column is not an error, it is just not there.
+    shown = column.cast(pl.String)
+    return (shown.str.replace(r"\.?0+$", "") if isinstance(dtype, pl.Decimal) and dtype.scale else shown).is_in(texts)
+
+
+def _as_written(texts: Iterable[str]) -> list[str]:
+    """Return texts with their letters as one character each, and as letter and accents: programs write either."""
+    return list(dict.fromkeys(normalize(form, text) for text in texts for form in ("NFC", "NFD")) | dict.fromkeys(texts))
+
+
+def _is_number(text: str) -> bool:
+    """Say whether a text is how a number is written; 007 is how a code is."""
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return isfinite(number) and text in {repr(number), repr(number).removesuffix(".0")}
 
 
 @dataclass(frozen=True, slots=True)
