@@ -12,16 +12,14 @@ Exits with 1 if a goal is missed.
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import statistics
 import sys
 import time
 from pathlib import Path
 
 import polars as pl
 from grown_flights import N_COPIES, grown_flights
-from side_by_side import machine, run, versions
+from side_by_side import machine, processes_side_by_side, versions
 
 from sampan.stats.profile_building import profile_table
 from sampan.stats.profiles import merge_profiles
@@ -32,10 +30,10 @@ N_PARTITIONS, MERGE_S = 1_000, 2.0
 
 CLOCK = """
 import json, resource, sys, time
-file = sys.argv[1]
+file, begun = sys.argv[1], time.perf_counter()
 def told(start, **found):
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"cpu": time.process_time() - start, "rss_mb": used.ru_maxrss / 1024, **found}))
+    print(json.dumps({"cpu": time.process_time() - start, "wall": time.perf_counter() - begun, "rss_mb": used.ru_maxrss / 1024, **found}))
 """
 SCAN = (
     CLOCK
@@ -83,14 +81,9 @@ told(begin, columns=len(profile.view().get_columns()), reading=start - begin)
 
 
 def measure(jobs: dict[str, tuple[Path, str]], file: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Run the jobs in turns, each in a process of its own; return the medians."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, (python, code) in jobs.items():
-            began = time.perf_counter()
-            told = json.loads(run([python, "-c", code, file]).splitlines()[-1])
-            found[name].append({**told, "wall": time.perf_counter() - began})
-    return {name: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for name, runs in found.items()}
+    """Run the jobs in turns, numpy's threads as patient as the command line makes them; return the medians."""
+    commands: dict[str, list[str | Path]] = {name: [python, "-c", code, file] for name, (python, code) in jobs.items()}
+    return processes_side_by_side(commands, rounds=rounds, env={"OPENBLAS_THREAD_TIMEOUT": "20"})
 
 
 def show(found: dict[str, dict[str, float]]) -> None:
