@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from sampan.errors import DataFormatError, ParameterError
-from sampan.table.encodings import decode
+from sampan.table.encodings import decode, detect_encoding
 
 
 def test_utf8_with_and_without_a_byte_order_mark() -> None:
@@ -49,3 +49,13 @@ def test_utf16_is_recognized_and_zero_bytes_are_refused() -> None:
     assert decode("a".encode("utf-16"), source="t").encoding == "utf-16"
     with pytest.raises(DataFormatError, match=r"byte 3 \(line 2\) of t is zero"):
         decode(b"a\nb\0", source="t")
+
+
+def test_names_in_shift_jis_are_not_taken_for_korean() -> None:
+    assert detect_encoding("氏名,値\n山田太郎,1\n鈴木一郎,2\n".encode("shift_jis")) == "cp932"
+    assert detect_encoding("이름,값\n서울,1\n부산,2\n".encode("euc_kr")) == "cp949"
+    assert detect_encoding("name,v\nMüller,1\nÖzil,2\nÉmile,3\n".encode("mac_roman")) == ""
+
+
+def test_utf8_with_some_lines_of_an_older_encoding_is_no_encoding() -> None:
+    assert detect_encoding("name,v\nMüller,1\n".encode() + "Özil,2\n".encode("cp1252")) == ""

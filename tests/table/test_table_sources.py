@@ -1,6 +1,8 @@
 """A source is read by what it is, whatever it is called."""
 
+import bz2
 import gzip
+import lzma
 import zipfile
 from pathlib import Path
 
@@ -39,6 +41,8 @@ def test_plain_and_compressed_csv_give_the_same_table(tmp_path: Path) -> None:
     assert plain.digest == digest_bytes(TEXT)
     assert read_source(write(tmp_path, "t.csv.gz", gzip.compress(TEXT))).frame.equals(FRAME)
     assert read_source(write(tmp_path, "t.csv.zst", zstd)).frame.equals(FRAME)
+    assert read_source(write(tmp_path, "t.csv.bz2", bz2.compress(TEXT))).frame.equals(FRAME)
+    assert read_source(write(tmp_path, "t.csv.xz", lzma.compress(TEXT))).frame.equals(FRAME)
     found = read_source(zipped(tmp_path, t__csv=TEXT))
     assert (found.frame.equals(FRAME), found.member) == (True, "t.csv")
 
@@ -47,6 +51,8 @@ def test_the_first_bytes_decide_not_the_name(tmp_path: Path) -> None:
     FRAME.write_parquet(tmp_path / "t.csv")
 
     assert read_source(tmp_path / "t.csv").format == "parquet"
+    assert read_source(write(tmp_path, "t.log", b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n')).frame.equals(FRAME)
+    assert read_source(write(tmp_path, "bmi.csv", b"BMI,a\n20,1\n")).frame.columns == ["BMI", "a"]
 
 
 def test_parquet_json_lines_and_tabs(tmp_path: Path) -> None:
@@ -68,12 +74,30 @@ def test_parquet_json_lines_and_tabs(tmp_path: Path) -> None:
         ("t.parquet", b"PAR1 and no more", "damaged Parquet"),
         ("t.csv.gz", gzip.compress(TEXT, mtime=0)[:-9], "damaged archive"),
         ("t.csv.zst", b"\x28\xb5\x2f\xfd broken", "damaged archive"),
+        ("t.csv.bz2", bz2.compress(TEXT)[:-9], "damaged archive"),
+        ("t.csv.xz", lzma.compress(TEXT)[:-9], "damaged archive"),
         ("t.jsonl", b'{"a": 1}\n[1]\n', "line 2"),
     ],
 )
 def test_what_is_damaged_is_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     with pytest.raises(DataFormatError, match=message):
         read_source(write(tmp_path, name, data))
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "a PDF"),
+        (b"<!DOCTYPE html><p>Sign in, please</p>\n", "a web page"),
+        (b"SQLite format 3\0" + bytes(84), "an SQLite database"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "an image"),
+        (b"\x80\x04\x95\x00", "a pickle"),
+        (gzip.compress(gzip.compress(TEXT)), "an archive in an archive"),
+    ],
+)
+def test_what_is_no_table_is_said_to_be_what_it_is(tmp_path: Path, data: bytes, what: str) -> None:
+    with pytest.raises(DataFormatError, match=what):
+        read_source(write(tmp_path, "t.csv", data))
 
 
 def test_an_archive_of_several_files_is_refused_and_they_are_named(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
+import lzma
 import os
 import zipfile
 import zlib
@@ -22,7 +24,10 @@ BLOCK_BYTES = 8 << 20
 _LONGEST_RECORD = 64 << 20
 _TAIL_BYTES = 1 << 14  # a line that is longer is cut
 _GZIP, _ZIP, _ZSTD, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"PK\x05\x06"
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
+_BZIP2, _XZ = tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), b"\xfd7zXZ\0"
+_PACKED = (_GZIP, _ZIP, _ZSTD, _EMPTY_ZIP, *_BZIP2, _XZ)
+_MAGIC_BYTES = max(map(len, _PACKED))
+_DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 Item = TypeVar("Item")
 
 
@@ -36,7 +41,7 @@ class Block:
 
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], str]]:
-    """Open a file, unpacked as it is read (gzip, zstd, zip with one member); with the member's name.
+    """Open a file, unpacked as it is read (gzip, zstd, bzip2, xz, zip with one member); with the member's name.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], str]]:
     with ExitStack() as stack:
         with _naming_damage(path):
             raw = stack.enter_context(path.open("rb"))
-            magic = raw.read(4)
+            magic = raw.read(_MAGIC_BYTES)
             raw.seek(0)
             stream, member = _unpacked(raw, magic, path, stack)
         yield stream, member
@@ -54,7 +59,7 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], str]]:
 def is_packed(path: Path) -> bool:
     """Say whether a file is an archive that is unpacked as it is read."""
     with _naming_damage(path), path.open("rb") as raw:
-        return raw.read(4).startswith((_GZIP, _ZIP, _ZSTD, _EMPTY_ZIP))
+        return raw.read(_MAGIC_BYTES).startswith(_PACKED)
 
 
 def read_blocks(path: Path, *, size: int = BLOCK_BYTES, on_bytes: Callable[[int], object] | None = None) -> Iterator[bytes]:
@@ -184,6 +189,10 @@ def _unpacked(raw: IO[bytes], magic: bytes, path: Path, stack: ExitStack) -> tup
         archive = stack.enter_context(zipfile.ZipFile(raw))
         member = _only_member(archive, str(path))
         return stack.enter_context(archive.open(member)), member
+    if magic.startswith(_BZIP2):
+        return cast("IO[bytes]", stack.enter_context(bz2.BZ2File(raw))), ""
+    if magic.startswith(_XZ):
+        return cast("IO[bytes]", stack.enter_context(lzma.LZMAFile(raw))), ""
     if magic.startswith(_ZSTD):
         import pyarrow as pa
 

@@ -59,7 +59,7 @@ def detect_encoding(sample: bytes, *, is_whole: bool = True) -> str:
     except UnicodeDecodeError:
         text = sample.decode("utf-8", "replace")
         n_wrong = text.count("\ufffd")
-        is_broken_utf8 = sum(c > "\x7f" for c in text[:_SCORED]) > 2 * n_wrong
+        is_broken_utf8 = sum(c > "\x7f" for c in text[:_SCORED]) >= 2 * n_wrong
         return "" if is_broken_utf8 else _legacy(sample)
     return "utf-8"
 
@@ -188,17 +188,22 @@ def _score_wide(sample: bytes, encoding: str) -> float:
     foreign = [c for c in text if c > "\x7f"][:_SCORED]
     if len(foreign) < 2:
         return 0.0
-    kana = sum("\u3040" <= c <= "\u30ff" for c in foreign)
-    hangul = sum("\uac00" <= c <= "\ud7a3" for c in foreign)
     if encoding in ("cp932", "euc_jp"):
         usual = sum("\u3000" <= c <= "\u30ff" or _is_first_level(c, "euc_jp", 0xB0, 0xCF) for c in foreign)
-        return usual / len(foreign) if kana * 10 >= len(foreign) else 0.0
+        # Lists of names have no kana: in Shift JIS they are known by other bytes than Chinese has, in EUC they are not.
+        has_kana = sum("\u3040" <= c <= "\u30ff" for c in foreign) * 10 >= len(foreign)
+        return usual / len(foreign) if has_kana or encoding == "cp932" else 0.0
     if encoding == "cp949":
-        return hangul / len(foreign)
+        return sum(_is_usual_hangul(c) for c in foreign) / len(foreign)
     first, last = (0xB0, 0xD7) if encoding == "gb18030" else (0xA4, 0xC6)
     return sum("\u3000" <= c <= "\u303f" or "\uff00" <= c <= "\uffef" or _is_first_level(c, encoding, first, last) for c in foreign) / len(
         foreign
     )
+
+
+def _is_usual_hangul(character: str) -> bool:
+    """Say whether a character is one of the 2,350 syllables that Korean is written with; the encoding has 8,822 more."""
+    return "\uac00" <= character <= "\ud7a3" and len(character.encode("euc_kr", "ignore")) == 2
 
 
 def _is_first_level(character: str, encoding: str, first: int, last: int) -> bool:

@@ -31,6 +31,9 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"PK\x03\x04", "application/zip"),
     (0, b"\x1f\x8b", "application/gzip"),
     (0, b"\x28\xb5\x2f\xfd", "application/zstd"),
+    (0, b"\xfd7zXZ\0", "application/x-xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (0, b"Rar!\x1a\x07", "application/vnd.rar"),
     (0, b"SQLite format 3\0", "application/vnd.sqlite3"),
     (0, b"\x93NUMPY", "application/x-npy"),
 )
@@ -42,6 +45,8 @@ _WITHIN: Final = tuple(
     (offset, tuple(magic for at, magic, _ in _MAGIC if at == offset)) for offset in sorted({at for at, _, _ in _MAGIC if at})
 )
 
+_LIKE_TEXT: Final = (b"BM", b"ID3")  # a table may begin so, with a column BMI; these files have zero bytes in their heads
+
 
 def sniff_type(head: bytes) -> str:
     r"""Return a file's media type, from its first bytes; text of any kind is text/plain, XML, HTML or JSON where it begins so.
@@ -50,7 +55,9 @@ def sniff_type(head: bytes) -> str:
     ('image/png', 'text/plain', 'application/octet-stream')
     """
     if head.startswith(_AT_START) or any(head.startswith(magics, at) for at, magics in _WITHIN):
-        return next(kind for at, magic, kind in _MAGIC if head.startswith(magic, at))
+        kind = next(kind for at, magic, kind in _MAGIC if head.startswith(magic, at))
+        if not (head.startswith(_LIKE_TEXT) and b"\0" not in head[:HEAD_BYTES]):
+            return kind
     if not head:
         return "application/x-empty"
     return _text_type(head[:HEAD_BYTES])

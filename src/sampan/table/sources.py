@@ -14,24 +14,23 @@ import polars as pl
 from blake3 import blake3
 
 from sampan.core.digests import Digest
-from sampan.errors import DataFormatError, ParameterError
+from sampan.errors import ParameterError
 from sampan.ports import Progress, Stage
 from sampan.table.account import Account
 from sampan.table.bad_cells import LeftOut
-from sampan.table.binary import IPC_FILE, take_binary
+from sampan.table.binary import take_binary
 from sampan.table.blocks import BLOCK_BYTES, cut_lines, decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
 from sampan.table.csv_dialect import Sample
 from sampan.table.encodings import check_encoding, decode, detect_encoding
 from sampan.table.excel import is_workbook, read_workbook
+from sampan.table.formats import FORMATS, format_of
 from sampan.table.frames import from_memory
 from sampan.table.jsonlines import JsonLines
 from sampan.table.pieces import Frames
 from sampan.table.source_form import SourceForm, check_file
 from sampan.table.texts import TextTyping
 
-FORMATS = ("csv", "parquet", "jsonl", "ipc", "excel")
-_PARQUET, _IPC_STREAM = b"PAR1", b"\xff\xff\xff\xff"
 _SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
 _SAMPLE_BYTES = 1 << 18  # what is looked at first of a large file's beginning
 _WHOLE_BYTES = 8 << 20  # up to this size the whole file is looked at first
@@ -81,7 +80,7 @@ def stream_source(
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
         return take_pieces(_InMemory(table.frame), msgspec.structs.replace(account, notes=table.notes), form, take)
     head, member = read_head(path, _SAMPLE_BYTES)
-    kind = form.format or _format_of(head, member or path.name, source=str(path))
+    kind = form.format or format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
         head, _ = read_head(path, _WHOLE_BYTES + 1)
     if kind == "csv":
@@ -310,15 +309,3 @@ def _stream_binary(path: Path, member: str, kind: str, take: Take[Taken], progre
     with shown as stage:
         counted: Take[Taken] = take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
         return take_binary(path, kind, counted), account
-
-
-def _format_of(data: bytes, name: str, *, source: str) -> str:
-    if data.startswith(_PARQUET):
-        return "parquet"
-    suffixes = {s.lower() for s in Path(name).suffixes}
-    if data.startswith(IPC_FILE) or (data.startswith(_IPC_STREAM) and {".arrow", ".arrows", ".ipc", ".feather"} & suffixes):
-        return "ipc"
-    if ".parquet" in suffixes:
-        what = "is empty" if not data else "is not Parquet: it does not begin with PAR1"
-        raise DataFormatError(f"{source} {what}", source=source, hint="write it again, or say --format csv")
-    return "jsonl" if {".jsonl", ".ndjson", ".json"} & suffixes else "csv"

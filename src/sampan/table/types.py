@@ -143,7 +143,7 @@ def clear_nulls(text: pl.Series, spellings: tuple[str, ...]) -> tuple[pl.Series,
     if len(spellings) <= _FEW_WORDS and not any((text == word).any() for word in _as_long(spellings, text)):
         return text, {}
     is_spelling = text.is_in(list(spellings))
-    spelled = text.filter(is_spelling.fill_null(value=False)).value_counts()
+    spelled = text.filter(is_spelling.fill_null(value=False)).alias("word").value_counts()
     counts = {str(word): int(n) for word, n in sorted(spelled.iter_rows()) if word}
     cleared = text.to_frame("x").select(pl.when(is_spelling.alias("s")).then(None).otherwise(pl.col("x")).alias("x"))["x"]
     return cleared.rename(text.name), counts

@@ -53,8 +53,8 @@ class Intake(DataRoom):
 
         Parameters
         ----------
-        source : CSV or TSV (plain, gzip, zip, zstd), JSON lines, Parquet, Arrow, Excel; a folder of files; an address (https://, s3://);
-            a database (sqlite:///, postgresql://) with --query; or the name of a dataset in sampan.toml
+        source : CSV or TSV (plain, gzip, zip, zstd, bzip2, xz), JSON lines, Parquet, Arrow, Excel; a folder of files; an address (https://,
+            s3://); a database (sqlite:///, postgresql://) with --query; or the name of a dataset in sampan.toml
         name : the dataset's name; by default the file's
         key : the columns that name a row
         time : the column that says when a row happened
