@@ -60,7 +60,7 @@ import polars as pl
 import pyarrow.compute, pyarrow.parquet
 from sampan.data.profiling import profile_parquet
 start = time.process_time()
-found = profile_parquet(Path(file), pl.scan_parquet(file).collect_schema())
+found = profile_parquet(Path(file), pl.Schema(pl.read_parquet_schema(file)))
 told(start, n_rows=found.n_rows, **written(found.pack))
 """
 )
