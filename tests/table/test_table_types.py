@@ -63,8 +63,9 @@ def test_an_odd_value_after_the_sample_is_found() -> None:
     assert found.odd_rows == (1000,)
 
 
-def test_spellings_of_missing_are_counted() -> None:
-    cleared, counts = clear_nulls(pl.Series("c", ["a", "NA", "", "NA", None]), ("", "NA"))
+@pytest.mark.parametrize("name", ["c", "count"])
+def test_spellings_of_missing_are_counted_in_a_column_of_any_name(name: str) -> None:
+    cleared, counts = clear_nulls(pl.Series(name, ["a", "NA", "", "NA", None]), ("", "NA"))
 
     assert cleared.to_list() == ["a", None, None, None, None]
     assert counts == {"NA": 2}

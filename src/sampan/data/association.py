@@ -66,7 +66,8 @@ def _directed(scores: Floats, label: Flags) -> float:
 
 def difference_auc(minuend: Floats, subtrahend: Floats, label: Flags) -> float:
     """Return the AUC of `minuend - subtrahend`, whichever way it points, over rows that have both."""
-    difference = minuend - subtrahend
+    with np.errstate(over="ignore", invalid="ignore"):  # of two infinities, or the largest of floats
+        difference = minuend - subtrahend
     there = np.isfinite(difference)
     return _either_way(difference[there], label[there])
 
@@ -85,6 +86,17 @@ def quantile_bins(numbers: Floats, *, n_bins: int = N_BINS) -> Codes:
         edges = np.unique(np.quantile(numbers[there], np.linspace(0, 1, wanted + 1)[1:-1], method="nearest"))
         bins[there] = np.searchsorted(edges, numbers[there], side="left") + 1
     return bins
+
+
+def is_comparable(dtype: pl.DataType) -> bool:
+    """Say whether a column's values can be told apart and counted: bytes and nested values are not looked into."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Object))
+
+
+def scaled(numbers: Floats) -> Floats:
+    """Divide numbers by the greatest of them, so that the square of none is more than a float can hold."""
+    greatest = float(np.abs(numbers).max(initial=0.0))
+    return numbers / greatest if greatest > 1 else numbers
 
 
 def to_floats(values: pl.Series) -> Floats:

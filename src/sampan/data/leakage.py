@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from sampan.data.association import Flags, Floats, column_auc, difference_auc, discriminability, to_floats
+from sampan.data.association import Flags, Floats, column_auc, difference_auc, discriminability, is_comparable, scaled, to_floats
 from sampan.errors import ParameterError
 
 MAX_ROWS = 30_000
@@ -85,12 +85,9 @@ def find_leaks(frame: pl.DataFrame, target: pl.Expr, *, moment: str = "", known:
             f"no column {moment!r} to take the moment of prediction from", hint="columns: " + ", ".join(frame.columns[:20])
         )
     excluded = {moment, *sources}
-    candidates = [name for name, dtype in frame.schema.items() if name not in excluded and not dtype.is_nested()]
+    candidates = [name for name, dtype in frame.schema.items() if name not in excluded and is_comparable(dtype)]
     found: dict[str, list[tuple[str, str]]] = {name: [("source", "the label is computed from it")] for name in sources}
-    _add(found, _declared(known or {}, moment, candidates))
-    if moment:
-        _add(found, _later(frame, moment, candidates))
-    _add(found, _absent(frame, label, candidates))
+    _add(found, find_untimely(frame, label.is_null(), candidates, moment=moment, known=known or {}))
     labelled = frame.filter(label.is_not_null())
     step = max(1, labelled.height // MAX_ROWS)
     sample, flags = labelled.gather_every(step), label.drop_nulls().gather_every(step).to_numpy()
@@ -111,6 +108,17 @@ def find_leaks(frame: pl.DataFrame, target: pl.Expr, *, moment: str = "", known:
         if name in found
     )
     return LeakReport(leaks=leaks, aucs=aucs, n_rows=frame.height, n_labelled=labelled.height)
+
+
+def find_untimely(
+    frame: pl.DataFrame, no_label: pl.Series, candidates: list[str], *, moment: str, known: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Find the columns that are known too late, whatever the label says: declared to be, dated later, or missing just where it is.
+
+    Returned are (column, kind, reason), the surest kind first.
+    """
+    later = _later(frame, moment, candidates) if moment else []
+    return [*_declared(known, moment, candidates), *later, *_absent(frame, no_label, candidates)]
 
 
 def compute_label(frame: pl.DataFrame, target: pl.Expr) -> pl.Series:
@@ -161,9 +169,8 @@ def _later(frame: pl.DataFrame, moment: str, candidates: list[str]) -> list[tupl
     return found
 
 
-def _absent(frame: pl.DataFrame, label: pl.Series, candidates: list[str]) -> list[tuple[str, str, str]]:
+def _absent(frame: pl.DataFrame, no_label: pl.Series, candidates: list[str]) -> list[tuple[str, str, str]]:
     """Columns that are missing just where the label is."""
-    no_label = label.is_null()
     n_unlabelled = int(no_label.sum())
     if n_unlabelled < _MIN_ABSENT:
         return []
@@ -208,7 +215,8 @@ def _correlation(a: Floats, b: Floats) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < _MIN_ROWS:
         return 0.0
-    x, y = a[both] - a[both].mean(), b[both] - b[both].mean()
+    x, y = scaled(a[both]), scaled(b[both])
+    x, y = x - x.mean(), y - y.mean()
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return abs(float(x @ y)) / scale if scale else 0.0
 

@@ -6,16 +6,18 @@ column costs a little accuracy (10). They order the list and nothing else.
 
 from __future__ import annotations
 
+import json
+import keyword
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from shlex import quote
 
 from sampan.data.exploring.columns import FEWEST
-from sampan.data.exploring.views import ColumnView, Exploration, Suggestion, Warned
+from sampan.data.exploring.views import ColumnView, Exploration, RepeatView, Suggestion, Warned
 
-_IMBALANCED = 0.05
+_IMBALANCED = 0.1  # of the rows that each class would have if all had as many
 _MOSTLY_MISSING, _OFTEN_MISSING = 0.5, 0.05
 _DRIFTED = 0.1
 _SAME = 0.98
@@ -23,6 +25,7 @@ _SKEWED = 3.0
 _MOST_WARNINGS = 40
 _MOST_SUGGESTED = 12
 _MANY_REPEATED, _NEAR = 0.001, 0.01
+_EXPLAINED, _FAR_MORE = 1 / 3, 10.0  # of what was found, what chance gives at least; near rows for each that repeats
 _FEW_PER_CATEGORY = 50
 _DATE_SHAPE = re.compile(r"9{4}-99-99|9\+-99-99|99?[/.]99?[/.]9{2}")
 _NUMBER_SHAPE = re.compile(r"-?[9.,+]*9[9.,+]*")
@@ -48,11 +51,11 @@ def _of_target(found: Exploration) -> Iterator[Warned]:
     if named:
         text = f"named like the target, so ask when they become known: {_listed(named)}"
         yield Warned(weight=45, level="info", topic="target", columns=tuple(named), text=text)
-    counts = [n for _, n in target.balance]
-    if counts and min(counts) < _IMBALANCED * sum(counts):
-        text = f"the target is unbalanced: its rarest class has {min(counts):,} of {sum(counts):,} rows ({min(counts) / sum(counts):.1%})"
+    rarest = min((n for _, n in target.balance), default=0)
+    if target.balance and rarest < _IMBALANCED * target.n / max(target.n_classes, 2):
+        text = f"the target is unbalanced: its rarest class has {rarest:,} of {target.n:,} rows ({rarest / target.n:.1%})"
         yield Warned(weight=60, level="warn", topic="target", text=text, todo="judge by AUC or cost rather than by accuracy")
-    if target.n_without > _IMBALANCED * (target.n + target.n_without):
+    if target.n_without > _OFTEN_MISSING * (target.n + target.n_without):
         share = target.n_without / (target.n + target.n_without)
         yield Warned(weight=62, level="warn", topic="target", text=f"{share:.1%} of the rows have no target")
     for relation in target.relations:
@@ -87,14 +90,24 @@ def _of_repeats(found: Exploration) -> Iterator[Warned]:
     if repeats.repeated_share > _MANY_REPEATED:
         about = "about " if repeats.is_estimated else ""
         text = f"{about}{repeats.repeated_share:.1%} of the rows repeat another one in every column"
-        yield Warned(
-            weight=80, level="bad", topic="repeats", text=text, todo="drop them, or split train and test by what they have in common"
-        )
+        if repeat_by_chance(repeats):
+            text += ", as rows of so few different values do by chance"
+            yield Warned(weight=34, level="info", topic="repeats", text=text, todo="keep them, unless one event was recorded twice")
+        else:
+            todo = "drop them, or split train and test by what they have in common"
+            yield Warned(weight=80, level="bad", topic="repeats", text=text, todo=todo)
     share = repeats.n_near / max(repeats.n_sampled, 1)
-    if share > _NEAR and repeats.near:
+    if share > _NEAR and repeats.near and repeats.near_chance < _EXPLAINED * share:
         columns = [one.column for one in repeats.near[:3]]
         text = f"{share:.1%} of {repeats.n_sampled:,} sampled rows differ from another one in a single column, mostly in {_listed(columns)}"
         yield Warned(weight=48, level="warn", topic="repeats", columns=tuple(columns), text=text)
+
+
+def repeat_by_chance(repeats: RepeatView) -> bool:
+    """Say whether rows repeat as they do by chance: as often as independent values would, or far less often than they nearly do."""
+    near = repeats.n_near / max(repeats.n_sampled, 1)
+    share = repeats.repeated_share
+    return repeats.chance_share >= _EXPLAINED * share or near >= _FAR_MORE * share
 
 
 def _of_drift(found: Exploration) -> Iterator[Warned]:
@@ -139,13 +152,16 @@ def _of_columns(found: Exploration) -> Iterator[Warned]:
         elif column.null_share >= _OFTEN_MISSING:
             text = f"{column.name} is missing in {column.null_share:.1%} of the rows"
             yield Warned(weight=30, level="info", text=text, topic="missing", columns=named)
+        if column.n_nan:
+            text = f"{column.name} has {column.n_nan:,} values that are NaN or infinite: they count as missing"
+            yield Warned(weight=44, level="warn", text=text, topic="missing", columns=named)
         if column.role == "constant":
             yield Warned(
                 weight=40, level="info", text=f"{column.name} has one value only", todo="leave it out", topic="columns", columns=named
             )
         if column.role == "identifier":
             text = f"{column.name} has a value of its own in nearly every row: it names rows and says nothing of new ones"
-            todo = f"declare it: sampan data add … --key {column.name}"
+            todo = f"declare it: sampan data add … --key {quote(column.name)}"
             yield Warned(weight=36, level="info", text=text, todo=todo, topic="columns", columns=named)
         if column.kind == "text" and column.shapes and column.role != "category":
             yield from _of_shapes(column, name)
@@ -158,7 +174,7 @@ def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
         alike = sum(n for shape, n in column.shapes if (pattern.fullmatch(shape) if whole else pattern.match(shape)))
         if shown and alike >= 0.95 * shown:  # nearly all
             text = f"{column.name} is text, yet nearly all of it reads as {word}"
-            todo = f"sampan data add … --name {name} --types {column.name}={given}"
+            todo = f"sampan data add … --name {name} --types {quote(f'{column.name}={given}')}"
             yield Warned(weight=46, level="warn", topic="columns", columns=(column.name,), text=text, todo=todo)
             return
 
@@ -179,33 +195,45 @@ def _of_outliers(found: Exploration) -> Iterator[Warned]:
 
 
 def suggest_rules(found: Exploration) -> tuple[Suggestion, ...]:
-    """Return rules that a contract could hold: keys, categories, what is never missing, and bounds widened to round numbers."""
-    unique = [Suggestion(f"{column.name} is unique") for column in found.columns if column.role == "identifier"]
+    """Return rules as they stand in a contract: keys, categories, what is never missing, and bounds widened to round numbers."""
+    unique = [
+        Suggestion(f"{column.name} is unique", "quality: [{metric: duplicateValues, mustBe: 0}]")
+        for column in found.columns
+        if column.role == "identifier"
+    ]
     listed = [c for c in found.columns if c.role == "category" and c.categories and not c.n_other]
-    values = [Suggestion(f"{column.name} is one of {len(column.categories)} values") for column in listed]
+    values = [Suggestion(f"{column.name} is one of {len(column.categories)} values", _listing(column)) for column in listed]
     present = [c.name for c in found.columns if c.n_null == 0 and c.role != "constant" and c.kind != "other"]
-    never = [Suggestion(f"{_listed(present)}: never missing")] if present and found.n_rows else []
+    never = [Suggestion(f"{_listed(present)}: never missing", "required: true")] if present and found.n_rows else []
     ranges = []
     for column in found.columns:
         if column.kind == "number" and len(column.bins[0]) > len(column.bins[1]) > 1 and column.role == "":
             low, high = _wide(column)
-            ranges.append(Suggestion(f"{column.name} lies between {low:,.6g} and {high:,.6g}"))
+            rule = f"{{check: range, minimum: {low:.10g}, maximum: {high:.10g}}}"
+            code = f"quality: [{{type: custom, engine: sampan, implementation: {rule}}}]"
+            ranges.append(Suggestion(f"{column.name} lies between {low:,.6g} and {high:,.6g}", code))
     return tuple([*unique, *values[:4], *never, *ranges][:_MOST_SUGGESTED])
+
+
+def _listing(column: ColumnView) -> str:
+    values = ", ".join(json.dumps(text, ensure_ascii=False) for text, _ in column.categories)
+    return f"quality: [{{metric: invalidValues, arguments: {{validValues: [{values}]}}, mustBe: 0}}]"
 
 
 def suggest_cleaning(found: Exploration) -> tuple[Suggestion, ...]:
     """Return steps that would make the table easier to use."""
     name = quote(found.ref.partition("@")[0])
     steps: list[Suggestion] = []
-    if found.repeats and found.repeats.repeated_share > 0:
+    if found.repeats and found.repeats.repeated_share > 0 and not repeat_by_chance(found.repeats):
         steps.append(Suggestion("drop the rows that repeat another one", "df.unique(maintain_order=True)"))
     empty = [c.name for c in found.columns if c.null_share == 1.0 or c.role == "constant"]
     if empty:
         steps.append(Suggestion(f"leave out {_listed(empty)}: nothing varies there", f"df.drop({empty!r})"))
     for column in found.columns:
         if 0 < column.null_share < _MOSTLY_MISSING and column.kind == "number":
-            here = f"pl.col({column.name!r})"
-            fill = f"df.with_columns({here}.fill_null(strategy='mean'), {_plain(column.name)}_missing={here}.is_null())"
+            here = f"pl.col({column.name!r})" + (".fill_nan(None)" if column.n_nan else "")
+            gaps = f"{here}.is_null().alias({f'{column.name}_missing'!r})"
+            fill = f"df.with_columns({here}.fill_null({here}.median()), {gaps})"
             steps.append(Suggestion(f"fill {column.name} where it is missing, and keep a flag that it was", fill))
     if found.outliers or any(c.kind == "text" for c in found.columns):
         steps.append(Suggestion("look for typos, placeholder values and misplaced units, each with a repair", f"sampan data errors {name}"))
@@ -213,25 +241,32 @@ def suggest_cleaning(found: Exploration) -> tuple[Suggestion, ...]:
 
 
 def suggest_features(found: Exploration) -> tuple[Suggestion, ...]:
-    """Return features to try, as Sampan's feature expressions; the columns that may give the target away stay out."""
+    """Return features to try, as expressions of a feature view's columns `c`; the columns that may give the target away stay out."""
     out = {hint.column for hint in found.target.hints if hint.by != "name"} if found.target else set()
     ideas: list[Suggestion] = []
     usable = [column for column in found.columns if column.name not in out and column.role not in ("constant", "identifier")]
     for column in usable:
+        here = _reached(column.name)
         if column.kind == "timestamp":
-            ideas.append(Suggestion(f"hour and weekday of {column.name}", f"df.{column.name}.hour('UTC'), df.{column.name}.weekday('UTC')"))
+            ideas.append(Suggestion(f"hour and weekday of {column.name}", f"{here}.hour('UTC'), {here}.weekday('UTC')"))
         if column.kind == "number" and _is_skewed(column):
-            ideas.append(Suggestion(f"the logarithm of {column.name}, which has a long tail", f"df.{column.name}.log1p()"))
+            ideas.append(Suggestion(f"the logarithm of {column.name}, which has a long tail", f"{here}.log1p()"))
         if column.null_share >= _OFTEN_MISSING and column.null_share < 1:
-            ideas.append(Suggestion(f"whether {column.name} is missing", f"df.{column.name}.is_missing()"))
+            ideas.append(Suggestion(f"whether {column.name} is missing", f"{here}.is_missing()"))
     moments = [column.name for column in usable if column.kind == "timestamp"]
     for a, b in pairwise(moments):
-        ideas.append(Suggestion(f"the time between {a} and {b}", f"(df.{b} - df.{a}).seconds()"))
-    shown = {column.name for column in usable}
+        ideas.append(Suggestion(f"the time between {a} and {b}", f"{_reached(b)}.seconds() - {_reached(a)}.seconds()"))
+    numbers = {column.name for column in usable if column.kind == "number"}
     for one in found.associations:
-        if one.measure == "Spearman" and 0.6 <= one.strength < _SAME and one.a in shown and one.b in shown:  # near, not the same
-            ideas.append(Suggestion(f"the ratio of {one.a} and {one.b}, which move together", f"df.{one.a} / df.{one.b}"))
+        if one.measure == "Spearman" and 0.6 <= one.strength < _SAME and one.a in numbers and one.b in numbers:  # near, not the same
+            ideas.append(Suggestion(f"the ratio of {one.a} and {one.b}, which move together", f"{_reached(one.a)} / {_reached(one.b)}"))
     return tuple(ideas[:_MOST_SUGGESTED])
+
+
+def _reached(name: str) -> str:
+    """Write how a feature view reaches a column: as an attribute, where its name can be one."""
+    can_be = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__") and not hasattr(Mapping, name)
+    return f"c.{name}" if can_be and name != "column" else f"c.column({name!r})"
 
 
 def _is_skewed(column: ColumnView) -> bool:
@@ -256,10 +291,6 @@ def _rounded(value: float, how: object) -> float:
         return value
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     return (math.floor if how is math.floor else math.ceil)(value / step) * step
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\W", "_", name)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ MOST_CATEGORIES = 200
 _ROWS_PER_CATEGORY = 20
 _IDENTIFIER = 0.95
 _SHOWN = 12
+_FEWEST_DRAWN = 3 * FEWEST  # below, the ends of a histogram would lie in the middle
 _N_BINS = 24
 _TAIL = 0.001
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -43,6 +44,8 @@ def view_columns(profile: Profile, types: Mapping[str, str], *, hidden: Mapping[
 
 def role_of(column: ColumnProfile) -> str:
     """Say what a column seems to be: constant, identifier, category, free text, or "" for a plain number or time."""
+    if column.kind == "other":  # its values are not counted
+        return ""
     if column.n_present and column.n_distinct <= 1:
         return "constant"
     many = column.n_present >= FEWEST * 2 and column.n_distinct >= _IDENTIFIER * column.n_present
@@ -110,6 +113,7 @@ def _view(column: ColumnProfile, type_name: str, hidden: str, safe: bool) -> Col
         "role": role,
         "n_null": column.n_null + column.n_nan,
         "null_share": (column.n_null + column.n_nan) / column.n if column.n else 0.0,
+        "n_nan": column.n_nan,
         "n_distinct": column.n_distinct,
         "is_estimated": column.is_sampled,
     }
@@ -117,9 +121,11 @@ def _view(column: ColumnProfile, type_name: str, hidden: str, safe: bool) -> Col
         return _view_text(column, said, hidden, safe)
     if type_name == "Boolean":
         counts = dict(zip(column.codes, column.counts, strict=True))
-        shown = tuple((word, n) for word, n in (("false", counts.get(0, 0)), ("true", sum(counts.values()) - counts.get(0, 0))) if n)
-        return ColumnView(**said, categories=() if hidden else shown, hidden=hidden)  # type: ignore[arg-type]  # the common fields above
-    if hidden or not column.code_bytes or column.n_present < FEWEST:
+        n_false = counts.get(0, 0)
+        shown = tuple((word, n) for word, n in (("false", n_false), ("true", column.n_present - n_false)) if n >= FEWEST and not hidden)
+        n_other = 0 if hidden else column.n_present - sum(n for _, n in shown)
+        return ColumnView(**said, categories=shown, n_other=n_other, hidden=hidden)  # type: ignore[arg-type]  # the common fields above
+    if hidden or not column.code_bytes or column.n_present < _FEWEST_DRAWN:
         return ColumnView(**said, hidden=hidden)  # type: ignore[arg-type]  # the common fields above
     edges, counts_in, outside = _bins(column)
     mean, deviation = column.moments()
@@ -147,11 +153,13 @@ def _bins(column: ColumnProfile) -> tuple[tuple[float, ...], tuple[int, ...], in
     """Return bins between two quantiles beyond which at least ten rows lie each, or whole numbers one by one where they are few."""
     tail = max(_TAIL, FEWEST / column.n_present)
     low, high = column.quantiles((tail, 1 - tail))
+    values, found = column.middle_values(), column.count_array
     if column.whole and column.kind == "number" and 0 < high - low < 2 * _N_BINS:
         edges, counts = column.histogram_between(low - 0.5, high + 0.5, int(high - low) + 1)
-    elif column.n_distinct <= 2:
-        values, found = column.middle_values(), column.count_array
-        return tuple(float(v) for v in values), tuple(int(n) for n in found), 0
+    elif low == high:  # nearly all rows have it
+        edges, counts = [low], [int(found[values == low].sum())]
+    elif len(found) == 2:  # each of many rows, or it would lie outside
+        edges, counts = [float(v) for v in values], [int(n) for n in found]
     else:
         edges, counts = column.histogram_between(low, high, _N_BINS)
-    return tuple(edges), tuple(counts), int(np.sum(column.count_array)) - sum(counts)
+    return tuple(edges), tuple(counts), int(np.sum(found)) - sum(counts)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sampan.data.association import to_floats
+from sampan.data.association import is_comparable, scaled, to_floats
 from sampan.data.exploring.columns import FEWEST
 from sampan.data.exploring.views import ColumnDrift, DriftView
 from sampan.stats.divergence import kolmogorov_smirnov, total_variation, total_variation_noise
 
 MOST_PERIODS, FEWEST_PERIODS = 36, 3
 MOST_COLUMNS = 40
-_STEPS = ("1h", "1d", "1w", "1mo", "1q", "1y")
-_FORMS = {"1h": "%Y-%m-%d %H:00", "1d": "%Y-%m-%d", "1w": "%Y-%m-%d", "1mo": "%Y-%m", "1q": "%Y-%m", "1y": "%Y"}
+_DAY, _MONTH, _YEAR = "%Y-%m-%d", "%Y-%m", "%Y"
+_STEPS = {"10y": _YEAR, "1y": _YEAR, "1q": _MONTH, "1mo": _MONTH, "1w": _DAY, "1d": _DAY, "1h": f"{_DAY} %H:00", "1m": f"{_DAY} %H:%M"}
 _FEWEST_ROWS = 50
 _MOST_VALUES = 200
 _CRITICAL = 1.36  # of the Kolmogorov-Smirnov distance at 5 %, times √((n+m)/nm)
@@ -37,7 +38,7 @@ def view_drift(sample: pl.DataFrame, time: str) -> DriftView | None:
     if chosen is None:
         return None
     names, codes = chosen
-    others = [name for name, dtype in sample.schema.items() if name != time and not dtype.is_nested()][:MOST_COLUMNS]
+    others = [name for name, dtype in sample.schema.items() if name != time and is_comparable(dtype)][:MOST_COLUMNS]
     columns = [one for name in others if (one := _drift(sample[name], codes, len(names))) is not None]
     columns.sort(key=lambda one: (one.is_time, -(one.distances[one.worst] or 0.0) + one.noise))
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))
@@ -45,18 +46,26 @@ def view_drift(sample: pl.DataFrame, time: str) -> DriftView | None:
 
 
 def _choose(moments: pl.Series) -> tuple[list[str], Codes] | None:
-    """Cut time into the finest calendar steps that give at most 36 periods; return their names and each row's."""
+    """Cut time into the calendar steps that give most periods up to 36, the longest such; return their names and each row's."""
+    chosen: tuple[str, pl.Series, pl.Series] | None = None
     for step in _STEPS:
-        if step == "1h" and moments.dtype == pl.Date:
+        if step in ("1h", "1m") and moments.dtype == pl.Date:
             continue
         begins = moments.dt.truncate(step)
         found = begins.drop_nulls().unique().sort()
-        if FEWEST_PERIODS <= len(found) <= MOST_PERIODS:
-            place = pl.DataFrame({"begin": found, "code": np.arange(len(found))})
-            joined = pl.DataFrame({"begin": begins}).join(place, on="begin", how="left", maintain_order="left")
-            codes = joined["code"].fill_null(-1).to_numpy()
-            return [one.strftime(_FORMS[step]) for one in found.to_list()], np.asarray(codes, dtype=np.int64)
-    return None
+        if (len(chosen[2]) + 1 if chosen else FEWEST_PERIODS) <= len(found) <= MOST_PERIODS:
+            chosen = step, begins, found
+    if chosen is None:
+        return None
+    step, begins, found = chosen
+    place = pl.DataFrame({"begin": found, "code": np.arange(len(found))})
+    joined = pl.DataFrame({"begin": begins}).join(place, on="begin", how="left", maintain_order="left")
+    codes = joined["code"].fill_null(-1).to_numpy()
+    return [_named(one, step) for one in found.to_list()], np.asarray(codes, dtype=np.int64)
+
+
+def _named(begin: date, step: str) -> str:
+    return f"{begin:%Y}s" if step == "10y" else begin.strftime(_STEPS[step])
 
 
 def _drift(column: pl.Series, periods: Codes, n_periods: int) -> ColumnDrift | None:
@@ -93,10 +102,11 @@ def _follows(column: pl.Series, periods: Codes, null: Flags) -> bool:
     """Say whether the period all but gives a number away, as it does the month's."""
     if not (column.dtype.is_numeric() or column.dtype.is_temporal()):
         return False
-    there = ~null & (periods >= 0)
-    numbers, codes = to_floats(column)[there], periods[there]
+    every = to_floats(column)
+    there = ~null & (periods >= 0) & np.isfinite(every)
+    numbers, codes = scaled(every[there]), periods[there]
     total = float(((numbers - numbers.mean()) ** 2).sum()) if len(numbers) else 0.0
-    if total <= 0 or not np.isfinite(total):
+    if total <= 0:
         return False
     means = np.bincount(codes, weights=numbers) / np.maximum(np.bincount(codes), 1)
     return float(((numbers - means[codes]) ** 2).sum()) / total <= 1 - _OWN_VALUES

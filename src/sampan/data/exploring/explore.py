@@ -12,7 +12,7 @@ import polars.selectors as cs
 from sampan.data.exploring import advice
 from sampan.data.exploring.columns import count_complete, find_outliers, missing_together, role_of, view_columns
 from sampan.data.exploring.drift import view_drift
-from sampan.data.exploring.groups import view_groups
+from sampan.data.exploring.groups import N_ROWS, view_groups
 from sampan.data.exploring.relations import associate
 from sampan.data.exploring.rows import view_repeats
 from sampan.data.exploring.target import read_label, view_target
@@ -20,7 +20,7 @@ from sampan.data.exploring.views import Exploration, OverlapView
 from sampan.stats.profiles import Profile
 
 SAMPLED_ROWS = 100_000
-_ROW, _KEY = "row_", 2_654_435_761  # Knuth's multiplier: row numbers are spread evenly, and chosen alike every time
+_ROW, _KEY = "\0row", 2_654_435_761  # Knuth's multiplier: row numbers are spread evenly, and chosen alike every time
 _RANGE = 2**32
 
 
@@ -97,4 +97,4 @@ def take_sample(rows: pl.LazyFrame, n_rows: int, *, most: int = SAMPLED_ROWS) ->
 
 
 def _count(rows: pl.LazyFrame, columns: Collection[str]) -> pl.DataFrame:
-    return rows.group_by(cs.by_name(*columns)).agg(pl.len().alias("n")).collect(engine="streaming")
+    return rows.group_by(cs.by_name(*columns)).agg(pl.len().alias(N_ROWS)).collect(engine="streaming")

@@ -20,6 +20,7 @@ from sampan.data.exploring.views import GroupCell, GroupView
 from sampan.errors import ParameterError
 from sampan.stats.intervals import wilson
 
+N_ROWS, _SHARE, _PLACE = "\0n", "\0share", "\0place"  # no column is called so
 SMALL = 100  # rows below which a rate among a group is too uncertain to judge a model on
 _MOST_CELLS = 40
 _MOST_COLUMNS = 6
@@ -32,7 +33,7 @@ Shares = dict[tuple[str, ...], float]
 
 
 def read_reference(table: pl.DataFrame, columns: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
-    """Return which of the columns the reference has, and its rows as texts with their weights as `share`.
+    """Return which of the columns the reference has, and its rows as texts with the share of each.
 
     A reference has one row for each group with its share, count or population; without such a column every row counts once.
 
@@ -50,7 +51,7 @@ def read_reference(table: pl.DataFrame, columns: Sequence[str]) -> tuple[list[st
     weights = table[weight].cast(pl.Float64, strict=False) if weight else pl.Series("share", np.ones(table.height))
     if weights.null_count() or not weights.is_finite().all() or bool((weights < 0).any()) or not weights.sum() > 0:
         raise ParameterError(f"the reference's {weight or 'rows'} must be numbers of at least 0, not all 0", hint="one row for each group")
-    return there, table.select(_as_text(name) for name in there).with_columns(share=weights / weights.sum())
+    return there, table.select(_as_text(name) for name in there).with_columns((weights / weights.sum()).alias(_SHARE))
 
 
 def view_groups(
@@ -66,21 +67,21 @@ def view_groups(
 
     Parameters
     ----------
-    counts : rows of each combination of the columns, as `n`
+    counts : rows of each combination of the columns, as `N_ROWS`
     columns : the group columns
     reference : groups with the share each should have, as `read_reference` returns
     source : what the reference is, in words
     sample, label : rows with the target, for the rate of each group
     """
     chosen = list(columns[:_MOST_COLUMNS])
-    told = counts.select(*(_as_text(name) for name in chosen), "n")
+    told = counts.select(*(_as_text(name) for name in chosen), N_ROWS)
     return tuple(_view(told, list(names), reference, source, sample, label) for size in (1, 2) for names in combinations(chosen, size))
 
 
 def _view(
     counts: pl.DataFrame, names: list[str], reference: pl.DataFrame | None, source: str, sample: pl.DataFrame | None, label: Label | None
 ) -> GroupView:
-    found = {tuple(str(v) for v in row[:-1]): int(row[-1]) for row in counts.group_by(names).agg(pl.col("n").sum()).iter_rows()}
+    found = {tuple(str(v) for v in row[:-1]): int(row[-1]) for row in counts.group_by(names).agg(pl.col(N_ROWS).sum()).iter_rows()}
     expected = _expected(reference, names) if reference is not None else {}
     total = sum(found.values())
     places = _places(sample, names) if sample is not None and label is not None and label.kind != "classes" else {}
@@ -110,16 +111,16 @@ def _view(
 
 
 def _expected(reference: pl.DataFrame, names: list[str]) -> Shares:
-    """Return the shares the reference expects; crossed columns it does not cross itself are taken as independent."""
+    """Return the shares the reference expects; none where it lacks one of the columns."""
     there = [name for name in names if name in reference.columns]
     if len(there) < len(names):
         return {}
-    rows = reference.group_by(names).agg(pl.col("share").sum())
+    rows = reference.group_by(names).agg(pl.col(_SHARE).sum())
     return {tuple(str(v) for v in row[:-1]): float(row[-1]) for row in rows.iter_rows()}
 
 
 def _places(sample: pl.DataFrame, names: list[str]) -> dict[tuple[str, ...], Codes]:
-    grouped = sample.select(_as_text(name) for name in names).with_row_index("row_").group_by(names).agg(pl.col("row_"))
+    grouped = sample.select(_as_text(name) for name in names).with_row_index(_PLACE).group_by(names).agg(pl.col(_PLACE))
     return {tuple(str(v) for v in row[:-1]): np.asarray(row[-1], dtype=np.int64) for row in grouped.iter_rows()}
 
 

@@ -68,11 +68,11 @@ def prepare(column: pl.Series) -> Prepared | None:
         return Prepared(column.name, ranks=np.asarray(ranked, dtype=np.float64))
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return None
-    texts = column.cast(pl.String)
+    texts = column.cast(pl.String).alias("text")  # a column may be called count, as what counts it
     top = texts.drop_nulls().value_counts(sort=True).head(_MOST_CATEGORIES)
     if top.height < 2 or top["count"].sum() < texts.len() * 0.5:
         return None  # identifiers and free text
-    place = {text: code for code, text in enumerate(top[texts.name].to_list())}
+    place = {text: code for code, text in enumerate(top["text"].to_list())}
     codes = texts.replace_strict(place, default=len(place), return_dtype=pl.Int64)
     return Prepared(
         column.name, codes=np.asarray(pl.select(pl.when(texts.is_null()).then(-1).otherwise(codes)).to_series().to_numpy(), np.int64)

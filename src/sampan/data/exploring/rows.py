@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 import polars.selectors as cs
 
+from sampan.data.association import is_comparable
 from sampan.data.exploring.views import NearColumn, OverlapView, RepeatView
 from sampan.stats.profiles import Profile
 
@@ -16,9 +18,11 @@ MOST_ROWS = 100_000
 _ALL_ROWS = 1_000_000  # up to which every row is looked up
 _PART = 64  # of a larger table's rows, one of so many is looked up
 _DIGITS = 4
+_COUNTED_ROWS = 10_000  # whose pairs say how often two rows have the same value
+_GREATEST = np.iinfo(np.uint64).max
 _FEWEST_COLUMNS = 3
 _SHOWN = 8
-_ROW = "row_"
+_ROW = "\0row"
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -28,21 +32,37 @@ def view_repeats(sample: pl.DataFrame, profile: Profile, *, ignore: Sequence[str
 
     Two rows are near when they differ in one column only, or in nothing but letter case, blanks and the numbers' fourth digit.
     """
-    columns = [name for name, dtype in sample.schema.items() if name not in ignore and not dtype.is_nested()]
+    columns = [name for name, dtype in sample.schema.items() if name not in ignore and is_comparable(dtype)]
     some = sample.head(MOST_ROWS).select(cs.by_name(*columns) if columns else cs.empty())
-    n_near, near = (0, ()) if len(columns) < _FEWEST_COLUMNS or some.height < 2 else _near(some)  # a pair
+    hashes = {name: _hashed(some[name]) for name in some.columns}
+    varying = [name for name, own in hashes.items() if own.min(initial=_GREATEST) < own.max(initial=0)]
+    n_near, near = (0, ()) if len(varying) < _FEWEST_COLUMNS else _near(some.select(varying), {name: hashes[name] for name in varying})
+    shares = [_alike(hashes[name][:: max(1, some.height // _COUNTED_ROWS)]) for name in varying]
     return RepeatView(
         repeated_share=profile.repeated_share,
+        chance_share=_by_chance(shares, profile.n_rows) if set(ignore).isdisjoint(sample.columns) else 0.0,
         is_estimated=profile.rows_are_sampled,
         n_sampled=some.height,
         n_near=n_near,
+        near_chance=max((_by_chance(shares[:k] + shares[k + 1 :], some.height) for k in range(len(shares))), default=0.0),
         near=near,
     )
 
 
-def _near(rows: pl.DataFrame) -> tuple[int, tuple[NearColumn, ...]]:
-    """Hash every column; a row's hash is their sum, so that leaving a column out is a subtraction."""
-    hashes = {name: _hashed(rows[name]) for name in rows.columns}
+def _alike(hashes: Hashes) -> float:
+    """Return the chance that two rows have the same value."""
+    sizes = np.unique(hashes, return_counts=True)[1].astype(np.float64)
+    n = float(len(hashes))
+    return float((sizes * (sizes - 1)).sum()) / (n * (n - 1)) if n > 1 else 1.0
+
+
+def _by_chance(alike: Sequence[float], n_rows: int) -> float:
+    """Return the share of rows that would equal another one if the columns knew nothing of each other."""
+    return 1 - math.exp(-max(n_rows - 1, 0) * math.prod(alike))
+
+
+def _near(rows: pl.DataFrame, hashes: Mapping[str, Hashes]) -> tuple[int, tuple[NearColumn, ...]]:
+    """Count the rows near another one. A row's hash is the sum of its columns', so that leaving a column out is a subtraction."""
     with np.errstate(over="ignore"):
         whole: Hashes = np.sum(list(hashes.values()), axis=0, dtype=np.uint64)
         first = np.zeros(rows.height, dtype=bool)
@@ -87,7 +107,7 @@ def view_overlap(rows: pl.LazyFrame, other: pl.LazyFrame, *, name: str, keys: Se
     n_rows : how many rows there are, and in the other
     """
     schema, theirs = rows.collect_schema(), other.collect_schema()
-    shared = [column for column, dtype in schema.items() if theirs.get(column) == dtype and not dtype.is_nested()]
+    shared = [column for column, dtype in schema.items() if theirs.get(column) == dtype and is_comparable(dtype)]
     if not shared:
         return OverlapView(other=name, columns=(), n_other=n_rows[1], n_found=0)
     is_sampled = max(n_rows) > _ALL_ROWS

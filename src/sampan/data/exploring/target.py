@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +12,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sampan.data.association import column_auc, quantile_bins, to_floats
+from sampan.data.association import column_auc, is_comparable, quantile_bins, scaled, to_floats
 from sampan.data.exploring.columns import FEWEST
 from sampan.data.exploring.views import Bins, LeakHint, Relation, RelationBin, TargetView
-from sampan.data.leakage import find_leaks
+from sampan.data.leakage import find_leaks, find_untimely
 from sampan.errors import ParameterError
 from sampan.stats.intervals import wilson
 
 _MOST_CLASSES = 20
+_CLASS, OTHERS = "class", "(others)"
+_IN_CLASSES = 0.5  # of the rows, those whose class has ten or more
 _N_BINS = 8
 _MOST_SHOWN_BINS = 10
 _FEWEST_LABELED = 40
 _PRIOR_ROWS = 20.0
 _PERFECT = 0.98
+_HINTED = {"later": "time", "declared": "time", "absent": "time"}  # kinds of leaks
+_MOST_NAMED, _FEW_NAMED = 0.25, 4  # columns that may share a word before it says nothing: a quarter of all, or four
 _Z95 = 1.96
 _COMMON_PARTS = frozenset(
     {"is", "has", "id", "of", "the", "at", "on", "n", "num", "date", "time", "flag", "code", "type", "name", "value", "total"}
@@ -42,6 +47,7 @@ class Label:
     kind: str  # yes or no | number | classes
     values: Floats
     classes: tuple[str, ...] = ()
+    n_classes: int = 0
 
     @property
     def there(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -54,7 +60,7 @@ def read_label(sample: pl.DataFrame, target: pl.Expr, name: str) -> Label:
 
     Raises
     ------
-    ParameterError : it cannot be computed, does not vary, or is a text of more than 20 values.
+    ParameterError : it cannot be computed, does not vary, or is a text that names rows rather than classes.
     """
     try:
         found = sample.select(target.alias("label"))["label"]
@@ -65,18 +71,29 @@ def read_label(sample: pl.DataFrame, target: pl.Expr, name: str) -> Label:
     if n_distinct < 2:
         raise ParameterError(f"the target {name} has {n_distinct} value{'' if n_distinct == 1 else 's'} only", hint="check the expression")
     if found.dtype == pl.Boolean or (found.dtype.is_numeric() and n_distinct == 2 and set(found.drop_nulls().unique()) == {0, 1}):
-        return Label(name, "yes or no", to_floats(found.cast(pl.Float64)))
+        return Label(name, "yes or no", to_floats(found.cast(pl.Float64)), n_classes=2)
+    if not is_comparable(found.dtype) or found.dtype == pl.Duration:
+        message = f"the target {name} is {found.dtype}"
+        raise ParameterError(message, hint="a target is true or false, a number, or classes of many rows each")
     if found.dtype.is_numeric():
         return Label(name, "number", to_floats(found))
-    if n_distinct > _MOST_CLASSES:
-        raise ParameterError(
-            f"the target {name} has {n_distinct:,} values", hint=f"a target is true or false, a number, or at most {_MOST_CLASSES} classes"
-        )
-    classes = tuple(str(one) for one in found.drop_nulls().unique().sort().to_list())
-    codes = found.cast(pl.String).replace_strict(
-        {text: float(code) for code, text in enumerate(classes)}, default=None, return_dtype=pl.Float64
-    )
-    return Label(name, "classes", to_floats(codes), classes)
+    return _classes(found.cast(pl.String).alias(_CLASS), name)
+
+
+def _classes(found: pl.Series, name: str) -> Label:
+    """Number the classes; of more than 20 the rarest are taken together."""
+    sizes = found.drop_nulls().value_counts(sort=True).sort("count", _CLASS, descending=[True, False])
+    if int(sizes.filter(pl.col("count") >= FEWEST)["count"].sum()) < _IN_CLASSES * int(sizes["count"].sum()):
+        message = f"the target {name} has {sizes.height:,} values, most of them in fewer than {FEWEST} rows"
+        raise ParameterError(message, hint="a target is true or false, a number, or classes of many rows each")
+    alone = sizes.height if sizes.height <= _MOST_CLASSES else _MOST_CLASSES - 1
+    classes = sorted(sizes[_CLASS].head(alone).to_list())
+    place = {text: float(code) for code, text in enumerate(classes)}
+    together = None if alone == sizes.height else float(alone)
+    codes = found.replace_strict(place, default=together, return_dtype=pl.Float64)
+    codes = pl.select(pl.when(found.is_not_null()).then(codes)).to_series()
+    named = tuple(classes) if together is None else (*classes, OTHERS)
+    return Label(name, "classes", to_floats(codes), named, n_classes=sizes.height)
 
 
 def view_target(
@@ -94,7 +111,7 @@ def view_target(
     labeled, values = sample.filter(pl.Series(there)), label.values[there]
     relations = []
     if len(values) >= _FEWEST_LABELED:
-        candidates = [name for name, dtype in sample.schema.items() if name not in sources and not dtype.is_nested()]
+        candidates = [name for name, dtype in sample.schema.items() if name not in sources and is_comparable(dtype)]
         relations = [relate(labeled[name], values, label, shown=name not in hidden) for name in candidates]
     relations.sort(key=lambda one: -_size(one))
     return TargetView(
@@ -102,6 +119,7 @@ def view_target(
         kind=label.kind,
         n=int(there.sum()),
         n_without=int((~there).sum()),
+        n_classes=label.n_classes,
         balance=_balance(label, values),
         bins=_bins(values) if label.kind == "number" else ((), ()),
         relations=tuple(relations),
@@ -139,8 +157,10 @@ def summarize(name: str, values: Floats, kind: str) -> RelationBin:
     if kind == "yes or no":
         low, high = wilson(int(values.sum()), n)
         return RelationBin(name, n, float(values.mean()), low, high)
-    error = _Z95 * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    return RelationBin(name, n, float(values.mean()), float(values.mean()) - error, float(values.mean()) + error)
+    scale = max(float(np.abs(values).max()), 1.0)  # squares and sums of the largest floats would not fit
+    mean, spread = float((values / scale).mean()), float((values / scale).std(ddof=1)) if n > 1 else 0.0
+    error = _Z95 * spread / math.sqrt(n)
+    return RelationBin(name, n, mean * scale, (mean - error) * scale, (mean + error) * scale)
 
 
 def _codes(column: pl.Series) -> tuple[Codes, list[str]]:
@@ -182,6 +202,7 @@ def _target_in_bins(codes: Codes, names: list[str], values: Floats, label: Label
 
 def _explained(codes: Codes, values: Floats) -> float:
     """Return the R² of the bins' means, each learned on one half of the rows and scored on the other."""
+    values = scaled(values)
     even = np.arange(len(values)) % 2 == 0
     said = np.empty(len(values))
     for fold in (even, ~even):
@@ -205,7 +226,7 @@ def _straight(column: pl.Series, values: Floats) -> float:
         return 0.0
     numbers = to_floats(column)
     there = np.isfinite(numbers)
-    x, y = numbers[there], values[there]
+    x, y = scaled(numbers[there]), scaled(values[there])
     if len(x) < _FEWEST_LABELED or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1] ** 2) * len(x) / len(values)
@@ -245,30 +266,40 @@ def _hints(
     known: Mapping[str, str],
 ) -> tuple[LeakHint, ...]:
     is_itself = len(sources) == 1 and target.meta.is_column()  # then no column says it but the target
-    found = [] if is_itself else [LeakHint(column=name, by="association", reason="the target is computed from it") for name in sources]
+    moment = moment if moment in sample.columns else ""
+    found = [LeakHint(column=name, by="association", reason="the target is computed from it") for name in sources]
     if label.kind == "yes or no" and label.there.sum() >= _FEWEST_LABELED:
-        report = find_leaks(sample, target, moment=moment if moment in sample.columns else "", known=known)
-        timely = {"later": "time", "declared": "time", "absent": "time"}
-        found += [
-            LeakHint(column=leak.column, by=timely.get(leak.kind, "association"), reason=leak.reason)
-            for leak in report.leaks
-            if leak.column not in sources
-        ]
+        leaks = find_leaks(sample, target, moment=moment, known=known).leaks
+        found += [LeakHint(column=leak.column, by=_HINTED.get(leak.kind, "association"), reason=leak.reason) for leak in leaks]
     else:
-        near = [one for one in relations if one.strength >= _PERFECT]
+        candidates = [name for name, dtype in sample.schema.items() if name not in (*sources, moment) and is_comparable(dtype)]
+        untimely = find_untimely(sample, pl.Series(~label.there), candidates, moment=moment, known=known)
+        found += [LeakHint(column=column, by="time", reason=reason) for column, _, reason in untimely]
         found += [
             LeakHint(column=one.column, by="association", reason=f"alone it gives the target with {one.measure} {one.strength:.3f}")
-            for one in near
+            for one in relations
+            if one.strength >= _PERFECT
         ]
-    said = {hint.column for hint in found}
-    wanted = {part for name in (label.name, *sources) for part in _parts(name)} - _COMMON_PARTS
-    for name in sample.columns:
-        shared = _parts(name) & (wanted | _OUTCOME_PARTS) - _COMMON_PARTS
-        if name not in said and name not in sources and name != moment and shared:
-            found.append(
-                LeakHint(column=name, by="name", reason=f"its name says “{' '.join(sorted(shared))}”, as the target's or an outcome's does")
-            )
-    return tuple(found)
+    found += _named_alike(sample.columns, label.name, sources, moment)
+    strongest: dict[str, LeakHint] = {}
+    for hint in found:
+        if not (is_itself and hint.column in sources):
+            strongest.setdefault(hint.column, hint)
+    return tuple(strongest.values())
+
+
+def _named_alike(columns: Sequence[str], target: str, sources: Sequence[str], moment: str) -> list[LeakHint]:
+    """Find the columns whose names share a word with the target's, or say an outcome; a word of most columns says nothing."""
+    named = Counter(part for name in columns for part in _parts(name))
+    common = _COMMON_PARTS | {part for part, n in named.items() if n > max(_MOST_NAMED * len(columns), _FEW_NAMED)}
+    wanted = {part for name in (target, *sources) for part in _parts(name)} | _OUTCOME_PARTS
+    found = []
+    for name in columns:
+        shared = _parts(name) & wanted - common
+        if shared and name not in (*sources, moment):
+            reason = f"its name says “{' '.join(sorted(shared))}”, as the target's or an outcome's does"
+            found.append(LeakHint(column=name, by="name", reason=reason))
+    return found
 
 
 def _parts(name: str) -> set[str]:

@@ -24,8 +24,9 @@ class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str  # number | truth | timestamp | date | text | other
     role: str = ""  # constant | identifier | category | free text | ""
-    n_null: int = 0
+    n_null: int = 0  # and of values that are no numbers
     null_share: float = 0.0
+    n_nan: int = 0  # of those, NaN or infinite
     n_distinct: int = 0
     is_estimated: bool = False
     mean: float | None = None
@@ -105,6 +106,7 @@ class TargetView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # yes or no | number | classes
     n: int
     n_without: int
+    n_classes: int = 0  # 0: a number
     balance: tuple[tuple[str, int], ...] = ()
     bins: Bins = ((), ())
     relations: tuple[Relation, ...] = ()
@@ -167,6 +169,8 @@ class RepeatView(msgspec.Struct, frozen=True, kw_only=True):
     repeated_share: float
     is_estimated: bool
     n_sampled: int
+    chance_share: float = 0.0  # that would repeat another if the columns knew nothing of each other
+    near_chance: float = 0.0  # that would but for one column
     n_near: int  # of the sampled rows, how many differ from another in one column, or in letter case, blanks and rounding
     near: tuple[NearColumn, ...] = ()
 
