@@ -73,3 +73,14 @@ def test_what_the_room_says_is_there_in_vietnamese() -> None:
     assert vietnamese("orders may be processed in vn only, not in us") == "orders chỉ được xử lý tại vn, không được tại us"
     assert len(PATTERNS) >= 13
     assert all(text.strip() for text in WORDS.values())
+
+
+def test_a_refusal_is_said_in_vietnamese_with_who_said_it_and_how_to_ask(ws: Workspace, client: TestClient) -> None:
+    ws.policy.declare("people", owner="ana", purposes=["churn"], regions=["vn"])
+
+    page = client.get("/data/people/explore?lang=vi")
+
+    assert 422 == page.status_code
+    assert "people chỉ được dùng cho churn, mà lần dùng này không khai mục đích (theo ana trong people.policy@v1 ngày" in page.text
+    assert "(và 1 điều nữa)" in page.text
+    assert "hãy khai mục đích: sp.data(…, purpose=…), hoặc purpose trong [project] của sampan.toml" in page.text

@@ -43,9 +43,10 @@ def day(ws: Workspace, days_from_now: int) -> str:
 
 def lose_rows(ws: Workspace) -> None:
     """Take all stored bytes away: whoever reads a row now fails otherwise than by refusing."""
-    for file in (ws.store_folder / "blobs").rglob("*"):
-        if file.is_file():
-            file.unlink()
+    files = [file for file in (ws.store_folder / "objects").rglob("*") if file.is_file()]
+    assert files
+    for file in files:
+        file.unlink()
 
 
 def test_a_run_without_an_allowed_purpose_is_refused_before_a_row_is_read(ws: Workspace) -> None:
@@ -381,6 +382,8 @@ READS = {
     "value": lambda ws: ws.data.value("orders", target="late = 1"),
     "judge": lambda ws: ws.data.judge_table("orders", {"order": [1]}),
     "leaks": lambda ws: ws.data.leaks("orders", target="late = 1"),
+    "infer": lambda ws: ws.data.infer("orders"),
+    "label": lambda ws: ws.data.label("orders", target="late = 1"),
 }
 
 
@@ -441,3 +444,47 @@ def test_checks_and_quarantine_tell_what_is_wrong_without_values_that_may_not_be
     assert [one.message for one in findings[0]] == [one.message for one in findings[1]]
     assert any(one.examples for one in findings[0])
     assert not any(one.examples for one in findings[1])
+
+
+def test_what_is_recorded_of_data_quotes_no_value_that_may_not_be_read(ws: Workspace) -> None:
+    """Comparing versions and their checks, searching by value and the ledger's rows are roads to values as well."""
+    ws.data.add_table({"id": [1, 2, 3], "town": ["Zhue", "Zhue", "Zvinh"]}, name="people", key=["id"])
+    ws.data.infer("people")
+    ws.data.add_table({"id": [1, None, 3], "town": ["Zhue", "Zdalat", "Zhue"]}, name="people", key=["id"])
+    ws.data.check(["people@v1"])
+    ws.data.check(["people@v2"])
+    roads = {
+        "versions": lambda: ws.home.compare(["people@v1", "people@v2"], everything=True).text(),
+        "checks": lambda: ws.home.diff("check:people.check@v1", "check:people.check@v2", everything=True).text(),
+        "search": lambda: str(ws.data.search(["Zdalat"]).datasets),
+        "ledger": lambda: str(ws.audit.log(limit=1000).rows),
+    }
+    before = {road: told() for road, told in roads.items()}
+    ws.policy.declare("people", owner="ana", purposes=["churn"])
+
+    after = {road: told() for road, told in roads.items()}
+
+    assert [road for road, told in before.items() if "Zdalat" not in told] == []
+    assert [road for road, told in after.items() if "Zdalat" in told or "Zhue" in told] == []
+    for road in ("versions", "checks", "ledger"):
+        assert "people may be used for churn only, and this use declares no purpose" in after[road]
+
+
+def test_the_ledger_still_tells_of_people_and_terms_where_values_are_left_out(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
+
+    rows = {row.type: row for row in ws.audit.log().rows}
+
+    assert ["lateness"] == rows["policy_declared"].body["facts"]["terms"]["purposes"]
+    assert "not shown" in rows["version_committed"].body["facts"]
+    assert ws.audit.verify().intact
+
+
+def test_rows_are_picked_out_by_a_condition_only_by_who_may_read_them_or_owns_them(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana", purposes=["lateness"], expires="2020-01-01")
+    with opened(ws, "binh") as stranger, pytest.raises(PolicyRefused):
+        stranger.data.delete("orders", where="late = 1")
+
+    cleared = ws.data.delete("orders", where="x1 IS NOT NULL")
+
+    assert 0 == cleared.n_rows

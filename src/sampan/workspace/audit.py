@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
 from sampan.core.answers import Answer
 from sampan.core.graph import Recorded
 from sampan.core.times import iso
+from sampan.errors import NotFound
+from sampan.workspace.governing.governance import DATASET, Governance
 from sampan.workspace.operation import Room, operation
 from sampan.workspace.parameters import Count
+
+if TYPE_CHECKING:
+    from sampan.workspace.workspace import Workspace
+
+_QUOTING: Final = ("facts", "outcome")  # what a row says of its subject, and what a step came to: values of data may stand there
+_SAY_NO_VALUES: Final = frozenset({"policy", "grant", "request", "model", "report", "package", "run", "endpoint"})
 
 
 class Verification(Answer, frozen=True, kw_only=True):
@@ -56,7 +68,7 @@ class Audit(Room):
 
     @operation(reads=True)
     def log(self, *, after: int = 0, limit: Count = 100, type: str = "") -> Rows:  # noqa: A002  # the ledger's word
-        """Show the ledger's rows as they were written, oldest first.
+        """Show the ledger's rows as they were written, oldest first; without values of data that may not be read.
 
         Parameters
         ----------
@@ -68,4 +80,37 @@ class Audit(Room):
             return Rows(rows=())
         rows = tuple(self.ws.catalog.events(after=after, limit=limit, type=type))
         more = (f"sampan audit log --after {rows[-1].seq}",) if rows and len(rows) == limit else ()
-        return Rows(rows=rows, next=more or ("sampan audit verify",))
+        return Rows(rows=tuple(map(_Hiding(self.ws), rows)), next=more or ("sampan audit verify",))
+
+
+class _Hiding:
+    """Takes what may quote values of a dataset out of rows, where that dataset's terms let nobody here read them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.ws = workspace
+        self._governance = Governance(workspace)
+        self._said: dict[str, str] = {}  # by node
+
+    def __call__(self, row: Recorded) -> Recorded:
+        quoting = [field for field in _QUOTING if row.body.get(field) and (row.subject or field == "outcome")]
+        withheld = self._withheld(row.subject) if quoting else ""
+        if not withheld:
+            return row
+        return msgspec.structs.replace(row, body={**row.body, **{field: {"not shown": withheld} for field in quoting}})
+
+    def _withheld(self, subject: str) -> str:
+        if subject not in self._said:
+            self._said[subject] = self._of_node(subject) if subject else self._of_any()
+        return self._said[subject]
+
+    def _of_node(self, subject: str) -> str:
+        try:
+            node = self.ws.catalog.node(subject)
+        except NotFound:
+            return ""
+        return "" if node.kind in _SAY_NO_VALUES else self._governance.withheld(node)
+
+    def _of_any(self) -> str:
+        """A step does not say whose rows it read: it is shown where all may be read."""
+        newest = (self.ws.catalog.resolve(asset.name, kind=DATASET) for asset in self.ws.catalog.assets(DATASET))
+        return next((said for node in newest if (said := self._governance.withheld(node))), "")

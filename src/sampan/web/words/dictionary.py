@@ -402,10 +402,10 @@ _MONTHS: Final = (
 _N, _SPAN = r"[-\d.,e]+%?", r"[-\d.,e]+%?(?: \([^)]*\))?"
 # A pattern of a composed sentence, and it in Vietnamese; {1} is put in as it is, {1:t} is translated itself.
 SENTENCES: Final[tuple[tuple[str, str], ...]] = (
+    *words_policy.PATTERNS,
     *words_admission.PATTERNS,
     *words_catalog.PATTERNS,
     *words_exploring.PATTERNS,
-    *words_policy.PATTERNS,
     *words_tasks.PATTERNS,
     (rf"at least ({_N}) rows", "ít nhất {1} dòng"),
     (rf"({_N}) rows", "{1} dòng"),

@@ -79,9 +79,29 @@ WORDS: Final[dict[str, str]] = {
     "leave ended": "kết thúc phép",
     "privacy key made": "tạo khóa riêng tư",
     "reidentified": "tra lại danh tính",
+    "the project's owner": "chủ dự án",
 }
 
 PATTERNS: Final[tuple[tuple[str, str], ...]] = (
+    # A refusal as a whole comes before its parts: who said the rule, what else forbids the use, and how to ask.
+    (r"(.+? \(said by .+?\)(?: \(and \d+ more\))?); (.+)", "{1:t}; {2:t}"),
+    (r"(.+) \(said by (.+)\) \(and (\d+) more\)", "{1:t} (theo {2:t}) (và {3} điều nữa)"),
+    (r"(.+) \(said by (.+)\)", "{1:t} (theo {2:t})"),
+    (r"values are not shown: (.+)", "không hiện giá trị: {1:t}"),
+    (r"(\S+) in (\S+) on (\d{4}-\d\d-\d\d)", "{1} trong {2} ngày {3}"),
+    (r"(\S+) on (\d{4}-\d\d-\d\d)", "{1} ngày {2}"),
+    (
+        r"declare it: (sp\.data|@sp\.train)\(…, purpose=…\), or purpose in \[project\] of sampan\.toml; (.+)",
+        "hãy khai mục đích: {1}(…, purpose=…), hoặc purpose trong [project] của sampan.toml; {2}",
+    ),
+    (r"declare it: purpose in \[project\] of sampan\.toml; (.+)", "hãy khai mục đích: purpose trong [project] của sampan.toml; {1}"),
+    (
+        r"declare it: region in \[project\] of sampan\.toml, or (\$\w+); (.+)",
+        "hãy khai nơi xử lý: region trong [project] của sampan.toml, hoặc {1}; {2}",
+    ),
+    (r"take (.+) out of the features, or keep it as a slice; (.+)", "bỏ {1} khỏi các đặc trưng, hoặc giữ làm cột chia nhóm; {2}"),
+    (r"(.+) may renew the terms \((.+)\); (.+)", "{1:t} có thể gia hạn quy định ({2}); {3}"),
+    (r"ask (.+): (sampan policy ask .+)", "xin phép {1:t}: {2}"),
     (
         r"(\S+) may be used for (.+) only, and this use declares no purpose",
         "{1} chỉ được dùng cho {2}, mà lần dùng này không khai mục đích",

@@ -277,7 +277,8 @@ class Catalogued(DataRoom):
         said = asset.facts
         contract = self.contracts.read(asset.name)
         described = [c.description for c in getattr(contract, "columns", ()) if getattr(c, "description", "")] if contract else []
-        values = [text for c in self._profile(node).columns if c.kind == "text" and c.n_distinct <= _FEW_VALUES for text, _ in c.top(20)]
+        columns = () if self.withheld(node) else self._profile(node).columns  # a hit would tell that the value is there
+        values = [text for c in columns if c.kind == "text" and c.n_distinct <= _FEW_VALUES for text, _ in c.top(20)]
         return Document(
             asset.name,
             {

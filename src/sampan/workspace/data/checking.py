@@ -34,26 +34,28 @@ class Checking(DataRoom):
         force : take the proposal over into the contract that is there
         """
         from sampan.data.contract import count_rules
-        from sampan.data.contract_yaml import write_contract
-        from sampan.data.proposal import propose
+        from sampan.data.contract_yaml import revise_contract, write_contract
+        from sampan.data.proposal import fingerprints, propose
 
-        node = self._node(ref)
+        node = self._readable(ref)
         drafted, existing = self.contracts.draft(node), self.contracts.read(node.name)
         shown = shown_path(self.ws, self.contracts.path(node.name))
         check = f"sampan data check {quote(node.name)}"
-        contract = drafted if existing is None else propose(existing, drafted).contract
+        proposal = propose(existing, drafted) if existing else None
+        contract = proposal.contract if proposal else msgspec.structs.replace(drafted, drafted=fingerprints(drafted.rules))
         answer = Inferred(
             dataset=node.ref, file=shown, written=False, n_rules=count_rules(contract), rules=rule_lines(contract), next=(check,)
         )
         text = write_contract(contract)
-        if existing is not None:
-            proposal = propose(existing, drafted)
+        if existing and proposal:
+            answer = msgspec.structs.replace(answer, declined=proposal.declined)
             if proposal.is_empty:
                 return answer
+            before = self.contracts.path(node.name).read_text(encoding="utf-8")
+            text = revise_contract(before, existing, contract)
             changed = tuple(f"{one.before} → {one.after} ({one.evidence})" for one in proposal.changed)
             answer = msgspec.structs.replace(answer, added=proposal.added, removed=proposal.removed, changed=changed)
             if not force:
-                before = self.contracts.path(node.name).read_text(encoding="utf-8")
                 again = f"sampan data infer {quote(node.name)} --force"
                 return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, check))
         self.contracts.write(node.name, text)
@@ -92,10 +94,11 @@ class Checking(DataRoom):
 def rule_lines(contract: Contract) -> tuple[str, ...]:
     """Say each rule a check holds a table against, the columns and their types first."""
     from sampan.data.contract import all_rules
-    from sampan.data.rule_words import describe
+    from sampan.data.rule_words import describe, unjudged
 
-    columns = [f"block: {column.name} is there, as {column.type}" for column in contract.columns]
-    return (*columns, *(f"{rule.level}: {describe(rule)}{_expected(rule.false_alarms)}" for rule in all_rules(contract)))
+    columns = [f"block: {column.name} is there" + (f", as {column.type}" if column.type else "") for column in contract.columns]
+    rules = (f"{rule.level}: {describe(rule)}{_expected(rule.false_alarms)}" for rule in all_rules(contract))
+    return (*columns, *rules, *(f"kept, not judged here: {one}" for one in unjudged(contract)))
 
 
 def _expected(false_alarms: float | None) -> str:

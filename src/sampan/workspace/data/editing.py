@@ -69,7 +69,7 @@ class Editing(DataRoom):
         ref : the dataset, or its branch
         where : a condition over its columns, e.g. "subject = 'A17'"; where it is neither true nor false the row stays
         """
-        seen = self._node(ref)
+        seen = self._clearable(ref)
         condition = read_expression(where)
         _columns_of(self.ws.store.tables.scan(seen.digest), condition.meta.root_names())
         return self._edit(seen, DeleteWhere(condition), did=f"deleted where {where}")

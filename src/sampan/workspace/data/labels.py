@@ -23,7 +23,7 @@ class Labels(DataRoom):
         unless : the rows without a label, e.g. "arr_time IS NULL"
         why : the reason for that
         """
-        node = self._node(ref)
+        node = self._readable(ref)  # how many rows an expression is true of tells of their values
         answer = self._labelled(node, target, unless, why)
         self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
         return answer

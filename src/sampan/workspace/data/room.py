@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sampan.core.digests import Digest
 from sampan.core.graph import Node
 from sampan.core.refs import Ref
-from sampan.errors import NotFound, ParameterError, PolicyRefused
+from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data.contracts import Contracts
 from sampan.workspace.data.events import DatasetDescribed
 from sampan.workspace.data.profiling import PROFILE, read_profile, record_profile
-from sampan.workspace.governing.governance import require_allowed
+from sampan.workspace.governing.governance import Governance, require_allowed
 from sampan.workspace.operation import Room
 
 if TYPE_CHECKING:
@@ -45,13 +45,15 @@ class DataRoom(Room):
         require_allowed(self.ws, [node], columns=columns or [*node.facts["columns"]])
         return node
 
+    def _clearable(self, ref: str) -> Node:
+        """Find a version whose rows a condition may pick out, which tells of values; its owner also clears what nobody may read any more."""
+        node, governance = self._node(ref), Governance(self.ws)
+        owner = governance.terms(node.name).owner
+        return node if owner and governance.acts_for(owner) else self._readable(node.id)
+
     def withheld(self, node: Node) -> str:
         """Say why a version's values may not be shown, by whom, and how to ask; '' where they may."""
-        try:
-            require_allowed(self.ws, [node], columns=[*node.facts["columns"]])
-        except PolicyRefused as refusal:
-            return f"{refusal.message}; {refusal.hint}"
-        return ""
+        return Governance(self.ws).withheld(node)
 
     def _check_columns(self, node: Node, columns: Names) -> None:
         from sampan.core.refs import nearest

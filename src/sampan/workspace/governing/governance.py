@@ -33,6 +33,7 @@ _DERIVED: Final = frozenset(
 )
 _NAMED: Final = frozenset({DATASET, "model", "package"})  # kinds that may have terms of their own
 _MANY: Final = 1000
+_DECLARES: Final = {"read": "sp.data(…, purpose=…), or ", "train": "@sp.train(…, purpose=…), or "}  # where a program says its purpose
 _SAYS_TERMS: Final = re.compile(
     rb"property:\s*['\"]?(?:owner|ask|licen[cs]e|conditions|purposes|not_for|bases|regions|expires|keep_days|k|pii|protected|action)\b"
 )
@@ -203,6 +204,16 @@ class Governance:
             found += lift(refused, (grant for _, grant in self.grants(origin.name)), seen) if refused else []
         return found
 
+    def withheld(self, node: Node) -> str:
+        """Say why the values of a version may not be shown, nor those that a record (a check, a batch) quotes of one; '' where they may."""
+        versions = [node] if node.kind == DATASET else _newest_by_name(self.ws.catalog.lineage(node.id))
+        try:
+            for version in versions:
+                require_allowed(self.ws, [version], columns=[*version.facts.get("columns", ())])
+        except PolicyRefused as refusal:
+            return f"{refusal.message}; {refusal.hint}"
+        return ""
+
 
 def require_allowed(
     ws: Workspace,
@@ -281,8 +292,8 @@ def refuse_any(refusals: Iterable[Refusal], use: Use) -> None:
 def _how_to_ask(first: Refusal, use: Use, owner: str) -> str:
     show = f"sampan policy show {quote(first.dataset)}"
     if first.rule in ("purpose", "lawful-basis", "column") and not use.purpose:
-        call = "sp.data" if use.act == "read" else "@sp.train"
-        return f"declare it: {call}(…, purpose=…), or purpose in [project] of sampan.toml; {show}"
+        call = _DECLARES.get(use.act, "")
+        return f"declare it: {call}purpose in [project] of sampan.toml; {show}"
     if first.rule == "region" and not use.region:
         return f"declare it: region in [project] of sampan.toml, or ${REGION_VARIABLE}; {show}"
     if first.rule == "protected":
@@ -322,6 +333,12 @@ def _terms_of_column(column: Any) -> ColumnTerms:
 def _may_say_terms(text: bytes) -> bool:
     """Say whether reading a contract could find terms: drafts of thousands of columns have none, and are not parsed for nothing."""
     return bool(_SAYS_TERMS.search(text))
+
+
+def _newest_by_name(graph: Graph) -> list[Node]:
+    """Return the newest version of each dataset in a graph."""
+    versions = sorted((node for node in graph.nodes if node.kind == DATASET), key=lambda node: node.version or 0)
+    return list({node.name: node for node in versions}.values())
 
 
 def _reached(start: Node, graph: Graph) -> list[str]:

@@ -44,6 +44,7 @@ class Sheet(msgspec.Struct):
 
     sections: dict[str, dict[str, Cell]] = msgspec.field(default_factory=dict)
     texts: dict[str, str] = msgspec.field(default_factory=dict)
+    withheld: str = ""  # why values of the data behind it are left out
 
     def add(self, section: str, name: str, value: Cell | str) -> None:
         """Write one cell."""
@@ -109,11 +110,12 @@ class Comparing(Room):
         sheets = [write_sheet(self.ws, node) for node in nodes]
         kinds = {node.kind for node in nodes}
         notes = () if len(kinds) == 1 or kinds == {"run", "model"} else (f"these are of several kinds: {', '.join(sorted(kinds))}",)
+        withheld = dict.fromkeys(f"values are not shown: {sheet.withheld}" for sheet in sheets if sheet.withheld)
         return Comparison(
             sides=tuple(side_of(self.ws, node) for node in nodes),
             sections=tuple(side_by_side(sheets, everything=everything)),
             diffs=text_diffs(*(sheet.texts for sheet in sheets)) if len(sheets) == 2 else {},
-            notes=notes,
+            notes=(*notes, *withheld),
             next=following,
         )
 

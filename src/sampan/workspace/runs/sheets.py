@@ -98,13 +98,7 @@ def dataset_sheet(ws: Workspace, node: Node) -> Sheet:
         for finding in check.facts.get("findings", ()):
             sheet.add("contract", str(finding.get("message", "")), "found")
     if facts.get("columns"):
-        from sampan.workspace.data.profiling import read_profile
-
-        for column in read_profile(ws, node).columns:
-            sheet.add("missing values", column.name, cell_of((column.n_null + column.n_nan) / column.n if column.n else 0.0))
-            sheet.add("distinct values", column.name, cell_of(column.n_distinct))
-            if column.minimum is not None:
-                sheet.add("ranges", column.name, f"{_end(column.minimum)} to {_end(column.maximum)}")
+        _add_profile(ws, sheet, node)
     for name in ("source", "encoding", "delimiter"):
         if facts.get(name):
             sheet.add("source", name, str(facts[name]))
@@ -142,7 +136,8 @@ def any_sheet(ws: Workspace, node: Node) -> Sheet:
     if node.digest:
         sheet.add("record", "content", Cell(node.digest[:15], key=node.digest))
     sheet.add("record", "by", node.actor)
-    for place, (name, value) in enumerate(flat(node.facts)):
+    sheet.withheld = _withheld(ws, node)
+    for place, (name, value) in enumerate(flat({} if sheet.withheld else node.facts)):
         if place == _MOST_FACTS:
             sheet.add("facts", "…", "more are not shown")
             break
@@ -210,6 +205,24 @@ def _add_figures(sheet: Sheet, facts: Mapping[str, Any]) -> None:
             for metric in ("auc", "log_loss", "accuracy", "rmse", "mae", "bias", "pinball", "cost"):
                 if group["enough"] and metric in group["metrics"]:
                     sheet.add(SLICES, f"{metric} · {column} = {group['group']}", cell_of(group["metrics"][metric]))
+
+
+def _add_profile(ws: Workspace, sheet: Sheet, node: Node) -> None:
+    from sampan.workspace.data.profiling import read_profile
+
+    sheet.withheld = _withheld(ws, node)
+    for column in read_profile(ws, node).columns:
+        sheet.add("missing values", column.name, cell_of((column.n_null + column.n_nan) / column.n if column.n else 0.0))
+        sheet.add("distinct values", column.name, cell_of(column.n_distinct))
+        if column.minimum is not None and not sheet.withheld:
+            sheet.add("ranges", column.name, f"{_end(column.minimum)} to {_end(column.maximum)}")
+
+
+def _withheld(ws: Workspace, node: Node) -> str:
+    """Say why a sheet quotes no values of the data behind a node; '' where it may."""
+    from sampan.workspace.governing.governance import Governance
+
+    return Governance(ws).withheld(node)
 
 
 def _end(value: Any) -> str:
