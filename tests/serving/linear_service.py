@@ -137,8 +137,9 @@ async def main(folder: Path) -> None:
     from sampan.web.inference.app import InferenceApp
     from sampan.web.inference.grpc import GrpcEdge
     from sampan.web.inference.log import ArrivalLog, PredictionLog
+    from sampan.web.inference.plan import listen
     from sampan.web.inference.scoring import Limits
-    from sampan.web.inference.server import listen, serve_app
+    from sampan.web.inference.server import serve_app
     from sampan.web.inference.traces import exporter_of
 
     plan = json.loads((folder / "routing.json").read_text())

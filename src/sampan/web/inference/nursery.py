@@ -9,15 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from sampan.errors import Unavailable
-from sampan.web.inference.worker import ID_BYTES, NOT_FORKED
-
-if TYPE_CHECKING:
-    from sampan.web.inference.server import Worker
+from sampan.web.inference.plan import ID_BYTES, NOT_FORKED, Worker
 
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 _PATIENCE_S: Final = 60.0  # the first is asked for while everything is being imported

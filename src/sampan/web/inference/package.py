@@ -22,7 +22,8 @@ from sampan.web.inference.app import InferenceApp
 from sampan.web.inference.key_folder import KeyFolder
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.models import variant_of
-from sampan.web.inference.server import SWITCH_S, listen, serve_app
+from sampan.web.inference.plan import listen
+from sampan.web.inference.server import SWITCH_S, serve_app
 from sampan.web.security import is_loopback
 from sampan.workspace.models.predictors import open_predictor
 

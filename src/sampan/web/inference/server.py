@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import uvicorn
 import uvloop
 
@@ -33,9 +32,9 @@ from sampan.web.inference.http import HttpEdge
 from sampan.web.inference.log import ArrivalLog, PredictionLog
 from sampan.web.inference.models import Follower, Watch
 from sampan.web.inference.pilot import Pilot
+from sampan.web.inference.plan import GRACE_S, ServerPlan, Worker, listen
 from sampan.web.inference.scoring import Limits
 from sampan.web.inference.traces import exporter_of
-from sampan.web.security import is_loopback
 from sampan.workspace.services import process
 from sampan.workspace.services.keys import key_ring
 from sampan.workspace.services.log_rules import log_rules
@@ -45,40 +44,10 @@ from sampan.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from sampan.web.inference.grpc import GrpcEdge
 
-GRACE_S = 20
 _BACKLOG = 2048
 SWITCH_S = 0.0005
 _MEGABYTE = 1 << 20
 _MOST_FILES = 65_536
-
-
-class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server runs: what of, where, in how many processes."""
-
-    project: str
-    name: str  # of the one service, or EVERY
-    models: bool = False  # with EVERY: models without a service are answered by their alias
-    host: str = "127.0.0.1"
-    port: int = 0
-    workers: int = 1
-    tls_cert: str = ""
-    tls_key: str = ""
-    grpc_port: int | None = None
-
-    @property
-    def is_loopback(self) -> bool:
-        """Say whether it can be reached from this machine alone."""
-        return is_loopback(self.host)
-
-
-class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several processes of a server, as it is told."""
-
-    plan: ServerPlan
-    number: int
-    of: int
-    token: str
-    suspects: tuple[str, ...] = ()  # packages that a worker hung on
 
 
 def serve(
@@ -335,17 +304,3 @@ async def serve_app(
     if server.started:
         ready()
     await serving
-
-
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Bind a socket; port 0 finds a free one. Several `shared` ones may have the same port. Raises Unavailable where it is taken."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-    except OSError as cause:
-        raise Unavailable(f"cannot listen on {host}:{port}: {cause}", hint="choose another port; 0 finds a free one") from cause
-    return listener

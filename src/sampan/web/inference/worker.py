@@ -18,10 +18,9 @@ from typing import Final, NoReturn
 
 from sampan.core.decoding import read_json
 from sampan.errors import Unavailable
+from sampan.web.inference.plan import ID_BYTES, NOT_FORKED, Worker
 
 MOST_TOLD: Final = 1 << 20  # bytes of what a worker is told
-NOT_FORKED: Final = 0  # in place of a process id
-ID_BYTES: Final = 8
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _POLL_S, _HANDED_ON_S = 0.001, 10.0
 
@@ -91,7 +90,7 @@ def _work(told: bytes, descriptor: int, watcher: int) -> NoReturn:
     """Be a worker, to the end of this process."""
     code = 0
     try:
-        from sampan.web.inference.server import Worker, run_worker
+        from sampan.web.inference.server import run_worker
 
         _wait_for_parent(watcher)
         _end_with_parent()

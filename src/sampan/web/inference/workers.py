@@ -27,7 +27,7 @@ from sampan.errors import SampanError, Unavailable
 from sampan.serving.merged_metrics import counters_only, merged
 from sampan.web.inference.nursery import Forked, Nursery
 from sampan.web.inference.pilot import Pilot
-from sampan.web.inference.server import GRACE_S, ServerPlan, Worker, listen
+from sampan.web.inference.plan import GRACE_S, ServerPlan, Worker, listen
 from sampan.workspace.services import process
 from sampan.workspace.services.process import EVERY, Liveness, ServiceFiles, announce
 
