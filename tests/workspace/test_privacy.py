@@ -216,3 +216,53 @@ def test_a_version_admitted_before_its_actions_is_said_to_be_as_it_came(ws: Work
 
     assert before == ("mail", "phone", "age", "secret", "illness")
     assert after == ()
+
+
+def test_columns_and_rows_that_an_edit_brings_are_protected_as_at_admission(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv", key=["id"])
+        declared.data.add_columns(
+            "people", {"id": [1, 2], "secret": ["told1", "told2"], "illness": ["plague", "plague"], "nick": ["a", "b"]}
+        )
+        declared.data.upsert(
+            "people",
+            declared.store.tables.read(declared.catalog.resolve("people").digest).head(1).with_columns(mail=pl.lit("typed@example.vn")),
+        )
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+        with pytest.raises(ParameterError, match="nothing is left to add to people"):
+            declared.data.add_columns("people", {"id": [1], "illness": ["plague"]})
+
+    assert "illness" not in frame.columns
+    assert frame.filter(pl.col("id") == 1)["secret"][0].startswith("e_")
+    assert frame.filter(pl.col("id") == 0)["mail"][0].startswith(PSEUDONYM)
+    assert ["a", "b"] == frame.filter(pl.col("id").is_in([1, 2])).sort("id")["nick"].to_list()
+    stored = everything(ws.store_folder)
+    assert [word for word in (b"told1", b"plague", b"typed@example.vn") if word in stored] == []
+
+
+def test_columns_are_matched_by_a_key_that_is_a_pseudonym(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv")
+        declared.data.add_columns("people", {"mail": ["person3@example.vn"], "score": [7]}, key=["mail"])
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+
+    assert [3] == frame.filter(pl.col("score") == 7)["id"].to_list()
+
+
+def test_a_cell_that_a_person_mends_is_protected_as_the_others(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv", key=["id"])
+        PEOPLE.head(8).with_columns(id=pl.Series([f"{900 + i}" for i in range(7)] + ["x9"])).write_csv(ws.root / "more.csv")
+        holding = declared.data.append("people", ws.root / "more.csv").held[0]
+        with pytest.raises(ParameterError, match="age of people is generalized at admission"):
+            declared.data.mend(holding, values={"0:age": "33"})
+        mended = declared.data.mend(holding, values={"0:id": "907", "0:mail": "typed@example.vn", "0:phone": "0900999888"})
+        declared.data.readmit(mended.ref)
+        row = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest).filter(pl.col("id") == 907)
+
+    assert row["mail"][0].startswith(PSEUDONYM)
+    assert "*******888" == row["phone"][0]
+    assert b"typed@example.vn" not in everything(ws.store_folder)

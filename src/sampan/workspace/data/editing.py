@@ -47,16 +47,19 @@ class Editing(DataRoom):
 
     def add_columns(self, ref: str, data: Any, *, key: Names | None = None, by_order: bool = False, columns: Names | None = None) -> Edited:
         """Add or replace columns from memory (Polars, pandas, Arrow, a dict of columns); see `add_column`."""
-        from sampan.table.sources import read_source
-
         seen = self._node(ref)
-        frame = read_source(data).frame.lazy().collect()
+        frame = self._protected(seen, data)
         if by_order and key:
             raise ParameterError("key and by-order exclude each other", hint="say how rows are matched: by a key, or by their order")
         by = [] if by_order else key or self._key(seen)
         if columns:
             frame = frame.select(_columns_of(frame, [*by, *columns]))
         added = [name for name in frame.columns if name not in by]
+        if not added:
+            raise ParameterError(
+                f"nothing is left to add to {seen.name}: what came is its key, or is dropped at admission",
+                hint=f"sampan policy show {quote(seen.name)}",
+            )
         how = f"by {' + '.join(by)}" if by else "by order"
         return self._edit(seen, AddColumns(frame, by), did=f"{', '.join(added)} added {how}")
 
@@ -91,10 +94,8 @@ class Editing(DataRoom):
         ------
         EditConflict : since `ref`, someone changed one of the same rows.
         """
-        from sampan.table.sources import read_source
-
         seen = self._node(ref)
-        rows = read_source(data).frame.lazy().collect()
+        rows = self._protected(seen, data)
         return self._edit(seen, PutRows(rows, key or self._key(seen)), did=f"{rows.height:,} rows put")
 
     @operation(local=True)
@@ -172,6 +173,13 @@ class Editing(DataRoom):
             self.ws.ledger.append(AliasMoved(kind=KIND, name=node.name, alias=name, before=there, after=node.id))
         moved = held.ref if held is not None and held.id != node.id else ""
         return Tagged(tag=f"{node.name}@{name}", ref=node.ref, moved_from=moved, next=(f"sampan data show {quote(f'{node.name}@{name}')}",))
+
+    def _protected(self, seen: Node, data: Any) -> pl.DataFrame:
+        """Read what an edit brings; personal data in it is treated as at admission, its key, too, so that it still matches."""
+        from sampan.table.sources import read_source
+        from sampan.workspace.governing.privacy import protect
+
+        return protect(self.ws, seen.name, read_source(data).frame.lazy().collect())
 
     def _edit(self, seen: Node, edit: Edit, *, did: str) -> Edited:
         with self.ws.progress.stage(edit.verb):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sampan.core.events import StateChanged
 from sampan.core.graph import Node
+from sampan.core.refs import parse_ref
 from sampan.core.times import iso
 from sampan.errors import ParameterError, StaleState
 from sampan.workspace.columns import count
@@ -17,6 +18,7 @@ from sampan.workspace.data.quarantine import KIND as HOLDING
 from sampan.workspace.data.quarantine import HeldCell, Quarantine
 from sampan.workspace.data.room import KIND, DataRoom
 from sampan.workspace.data.staging import Staging
+from sampan.workspace.governing.privacy import protect_cells
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Held(DataRoom):
         holding = self._waiting(ref)
         quarantine = Quarantine(self.ws)
         rows, cells = quarantine.rows(holding), quarantine.cells(holding)
-        wanted = _places(values, rows)
+        wanted = protect_cells(self.ws, parse_ref(str(holding.facts["dataset"])).name, _places(values, rows))
         rows = _with_values(rows, wanted)
         left = [cell for cell in cells if (cell.row, cell.column) not in wanted]
         event = quarantine.stage(holding.facts["dataset"], rows, left, why=holding.facts["why"], replaces=holding)

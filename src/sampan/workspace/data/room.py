@@ -46,7 +46,7 @@ class DataRoom(Room):
         return node
 
     def _clearable(self, ref: str) -> Node:
-        """Find a version whose rows a condition may pick out, which tells of values; its owner also clears what nobody may read any more."""
+        """Find a version whose rows a condition may pick out, which tells of values; its owner clears what nobody may read, too."""
         node, governance = self._node(ref), Governance(self.ws)
         owner = governance.terms(node.name).owner
         return node if owner and governance.acts_for(owner) else self._readable(node.id)

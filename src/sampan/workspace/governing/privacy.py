@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.core.digests import digest_value
+from sampan.errors import ParameterError
 from sampan.governance.pseudonyms import CIPHER, PSEUDONYM
 from sampan.governance.terms import Terms
 from sampan.workspace.governing.governance import Governance
@@ -49,6 +50,31 @@ def protect_held(ws: Workspace, dataset: str, rows: pl.DataFrame, cells: Sequenc
     kept = _apply(ws, terms, {name: action for name, action in actions.items() if action != "generalize"}, rows)
     hidden = tuple(msgspec.structs.replace(cell, value=HIDDEN) if cell.column in actions and cell.value else cell for cell in cells)
     return kept.with_columns(pl.lit(HIDDEN).alias(name) for name in coarse), hidden
+
+
+def protect_cells(ws: Workspace, dataset: str, cells: Mapping[tuple[int, str], str]) -> dict[tuple[int, str], str]:
+    """Apply the declared actions to single cells, by row and column, that a person types.
+
+    Raises
+    ------
+    ParameterError : a column is generalized, which takes many rows.
+    """
+    terms = Governance(ws).terms(dataset)
+    actions = _actions(terms)
+    alone = sorted({column for _, column in cells if actions.get(column) == "generalize"})
+    if alone:
+        raise ParameterError(
+            f"{', '.join(alone)} of {dataset} is generalized at admission, and one cell cannot be hidden among others",
+            hint="mend the source and append it, so that whole rows come in together",
+        )
+    import polars as pl
+
+    return {
+        (row, column): str(_apply(ws, terms, {column: actions[column]}, pl.DataFrame({column: [value]}))[column][0])
+        if value and column in actions
+        else value
+        for (row, column), value in cells.items()
+    }
 
 
 def untreated(ws: Workspace, node: Node) -> tuple[str, ...]:
