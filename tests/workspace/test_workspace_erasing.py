@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from sampan.core.events import Input, ParamsLogged, RunStarted, StateChanged, Tagged, VersionCommitted, new_id
-from sampan.errors import IntegrityError, ParameterError
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
 from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.table.arrow_blocks import Block, Field, Schema
@@ -291,6 +291,98 @@ def test_only_texts_that_name_somebody_are_erased_beyond_the_rows(folder: Path) 
         ws.ledger.append(VersionCommitted(node=new_id(), kind="note", name="n", digest="", facts={"said": list(own.values())}))
         ws.data.erase(subject=KEYS)
         assert ws.catalog.resolve("n", kind="note").facts == {"said": ["[erased]", *list(own.values())[1:]]}
+
+
+def test_rows_of_others_stay_and_name_the_person_no_more(folder: Path) -> None:
+    calls = pl.DataFrame({"call": ["a", f"{PERSON}-2", "c"], "said": [f"for {PERSON}", "to LAN.NGUYEN@example.net", "no"], "n": [1, 2, 3]})
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        ws.data.add_table(calls, name="calls")
+        copy = folder / "calls.parquet"
+        ws.data.export("calls", copy)
+        gone = ws.data.erase(subject=KEYS)
+
+        left = ws.store.tables.read(ws.catalog.resolve("calls").digest)
+        assert left.rows() == [("a", "for [erased]", 1), (f"{PERSON}-2", "to [erased]", 2), ("c", "no", 3)]
+        assert (gone.n_cells, gone.left, gone.unsure, gone.exit_code()) == (2, (), (), 0)
+        assert [(one.ref, one.n_rows) for one in gone.versions] == [("trips@v1", 2), ("calls@v1", 0)]
+        assert "rows of others named the person in 2 cells" in gone.text()
+        assert [str(copy) in one for one in gone.copies] == [True]
+        assert ws.data.erased(subject=KEYS).places == ()
+        assert ws.home.fsck().faults == ()
+
+
+def test_a_number_or_a_name_in_rows_of_others_is_for_a_person_to_decide(folder: Path) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(pl.DataFrame({"customer": [10030, 10031], "n": [1, 2]}), name="customers")
+        ws.data.add_table(pl.DataFrame({"zip": ["10030", "10000"], "said": ["10030 called", "no"]}), name="places")
+        gone = ws.data.erase(subject={"customer": "10030"})
+
+        assert gone.unsure == ("places@v1: 1 in zip, 1 in said",)
+        assert gone.exit_code() == 3
+        assert "look, and if so erase again with --also" in gone.text()
+        assert ws.store.tables.read(ws.catalog.resolve("places").digest)["zip"].to_list() == ["10030", "10000"]
+        assert gone.derived == ()
+        wholly = "sampan data erase --subject customer=10030 --also 10030"
+        assert ws.data.erased(subject={"customer": "10030"}).next == ("sampan data erase --subject customer=10030", wholly)
+        again = ws.data.erase(subject={"customer": "10030"}, also=["10030"])
+        assert (again.unsure, again.n_cells, again.exit_code()) == ((), 2, 0)
+        assert ws.store.tables.read(ws.catalog.resolve("places").digest)["said"].to_list() == ["[erased] called", "no"]
+        assert ws.data.erased(subject={"customer": "10030"}).places == ()
+
+
+def test_who_is_misspelt_or_found_nowhere_is_not_called_erased(folder: Path) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        gone = ws.data.erase(subject={"pasenger": PERSON})
+
+        assert gone.unknown == ("no dataset has a column pasenger; did you mean passenger?",)
+        assert gone.exit_code() == 3
+        assert ws.data.subject(subject={"pasenger": PERSON}).unknown == gone.unknown
+        assert "found nowhere, so nothing was erased" in ws.data.erase(subject={"passenger": "P-404404"}).text()
+        with pytest.raises(ParameterError, match="'Lan' is too short"):
+            ws.data.erase(subject=KEYS, also=["Lan"])
+
+
+def test_a_file_that_is_being_written_is_left_to_its_writer(folder: Path) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        living, dead = (ws.store.root / "tmp" / f"{pid}-ab" for pid in (os.getpid(), 99999999))
+        for path in (living, dead):
+            path.write_text(PERSON)
+        ws.data.erase(subject=KEYS)
+
+        assert (living.exists(), dead.exists()) == (True, False)
+
+
+def test_an_erasure_begins_anew_where_another_freed_what_it_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        erasure = Erasure(ws, {"passenger": "P-1"})
+        look, others = erasure._erase_tables, [Erasure(ws, KEYS)]
+
+        def meanwhile():  # type: ignore[no-untyped-def]  # as what it stands for
+            if others:
+                listed = ws.catalog.resolve("trips").digest
+                others.pop().erase(reason="")
+                ws.store.tables.read(listed)  # as if it had been listed before
+            return look()
+
+        monkeypatch.setattr(erasure, "_erase_tables", meanwhile)
+        erasure.erase(reason="")
+
+        assert ws.store.tables.read(ws.catalog.resolve("trips").digest)["passenger"].to_list() == ["P-2"]
+        assert [node.state for node in ws.catalog.nodes(kind=ERASURE)] == ["done", "done"]
+
+
+def test_a_loss_is_told_and_not_tried_for_ever(folder: Path) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        (base,) = {part.base for part in ws.store.tables.parts(ws.catalog.resolve("trips").digest)}
+        ws.store.blobs.discard([base])
+
+        with pytest.raises(BlobUnavailable, match=base):
+            ws.data.erase(subject=KEYS)
 
 
 def test_files_that_only_the_person_has_are_gone_with_their_rows(folder: Path) -> None:

@@ -17,6 +17,7 @@ from sampan.core.digests import Digest
 from sampan.store.erasure.subjects import Subject
 from sampan.store.tables import parts
 from sampan.store.tables.erasing import is_subject
+from sampan.store.tables.mentions import Mentions
 
 PARQUET, IPC = b"PAR1", b"ARROW1"
 _JSON_STARTS = (b"{", b"[", b'"')
@@ -45,7 +46,7 @@ def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone:
 def mentions(data: bytes, subject: Subject) -> bool:
     """Say whether an object's content mentions the subject, whatever it is packed in; tables are looked at cell by cell."""
     if data.startswith((PARQUET, IPC)):
-        return subject.is_in(data) or _rows(_table(data), subject).any()
+        return subject.is_in_table(data) or _rows(_table(data), subject).any()
     return subject.is_in(data) or subject.is_in(unpacked(data))
 
 
@@ -73,36 +74,10 @@ def _table(data: bytes) -> pl.DataFrame:
 def _rows(frame: pl.DataFrame, subject: Subject) -> pl.Series:
     """Mark the rows that are the subject's, by its keys or by a text of its own in any column."""
     found = [condition] if (condition := is_subject(frame.schema, subject.columns)) is not None else []
-    if subject.pattern is not None:
-        found += [texts_of(name, dtype).str.contains(subject_regex(subject)) for name, dtype in frame.schema.items() if holds_text(dtype)]
+    found += Mentions(subject).conditions(frame.schema).values()
     if not found:
         return pl.repeat(value=False, n=frame.height, eager=True)
     return frame.select(pl.any_horizontal(found).fill_null(value=False).alias("found"))["found"]
-
-
-def holds_text(dtype: pl.DataType) -> bool:
-    """Say whether a column's cells can hold a text."""
-    if isinstance(dtype, pl.List | pl.Array):
-        return holds_text(dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner())
-    if isinstance(dtype, pl.Struct):
-        return any(holds_text(field.dtype if isinstance(field.dtype, pl.DataType) else field.dtype()) for field in dtype.fields)
-    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
-
-
-def texts_of(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Return a column's cells as texts, nested ones as JSON."""
-    column = parts.exactly([name])
-    if dtype.is_nested():
-        return column.map_elements(repr, return_dtype=pl.String) if not isinstance(dtype, pl.Struct) else column.struct.json_encode()
-    return column.cast(pl.String)
-
-
-def subject_regex(subject: Subject) -> str:
-    """Return the subject's texts as a pattern of the table engine, which knows no look-around."""
-    import re
-
-    words = "|".join(re.escape(text) for text in subject.texts)
-    return rf"(?:^|[^\w])(?:{words})(?:$|[^\w])"
 
 
 def _without_rows(data: bytes, subject: Subject, kind: str) -> bytes:

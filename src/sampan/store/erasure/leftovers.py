@@ -37,20 +37,21 @@ def other_files(root: Path) -> Iterator[Path]:
 def remove_copies(root: Path) -> None:
     """Remove copies of packed objects and of tables, and what processes that live no more left half written."""
     copies = [path for name in ("unpacked", "tables") for path in (root / "cache" / name).rglob("*") if path.is_file()]
-    for path in (*copies, *(path for path in (root / "tmp").glob("[0-9]*-*") if not _lives(path.name))):
+    for path in (*copies, *(path for path in (root / "tmp").glob("[0-9]*-*") if not _is_being_written(path))):
         with suppress(OSError):
             path.unlink()
 
 
-def _lives(name: str) -> bool:
-    """Say whether the process that a temporary file is named for lives."""
-    pid = name.partition("-")[0]
-    return pid.isdigit() and (int(pid) == os.getpid() or Path(f"/proc/{pid}").exists())
+def _is_being_written(path: Path) -> bool:
+    """Say whether a file is a temporary one of a process that lives."""
+    pid = path.name.partition("-")[0]
+    return path.parent.name == "tmp" and pid.isdigit() and (int(pid) == os.getpid() or Path(f"/proc/{pid}").exists())
 
 
 def _erase_from(path: Path, folder: str, subject: Subject) -> bool:
     data = path.read_bytes()
-    if not subject.is_in(data):
+    # Without what it is writing, a writer would fail. Made of what is erased, its edit begins anew, and what it wrote is abandoned.
+    if _is_being_written(path) or not subject.is_in(data):
         return False
     if folder in _REMADE:
         path.unlink()

@@ -152,8 +152,8 @@ def _labels(batch: pa.RecordBatch, named: Mapping[str, set[str]]) -> Iterator[in
 def _candidates(column: pa.Array, subject: Subject) -> list[int]:
     """Find the rows that may name the subject, without looking at each in Python: a log has many."""
     found = pc.is_in(column, value_set=pa.array(sorted(subject.keys.values()), pa.string()))
-    for text in subject.texts:
-        found = pc.or_kleene(found, pc.match_substring(column, text))
+    for text in subject.written:
+        found = pc.or_kleene(found, pc.match_substring(column, text, ignore_case=True))
     rows: list[int] = pc.indices_nonzero(pc.fill_null(found, fill_value=False)).to_pylist()
     return rows
 

@@ -16,6 +16,7 @@ from sampan.store.erasure.records import mentions_in_records
 from sampan.store.erasure.subjects import Subject
 from sampan.store.store import Store
 from sampan.store.tables.erasing import is_subject
+from sampan.store.tables.mentions import Mentions
 
 _BLOCK = 64 << 20
 _OVERLAP = 4096
@@ -74,21 +75,17 @@ def _in_parquet(path: Path, digest: Digest, subject: Subject) -> Iterator[Sighti
     """Look at every cell, a row group's worth at a time."""
     frame = pl.scan_parquet(path, glob=False)
     schema = frame.collect_schema()
-    found: dict[str, pl.Expr] = {}
-    for name, dtype in schema.items():
-        either = [] if (key := is_subject(pl.Schema({name: dtype}), subject.columns)) is None else [key]
-        if subject.texts and contents.holds_text(dtype):
-            either.append(contents.texts_of(name, dtype).str.contains(contents.subject_regex(subject)))
-        if either:
-            found[name] = pl.any_horizontal(either)
+    found = Mentions(subject).conditions(schema)
+    for name in subject.keys:
+        if name in schema and (key := is_subject(pl.Schema({name: schema[name]}), subject.columns)) is not None:
+            found[name] = key
     if found:
-        counts = frame.select(expression.sum().alias(f"{number}") for number, expression in enumerate(found.values())).collect(
-            engine="streaming"
-        )
-        seen = {name: counts[0, number] or 0 for number, name in enumerate(found)}
-        if any(seen.values()):
-            yield Sighting("an object of a table", digest, tuple(name for name, n in seen.items() if n), max(seen.values()))
-    if subject.is_in(path.read_bytes()):
+        sums = [condition.sum().alias(f"{number}") for number, condition in enumerate(found.values())]
+        counts = dict(zip(found, frame.select(sums).collect(engine="streaming").row(0), strict=True))
+        seen = {name: n for name, n in counts.items() if n}
+        if seen:
+            yield Sighting("an object of a table", digest, tuple(seen), max(seen.values()))
+    if subject.is_in_table(path.read_bytes()):
         yield Sighting("the bytes of a Parquet file", digest)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 
 ERASED = "[erased]"
 MIN_TEXT = 5  # characters; a shorter text says too little to be looked for wherever it may stand
+_CODE = re.compile(r"(?=.*\d)[\w-]+")
 _ROW_FREE = ("do",)  # a dict with such an entry is a change of the ledger's, never an example row
 
 
@@ -39,23 +41,46 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     # -- texts
 
     @cached_property
+    def written(self) -> tuple[str, ...]:
+        """The texts with their letters as one character each, and as letter and accents: programs write either."""
+        return tuple(dict.fromkeys(normalize(form, text) for text in self.texts for form in ("NFC", "NFD")) | dict.fromkeys(self.texts))
+
+    @property
+    def words(self) -> str:
+        """The texts as alternatives of a pattern, for Python as for the table engine; codes as they are, all else in any case."""
+        return "|".join(re.escape(text) if _is_code(text) else f"(?i:{re.escape(text)})" for text in self.written)
+
+    @cached_property
     def pattern(self) -> re.Pattern[str] | None:
         """What finds the subject's texts, as words of their own."""
-        if not self.texts:
-            return None
-        return re.compile("(?<!\\w)(?:" + "|".join(re.escape(text) for text in self.texts) + ")(?!\\w)")
+        return re.compile(rf"(?<!\w)(?:{self.words})(?!\w)") if self.texts else None
 
     @cached_property
     def bytes_pattern(self) -> re.Pattern[bytes] | None:
         """What finds the subject's texts in bytes, in any of the ways in which files write text."""
-        found: dict[bytes, None] = {}
-        for text in self.texts:
-            plain = text.encode()
-            escaped = json.dumps(text)[1:-1].encode()
-            found.update(dict.fromkeys((plain, escaped)))
-        wide = [text.encode(code) for text in self.texts for code in ("utf-32-le", "utf-16-le")]
-        words = b"|".join(rb"(?<![0-9A-Za-z_])" + re.escape(one) + rb"(?![0-9A-Za-z_])" for one in found)
-        return re.compile(b"|".join([words, *map(re.escape, wide)])) if found else None
+        return self._in_bytes(rb"[0-9A-Za-z_]")
+
+    @cached_property
+    def _table_pattern(self) -> re.Pattern[bytes] | None:
+        """What finds them in a table's bytes, where codes of others that only begin like the subject's stay."""
+        return self._in_bytes(rb"[0-9A-Za-z_-]")
+
+    def _in_bytes(self, goes_on: bytes) -> re.Pattern[bytes] | None:
+        words = [b"(?<!%b)%b(?!%b)" % (goes_on, _any_case(one, code), goes_on) for one, code in self._spelled(("utf-8", "json"))]
+        wide = [_any_case(one, code) for one, code in self._spelled(("utf-32-le", "utf-16-le"))]
+        return re.compile(b"|".join(words + wide)) if words else None
+
+    def _spelled(self, codes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """Iterate over the texts with each encoding; in bytes only ASCII letters are known to be small or capital."""
+        for text in self.written:
+            for one in (text,) if _is_code(text) else dict.fromkeys((text, text.lower(), text.upper())):
+                yield from ((one, code) for code in codes)
+
+    @cached_property
+    def _marks(self) -> tuple[bytes, ...]:
+        """What bytes that mention the subject have, in small letters: looking for these is fifty times as fast as a pattern."""
+        found = self._spelled(("utf-8", "json", "utf-32-le", "utf-16-le"))
+        return tuple(dict.fromkeys(_encoded(text, code).lower() for text, code in found))
 
     def redact_text(self, text: str) -> str:
         """Replace every mention of the subject."""
@@ -63,11 +88,20 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
 
     def is_in(self, data: bytes) -> bool:
         """Say whether bytes mention the subject."""
-        return bool(self.bytes_pattern and self.bytes_pattern.search(data))
+        return self._may_be_in(data) and bool(self.bytes_pattern and self.bytes_pattern.search(data))
+
+    def is_in_table(self, data: bytes) -> bool:
+        """Say whether the bytes of a table's file mention the subject; its cells may be compressed, and are looked at one by one."""
+        return self._may_be_in(data) and bool(self._table_pattern and self._table_pattern.search(data))
+
+    def _may_be_in(self, data: bytes) -> bool:
+        small = data.lower()
+        return any(mark in small for mark in self._marks)
 
     def mentions(self, text: str) -> bool:
         """Say whether a JSON text may be about the subject: quickly, and with false alarms."""
-        return any(one in text for one in self.texts) or any(name in text and value in text for name, value in self.keys.items())
+        small = text.lower()
+        return any(one.lower() in small for one in self.written) or any(name in text and value in text for name, value in self.keys.items())
 
     # -- JSON
 
@@ -93,3 +127,17 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
 def _plain(value: str | float) -> str:
     """Write a value as a person types it: 5.0 is 5."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _is_code(text: str) -> bool:
+    """Say whether a text is a code: one word with a digit. Its small and capital letters may tell two of them apart."""
+    return _CODE.fullmatch(text) is not None
+
+
+def _encoded(text: str, code: str) -> bytes:
+    return json.dumps(text)[1:-1].encode() if code == "json" else text.encode(code)
+
+
+def _any_case(text: str, code: str) -> bytes:
+    found = re.escape(_encoded(text, code))
+    return found if _is_code(text) else b"(?i:%b)" % found

@@ -2,12 +2,13 @@
 
 A deletion vector hides rows; erasing removes their bytes. A row stands in a part's file, and in the overlays and deletion vectors that
 versions laid over that file since. Each such file is rewritten once, however many versions share it, and with the same rows taken out of
-all that belong together, those already dead as well. What has none of the subject's rows is left as it is. The old objects are not freed
-here: the catalog must name the new versions first.
+all that belong together, those already dead as well. Cells in which rows of others name the subject are written without it in the same
+way. What has nothing of the subject is left as it is. The old objects are not freed here: the catalog must name the new versions first.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -24,6 +25,7 @@ from sampan.core.digests import Digest
 from sampan.store.tables import deletions, manifest, parts
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.manifest import Manifest, Overlay, Part
+from sampan.store.tables.mentions import Mentions
 
 if TYPE_CHECKING:
     from sampan.store.tables.tables import Tables, Writes
@@ -37,6 +39,7 @@ class Erased(msgspec.Struct, frozen=True):
     new_version: Digest
     n_rows: int  # living rows that are gone
     n_left: int
+    n_cells: int = 0  # cells of others that named the subject, dead ones that its files held included
 
 
 def erase_rows(tables: Tables, version: Digest, *, key: str, values: Sequence[Any]) -> Erased:
@@ -118,12 +121,14 @@ class _Piece:
 class Erasing:
     """One erasure over many versions. What they share is read and written once."""
 
-    def __init__(self, tables: Tables, subject: Subject) -> None:
+    def __init__(self, tables: Tables, subject: Subject, mentions: Mentions | None = None) -> None:
         self._tables = tables
         self._blobs = tables.blobs
         self._subject = subject
+        self._mentions = mentions
         self._columns: dict[Digest, pl.Schema] = {}
         self._gone: dict[Digest, Positions] = {}  # base -> rows to take out of it
+        self._cells: dict[Digest, dict[str, int]] = {}  # file -> by column, the cells that name the subject
         self._pieces: dict[Digest, list[_Piece]] = {}
         self._overlays: dict[tuple[Digest, Digest, int], tuple[Digest, int]] = {}
         self._dead: dict[tuple[Digest, Digest, int], tuple[Digest, int, int]] = {}
@@ -135,6 +140,13 @@ class Erasing:
         self._look(part for found in listed.values() for part in found)
         counts = {version: sum(len(self._gone[part.base]) for part in found) for version, found in listed.items()}
         return {version: n for version, n in counts.items() if n}
+
+    def mentioned(self, versions: Iterable[Digest]) -> dict[Digest, dict[str, int]]:
+        """Count the cells that name the subject in the files of each version, by column; only versions that have any."""
+        listed = {version: self._tables.parts(version) for version in versions}
+        self._look(part for found in listed.values() for part in found)
+        counts = {version: self._cells_of(found) for version, found in listed.items()}
+        return {version: dict(cells) for version, cells in counts.items() if cells}
 
     def texts(self, version: Digest) -> dict[str, set[str]]:
         """Return the texts in the subject's living rows of a version, by column."""
@@ -168,6 +180,15 @@ class Erasing:
             rows = [self._positions(digest) for digest in (base, *overlays)]
             known = self._gone.get(base, deletions.none())
             self._gone[base] = np.unique(np.concatenate([known, *rows]))
+            for digest in (base, *overlays):
+                if self._mentions and digest not in self._cells:
+                    self._cells[digest] = self._mentions.count(pl.scan_parquet(self._blobs.path(digest), glob=False))
+
+    def _cells_of(self, found: Iterable[Part]) -> Counter[str]:
+        counts = Counter[str]()
+        for digest in {digest for part in found for digest in _files_of(part)}:
+            counts.update(self._cells.get(digest, {}))
+        return counts
 
     def _positions(self, digest: Digest) -> Positions:
         path = self._blobs.path(digest)
@@ -189,11 +210,11 @@ class Erasing:
         for part in listed:
             gone = self._gone[part.base]
             n_rows += len(np.setdiff1d(gone, parts.dead_rows(part, self._blobs), assume_unique=True))
-            after += [part] if len(gone) == 0 else self._rewritten(part, batch)
+            after += self._rewritten(part, batch) if len(gone) or self._cells_of([part]) else [part]
         if list(listed) == after:
             return Erased(version, 0, before.n_rows)
         made = manifest.build(before.schema, after, batch.put_small)
-        return Erased(batch.put(manifest.encode(made)), n_rows, made.n_rows)
+        return Erased(batch.put(manifest.encode(made)), n_rows, made.n_rows, self._cells_of(listed).total())
 
     def _rewritten(self, part: Part, batch: Writes) -> list[Part]:
         dead = parts.dead_rows(part, self._blobs)
@@ -224,7 +245,7 @@ class Erasing:
         left, gone = piece.split(path)
         for column in gone.select(cs.string()).iter_columns():
             self.removed.setdefault(column.name, set()).update(column.drop_nulls().unique().to_list())
-        return parts.encode(left)
+        return parts.encode(self._mentions.without(left) if self._mentions else left)
 
     def _overlay_of(self, part: Part, number: int, piece: _Piece, overlay: Overlay, batch: Writes) -> Overlay:
         key = (overlay.data, part.base, number)
@@ -241,3 +262,7 @@ class Erasing:
             data = deletions.encode(moved) if len(moved) else b""
             self._dead[key] = (batch.put_small(data) if data else ""), len(moved), len(data)
         return self._dead[key]
+
+
+def _files_of(part: Part) -> tuple[Digest, ...]:
+    return part.base, *(overlay.data for overlay in part.overlays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,11 @@ class ErasingPeople(DataRoom):
         n_texts = len([text for text in erasure.subject().texts if text not in subject.values()])
         following = (f"sampan data erase {_option(subject)}",) if versions else (f"sampan data erased {_option(subject)}",)
         return SubjectFound(
-            subject=_shown(subject), versions=tuple(Held(ref, n) for ref, n in versions.items()), texts=n_texts, next=following
+            subject=_shown(subject),
+            versions=tuple(Held(ref, n) for ref, n in versions.items()),
+            texts=n_texts,
+            unknown=erasure.unknown_columns(),
+            next=following,
         )
 
     @operation()
@@ -68,7 +73,8 @@ class ErasingPeople(DataRoom):
         """
         from sampan.workspace.governing.erasure import Erasure
 
-        done = Erasure(self.ws, subject, also=also or ()).erase(reason=reason)
+        erasure = Erasure(self.ws, subject, also=also or ())
+        done = erasure.erase(reason=reason)
         record, node = done.record, self.ws.catalog.node(done.node)
         retrain = tuple(f"sampan lineage {quote(model)}" for model in record.models[:1])
         return SubjectGone(
@@ -83,6 +89,9 @@ class ErasingPeople(DataRoom):
             left=record.left,
             copies=record.copies,
             removed_copies=record.removed_copies,
+            n_cells=sum(table.n_cells for table in record.tables),
+            unsure=record.unsure,
+            unknown=() if record.n_log_rows else erasure.unknown_columns(),
             record=node.digest,
             next=(f"sampan data erased {_option(subject)}", *retrain),
         )
@@ -98,14 +107,17 @@ class ErasingPeople(DataRoom):
         """
         from sampan.workspace.governing.erasure import Erasure
 
-        found = Erasure(self.ws, subject, also=also or ()).search()
+        erasure = Erasure(self.ws, subject, also=also or ())
+        found = erasure.search()
+        wholly = (*(also or ()), *erasure.unsure_texts())
+        again = dict.fromkeys((f"sampan data erase {_option(subject)}", f"sampan data erase {_option(subject, wholly)}"))
         return StoreSearched(
             subject=_shown(subject),
             n_objects=found.n_objects,
             n_files=found.n_files,
             n_bytes=found.n_bytes,
             places=tuple(read_builtins(msgspec.to_builtins(one), Place) for one in found.sightings),
-            next=(f"sampan data erase {_option(subject)}",) if found.sightings else ("sampan data erasures",),
+            next=tuple(again) if found.sightings else ("sampan data erasures",),
         )
 
     @operation(reads=True)
@@ -156,5 +168,6 @@ def _shown(subject: Keys) -> str:
     return ", ".join(f"{name}={value}" for name, value in subject.items())
 
 
-def _option(subject: Keys) -> str:
-    return " ".join(f"--subject {quote(f'{name}={value}')}" for name, value in subject.items())
+def _option(subject: Keys, also: Iterable[str] = ()) -> str:
+    named = [f"--subject {quote(f'{name}={value}')}" for name, value in subject.items()]
+    return " ".join([*named, *(f"--also {quote(text)}" for text in also)])

@@ -25,11 +25,12 @@ class SubjectFound(Answer, frozen=True, kw_only=True):
     subject: str
     versions: tuple[Held, ...]
     texts: int = 0  # e-mail addresses, phone numbers and the like that only this person's rows have
+    unknown: tuple[str, ...] = ()  # what to say of columns that no dataset has
 
     def text(self) -> str:
         """List the versions."""
         if not self.versions:
-            return f"{self.subject}: in no dataset version."
+            return "\n".join((f"{self.subject}: in no dataset version.", *self.unknown))
         lines = [[one.ref, f"{one.n_rows:,}"] for one in self.versions[:_SHOWN]]
         more = f"\n… and {len(self.versions) - _SHOWN} more" if len(self.versions) > _SHOWN else ""
         texts = (
@@ -54,19 +55,28 @@ class SubjectGone(Answer, frozen=True, kw_only=True):
     record: str
     copies: tuple[str, ...] = ()
     removed_copies: tuple[str, ...] = ()
+    n_cells: int = 0  # in rows of others
+    unsure: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()  # what to say of columns that no dataset has
 
     def text(self) -> str:
         """Say what was erased, and what a person still has to decide."""
         n_rows = sum(one.n_rows for one in self.versions)
+        found = n_rows or self.n_cells or self.n_other_objects or self.n_log_rows or self.versions
         what = (
             f"{count(len(self.versions), 'table version')} ({count(n_rows, 'row')} in all), "
             f"{count(self.n_other_objects, 'other object')} and {count(self.n_log_rows, 'row')} of prediction logs"
         )
         lines = [
-            f"{self.subject}: erased from {what}; {size_text(self.n_bytes)} freed.",
+            f"{self.subject}: erased from {what}; {size_text(self.n_bytes)} freed."
+            if found
+            else f"{self.subject}: found nowhere, so nothing was erased.",
+            *self.unknown,
             "Every version is kept, and old names still resolve.",
             f"signed record: {self.record} ({self.erasure})",
         ]
+        lines += [f"rows of others named the person in {count(self.n_cells, 'cell')}: now [erased]"] if self.n_cells else []
+        lines += [f"may be the person, or another: {one}; look, and if so erase again with --also" for one in self.unsure]
         lines += [f"learned from these rows: {', '.join(self.models)}"] if self.models else []
         lines += [f"made from these rows, without a column that names the person: {', '.join(self.derived)}"] if self.derived else []
         lines += [f"copy in the store's folder, removed: {one}" for one in self.removed_copies]
@@ -75,8 +85,8 @@ class SubjectGone(Answer, frozen=True, kw_only=True):
         return "\n".join(lines)
 
     def exit_code(self) -> int:
-        """Say no where something is left."""
-        return _STILL_THERE if self.left else 0
+        """Say no where something is left, or for a person to decide."""
+        return _STILL_THERE if self.left or self.unsure or self.unknown else 0
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ import msgspec
 from sampan.core.digests import PREFIX, Digest, is_digest
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
-from sampan.errors import ParameterError, StaleState, Unsupported
-from sampan.store.erasure import Subject
+from sampan.core.refs import nearest
+from sampan.errors import BlobUnavailable, ParameterError, StaleState, Unsupported
+from sampan.store.erasure import MIN_TEXT, Subject
 from sampan.workspace.data.dataset_copies import copies_of, is_inside, remove
 from sampan.workspace.data.room import KIND, PROFILE
 from sampan.workspace.governing.erasure_events import DONE, ERASING, ERASURE, ErasureFinished, Moved, SubjectErased
@@ -49,11 +51,21 @@ class _Plan:
     moved: dict[Digest, Digest] = field(default_factory=dict)
     sizes: dict[Digest, int] = field(default_factory=dict)
     counts: dict[Digest, int] = field(default_factory=dict)  # version before -> living rows erased from it
+    cells: dict[Digest, int] = field(default_factory=dict)  # version before -> cells of others that named the subject
     rows_left: dict[Digest, int] = field(default_factory=dict)
+    unsure: tuple[str, ...] = ()
     forgotten: set[Digest] = field(default_factory=set)
     freed: set[Digest] = field(default_factory=set)
     stuck: list[Digest] = field(default_factory=list)
     n_others: int = 0
+
+
+@dataclass(slots=True)
+class _Cleared:
+    """What was cleared where it stands, over all tries."""
+
+    n_log_rows: int = 0
+    n_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Erasure:
 
         Raises
         ------
-        ParameterError : there are no keys, or an empty one.
+        ParameterError : there are no keys, or an empty one, or a text is too short to mean nobody else.
         """
         if not keys or not all(name and value for name, value in keys.items()):
             raise ParameterError("no subject is named", hint="--subject COLUMN=VALUE, like --subject passenger=P-000777")
@@ -81,12 +93,29 @@ class Erasure:
         self.store = workspace.store
         self._keys = dict(keys)
         self._also = tuple(also)
+        for text in self._also:
+            if len(text) < MIN_TEXT:
+                raise ParameterError(
+                    f"{text!r} is too short to be looked for wherever it may stand",
+                    hint=f"name {MIN_TEXT} characters or more, like a whole name; a shorter one only as --subject COLUMN={text or 'VALUE'}",
+                )
 
     def versions(self) -> dict[str, int]:
         """Count the subject's rows in the files of each dataset version, also of rows that later versions deleted."""
         nodes = self._dataset_nodes()
         counts = self._erasing().find(node.digest for node in nodes)
         return {node.ref: counts[node.digest] for node in reversed(nodes) if node.digest in counts}
+
+    def unsure_texts(self) -> tuple[str, ...]:
+        """Return the keys that may mean somebody or something else in rows of others: mere numbers, and mere names."""
+        keys = (text for text in self._keys.values() if len(text) >= MIN_TEXT and text not in self._also)
+        return tuple(text for text in keys if "@" not in text and not (any(map(str.isdigit, text)) and any(map(str.isalpha, text))))
+
+    def unknown_columns(self) -> tuple[str, ...]:
+        """Say which of the subject's columns no dataset has, as who misspells one would believe somebody erased who is not."""
+        known = {name for node in self._dataset_nodes() for name in node.facts.get("columns", ())}
+        close = {name: nearest(name, sorted(known)) for name in self._keys if name not in known}
+        return tuple(f"no dataset has a column {name}" + (f"; did you mean {found[0]}?" if found else "") for name, found in close.items())
 
     def subject(self) -> Subject:
         """Return the subject with every text that names it alone."""
@@ -113,29 +142,42 @@ class Erasure:
         StaleState : others kept on writing while it was being prepared.
         IntegrityError, BlobUnavailable : something needed cannot be read; nothing was erased from the records.
         """
-        from sampan.store.erasure.leftovers import erase_from_leftovers
-        from sampan.store.erasure.logs import erase_from_logs
         from sampan.workspace.governing.privacy_keys import PrivacyKeys
 
         _check_forgets(self.store)
         finish_erasures(self.ws)
         key = PrivacyKeys(self.ws).key(PURPOSE)
-        n_log_rows = n_files = 0
+        cleared, missed = _Cleared(), ""
         for _ in range(_MOST_TRIES):
-            after = self.ws.ledger.last
-            plan, removed = self._erase_tables()
-            subject = self._named(removed)
-            n_log_rows += sum(erase_from_logs(self.store.segments, self._in_logs(subject)).values())
-            n_files += erase_from_leftovers(self.store.root, subject)
-            plan.forgotten.update(self._files_of(removed, plan))
-            self._erase_others(subject, plan)
-            event, record = self._event(plan, subject, key, reason=reason, n_log_rows=n_log_rows, n_files=n_files)
             try:
-                self.ws.ledger.append_erasing(event, subject=subject, after=after, reason=subject.redact_text(reason))
+                node, record = self._try(key, reason, cleared)
             except StaleState:
                 continue
-            return Done(event.node, record, finish_erasures(self.ws))
+            except BlobUnavailable as error:
+                # Another erasure may have freed it since it was listed. What is missed twice is lost.
+                if error.message == missed:
+                    raise
+                missed = error.message
+            else:
+                return Done(node, record, finish_erasures(self.ws))
         raise StaleState("others keep on writing to this store", hint="try again when no run is under way")
+
+    def _try(self, key: bytes, reason: str, cleared: _Cleared) -> tuple[NodeId, ErasureRecord]:
+        """Erase the subject from the store as it is at this moment. Raises StaleState if it has gone on meanwhile."""
+        from sampan.store.erasure.leftovers import erase_from_leftovers
+        from sampan.store.erasure.logs import erase_from_logs
+
+        after = self.ws.ledger.last
+        plan, removed = self._erase_tables()
+        subject = self._named(removed)
+        self._erase_mentions(subject, plan)
+        cleared.n_log_rows += sum(erase_from_logs(self.store.segments, self._in_logs(subject)).values())
+        cleared.n_files += erase_from_leftovers(self.store.root, subject)
+        plan.forgotten.update(self._files_of(removed, plan))
+        self._erase_others(subject, plan)
+        event, record = self._event(plan, subject, key, reason=reason, cleared=cleared)
+        self.ws.ledger.append_erasing(event, subject=subject, after=after, reason=subject.redact_text(reason))
+        return event.node, record
 
     def _in_logs(self, subject: Subject) -> Subject:
         """Return the subject with the names that rules for prediction logs gave it."""
@@ -200,6 +242,39 @@ class Erasure:
                 stage.advance()
         return plan, erasing.removed
 
+    def _erase_mentions(self, subject: Subject, plan: _Plan) -> None:
+        """Take the subject out of cells of other rows; where they may as well speak of somebody else, note the tables."""
+        tables = self.store.tables
+        present = {version: plan.moved.get(version, version) for version in plan.versions if version in plan.needed}
+        unsure = self.unsure_texts()
+        with self.ws.progress.stage("looking for mentions in other rows"):
+            erased = self._mentioning([text for text in subject.texts if text not in unsure]).erase(present.values())
+            for version, now in present.items():
+                made = erased[now]
+                if made.new_version != now:
+                    plan.freed.update((now, *tables.objects(now)) if now != version else ())  # made by this very erasure
+                    plan.moved[version] = present[version] = made.new_version
+                    plan.cells[version], plan.rows_left[version] = made.n_cells, made.n_left
+                    plan.counts.setdefault(version, 0)
+            plan.unsure = tuple(self._unsure(unsure, present)) if unsure else ()
+
+    def _mentioning(self, texts: Iterable[str]) -> Erasing:
+        from sampan.store.tables.erasing import Erasing
+        from sampan.store.tables.mentions import Mentions
+
+        named = Subject(self._keys, tuple(texts))
+        return Erasing(self.store.tables, {}, Mentions(named) if named.texts else None)
+
+    def _unsure(self, texts: Iterable[str], present: Mapping[Digest, Digest]) -> Iterator[str]:
+        """Say of each dataset's newest version that has such texts how many cells of which columns."""
+        found = self._mentioning(texts).mentioned(present.values())
+        told = set[str]()
+        for node in self._dataset_nodes():
+            cells = found.get(present.get(node.digest, ""))
+            if cells and node.name not in told:
+                told.add(node.name)
+                yield f"{node.ref}: {', '.join(f'{n:,} in {column}' for column, n in cells.items())}"
+
     def _erase_others(self, subject: Subject, plan: _Plan) -> None:
         """Write everything else again that has the subject, and find what is freed by that."""
         from sampan.store.upkeep import mentioned
@@ -224,7 +299,8 @@ class Erasure:
 
         unneeded = plan.stored - plan.needed
         tables = set(plan.versions) & unneeded
-        for version in self._erasing().find(sorted(tables)):
+        naming = self._mentioning(subject.texts).mentioned(sorted(tables)) if subject.texts else {}
+        for version in {**self._erasing().find(sorted(tables)), **naming}:
             plan.freed.update(self.store.tables.objects(version))
         for digest in sorted(unneeded - tables - plan.freed):
             if mentions(self.store.blobs.read(digest), subject):
@@ -274,15 +350,13 @@ class Erasure:
 
     # -- telling
 
-    def _event(
-        self, plan: _Plan, subject: Subject, key: bytes, *, reason: str, n_log_rows: int, n_files: int
-    ) -> tuple[SubjectErased, ErasureRecord]:
+    def _event(self, plan: _Plan, subject: Subject, key: bytes, *, reason: str, cleared: _Cleared) -> tuple[SubjectErased, ErasureRecord]:
         from sampan.store.upkeep import all_nodes
 
         touched = [node for node in all_nodes(self.store) if node.digest in plan.moved]
         names = {node.digest: node.ref for node in touched}
         models, derived = self._affected(touched, plan)
-        copies = copies_of(self.ws, [node for node in touched if plan.counts.get(node.digest)])
+        copies = copies_of(self.ws, [node for node in touched if plan.counts.get(node.digest) or plan.cells.get(node.digest)])
         own = [copy for copy in copies if is_inside(self.store.root, copy)]
         remove(own)
         record = new_record(
@@ -292,17 +366,20 @@ class Erasure:
             commitment=commitment(key, subject.keys),
             columns=tuple(sorted(subject.keys)),
             tables=tuple(
-                ErasedTable(names.get(before, "a step's result"), _bare(before), _bare(plan.moved[before]), n_rows)
+                ErasedTable(
+                    names.get(before, "a step's result"), _bare(before), _bare(plan.moved[before]), n_rows, plan.cells.get(before, 0)
+                )
                 for before, n_rows in plan.counts.items()
             ),
             n_other_objects=plan.n_others + len(plan.forgotten),
-            n_log_rows=n_log_rows,
-            n_files=n_files,
+            n_log_rows=cleared.n_log_rows,
+            n_files=cleared.n_files,
             models=models,
             derived=derived,
             left=tuple(self._needed_by(plan.stuck)),
             copies=tuple(subject.redact_text(copy.text()) for copy in copies if copy not in own),
             removed_copies=tuple(subject.redact_text(copy.where) for copy in own),
+            unsure=plan.unsure,
         )
         data = sign(record, key)
         event = SubjectErased(
@@ -328,7 +405,8 @@ class Erasure:
             if node.digest in plan.counts and node.id not in seen:
                 seen.update({found.id: found for found in self.ws.catalog.lineage(node.id, up=False).nodes})
         models = sorted(node.ref for node in seen.values() if node.kind == "model")
-        derived = sorted(node.ref for node in seen.values() if node.kind == KIND and node.digest and not self._is_searchable(node))
+        made = [node for node in seen.values() if node.kind == KIND and node.digest and node.digest not in plan.counts]
+        derived = sorted(node.ref for node in made if not self._is_searchable(node))
         return tuple(models), tuple(derived)
 
     def _is_searchable(self, node: Node) -> bool:
@@ -367,7 +445,8 @@ def finish_erasures(workspace: Workspace) -> int:
         remove_copies(store.root)
         if not store.database.scrub():
             raise StaleState("another process reads the database, so old pages cannot leave it yet", hint="run `sampan gc` once it is done")
-        workspace.ledger.append(ErasureFinished(node=node.id, n_freed=len(freed), n_bytes=sum(freed.values())))
+        with suppress(StaleState):  # another process completed it at the same time
+            workspace.ledger.append(ErasureFinished(node=node.id, n_freed=len(freed), n_bytes=sum(freed.values())))
         n_bytes += sum(freed.values())
     return n_bytes
 

@@ -22,13 +22,14 @@ PURPOSE: Final = "erasure-records"
 _FORM: Final = "sampan erasure 1"
 
 
-class ErasedTable(msgspec.Struct, frozen=True):
+class ErasedTable(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of a dataset, or another table, before and after. Digests are without their prefix: they name, and keep nothing."""
 
     name: str
     before: str
     after: str
     n_rows: int
+    n_cells: int = 0  # of rows of others
 
 
 class ErasureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +50,7 @@ class ErasureRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     left: tuple[str, ...]  # what could not be written again without it
     copies: tuple[str, ...] = ()  # published or exported elsewhere, with the subject's rows: people have to remove them
     removed_copies: tuple[str, ...] = ()  # those in the store's own folder
+    unsure: tuple[str, ...] = ()  # tables with cells that may speak of the subject, or of another with such a number or name
 
 
 class SignedRecord(msgspec.Struct, frozen=True):
