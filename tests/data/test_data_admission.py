@@ -111,3 +111,92 @@ def test_an_honest_batch_from_memory_passes(ws: Workspace) -> None:
     assert answer.verdict in ("helps", "neutral")
     assert 0 == answer.exit_code()
     assert () == answer.rows
+
+
+@pytest.fixture
+def asked(ws: Workspace) -> Workspace:
+    ws.data.label("claims", target="fraud")
+    return ws
+
+
+def june(n: int, *, wrong: float = 0.0) -> tuple[pl.DataFrame, np.ndarray]:
+    frame, turned = claims(n, wrong=wrong, seed=9)
+    return frame.with_columns(pl.col("claim") + 3000), turned
+
+
+def test_judging_reads_a_batch_as_appending_does(asked: Workspace, tmp_path: Path) -> None:
+    batch = (
+        june(800, wrong=0.3)[0]
+        .rename({"amount": "sum"})
+        .with_columns(pl.col("sum").round(4).cast(pl.String).str.replace(".", ",", literal=True))
+    )
+    batch.write_csv(tmp_path / "june.csv", separator=";")
+
+    foreseen = asked.data.judge("claims", tmp_path / "june.csv", rename={"sum": "amount"})
+    came = asked.data.append("claims", tmp_path / "june.csv", rename={"sum": "amount"})
+
+    found = asked.catalog.node(asked.catalog.resolve(came.batch, kind="batch").id).facts["admission"]
+    assert foreseen.reasons == tuple(found["reasons"])
+    assert foreseen.facts["figures"] == found["figures"]
+    assert came.n_held == (foreseen.n_rows if foreseen.holds == "all" else foreseen.n_suspicious) > 0
+
+
+def test_a_plan_nobody_agreed_to_is_shown_and_judged_by(asked: Workspace, tmp_path: Path) -> None:
+    june(400)[0].with_columns(clerk=pl.int_range(400)).write_csv(tmp_path / "june.csv")
+
+    answer = asked.data.judge("claims", tmp_path / "june.csv")
+
+    assert answer.verdict in ("helps", "neutral")  # a new column says nothing of rows that no row before can be held against
+    assert any("clerk is new" in step for step in answer.plan)
+    assert " --accept " in answer.next[0]
+    with pytest.raises(ParameterError, match="clerk is new"):
+        asked.data.append("claims", tmp_path / "june.csv")
+
+
+def test_a_column_that_stopped_coming_is_named_and_nothing_else_is_blamed(asked: Workspace) -> None:
+    batch = june(600)[0].with_columns(amount=pl.when(pl.col("claim") % 2 == 0).then("amount"))
+
+    answer = asked.data.judge_table("claims", batch)
+
+    assert ["amount is missing in 300 rows (50.0%); usually 0.0%, at most 5.0%"] == [*answer.reasons[:1]]
+    assert "suspicious" == answer.verdict
+    assert {("amount",)} == {row.by for row in answer.rows}
+    assert {None} == {row.cells["amount"] for row in answer.rows}
+
+
+def test_rows_that_are_there_already_are_neither_judged_nor_judged_by(asked: Workspace) -> None:
+    there = claims(3000, wrong=0.05)[0]
+    overlapping = pl.concat([there.tail(900), june(300)[0]])
+
+    again, overlap = asked.data.judge_table("claims", there.tail(900)), asked.data.judge_table("claims", overlapping)
+
+    assert ("neutral", ("all its rows are there already, so that nothing changes",)) == (again.verdict, again.reasons)
+    assert "neutral" == overlap.verdict
+    assert 300 == overlap.facts["n_labeled"]
+    assert "900 of 1,200 rows are there already or came late; they change nothing and were not judged" == overlap.reasons[-1]
+
+
+def test_suspicious_rows_are_named_by_their_place_in_the_whole_batch(asked: Workspace) -> None:
+    fresh, turned = june(800, wrong=0.3)
+    batch = pl.concat([claims(3000, wrong=0.05)[0].head(200), fresh])
+
+    answer = asked.data.judge_table("claims", batch, top=100)
+
+    assert all(row.row >= 200 and row.cells["claim"] == batch["claim"][row.row] for row in answer.rows)
+    assert turned[[row.row - 200 for row in answer.rows]].mean() > 0.6
+
+
+def test_a_held_label_is_mended_where_it_stands_and_its_row_comes_back(asked: Workspace) -> None:
+    came = asked.data.append_table("claims", june(800, wrong=0.12)[0])
+
+    held = asked.data.quarantine(came.held[0])
+    first = held.cells[0]
+    mended = asked.data.mend(came.held[0], values={f"{first.row}:fraud": "false" if first.value == "true" else "true"})
+    back = asked.data.readmit(mended.ref)
+
+    assert "admitted" == came.state
+    assert {("fraud", "memory")} == {(cell.column, cell.source) for cell in held.cells}
+    assert first.reason.startswith("the label contradicts the other columns; ")
+    assert ["mend", "readmit", "discard"] == [step.split()[2] for step in held.next]
+    assert 1 == mended.n_ready
+    assert (1, came.n_rows + 1) == (back.n_new, back.n_rows)

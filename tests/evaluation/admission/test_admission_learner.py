@@ -66,7 +66,7 @@ def test_evidence_keeps_every_cause_of_a_row_and_the_gravest_doubt() -> None:
     found.add("price", np.array([True, False, False]), 0.8)
     found.add("price", np.array([False, False, False]))
 
-    assert [("label", "price"), ("label",), ()] == [found.causes(row) for row in range(3)]
+    assert [("label", "price"), ("label",), ()] == [tuple(doubt.cause for doubt in found.doubts(row)) for row in range(3)]
     assert [0.8, 0.9, 0.0] == found.severity.tolist()
     assert [True, True, False] == found.marked.tolist()
 

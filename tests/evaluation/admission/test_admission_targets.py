@@ -56,7 +56,7 @@ def test_exchanged_classes_are_estimated_and_marked_with_the_class_that_fits(dra
     assert 0.2 == pytest.approx(found.labels.share.value, abs=0.06)
     assert wrong[found.suspicious].mean() > 2 * wrong.mean()
     assert set(found.given) | set(found.likely) <= set(FOUR)
-    assert ("label",) == found.evidence.causes(int(np.flatnonzero(found.suspicious)[0]))
+    assert ["label"] == [doubt.cause for doubt in found.evidence.doubts(int(np.flatnonzero(found.suspicious)[0]))]
 
 
 def test_numbers_of_other_rows_are_found_however_skewed(drawn: tuple[pl.DataFrame, Floats, Floats]) -> None:

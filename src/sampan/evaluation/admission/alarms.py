@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from sampan.evaluation.admission.gaps import Gap
 from sampan.evaluation.admission.misfits import Misfit
 from sampan.evaluation.admission.novelty import Novelty
 from sampan.evaluation.admission.piles import Pile
@@ -104,6 +105,12 @@ def pile_alarm(found: Pile) -> str:
     return (
         f"{found.column} is {found.value} in {found.n_rows:,} rows{where} ({found.share:.1%}; {found.usual_share:.2%} of the rows before)"
     )
+
+
+def gap_alarm(found: Gap) -> str:
+    """Say which column is missing."""
+    usual = f"usually {found.usual.mean:.1%}, at most {found.usual.limit:.1%}"
+    return f"{found.column} is missing in {found.n_rows:,} rows ({found.share:.1%}); {usual}"
 
 
 def repeat_alarms(repeats: Repeats) -> list[str]:

@@ -57,11 +57,20 @@ class Trial:
     resampling: Resampling
 
     @classmethod
-    def of(cls, table: Table, learner: Learner, rng: np.random.Generator, *, moments: NDArray[np.int64] | None) -> Trial:
-        """Set the hold-out aside. Trusted rows are in time order where they have moments."""
+    def of(
+        cls, table: Table, learner: Learner, rng: np.random.Generator, *, moments: NDArray[np.int64] | None, copied: NDArray[np.bool_]
+    ) -> Trial:
+        """Set the hold-out aside. Trusted rows are in time order where they have moments.
+
+        Parameters
+        ----------
+        copied : trusted rows that the batch brings again, shape (n_base,); a model that learned it is not judged on these
+        """
         n_judged = min(int(_HOLD_OUT * table.n_base), _MOST_JUDGED)
         order = table.base if moments is not None else rng.permutation(table.n_base)
-        learned, hold_out = order[:-n_judged], order[-n_judged:]
+        fresh = order[~copied[order]]
+        hold_out = (fresh if len(fresh) > n_judged else order)[-n_judged:]
+        learned = order[~np.isin(order, hold_out)]
         if moments is None:
             blocks = np.arange(n_judged, dtype=np.intp) % min(_N_BLOCKS, n_judged)
             resampling = Resampling(blocks, draw_weights(int(blocks.max()) + 1, _DRAWS, rng))

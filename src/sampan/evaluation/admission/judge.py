@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sampan.evaluation.admission.alarms import (
     LabelFindings,
+    gap_alarm,
     label_alarms,
     misfit_alarm,
     new_class_alarms,
@@ -27,14 +28,15 @@ from sampan.evaluation.admission.alarms import (
     trigger_alarm,
 )
 from sampan.evaluation.admission.effect import Effect, Trial
-from sampan.evaluation.admission.evidence import LABEL, REPEATED, Evidence
+from sampan.evaluation.admission.evidence import LABEL, REPEATED, STRANGE, Evidence
+from sampan.evaluation.admission.gaps import Gap, find_gaps
 from sampan.evaluation.admission.learner import Learner
 from sampan.evaluation.admission.loss import names, strength_of
 from sampan.evaluation.admission.misfits import Misfit, Misfits, Trusted, find_misfits
 from sampan.evaluation.admission.novelty import Novelty, measure_novelty
 from sampan.evaluation.admission.outlook import look
 from sampan.evaluation.admission.piles import Pile, find_piles
-from sampan.evaluation.admission.repeats import Repeats, find_repeats
+from sampan.evaluation.admission.repeats import LIMIT, Repeats, besides, find_repeats, that_arrive_again
 from sampan.evaluation.admission.surprise import WrongSlice, slice_rows, wrong_share, wrong_slices
 from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
@@ -50,6 +52,7 @@ N_SPANS: Final = 5
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
 _MISFIT: Final = "misfit "
+_CONTRADICTED: Final = "the label contradicts the other columns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Judgment:
     triggers: tuple[Trigger, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     piles: tuple[Pile, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     novelty: Novelty | None = None
     repeats: Repeats | None = None
     effect: Effect | None = None
@@ -115,9 +119,13 @@ class _Judging:
     def __init__(
         self, table: Table, rng: np.random.Generator, moments: NDArray[np.int64] | None, earlier: Sequence[Mapping[str, float]]
     ) -> None:
-        self.table, self.rng, self.moments, self.earlier = table, rng, moments, earlier
-        self.learner = _learner(table, seed=int(rng.integers(2**31)))
+        self.rng, self.moments, self.earlier = rng, moments, earlier
+        seed = int(rng.integers(2**31))
         self.spans = _spans(table, rng, timed=moments is not None)
+        self.gaps, self.lacking = find_gaps(table, self.spans)
+        # What arriving rows lack says nothing of them; models of rows that all have it would say anything.
+        self.table = table = table.without({gap.column for gap in self.gaps}) if len(self.gaps) < len(table.names) else table
+        self.learner = _learner(table, seed=seed)
         self.outlook = look(table, self.learner, rng)
         self.votes = self.outlook.votes(table.matrix[table.n_base :])
         self.batch_chances = self.votes.mean(axis=0)
@@ -130,9 +138,12 @@ class _Judging:
         misfits = self._misfits(trust_labels=not label_alarms(labels))
         piles, piled = find_piles(table, self.spans, timed=self.moments is not None)
         repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])
-        novelty = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
+        if self.gaps:
+            repeats, repeated = besides((repeats, repeated), np.any(self.lacking, axis=0))
+        novelty, strange = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         surprise = self.outlook.surprise(self.batch_chances)
-        alarms = [*label_alarms(labels), *new_class_alarms(table), *map(slice_alarm, slices[:3]), *map(trigger_alarm, triggers[:3])]
+        alarms = [*map(gap_alarm, self.gaps[:3]), *label_alarms(labels), *new_class_alarms(table)]
+        alarms += [*map(slice_alarm, slices[:3]), *map(trigger_alarm, triggers[:3])]
         alarms += [
             *map(misfit_alarm, misfits.columns[:3]),
             *map(pile_alarm, piles[:3]),
@@ -141,13 +152,18 @@ class _Judging:
         ]
         evidence = self._evidence(surprise, labels, slices, triggers)
         for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
-            evidence.add(misfit.column, doubt > 0, doubt)
+            evidence.add(misfit.column, doubt > 0, doubt, why="the value does not fit the rest of its row")
         for pile, rows in zip(piles, piled, strict=True):
-            evidence.add(pile.column, rows)
-        evidence.add(REPEATED, repeated & repeats.too_many)
+            evidence.add(pile.column, rows, why="many rows have the very same number")
+        for gap, rows in zip(self.gaps, self.lacking, strict=True):
+            evidence.add(gap.column, rows, why="the value is missing")
+        evidence.add(REPEATED, repeated & repeats.too_many, why="the row repeats one that is there already")
+        evidence.add(STRANGE, strange & bool(novelty_alarms(novelty)), why="hardly any row before is like this one")
         suspicious = evidence.marked
         learner = self.learner if learns is table else _learner(learns)
-        effect = Trial.of(learns, learner, self.rng, moments=self.moments).measure(suspicious, self.rng)
+        # Where trusted rows are alike by nature, equal ones are no copies.
+        copied = that_arrive_again(learns) & (repeats.usual < LIMIT)
+        effect = Trial.of(learns, learner, self.rng, moments=self.moments, copied=copied).measure(suspicious, self.rng)
         verdict, harm = _decide(labels, effect, alarmed=bool(alarms))
         return Judgment(
             verdict=verdict,
@@ -162,6 +178,7 @@ class _Judging:
             triggers=triggers,
             misfits=misfits.columns,
             piles=piles,
+            gaps=self.gaps,
             novelty=novelty,
             repeats=repeats,
             effect=effect,
@@ -237,16 +254,16 @@ class _Judging:
         found = Evidence(self.table.n_batch)
         contradicted = self.outlook.contradicted(self.batch_chances)
         for trigger in triggers:
-            found.add(trigger.column, trigger_rows(self.table, trigger))
+            found.add(trigger.column, trigger_rows(self.table, trigger), why="the value looks planted")
         for one in slices:
-            found.add(LABEL, slice_rows(self.table, one) & contradicted, surprise)
-        found.add(LABEL, self._new_class())
+            found.add(LABEL, slice_rows(self.table, one) & contradicted, surprise, why=_CONTRADICTED)
+        found.add(LABEL, self._new_class(), why="no row before has this label")
         excess = max(labels.share.value or 0.0, labels.own.value or 0.0)
         if label_alarms(labels) and excess > 0:
             # Twice as many rows as labels are wrong: half of the most surprising rows are merely odd.
             most = np.zeros(self.table.n_batch, dtype=np.bool_)
             most[np.argsort(-surprise, kind="stable")[: int(2 * excess * self.table.n_batch)]] = True
-            found.add(LABEL, most & contradicted, surprise)
+            found.add(LABEL, most & contradicted, surprise, why=_CONTRADICTED)
         return found
 
 

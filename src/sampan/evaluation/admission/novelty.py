@@ -3,11 +3,12 @@
 A classifier tells arriving rows from trusted ones. Its AUC says how far the batch moved; that alone is no fault, the world moves. What
 counts is how many arriving rows are strange: of a kind that is many times rarer among trusted rows, as a wrong unit or mixed-up columns
 make them. Columns that tell any span of time from another (a date, a running number) are left out, and rows with a category never seen
-before are not counted: both are news.
+before are not counted: both are news. So are columns that trusted rows mostly lack and arriving rows have.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
@@ -28,6 +29,7 @@ _STRANGE: Final = 0.85  # the chance to be an arriving row, at even numbers: abo
 _FLOOR: Final = 0.03
 _REACH: Final = 3.09  # the spread between spans is learned from few of them
 _N_NAMED: Final = 3
+_FILLED: Final = 0.3  # so much smaller a share of arriving cells is missing where a column came to be filled
 
 
 class Novelty(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class Novelty(msgspec.Struct, frozen=True):
 
 def measure_novelty(
     table: Table, spans: list[Rows], rng: np.random.Generator, *, timed: bool = False, earlier: list[float] | None = None
-) -> Novelty:
-    """Measure how new the arriving rows are.
+) -> tuple[Novelty, NDArray[np.bool_]]:
+    """Measure how new the arriving rows are; return with it which of them are strange, shape (n_batch,).
 
     Parameters
     ----------
@@ -54,43 +56,54 @@ def measure_novelty(
     share = float(unseen.mean()) if len(unseen) else 0.0
     still = _still_columns(table, spans)
     if not len(still):
-        return Novelty(0.5, 0.0, chart([], floor=_FLOOR), (), share)
+        return Novelty(0.5, 0.0, chart([], floor=_FLOOR), (), share), np.zeros(table.n_batch, dtype=np.bool_)
     arriving = table.batch[~unseen] if (~unseen).sum() >= _MIN_ROWS else table.batch
     reference = [np.arange(span[0]) if timed else np.setdiff1d(table.base, span) for span in spans]
-    usual = [_told_apart(table, still, outside, span, rng) for outside, span in zip(reference, spans, strict=True)]
-    area, strange = _told_apart(table, still, table.base, arriving, rng)
-    limits = chart(
-        [*(one for _, one in usual), *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)), reach=_REACH
-    )
-    return Novelty(area, strange, limits, _moved(table, still, spans, arriving), share)
+    usual = [_told_apart(table, still, outside, span, rng).strange for outside, span in zip(reference, spans, strict=True)]
+    told = _told_apart(table, still, table.base, arriving, rng)
+    limits = chart([*usual, *(earlier or [])], floor=_FLOOR, error=sqrt(0.01 / min(len(arriving), _MOST_ROWS)), reach=_REACH)
+    rows = np.zeros(table.n_batch, dtype=np.bool_)
+    rows[told.rows - table.n_base] = True
+    return Novelty(told.auc, told.strange, limits, _moved(table, still, spans, arriving), share), rows
 
 
-def _told_apart(table: Table, columns: Rows, before: Rows, now: Rows, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the out-of-fold AUC of a classifier of two sets of rows, and the share of the later ones it finds strange."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How a classifier tells two sets of rows apart, out of fold: its AUC, the share of later rows that are strange, and which are."""
+
+    auc: float
+    strange: float
+    rows: Rows
+
+
+def _told_apart(table: Table, columns: Rows, before: Rows, now: Rows, rng: np.random.Generator) -> _Told:
     n = min(len(before), len(now), _MOST_ROWS)
     if n < _MIN_ROWS // 2:
-        return float("nan"), float("nan")
-    rows = np.concatenate([rng.choice(before, n, replace=False), rng.choice(now, n, replace=False)])
+        return _Told(float("nan"), float("nan"), now[:0])
+    earlier, later = rng.choice(before, n, replace=False), rng.choice(now, n, replace=False)
+    rows = np.concatenate([earlier, later])
     matrix = np.ascontiguousarray(table.matrix[rows][:, columns])
     labels = np.repeat([0.0, 1.0], n)
     categorical = [at for at, column in enumerate(columns) if int(column) in table.categories]
     parts = np.tile(np.arange(n) % 2, 2)
     fitted = CrossFit(Learner(matrix, labels, categorical), matrix, np.arange(2 * n), parts, n_rounds=_N_ROUNDS)
     strange = fitted.out_of_fold > _STRANGE
-    return max(auc(labels, fitted.out_of_fold), 0.5), float(strange[n:].mean() - strange[:n].mean())
+    others = np.setdiff1d(now, later)  # a large batch's rows that no model saw
+    found = others[fitted(table.matrix[others][:, columns]) > _STRANGE] if len(others) else others
+    share = float(strange[n:].mean() - strange[:n].mean())
+    return _Told(max(auc(labels, fitted.out_of_fold), 0.5), share, np.concatenate([later[strange[n:]], found]))
 
 
 def _still_columns(table: Table, spans: list[Rows]) -> Rows:
-    """Return the columns that neither run with the rows' order nor tell spans of trusted rows apart by themselves."""
-    still = []
-    for column in range(len(table.names)):
-        values = table.matrix[: table.n_base, column]
-        moves = table.runs(column) or any(
-            _separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans
-        )
-        if not moves:
-            still.append(column)
-    return np.array(still, dtype=np.intp)
+    """Return the columns that were filled before, do not run with the rows' order and do not tell spans of trusted rows apart alone."""
+    missing = np.isnan(table.matrix)
+    filled = missing[: table.n_base].mean(axis=0) - missing[table.n_base :].mean(axis=0) > _FILLED
+    return np.array([at for at in np.flatnonzero(~filled) if not _moves(table, int(at), spans)], dtype=np.intp)
+
+
+def _moves(table: Table, column: int, spans: list[Rows]) -> bool:
+    values = table.matrix[: table.n_base, column]
+    return table.runs(column) or any(_separation(values[np.setdiff1d(table.base, span)[::5]], values[span]) > _MOVING for span in spans)
 
 
 def _separation(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:

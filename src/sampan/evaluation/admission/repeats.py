@@ -42,9 +42,26 @@ def find_repeats(table: Table, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]
     ----------
     newest : trusted rows to learn the usual share from, about as many as arrive
     """
-    # Hashes are compared within this call only: another release may hash otherwise.
-    hashes = pl.from_numpy(table.matrix).with_columns(label=pl.Series(table.labels)).hash_rows(seed=0).to_numpy()
+    hashes = _hashes(table)
     return count_repeats(hashes[: table.n_base], hashes[table.n_base :], newest)
+
+
+def besides(found: tuple[Repeats, NDArray[np.bool_]], rows: NDArray[np.bool_]) -> tuple[Repeats, NDArray[np.bool_]]:
+    """Count some arriving rows as no repeats, such as those that lack what would tell them apart."""
+    repeats, repeated = found[0], found[1] & ~rows
+    share = float(repeated.mean())
+    return msgspec.structs.replace(repeats, share=share, comparable=min(repeats.comparable, share)), repeated
+
+
+def that_arrive_again(table: Table) -> NDArray[np.bool_]:
+    """Mark trusted rows that an arriving row equals, label and all; shape (n_base,)."""
+    hashes = _hashes(table)
+    return np.isin(hashes[: table.n_base], hashes[table.n_base :])
+
+
+def _hashes(table: Table) -> Hashes:
+    # Compared within one call only: another release may hash otherwise.
+    return pl.from_numpy(table.matrix).with_columns(label=pl.Series(table.labels)).hash_rows(seed=0).to_numpy()
 
 
 def count_repeats(before: Hashes, arriving: Hashes, newest: Rows) -> tuple[Repeats, NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ columns of one value say nothing here and stay out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -60,6 +60,18 @@ class Table:
     def of(self, rows: Rows) -> Table:
         """Return a table of some trusted rows alone."""
         return replace(self, matrix=self.matrix[rows], labels=self.labels[rows], n_base=len(rows))
+
+    def without(self, columns: Collection[str]) -> Table:
+        """Return the table without some columns."""
+        kept = [at for at, name in enumerate(self.names) if name not in columns]
+        place = {at: new for new, at in enumerate(kept)}
+        return replace(
+            self,
+            matrix=np.ascontiguousarray(self.matrix[:, kept]),
+            names=tuple(self.names[at] for at in kept),
+            categories={place[at]: values for at, values in self.categories.items() if at in place},
+            n_known={place[at]: n for at, n in self.n_known.items() if at in place},
+        )
 
     def value(self, column: int, code: float) -> str:
         """Write a cell as a person knows it."""
@@ -139,7 +151,7 @@ def _is_text(dtype: pl.DataType) -> bool:
 
 def _codes(base: pl.Series, batch: pl.Series) -> tuple[Matrix, tuple[str, ...], int] | None:
     """Number a column's values, the trusted rows' first, by their frequency there; None where they are names of rows or all alike."""
-    known = base.drop_nulls().value_counts(sort=True)[base.name]
+    known = base.drop_nulls().alias("value").value_counts(sort=True)["value"]
     new = batch.drop_nulls().unique(maintain_order=True)
     values = pl.concat([known, new.filter(~new.is_in(known.implode()))])
     n_rows = len(base) + len(batch)

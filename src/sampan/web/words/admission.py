@@ -46,6 +46,8 @@ WORDS: Final[dict[str, str]] = {
     "Looks wrong": "Có vẻ sai ở",
     "label": "nhãn",
     "repeated": "lặp lại",
+    "strange": "khác lạ",
+    "all its rows are there already, so that nothing changes": "mọi dòng của lô đã có sẵn, nên không có gì thay đổi",
     "The most surprising first; rows are counted from 0 in the batch.": "Dòng bất ngờ nhất ở trên; dòng trong lô đếm từ 0.",
     "Surprise is the chance, by models of trusted rows, that the label or the value is another.": (
         "Độ bất ngờ là xác suất, theo mô hình của các dòng đáng tin cậy, rằng nhãn hoặc giá trị phải là khác."
@@ -136,6 +138,14 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "{1} là {2} ở {3} dòng, nằm xa ngoài khoảng trước đây ({4}; trước đây {5} số dòng)",
     ),
     (rf"(.+) is (\S+) in ({_N}) rows \(({_N}); ({_N}) of the rows before\)", "{1} là {2} ở {3} dòng ({4}; trước đây {5} số dòng)"),
+    (
+        rf"(.+) is missing in ({_N}) rows \(({_N})\); usually ({_N}), at most ({_N})",
+        "{1} bị thiếu ở {2} dòng ({3}); thường {4}, nhiều nhất {5}",
+    ),
+    (
+        rf"({_N}) of ({_N}) rows are there already or came late; they change nothing and were not judged",
+        "{1} trong {2} dòng đã có sẵn hoặc đến muộn; chúng không thay đổi gì và không được đánh giá",
+    ),
     (rf"({_N}) rows have the label (.+), which no row before has", "{1} dòng có nhãn {2}, nhãn chưa dòng nào trước đây có"),
     (rf"({_N}) labeled rows are too few to judge, ({_N}) are needed", "{1} dòng có nhãn là quá ít để đánh giá, cần {2}"),
     (rf"({_N}) trusted labeled rows are too few to judge by, ({_N}) are needed", "{1} dòng đáng tin cậy là quá ít để làm chuẩn, cần {2}"),

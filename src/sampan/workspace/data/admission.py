@@ -6,7 +6,7 @@ the declared one. Not here: what is done about the verdict, see `batches`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from sampan.core.graph import Node
 from sampan.errors import MissingDependency, ParameterError
+from sampan.evaluation.admission.evidence import LABEL as BY_LABEL
+from sampan.evaluation.admission.evidence import Doubt
 from sampan.evaluation.admission.judge import Judgment, judge
 from sampan.evaluation.admission.repeats import Repeats, count_repeats
 from sampan.evaluation.admission.table import Table, numeric_table, read_table
@@ -26,6 +28,7 @@ from sampan.features.fitted import FittedView
 from sampan.features.nodes import Column, walk
 from sampan.features.view import LABEL, MOMENT, View
 from sampan.table.frames import thinned
+from sampan.workspace.data.batch_edits import changes_nothing
 from sampan.workspace.models.predictors import FEATURES
 
 if TYPE_CHECKING:
@@ -40,16 +43,52 @@ _TIMES_TRUSTED: Final = 3  # so many more rows are read, since some have no labe
 _MOST_COMPARED: Final = 2_000_000  # rows searched for repeats
 OTHERS: Final = "any other"
 _MOST_CLASSES: Final = 10  # the rarest of more are judged together
+_MOST_HELD: Final = 0.5  # of a batch's rows; if more look wrong, the batch is wrong, not its rows
+_PLACE: Final = "\0place"
 FROM_BATCH: Final = 2**62  # the number of a row that is not in the dataset yet
 
 
+class Suspect(msgspec.Struct, frozen=True):
+    """A row of a batch (from 0) that looks wrong: how much, from 0 to 1; its label and the one to be expected; and what is wrong."""
+
+    row: int
+    severity: float
+    label: str
+    likely: str
+    doubts: tuple[Doubt, ...]
+
+
 class BatchVerdict(msgspec.Struct, frozen=True):
-    """The verdict on a batch, with rows of it (from 0) for a person to look at, and all that was measured."""
+    """The verdict on a batch, with the rows for a person to look at, most suspicious first, and all that was measured."""
 
     verdict: Literal["helps", "neutral", "suspicious", "harmful", "unknown"]
     reasons: tuple[str, ...]
-    suspicious_rows: tuple[int, ...] = ()  # most suspicious first
+    suspects: tuple[Suspect, ...] = ()
     facts: dict[str, Any] = {}
+    label_columns: tuple[str, ...] = ()  # what the label is computed from
+    is_whole: bool = True  # all rows were looked at
+
+    @property
+    def alarms(self) -> bool:
+        """Say whether a person has to look before the batch is learned from."""
+        return self.verdict in ("suspicious", "harmful")
+
+    def holds_all(self, n_rows: int) -> bool:
+        """Say whether the batch has to wait as a whole: it harms, not all that looks wrong can be named, or most of it looks wrong."""
+        n_named = len(self.suspects)
+        all_named = self.is_whole and n_named == self.facts.get("n_suspicious", n_named)
+        return self.verdict == "harmful" or not all_named or not 0 < n_named <= _MOST_HELD * n_rows
+
+    @property
+    def suspicious_rows(self) -> tuple[int, ...]:
+        """The rows that look wrong, most suspicious first."""
+        return tuple(suspect.row for suspect in self.suspects)
+
+    def of_places(self, places: NDArray[np.intp]) -> BatchVerdict:
+        """Name the rows by their places in a larger batch, `places[row]`."""
+        moved = tuple(msgspec.structs.replace(suspect, row=int(places[suspect.row])) for suspect in self.suspects)
+        facts = {**self.facts, "rows": [suspect.row for suspect in moved[:_MOST_DETAILED]]} if moved else self.facts
+        return msgspec.structs.replace(self, suspects=moved, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +101,7 @@ class Question:
     feature_names: tuple[str, ...]
     silent: frozenset[str]  # what the label is computed from, and what names rows
     key: frozenset[str]  # what names rows
+    label_columns: tuple[str, ...]  # what the label is computed from
     trusted: NDArray[np.bool_]
     classes: tuple[str, ...]  # by code of the label; () where it is a number
     asked_by: str  # the champion, or the declared label
@@ -69,6 +109,9 @@ class Question:
 
 def judge_batch(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> BatchVerdict | None:
     """Judge a batch for a dataset; None where nobody said what its label is and no champion learned from it.
+
+    Rows that leave the dataset as it is are not judged; those that replace others are, beside the rows that stay. Columns that the
+    dataset does not have yet say nothing: no row before can be held against them.
 
     Parameters
     ----------
@@ -78,8 +121,23 @@ def judge_batch(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> BatchVerdi
     asker = find_asker(ws, dataset)
     if asker is None:
         return None
+    key, time = _identity(ws, dataset, batch)
+    idle = changes_nothing(ws.store.tables, ws.store.tables.info(dataset.digest), batch, key, time)
+    if batch.height and idle.all():
+        return BatchVerdict("neutral", ("all its rows are there already, so that nothing changes",))
+    found = _judge_rows(ws, dataset, asker, batch.filter(~idle), key)
+    if not idle.any():
+        return found
+    said = f"{int(idle.sum()):,} of {batch.height:,} rows are there already or came late; they change nothing and were not judged"
+    return msgspec.structs.replace(found.of_places(np.flatnonzero(~idle.to_numpy())), reasons=(*found.reasons, said))
+
+
+def _judge_rows(ws: Workspace, dataset: Node, asker: Asker, batch: pl.DataFrame, key: list[str]) -> BatchVerdict:
     before, numbers = _read_before(ws, dataset, asker)
-    whole = pl.concat([before, batch], how="diagonal_relaxed")
+    if key:
+        stay = before.with_row_index(_PLACE).join(batch.select(key), on=key, how="anti", nulls_equal=True, maintain_order="left")[_PLACE]
+        before, numbers = before[stay], numbers[stay.to_numpy()]
+    whole = pl.concat([before, batch.select(name for name in batch.columns if name in before.columns)], how="diagonal_relaxed")
     try:
         question = asker.ask(ws, dataset, whole, np.concatenate([numbers, np.full(batch.height, FROM_BATCH)]))
         found, rows = _judge(ws, dataset, question, whole, before.height)
@@ -88,6 +146,14 @@ def judge_batch(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> BatchVerdi
     except ParameterError as fault:  # the label cannot be computed: that is said, and is no reason to refuse the rows
         return BatchVerdict("unknown", (f"it cannot be judged: {fault.message}",))
     return _verdict(found, rows, question)
+
+
+def _identity(ws: Workspace, dataset: Node, batch: pl.DataFrame) -> tuple[list[str], str]:
+    """Return the dataset's key, where the batch has it as the dataset does, and its time."""
+    schema, facts = ws.store.tables.schema(dataset.digest), ws.catalog.asset("dataset", dataset.name).facts
+    key = [str(name) for name in facts.get("key", ())]
+    same = batch.schema.items() <= schema.items() if key else False
+    return (key, str(facts.get("time", ""))) if same and set(key) <= set(batch.columns) else ([], "")
 
 
 def _read_before(ws: Workspace, dataset: Node, asker: Asker) -> tuple[pl.DataFrame, NDArray[np.intp]]:
@@ -189,6 +255,7 @@ class ByChampion:
             feature_names=self.fitted.names,
             silent=frozenset(_label_columns(view)) | frozenset(view.key),
             key=frozenset(view.key),
+            label_columns=tuple(sorted(_label_columns(view))),
             trusted=np.asarray((moments < self.model.facts["until"]) | (numbers >= since)),
             asked_by=self.model.ref,
         )
@@ -230,6 +297,7 @@ class ByLabel:
             feature_names=(),
             silent=frozenset(expression.meta.root_names()) | key,
             key=key,
+            label_columns=tuple(sorted(expression.meta.root_names())),
             trusted=np.ones(whole.height, dtype=np.bool_),
             asked_by=f"the label {self.label['target']}",
         )
@@ -287,17 +355,17 @@ def _learned(question: Question, table: Table, rows: NDArray[np.intp]) -> Table 
 
 
 def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> BatchVerdict:
-    order = np.argsort(-found.evidence.severity, kind="stable")
-    suspicious = rows[order[found.suspicious[order]]][:_MOST_NAMED]
-    most = order[found.suspicious[order]][:_MOST_DETAILED]
+    suspects = tuple(_suspects(found, rows, question.classes))
+    most = suspects[:_MOST_DETAILED]
+    in_order = np.sort([suspect.row for suspect in suspects])
     facts = {
         "asked_by": question.asked_by,
-        "surprise": found.evidence.severity[most].round(4).tolist(),
-        "causes": [found.evidence.causes(int(row)) for row in most],
-        "given": [found.given[row] for row in most],
-        "likely": [found.likely[row] for row in most],
-        "rows": rows[most].tolist(),
-        "places": np.searchsorted(np.sort(suspicious), rows[most]).tolist(),  # among all suspicious rows, in the batch's order
+        "surprise": [round(one.severity, 4) for one in most],
+        "causes": [[doubt.cause for doubt in one.doubts] for one in most],
+        "given": [one.label for one in most],
+        "likely": [one.likely for one in most],
+        "rows": [one.row for one in most],
+        "places": np.searchsorted(in_order, [one.row for one in most]).tolist(),  # among all suspicious rows, in the batch's order
         "n_labeled": len(rows),
         "n_suspicious": int(found.suspicious.sum()),
         "figures": found.figures,
@@ -306,11 +374,21 @@ def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> Bat
         "triggers": found.triggers[:10],
         "misfits": found.misfits,
         "piles": found.piles[:10],
+        "gaps": found.gaps[:10],
         "novelty": found.novelty,
         "repeats": found.repeats,
         "effect": found.effect,
     }
-    return BatchVerdict(found.verdict, found.reasons, tuple(int(row) for row in suspicious), plain_facts(facts))
+    return BatchVerdict(found.verdict, found.reasons, suspects, plain_facts(facts), question.label_columns)
+
+
+def _suspects(found: Judgment, rows: NDArray[np.intp], classes: tuple[str, ...]) -> Iterator[Suspect]:
+    order = np.argsort(-found.evidence.severity, kind="stable")
+    for at in order[found.suspicious[order]][:_MOST_NAMED].tolist():
+        given, likely = found.given[at], found.likely[at]
+        said = f"; {likely} fits better" if classes and likely != given else ""
+        doubts = tuple(Doubt(cause, why + said * (cause == BY_LABEL)) for cause, why in found.evidence.doubts(at))
+        yield Suspect(int(rows[at]), float(found.evidence.severity[at]), given, likely, doubts)
 
 
 def plain_facts(value: Any) -> Any:

@@ -86,6 +86,10 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
     verdict: str  # helps | neutral | suspicious | harmful | unknown
     reasons: tuple[str, ...]
     n_rows: int
+    plan: tuple[str, ...] = ()  # how the batch's columns are brought to the dataset's
+    n_held: int = 0  # rows that would wait before they are judged: with cells that cannot be read, or breaking the contract
+    held_for: tuple[str, ...] = ()
+    holds: str = ""  # some | all: what `data append` would keep back
     n_suspicious: int = 0
     rows: tuple[RowToSee, ...] = ()
     consequences: tuple[Consequence, ...] = ()
@@ -97,6 +101,12 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
         """Say the verdict, why, the rows to look at and what each way does."""
         lines = [f"{self.source} for {self.ref}: {self.verdict.upper() if self.verdict != 'unknown' else 'not enough to say'}"]
         lines += [f"  {reason}" for reason in self.reasons]
+        lines += [f"  plan: {step}" for step in self.plan]
+        if self.n_held:
+            said = f": {'; '.join(self.held_for)}" if self.held_for else ""
+            lines.append(f"  {count(self.n_held, 'row')} would wait in quarantine unjudged{said}")
+        if self.holds:
+            lines.append(f"  data append would {self._keeps_back()}")
         if self.consequences:
             told = [(c.what, f"{c.n_rows:,}", f"{c.loss:.4f}", f"{c.score:.4f}", str(c.change)) for c in self.consequences]
             lines.append(align(("way", "rows learned", self.loss, self.score, f"change in {self.loss}"), told, right=("rows learned",)))
@@ -105,6 +115,11 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
             cells = [(str(r.row), f"{r.value:.3f}", ", ".join(r.by), r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
             lines.append(align(("row", "surprise", "looks wrong", "label", "fits", "cells"), cells, right=("row", "surprise"), widest=70))
         return "\n".join(lines)
+
+    def _keeps_back(self) -> str:
+        if self.holds == "all":
+            return "hold the whole batch in quarantine, for a person to decide"
+        return f"hold {count(self.n_suspicious, 'suspicious row')} in quarantine and let the others in"
 
     def exit_code(self) -> int:
         """Return 3 where the batch should not go in as it is."""

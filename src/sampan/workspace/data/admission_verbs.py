@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sampan.core.decoding import read_builtins
 from sampan.errors import ParameterError
 from sampan.stats.estimates import Estimate
 from sampan.workspace.data.admission_answers import BatchJudged, Consequence, HeldEffect, RowToSee, Valued
-from sampan.workspace.data.room import DataRoom, plain
+from sampan.workspace.data.batch_verbs import read_batch, shown_source
+from sampan.workspace.data.dataset_edits import line_of
+from sampan.workspace.data.room import DataRoom, Names, plain
+from sampan.workspace.data.sources import Reading
+from sampan.workspace.data.staging import Staging
 from sampan.workspace.operation import operation
 from sampan.workspace.parameters import Count
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sampan.core.graph import Node
+    from sampan.store.tables import Tables, TableVersion
     from sampan.workspace.data.admission import BatchVerdict
+    from sampan.workspace.data.batches import Arrival
 
 _MOST_TOP = 10_000
 
@@ -49,28 +53,44 @@ class Admission(DataRoom):
         return self.valued(found, node, top=top, cached=cached)
 
     @operation(local=True)
-    def judge(self, ref: str, source: Path, *, top: Count = 50) -> BatchJudged:
+    def judge(
+        self,
+        ref: str,
+        source: Path,
+        *,
+        rename: dict[str, str] | None = None,
+        drop: Names | None = None,
+        query: str = "",
+        top: Count = 50,
+        **reading: Unpack[Reading],
+    ) -> BatchJudged:
         """Judge what a batch would do to the model that exists, without letting it in.
 
-        `data append` does the same before it lets a batch in.
+        The batch is read, brought to the dataset's columns, checked and judged as `data append` does it.
 
         Parameters
         ----------
         ref : the dataset
         source : the batch, a file of any kind that `data add` reads
+        rename : a column of the batch and the dataset's it is, e.g. DepTime=dep_time
+        drop : columns of the batch to leave out
+        query : what to ask a database
         top : show so many suspicious rows
+        types : how a column is written where that must not be found out, e.g. day=date:%d/%m/%Y
         """
-        from sampan.table.sources import read_source
-        from sampan.workspace.data.contracts import shown_path
-
-        loaded = read_source(source, progress=self.ws.progress)
-        return self._judged(self._readable(ref), loaded.frame, shown_path(self.ws, source), top=top)
+        node = self._asked(ref)
+        staging = Staging(self.ws, line_of(node), shown_source(self.ws, source), renamed=rename or {}, drop=drop or [], only_looks=True)
+        arrival, _ = read_batch(node, source, staging, reading, query=query)
+        return self._judged(node, arrival, top=top)
 
     def judge_table(self, ref: str, data: Any, *, top: Count = 50) -> BatchJudged:
         """Judge a batch from memory (Polars, pandas, Arrow, a dict of columns)."""
-        from sampan.table.sources import read_source
+        from sampan.table.frames import from_memory
+        from sampan.workspace.data.batches import Arrival
 
-        return self._judged(self._readable(ref), read_source(data).frame, "memory", top=top)
+        node, frame = self._asked(ref), from_memory(data)
+        staging = Staging(self.ws, line_of(node), "memory", only_looks=True)
+        return self._judged(node, Arrival(staging(frame.schema, iter([frame])), staging), top=top)
 
     def valued(self, found: Node, node: Node, *, top: int, cached: bool = True) -> Valued:
         """Return a recorded valuation with its least valuable rows as they are."""
@@ -101,46 +121,66 @@ class Admission(DataRoom):
             rows=tuple(rows),
             effect=read_builtins(facts["effect"], tuple[HeldEffect, ...]),
             cached=cached,
-            next=(f"sampan data cells {quote(node.name)}", f"sampan data show {quote(node.name)}"),
+            next=(f"sampan data errors {quote(node.name)}", f"sampan data show {quote(node.name)}"),
         )
 
-    def _judged(self, node: Node, batch: pl.DataFrame, source: str, *, top: int) -> BatchJudged:
-        from sampan.workspace.data.admission import judge_batch
+    def _asked(self, ref: str) -> Node:
+        """Return the version a batch is for, where its rows may be read and something is asked of them."""
+        from sampan.workspace.data.admission import find_asker
 
-        with self.ws.progress.stage("judging", total=batch.height, unit="rows") as stage:
-            verdict = judge_batch(self.ws, node, batch)
-            stage.advance(batch.height)
-        if verdict is None:
+        node = self._readable(ref)
+        if find_asker(self.ws, node) is None:
             hint = f"sampan data label {quote(node.name)} --target EXPRESSION, or promote a model that learned from it"
             raise ParameterError(f"nobody said what the label of {node.name} is, and no champion learned from it", hint=hint)
+        return node
+
+    def _judged(self, node: Node, arrival: Arrival, *, top: int) -> BatchJudged:
+        from sampan.workspace.data.admission import BatchVerdict
+        from sampan.workspace.data.batches import Batches
+
+        n_rows = arrival.staged.table.n_rows
+        with self.ws.progress.stage("judging", total=n_rows, unit="rows") as stage:
+            foreseen = Batches(self.ws).foresee(arrival)
+            stage.advance(n_rows)
+        verdict = foreseen.value or BatchVerdict("unknown", ("no row is left to judge",))
         effect = verdict.facts.get("effect") or {}
         return BatchJudged(
             ref=node.ref,
-            source=source,
+            source=arrival.source,
             verdict=verdict.verdict,
             reasons=verdict.reasons,
-            n_rows=batch.height,
+            plan=arrival.staged.plan.lines(),
+            n_rows=n_rows,
+            n_held=foreseen.n_held,
+            held_for=foreseen.reasons,
+            holds="" if not verdict.alarms else "all" if verdict.holds_all(foreseen.rows.n_rows) else "some",
             n_suspicious=int(verdict.facts.get("n_suspicious", 0)),
-            rows=_to_see(verdict, batch, top),
+            rows=_to_see(verdict, self.ws.store.tables, foreseen.rows, top),
             consequences=read_builtins(effect.get("outcomes", []), tuple[Consequence, ...]),
             loss=effect.get("loss", ""),
             score=effect.get("score", ""),
             facts=verdict.facts,
-            next=(f"sampan data append {quote(node.name)} {quote(source)}",),
+            next=(_to_append(node, arrival),),
         )
 
 
-def _to_see(verdict: BatchVerdict, batch: pl.DataFrame, top: int) -> tuple[RowToSee, ...]:
-    details = (verdict.facts.get(what, []) for what in ("surprise", "given", "likely", "causes"))
-    shown = zip(verdict.suspicious_rows[:top], *details, strict=False)  # only the first rows have details
+def _to_append(node: Node, arrival: Arrival) -> str:
+    plan = arrival.staged.plan
+    agreed = f" --accept {plan.id}" if plan.needs_consent else ""
+    return f"sampan data append {quote(node.name)} {quote(arrival.source)}{agreed}"
+
+
+def _to_see(verdict: BatchVerdict, tables: Tables, rows: TableVersion, top: int) -> tuple[RowToSee, ...]:
+    shown = verdict.suspects[:top]
+    cells = tables.take(rows.digest, [one.row for one in shown]).iter_rows(named=True) if shown else ()
     return tuple(
         RowToSee(
-            row=number,
-            value=value,
-            label=label,
-            fits=likely if likely != label else "",
-            cells=plain(batch.row(number, named=True)),
-            by=tuple(by),
+            row=one.row,
+            value=round(one.severity, 4),
+            label=one.label,
+            fits=one.likely if one.likely != one.label else "",
+            cells=plain(its),
+            by=tuple(doubt.cause for doubt in one.doubts),
         )
-        for number, value, label, likely, by in shown
+        for one, its in zip(shown, cells, strict=True)
     )

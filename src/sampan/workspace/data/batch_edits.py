@@ -79,6 +79,17 @@ def edit_rows(ws: Workspace, before: Node, rows: TableVersion) -> Edit:
     return edit
 
 
+def changes_nothing(tables: Tables, version: TableVersion, rows: pl.DataFrame, key: Sequence[str], time: str) -> pl.Series:
+    """Mark a batch's rows that leave the table as it is: those that are there already, and those that came late."""
+    import polars as pl
+
+    present = _present(tables, version, rows.select(key)) if key else None
+    if present is None or not present.height:
+        return pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True)
+    same, late = _compare(rows, present, key, time)
+    return same | late
+
+
 def _overlap(tables: Tables, version: TableVersion, rows: TableVersion, key: Sequence[str]) -> bool:
     """Say whether a row of the table has the key of one of the batch."""
     keys = tables.scan(rows.digest).select(key)

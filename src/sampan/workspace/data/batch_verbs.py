@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from sampan.core.graph import Node
     from sampan.table.account import Account
     from sampan.workspace.data.batches import Arrival, Outcome
     from sampan.workspace.workspace import Workspace
@@ -55,13 +56,10 @@ class Batching(DataRoom):
         query : what to ask a database
         types : how a column is written where that must not be found out, e.g. day=date:%d/%m/%Y
         """
-        node, renamed = self._node(ref), rename or {}
-        kinds = kinds_of(self.ws.store.tables.schema(node.digest))
-        expected = kinds | {came: kinds[name] for came, name in renamed.items() if name in kinds}
-        form = form_of(reading, self.ws.project.datasets.get(node.name), expected=expected)
-        staging = Staging(self.ws, line_of(node), _shown(self.ws, source), accept, renamed, drop or [])
-        staged, account = read_from(self.ws, source, form, staging, query=query)
-        return self._append(arrival_of(staged, staging, account), notes=account.notes)
+        node = self._node(ref)
+        staging = Staging(self.ws, line_of(node), shown_source(self.ws, source), accept, rename or {}, drop or [])
+        arrival, notes = read_batch(node, source, staging, reading, query=query)
+        return self._append(arrival, notes=notes)
 
     def append_table(
         self, ref: str, data: Any, *, accept: str = "", rename: dict[str, str] | None = None, drop: Names | None = None
@@ -81,6 +79,16 @@ class Batching(DataRoom):
         return appended(outcome, arrival.source, notes, following=_following(arrival.staging.name, outcome))
 
 
+def read_batch(node: Node, source: Path, staging: Staging, reading: Reading, *, query: str) -> tuple[Arrival, tuple[str, ...]]:
+    """Read a batch for a dataset version: its cells as the dataset's types say; return it with what was noted in reading."""
+    ws = staging.ws
+    kinds = kinds_of(ws.store.tables.schema(node.digest))
+    expected = kinds | {came: kinds[name] for came, name in (staging.renamed or {}).items() if name in kinds}
+    form = form_of(reading, ws.project.datasets.get(node.name), expected=expected)
+    staged, account = read_from(ws, source, form, staging, query=query)
+    return arrival_of(staged, staging, account), account.notes
+
+
 def arrival_of(staged: Staged, staging: Staging, account: Account) -> Arrival:
     """Make a batch of what was read and staged; personal data in rows that are held is treated as in the others."""
     from sampan.workspace.data.batches import Arrival
@@ -94,7 +102,7 @@ def arrival_of(staged: Staged, staging: Staging, account: Account) -> Arrival:
     return Arrival(staged, staging, bad_rows=rows, bad_cells=cells, facts=account.facts())
 
 
-def _shown(ws: Workspace, source: Path) -> str:
+def shown_source(ws: Workspace, source: Path) -> str:
     """Write where a batch comes from: a path as the project's, an address without its secrets."""
     from sampan.table.addresses import address_of, without_secrets
 

@@ -22,8 +22,9 @@ from sampan.core.events import Event, Input, StateChanged, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ContractViolated, StaleState
 from sampan.workspace.data.batch_edits import Edit, edit_rows
+from sampan.workspace.data.derivation import DERIVED, made_here, read_so_far
 from sampan.workspace.data.dataset_edits import VersionEdited, edited
-from sampan.workspace.data.quarantine import HeldCell, Quarantine
+from sampan.workspace.data.quarantine import UNREADABLE, HeldCell, Quarantine
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,6 +53,7 @@ class BatchDecided(Event, frozen=True, kw_only=True):
     digest: str  # of the batch's content, so that it is recognized when it comes again
     dataset: NodeId  # the version it came to
     facts: dict[str, Any]
+    inputs: tuple[Input, ...] = ()  # what its rows were made of, where that is known
 
     def subject(self) -> NodeId:
         """Return the batch."""
@@ -62,6 +64,7 @@ class BatchDecided(Event, frozen=True, kw_only=True):
         return (
             AddNode(id=self.node, kind=KIND, name=self.name, digest=self.digest, state=self.state, facts=self.facts),
             AddEdge(dst=self.node, src=self.dataset, role="input"),
+            *(AddEdge(dst=self.node, src=one.node, role=one.role) for one in self.inputs),
         )
 
 
@@ -109,12 +112,27 @@ class _Work:
     verdict: str = ""  # why the whole batch is held; "" while it goes on
     value: BatchVerdict | None = None  # what it would do to the model that exists
 
+    @property
+    def held_rows(self) -> int:
+        """How many rows are held so far."""
+        return sum(rows.height for rows, _, _ in self.held)
+
     def without(self, rows: Sequence[int], cells: Sequence[HeldCell], why: str) -> _Work:
         """Hold some rows; `cells` count them from 0 in the order of `rows`."""
         held = self.tables.take(self.rows.digest, rows)
         # Written again part by part: a filter over all of them reads so far ahead of the writer that 10 million rows take a gigabyte more.
         rest = self.tables.compact(self.tables.delete(self.rows.digest, rows).digest)
         return replace(self, rows=rest, held=(*self.held, (held, tuple(cells), why)))
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would become of a batch: the rows that were judged, how many would be held before that and why, and the verdict."""
+
+    rows: TableVersion
+    n_held: int
+    reasons: tuple[str, ...]
+    value: BatchVerdict | None
 
 
 class Batches:
@@ -148,10 +166,19 @@ class Batches:
             return Outcome(state="known", dataset=before, batch=known, plan=arrival.staged.plan)
         return self._decide(before, arrival, digest)
 
+    def foresee(self, arrival: Arrival) -> Foreseen:
+        """Say what would become of a batch. Nothing is recorded; what was written is named by nothing.
+
+        Raises
+        ------
+        ContractViolated : it would be refused.
+        """
+        before = self.ws.catalog.resolve(arrival.staging.name, kind=DATASET)
+        work = self._check(before, _begin(self.ws.store.tables, arrival), arrival)
+        return Foreseen(work.rows, work.held_rows, work.reasons, self._judged(before, work) if work.rows.n_rows else None)
+
     def _decide(self, before: Node, arrival: Arrival, digest: str) -> Outcome:
-        work = _Work(self.ws.store.tables, arrival.staged.table)
-        if arrival.bad_rows is not None and arrival.bad_rows.height:
-            work = replace(work, held=((arrival.bad_rows, arrival.bad_cells, "cells could not be read"),))
+        work = _begin(self.ws.store.tables, arrival)
         try:
             with self.ws.progress.stage("checking the batch"):
                 work = self._value(self._check(before, work, arrival), before, arrival)
@@ -193,15 +220,18 @@ class Batches:
         if found is None:
             return work
         work = replace(work, value=found, reasons=(*work.reasons, f"{found.verdict}: {'; '.join(found.reasons)}"))
-        if found.verdict not in ("suspicious", "harmful"):
+        if not found.alarms:
             return work
-        why, rows = found.reasons[0], sorted(found.suspicious_rows)
-        if found.verdict == "harmful" or not 0 < len(rows) < work.rows.n_rows:
-            return replace(work, verdict=f"{found.verdict}: {why}")
-        return work.without(rows, [HeldCell(row=at, column="", value="", reason=why) for at in range(len(rows))], f"{found.verdict}: {why}")
+        why = f"{found.verdict}: {found.reasons[0]}"
+        if found.holds_all(work.rows.n_rows):
+            return replace(work, verdict=why)
+        rows = sorted(found.suspicious_rows)
+        return work.without(rows, doubted_cells(found, work.tables.take(work.rows.digest, rows), arrival.source), why)
 
     def _judged(self, before: Node, work: _Work) -> BatchVerdict | None:
         """Judge a batch; of one with very many rows every so many-th, which is said."""
+        import numpy as np
+
         from sampan.table.frames import thinned
         from sampan.workspace.data.admission import find_asker, judge_batch
 
@@ -213,13 +243,13 @@ class Batches:
         if found is None or step == 1:
             return found
         said = (*found.reasons, f"judged by every {step}th of {work.rows.n_rows:,} rows")
-        return msgspec.structs.replace(found, reasons=said, suspicious_rows=tuple(row * step for row in found.suspicious_rows))
+        return msgspec.structs.replace(found.of_places(np.arange(0, work.rows.n_rows, step)), reasons=said, is_whole=False)
 
     def _commit(self, before: Node, arrival: Arrival, work: _Work, digest: str) -> Outcome:
         """Write what is admitted, then record everything in one transaction."""
         edit = Edit(work.tables.info(before.digest)) if work.verdict else edit_rows(self.ws, before, work.rows)
         state = "held" if work.verdict else "admitted"
-        n_held = sum(rows.height for rows, _, _ in work.held) + (work.rows.n_rows if work.verdict else 0)
+        n_held = work.held_rows + (work.rows.n_rows if work.verdict else 0)
         facts = {**edit.counts(), "n_held": n_held, "reasons": list(work.reasons)}
         if work.value is not None:
             facts["admission"] = {"verdict": work.value.verdict, "reasons": list(work.value.reasons), **work.value.facts}
@@ -265,7 +295,41 @@ class Batches:
             digest=digest,
             dataset=before.id,
             facts={k: v for k, v in said.items() if v},
+            inputs=self._made_of(before, arrival),
         )
+
+    def _made_of(self, before: Node, arrival: Arrival) -> tuple[Input, ...]:
+        """Say what the rows were made of, so that its terms go along: a copy or a run's file, or what the program that gives them has read."""
+        made_of = made_here(self.ws, str(arrival.facts.get("digest", "")))
+        if arrival.facts.get("format") == "memory":
+            made_of = tuple(Input(node, DERIVED) for node in sorted(read_so_far(self.ws)))
+        return tuple(one for one in made_of if one.node != before.id)
+
+
+def _begin(tables: Tables, arrival: Arrival) -> _Work:
+    """Hold rows in which a cell could not be read."""
+    if arrival.bad_rows is None or not arrival.bad_rows.height:
+        return _Work(tables, arrival.staged.table)
+    return _Work(tables, arrival.staged.table, held=((arrival.bad_rows, arrival.bad_cells, UNREADABLE),))
+
+
+def doubted_cells(found: BatchVerdict, rows: pl.DataFrame, source: str) -> list[HeldCell]:
+    """Say what is wrong with each row that is held for a verdict: `rows` are the suspicious ones, in the batch's order.
+
+    A label is mended in its column, where it is computed from one alone. No reason quotes a value: reasons outlive their rows.
+    """
+    from sampan.evaluation.admission.evidence import LABEL
+
+    label = found.label_columns[0] if len(found.label_columns) == 1 else ""
+    cells = []
+    for place, suspect in enumerate(sorted(found.suspects, key=lambda one: one.row)):
+        for doubt in suspect.doubts:
+            column = label if doubt.cause == LABEL else doubt.cause
+            there = column in rows.columns
+            value = rows.item(place, column) if there else None
+            said = "" if value is None else str(value)
+            cells.append(HeldCell(row=place, column=column if there else "", value=said, reason=doubt.why, source=source))
+    return cells
 
 
 def content_digest(arrival: Arrival) -> str:

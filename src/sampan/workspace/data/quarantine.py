@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sampan.workspace.workspace import Workspace
 
 KIND = "quarantine"
+UNREADABLE = "cells could not be read"  # why rows are held whose text is no value of its column's type
 REASONS = "_held"  # the column of reasons in a holding's table
 _ALL = 1_000_000
 _COUNTED_REASONS = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sampan.workspace.columns import count
 from sampan.workspace.data.batch_answers import Appended, HeldRow, HoldingLine, Mended, Quarantined
 from sampan.workspace.data.batch_verbs import appended, kinds_of
 from sampan.workspace.data.quarantine import KIND as HOLDING
-from sampan.workspace.data.quarantine import HeldCell, Quarantine
+from sampan.workspace.data.quarantine import UNREADABLE, HeldCell, Quarantine
 from sampan.workspace.data.room import KIND, DataRoom
 from sampan.workspace.data.staging import Staging
 from sampan.workspace.governing.privacy import protect_cells
@@ -185,9 +186,10 @@ def _towards_mending(holding: Node, cells: list[HeldCell]) -> tuple[str, ...]:
     ref = quote(holding.ref)
     discard = f"sampan data discard {ref} --why REASON"
     first = next((cell for cell in cells if cell.column), None)
-    if first is not None:
-        return (f"sampan data mend {ref} --values {quote(f'{first.row}:{first.column}=VALUE')}", discard)
-    return (f"sampan data readmit {ref}" + (" --why REASON" if cells else ""), discard)
+    mend = () if first is None else (f"sampan data mend {ref} --values {quote(f'{first.row}:{first.column}=VALUE')}",)
+    if holding.facts["why"] == UNREADABLE and mend:
+        return (*mend, discard)  # no reason makes a value of what cannot be read
+    return (*mend, f"sampan data readmit {ref}" + (" --why REASON" if cells else ""), discard)
 
 
 def _places(values: Mapping[str, str], rows: pl.DataFrame) -> dict[tuple[int, str], str]:
@@ -207,15 +209,23 @@ def _places(values: Mapping[str, str], rows: pl.DataFrame) -> dict[tuple[int, st
 
 
 def _with_values(rows: pl.DataFrame, wanted: Mapping[tuple[int, str], str]) -> pl.DataFrame:
-    import polars as pl
 
     for (row, column), value in wanted.items():
-        dtype = rows.schema[column]
-        try:
-            cell = pl.Series([value or None], dtype=pl.String).cast(dtype)
-        except pl.exceptions.PolarsError as cause:
-            raise ParameterError(
-                f"{value!r} is no value of column {column!r} ({dtype})", parameter="values", hint="write it plainly"
-            ) from cause
+        cell = _read_cell(value, column, rows.schema[column])
         rows = rows.with_columns(rows[column].scatter(row, cell).alias(column))
     return rows
+
+
+def _read_cell(value: str, column: str, dtype: pl.DataType) -> pl.Series:
+    """Read what a person wrote as a file's cell is read; other types than a file's (a category, a time of day) as Polars does."""
+    import polars as pl
+
+    from sampan.table.texts import parse_rows
+
+    texts = pl.DataFrame({column: [value or None]}, schema={column: pl.String})
+    kinds = kinds_of({column: dtype})
+    with suppress(pl.exceptions.PolarsError):
+        typed = parse_rows(texts, kinds, source="").frame if kinds else texts
+        if typed.height:
+            return typed[column].cast(dtype)
+    raise ParameterError(f"{value!r} is no value of column {column!r} ({dtype})", parameter="values", hint="write it plainly")

@@ -38,6 +38,7 @@ class Staging(msgspec.Struct, frozen=True):
     renamed : the table's column by the batch's name
     drop : columns of the batch to leave out
     is_protected : personal data was treated when the rows came first, and the plan agreed to
+    only_looks : the rows are looked at and not let in, so that nobody has to agree to the plan yet
     """
 
     ws: Workspace
@@ -47,6 +48,7 @@ class Staging(msgspec.Struct, frozen=True):
     renamed: Mapping[str, str] | None = None
     drop: Sequence[str] = ()
     is_protected: bool = False
+    only_looks: bool = False
 
     def __call__(self, schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> Staged:
         """Write the rows.
@@ -92,7 +94,8 @@ class Staging(msgspec.Struct, frozen=True):
 
     def _require_consent(self, plan: Plan) -> None:
         """Show the plan where a person has to agree to it and has not."""
-        agreed = self.accept == plan.id or self.is_protected  # what comes out of quarantine came by a plan
+        # What comes out of quarantine came by a plan.
+        agreed = self.accept == plan.id or self.is_protected or self.only_looks
         if not plan.needs_consent or (agreed and not plan.is_impossible):
             return
         said = f"the columns of {self.source} are not those of {self.name}: " + "; ".join(plan.lines())
