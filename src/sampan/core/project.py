@@ -60,6 +60,7 @@ class DatasetSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nulls: tuple[str, ...] = ()
     types: dict[str, str] = {}
     sheet: str = ""
+    header: str = ""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -453,10 +453,11 @@ class _Pass:
         """Name the lines of the first values that kept a column from being a number or a time, as far as the sample shows them."""
         if not found.odd_rows or not sample.is_whole:
             return ""
-        structure = scan_structure(sample.head, self.dialect.delimiter, source=self.source)
-        records = np.flatnonzero(structure.n_fields == len(self.forms))[1:][list(found.odd_rows)]
-        rows = parse_text(records_at(sample.head, structure, records), self.dialect.names, self.dialect.delimiter, source=self.source)
-        lines = [structure.line(int(record), sample.head) for record in records]
+        text = sample.head[self.dialect.header_bytes :]
+        structure = scan_structure(text, self.dialect.delimiter, source=self.source, first_line=self.dialect.header_lines + 1)
+        records = np.flatnonzero(structure.n_fields == len(self.forms))[list(found.odd_rows)]
+        rows = parse_text(records_at(text, structure, records), self.dialect.names, self.dialect.delimiter, source=self.source)
+        lines = [structure.line(int(record), text) for record in records]
         return "; " + ", ".join(f"line {line}: {value[:40]!r}" for line, value in zip(lines, rows[name], strict=True))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +13,7 @@ import polars as pl
 
 from sampan.errors import DataFormatError, ParameterError
 from sampan.table.dates import is_day_first
+from sampan.table.headers import LOOKED_AT, above_note, column_names, declared_header, find_header, look_like_values, unnamed_columns
 from sampan.table.numerals import PLAIN
 from sampan.table.source_form import NULL_SPELLINGS
 from sampan.table.structure import Structure, records_at, scan_structure
@@ -19,6 +23,7 @@ DELIMITERS = (",", "\t", ";", "|")
 DELIMITER_NAMES = {"\t": "tab", " ": "space"}
 _RARE = ("^", "~", ":", "\x01", "\x1f")
 _SNIFFED_LINES = 50
+_SEPARATOR = re.compile(rb'"?sep=([\x01-\x7f])"?\r?\n')  # the line by which a file tells Excel how to split it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class CsvForm:
     expected: Mapping[str, str] = field(default_factory=dict)
     decimal: str = ""
     thousands: str = ""
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Dialect:
 
     delimiter: str
     names: tuple[str, ...]
-    header_bytes: int  # of the text up to the first record after the header
+    header_bytes: int  # of the text up to the first record after the header, with what stands above it
     header_lines: int
     forms: tuple[ColumnForm, ...]
     inferred: tuple[Found, ...]  # what the columns look like whatever was declared
@@ -66,27 +72,36 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
     text = sample.head if sample.is_whole else sample.head[: sample.head.rfind(b"\n") + 1] or sample.head
     if not text.strip():
         raise DataFormatError(f"{source} is empty", source=source, hint="a table needs at least a header line with the columns' names")
-    delimiter = form.delimiter or sniff_delimiter(text)
-    _check_delimiter(delimiter)
-    structure = scan_structure(text, delimiter, source=source)
-    names, notes = _header(text, structure, delimiter, source=source)
+    if form.delimiter:
+        _check_delimiter(form.delimiter)
+    above = _above(text, form, source=source)
+    text = text[above.n_bytes :]
+    delimiter = form.delimiter or above.delimiter or sniff_delimiter(text)
+    structure = scan_structure(text, delimiter, source=source, first_line=above.n_lines + 1)
+    first_record = 1 if above.has_header else 0
+    names, notes = _names(text, structure, delimiter, above, source=source)
     _refuse_wrong_delimiter(names, text, structure, delimiter, declared=bool(form.delimiter), source=source)
     unknown = sorted(set(form.types) - set(names))
     if unknown:
         hint = "its columns: " + ", ".join(names[:20])
         raise ParameterError(f"a type is declared for {unknown[0]!r}, which {source} does not have", hint=hint)
-    rows = _sampled_rows(text, structure, sample.pieces, names, delimiter, source)
+    rows = _sampled_rows(text, structure, sample.pieces, names, delimiter, source, first_record=first_record)
     columns = [clear_nulls(column, form.null_values)[0] for column in rows]
     inferred = _infer(columns, form)
-    end = int(structure.starts[1]) if structure.starts.size > 1 else len(text)
+    end = (int(structure.starts[1]) if structure.starts.size > 1 else len(text)) if above.has_header else 0
     return Dialect(
         delimiter=delimiter,
         names=tuple(names),
-        header_bytes=end,
-        header_lines=text.count(b"\n", 0, end),
+        header_bytes=above.n_bytes + end,
+        header_lines=above.n_lines + text.count(b"\n", 0, end),
         forms=tuple(_form_of(name, found, form) for name, found in zip(names, inferred, strict=True)),
         inferred=inferred,
-        notes=(*notes, *([f"the delimiter is {DELIMITER_NAMES.get(delimiter, delimiter)}"] if delimiter != "," else [])),
+        notes=(
+            *([above.note] if above.note else []),
+            *notes,
+            *_header_notes(names, inferred, is_found=above.has_header and not form.header),
+            *([f"the delimiter is {DELIMITER_NAMES.get(delimiter, delimiter)}"] if delimiter != "," else []),
+        ),
     )
 
 
@@ -159,10 +174,17 @@ def _form_of(name: str, found: Found, form: CsvForm) -> ColumnForm:
 
 
 def _sampled_rows(
-    text: bytes, structure: Structure, pieces: Sequence[bytes], names: Sequence[str], delimiter: str, source: str
+    text: bytes,
+    structure: Structure,
+    pieces: Sequence[bytes],
+    names: Sequence[str],
+    delimiter: str,
+    source: str,
+    *,
+    first_record: int,
 ) -> list[pl.Series]:
     kept = np.flatnonzero(structure.n_fields == len(names))
-    frames = [parse_text(records_at(text, structure, kept[kept > 0]), names, delimiter, source=source)]
+    frames = [parse_text(records_at(text, structure, kept[kept >= first_record]), names, delimiter, source=source)]
     for piece in pieces:
         try:
             found = scan_structure(piece, delimiter, source=source)
@@ -188,27 +210,82 @@ def _check_delimiter(delimiter: str) -> None:
         raise ParameterError(f"{delimiter!r} cannot be a delimiter", hint="one ASCII character such as ',' ';' '|' or a tab")
 
 
-def _header(text: bytes, structure: Structure, delimiter: str, *, source: str) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """What stands above a table: so many lines, and whether the next one names the columns."""
+
+    n_bytes: int = 0
+    n_lines: int = 0
+    has_header: bool = True
+    note: str = ""
+    delimiter: str = ""  # where a line above says it
+
+
+def _above(text: bytes, form: CsvForm, *, source: str) -> _Above:
+    """Find the line that names the columns: the declared one, else the first that is no title."""
+    if not form.header and (said := _SEPARATOR.match(text)):
+        return _Above(said.end(), 1, delimiter=said[1].decode())
+    if not form.header:
+        rows, lines = _first_rows(text, form.delimiter)
+        line = lines[find_header(rows)]
+        note = above_note(rows, line) if line > 1 and find_header(rows) else ""
+        return _cut_above(text, line if note else 1, note)
+    declared = declared_header(form.header)
+    if declared is None:
+        return _Above(has_header=False)
+    if declared > text.count(b"\n") + (not text.endswith(b"\n")):
+        hint = "it is looked for among the first lines; say a line of these"
+        raise DataFormatError(f"{source} has no header in line {declared}", source=source, hint=hint)
+    return _cut_above(text, declared, "")
+
+
+def _cut_above(text: bytes, line: int, note: str) -> _Above:
+    end = 0
+    for _ in range(line - 1):
+        end = text.index(b"\n", end) + 1
+    return _Above(end, line - 1, note=note)
+
+
+def _first_rows(text: bytes, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """Split the first lines with the delimiter that most of them hold equally often; also return on which line each row begins."""
+    lines = text[: 1 << 16].decode("utf-8", "replace").splitlines(keepends=True)[: 2 * LOOKED_AT]
+    reader = csv.reader(lines, delimiter=delimiter or _usual_delimiter(lines))
+    rows: list[list[str]] = []
+    begins = [1]
+    try:
+        for row in reader:
+            rows.append(row)
+            begins.append(reader.line_num + 1)
+            if len(rows) == LOOKED_AT:
+                break
+    except csv.Error:
+        pass  # a line longer than csv takes: whoever parses the table names it
+    return rows, begins
+
+
+def _usual_delimiter(lines: Sequence[str]) -> str:
+    """Return the delimiter that most lines hold equally often, whatever the first line is."""
+    best, best_score = ",", (0, 0)
+    for candidate in DELIMITERS:
+        counts = Counter(n for line in lines if (n := _count_outside_quotes(line, candidate)))
+        n, n_lines = counts.most_common(1)[0] if counts else (0, 0)
+        if (n_lines, n) > best_score:
+            best, best_score = candidate, (n_lines, n)
+    return best
+
+
+def _header_notes(names: Sequence[str], inferred: Sequence[Found], *, is_found: bool) -> list[str]:
+    if not is_found or not look_like_values(names, [found.form.kind not in ("text", "boolean") for found in inferred]):
+        return []
+    return ["the header looks like a row of values; if it is one, say --header none"]
+
+
+def _names(text: bytes, structure: Structure, delimiter: str, above: _Above, *, source: str) -> tuple[list[str], list[str]]:
     first = text[int(structure.starts[0]) : int(structure.ends[0])]
     row = pl.read_csv(first + b"\n", has_header=False, infer_schema=False, separator=delimiter, encoding="utf8").row(0)
-    names = ["" if cell is None else str(cell).strip() for cell in row]
-    places: dict[str, list[int]] = {}
-    for i, name in enumerate(names, 1):
-        places.setdefault(name, []).append(i)
-    twice = {name: at for name, at in places.items() if name and len(at) > 1}
-    if twice:
-        said = "; ".join(f"{name!r} in columns {', '.join(map(str, at))}" for name, at in list(twice.items())[:5])
-        line = structure.line(0, text)
-        hint = "give every column its own name"
-        raise DataFormatError(f"the header of {source} has a name twice: {said}", source=source, line=line, hint=hint)
-    notes = []
-    for at in places.get("", ()):
-        name = f"column_{at}"
-        while name in places:
-            name += "_"
-        names[at - 1] = name
-        notes.append(f"column {at} has no name in the header and is called {name}")
-    return names, notes
+    if not above.has_header:
+        return unnamed_columns(len(row)), []
+    return column_names(["" if cell is None else str(cell) for cell in row], source=source, line=structure.line(0, text))
 
 
 def _refuse_wrong_delimiter(names: list[str], text: bytes, structure: Structure, delimiter: str, *, declared: bool, source: str) -> None:

@@ -28,11 +28,12 @@ class SourceForm(msgspec.Struct, frozen=True):
     decimal: str = ""
     thousands: str = ""
     sheet: str = ""
+    header: str = ""  # the line that names the columns, from 1, or "none"
 
     def declared(self) -> list[Any]:
         """Return what makes the same bytes another table."""
         said = [self.format, self.encoding, self.delimiter, list(self.null_values), dict(self.types), dict(self.expected)]
-        return [*said, self.decimal, self.thousands, self.sheet]
+        return [*said, self.decimal, self.thousands, self.sheet, *([self.header] if self.header else [])]
 
 
 def check_file(path: Path) -> None:

@@ -76,9 +76,10 @@ def stream_source(
     if form.format and form.format not in FORMATS:
         raise ParameterError(f"{form.format!r} is no format", hint="one of " + ", ".join(FORMATS))
     if form.format in ("", "excel") and is_workbook(path):
-        table = read_workbook(path, sheet=form.sheet)
+        table = read_workbook(path, sheet=form.sheet, header=form.header)
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
-        return take_pieces(_InMemory(table.frame), msgspec.structs.replace(account, notes=table.notes), form, take)
+        account = msgspec.structs.replace(account, notes=table.notes)
+        return take_pieces(_InMemory(table.frame), account, form, take, first_line=table.first_line)
     head, member = read_head(path, _SAMPLE_BYTES)
     kind = form.format or format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
@@ -211,6 +212,7 @@ def _csv_form(form: SourceForm, *, default: str = "") -> CsvForm:
         expected=form.expected,
         decimal=form.decimal,
         thousands=form.thousands,
+        header=form.header,
     )
 
 

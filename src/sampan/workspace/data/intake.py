@@ -13,7 +13,7 @@ from sampan.core.refs import check_name, nearest
 from sampan.errors import ParameterError
 from sampan.workspace.data.answers import Added
 from sampan.workspace.data.contracts import shown_path
-from sampan.workspace.data.derivation import written_by_runs
+from sampan.workspace.data.derivation import made_here
 from sampan.workspace.data.quarantine import HeldCell, Quarantine
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.sources import Reading, form_of, local_file, read_from
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sampan.table.account import Account
     from sampan.table.source_form import SourceForm
 
-_READING = 2  # raise when the same bytes would be read as another table
+_READING = 3  # raise when the same bytes would be read as another table
 
 
 class Intake(DataRoom):
@@ -197,7 +197,7 @@ class Intake(DataRoom):
             digest=version.digest,
             size=version.size_bytes,
             facts=recorded,
-            inputs=written_by_runs(self.ws, account.digest),
+            inputs=made_here(self.ws, account.digest),
         )
         holding = list(self._hold(name, account, event.node))
         self.ws.ledger.append(event, *holding)

@@ -35,6 +35,7 @@ class Reading(TypedDict, total=False):
     nulls : the words that mean "missing"
     types : a column's type where it must not be found out, e.g. zip=text or day=date:%d/%m/%Y
     sheet : the sheet of a workbook
+    header : the line that names the columns, from 1, where it is not found out right; none where no line does
     """
 
     encoding: str
@@ -44,6 +45,7 @@ class Reading(TypedDict, total=False):
     nulls: list[str] | None
     types: dict[str, str] | None
     sheet: str
+    header: str
 
 
 def form_of(reading: Reading, declared: DatasetSource | None, *, expected: Mapping[str, str] | None = None) -> SourceForm:
@@ -58,6 +60,7 @@ def form_of(reading: Reading, declared: DatasetSource | None, *, expected: Mappi
         decimal=said["decimal"] or (declared.decimal if declared else ""),
         thousands=said["thousands"] or (declared.thousands if declared else ""),
         sheet=said["sheet"] or (declared.sheet if declared else ""),
+        header=said["header"] or (declared.header if declared else ""),
         null_values=NULL_SPELLINGS if not nulls and said["nulls"] is None else ("", *nulls),
         types={**(declared.types if declared else {}), **(said["types"] or {})},
         expected=expected or {},
