@@ -261,3 +261,31 @@ def test_a_sample_is_the_same_every_time_and_about_as_large_as_wanted() -> None:
     assert sample.equals(take_sample(rows, 50_000, most=5_000))
     assert sample.height == pytest.approx(5_000, rel=0.05)
     assert sample["a"].mean() == pytest.approx(25_000, rel=0.02)
+
+
+def test_quantiles_and_means_are_those_of_the_rows() -> None:
+    rng = np.random.default_rng(8)
+    frame = pl.DataFrame({"round": rng.normal(57.5, 2.2, 20_000).round(), "tenths": rng.normal(61.7, 1.4, 20_000).round(1)})
+    for view in explored(frame).columns:
+        column = frame[view.name]
+        expected = [column.quantile(share, "lower") for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
+
+        assert view.quantiles == pytest.approx(expected, rel=0.0 if view.name == "round" else 1e-3)
+        assert view.mean == pytest.approx(column.mean(), rel=1e-4)
+        assert view.deviation == pytest.approx(column.std(), rel=1e-3)
+
+
+def test_values_on_the_fence_are_no_outliers() -> None:
+    frame = pl.DataFrame({"table": [56.0, 57.0, 58.0, 59.0] * 500 + [68.0] * 30 + [69.0, 69.5, 40.0] + [float(k) for k in range(50, 66)]})
+    (found,) = explored(frame).outliers
+
+    assert (found.low, found.high) == (51.0, 65.0)  # 65 is there, and is none
+    assert (found.n_below, found.n_above) == (2, 32)
+
+
+def test_a_large_tables_quantiles_are_those_of_its_rows_too() -> None:
+    frame = pl.DataFrame({"round": np.random.default_rng(8).normal(57.5, 2.2, 130_000).round()})
+    found = explored(frame)
+
+    assert found.n_sampled < 130_000
+    assert list(found.columns[0].quantiles) == [frame["round"].quantile(share, "lower") for share in (0.05, 0.25, 0.5, 0.75, 0.95)]

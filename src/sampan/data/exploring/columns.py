@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping
 from itertools import combinations
 
 import numpy as np
+import polars as pl
 
+from sampan.data.exploring.spread import Spread
 from sampan.data.exploring.views import ColumnView, MissingPair, Outliers
 from sampan.stats.profiles import ColumnProfile, Profile
 
@@ -30,16 +32,28 @@ _MOST_NULL_COLUMNS = 60
 _FEW_DISTINCT = 10
 
 
-def view_columns(profile: Profile, types: Mapping[str, str], *, hidden: Mapping[str, str], safe: Collection[str]) -> tuple[ColumnView, ...]:
+def spread_columns(profile: Profile, sample: pl.DataFrame) -> dict[str, Spread]:
+    """Return how each number and time is spread, by its name."""
+    ordered = [column for column in profile.columns if column.kind not in ("text", "other") and column.code_bytes]
+    return {column.name: Spread.of(column, sample[column.name], fewest=FEWEST) for column in ordered}
+
+
+def view_columns(
+    profile: Profile, types: Mapping[str, str], *, spreads: Mapping[str, Spread], hidden: Mapping[str, str], safe: Collection[str]
+) -> tuple[ColumnView, ...]:
     """Describe every column.
 
     Parameters
     ----------
+    spreads : of the numbers and times, as `spread_columns` returns
     types : the columns' types as Polars names them
     hidden : columns whose values are never shown, with the reason
     safe : columns declared to be safe to show, whatever they look like
     """
-    return tuple(_view(column, types.get(column.name, ""), hidden.get(column.name, ""), column.name in safe) for column in profile.columns)
+    return tuple(
+        _view(column, types.get(column.name, ""), spreads.get(column.name), hidden.get(column.name, ""), column.name in safe)
+        for column in profile.columns
+    )
 
 
 def role_of(column: ColumnProfile) -> str:
@@ -62,21 +76,21 @@ def is_category(column: ColumnProfile) -> bool:
     return column.kind == "text" and few and column.n_present >= _ROWS_PER_CATEGORY * column.n_distinct
 
 
-def find_outliers(profile: Profile) -> tuple[Outliers, ...]:
+def find_outliers(profile: Profile, spreads: Mapping[str, Spread]) -> tuple[Outliers, ...]:
     """Return the numbers with values beyond three times the middle half's width (Tukey's outer fences), the most of them first.
 
     Columns where such values are common have a heavy tail, not outliers, and those with few distinct values neither.
     """
     found = []
     for column in profile.columns:
-        if column.kind != "number" or column.n_distinct <= _FEW_DISTINCT or role_of(column) == "identifier":
+        spread = spreads.get(column.name)
+        if column.kind != "number" or spread is None or column.n_distinct <= _FEW_DISTINCT or role_of(column) == "identifier":
             continue
-        q1, q3 = column.quantiles((0.25, 0.75))
+        q1, q3 = spread.quantiles((0.25, 0.75))
         if q3 <= q1:
             continue
         low, high = q1 - _FENCE * (q3 - q1), q3 + _FENCE * (q3 - q1)
-        values, counts = column.middle_values(), column.count_array
-        below, above = int(counts[values < low].sum()), int(counts[values > high].sum())
+        below, above = spread.count_outside(low, high)
         share = (below + above) / max(column.n_present, 1)
         if 0 < share <= _MOST_OUTLIERS_SHARE:
             found.append(Outliers(column=column.name, low=low, high=high, n_below=below, n_above=above, share=share))
@@ -105,7 +119,7 @@ def count_complete(profile: Profile) -> int:
     return next((pattern.n for pattern in profile.missing if not pattern.columns), 0)
 
 
-def _view(column: ColumnProfile, type_name: str, hidden: str, safe: bool) -> ColumnView:  # private
+def _view(column: ColumnProfile, type_name: str, spread: Spread | None, hidden: str, safe: bool) -> ColumnView:  # private
     role = role_of(column)
     said = {
         "name": column.name,
@@ -125,16 +139,16 @@ def _view(column: ColumnProfile, type_name: str, hidden: str, safe: bool) -> Col
         shown = tuple((word, n) for word, n in (("false", n_false), ("true", column.n_present - n_false)) if n >= FEWEST and not hidden)
         n_other = 0 if hidden else column.n_present - sum(n for _, n in shown)
         return ColumnView(**said, categories=shown, n_other=n_other, hidden=hidden)  # type: ignore[arg-type]  # the common fields above
-    if hidden or not column.code_bytes or column.n_present < _FEWEST_DRAWN:
+    if hidden or spread is None or column.n_present < _FEWEST_DRAWN:
         return ColumnView(**said, hidden=hidden)  # type: ignore[arg-type]  # the common fields above
-    edges, counts_in, outside = _bins(column)
-    mean, deviation = column.moments()
+    edges, counts_in, outside = _bins(column, spread)
+    mean, deviation = spread.moments()
     plain = column.kind == "number" and role != "identifier"
     return ColumnView(
         **said,  # type: ignore[arg-type]  # the common fields above
         mean=mean if plain else None,
         deviation=deviation if plain else None,
-        quantiles=tuple(column.quantiles(_QUANTILES)) if column.n_present >= _FEW_DISTINCT * FEWEST else (),
+        quantiles=tuple(spread.quantiles(_QUANTILES)) if column.n_present >= _FEW_DISTINCT * FEWEST else (),
         bins=(edges, counts_in),
         n_outside=outside,
     )
@@ -149,17 +163,17 @@ def _view_text(column: ColumnProfile, said: Mapping[str, object], hidden: str, s
     return ColumnView(**said, categories=shown, n_other=column.n_present - sum(n for _, n in shown))  # type: ignore[arg-type]  # as above
 
 
-def _bins(column: ColumnProfile) -> tuple[tuple[float, ...], tuple[int, ...], int]:
+def _bins(column: ColumnProfile, spread: Spread) -> tuple[tuple[float, ...], tuple[int, ...], int]:
     """Return bins between two quantiles beyond which at least ten rows lie each, or whole numbers one by one where they are few."""
     tail = max(_TAIL, FEWEST / column.n_present)
-    low, high = column.quantiles((tail, 1 - tail))
-    values, found = column.middle_values(), column.count_array
+    low, high = spread.quantiles((tail, 1 - tail))
+    values, found = spread.values, spread.counts
     if column.whole and column.kind == "number" and 0 < high - low < 2 * _N_BINS:
-        edges, counts = column.histogram_between(low - 0.5, high + 0.5, int(high - low) + 1)
+        edges, counts = spread.histogram(low - 0.5, high + 0.5, int(high - low) + 1)
     elif low == high:  # nearly all rows have it
         edges, counts = [low], [int(found[values == low].sum())]
     elif len(found) == 2:  # each of many rows, or it would lie outside
         edges, counts = [float(v) for v in values], [int(n) for n in found]
     else:
-        edges, counts = column.histogram_between(low, high, _N_BINS)
+        edges, counts = spread.histogram(low, high, _N_BINS)
     return tuple(edges), tuple(counts), int(np.sum(found)) - sum(counts)

@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from sampan.data.exploring import advice
-from sampan.data.exploring.columns import count_complete, find_outliers, missing_together, role_of, view_columns
+from sampan.data.exploring.columns import count_complete, find_outliers, missing_together, role_of, spread_columns, view_columns
 from sampan.data.exploring.drift import view_drift
 from sampan.data.exploring.groups import N_ROWS, view_groups
 from sampan.data.exploring.relations import associate
@@ -51,7 +51,9 @@ def explore(rows: pl.LazyFrame, profile: Profile, asked: Question, *, overlap: O
     schema = rows.collect_schema()
     sample = take_sample(rows, profile.n_rows)
     label = read_label(sample, asked.target, asked.target_name) if asked.target is not None else None
-    columns = view_columns(profile, {name: str(dtype) for name, dtype in schema.items()}, hidden=asked.hidden, safe=asked.safe)
+    spreads = spread_columns(profile, sample)
+    types = {name: str(dtype) for name, dtype in schema.items()}
+    columns = view_columns(profile, types, spreads=spreads, hidden=asked.hidden, safe=asked.safe)
     comparable = [c.name for c in profile.columns if role_of(c) not in ("constant", "identifier", "free text")]
     names, matrix, associations = associate(sample, comparable)
     unsafe = [view.name for view in columns if view.hidden]
@@ -63,7 +65,7 @@ def explore(rows: pl.LazyFrame, profile: Profile, asked: Question, *, overlap: O
         n_complete=count_complete(profile),
         columns=columns,
         missing=missing_together(profile),
-        outliers=tuple(one for one in find_outliers(profile) if one.column not in asked.hidden),
+        outliers=tuple(one for one in find_outliers(profile, spreads) if one.column not in asked.hidden),
         names=names,
         matrix=tuple(tuple(line) for line in matrix),
         associations=associations,

@@ -186,8 +186,10 @@ def _span(inside: Floats, dtype: pl.DataType) -> str:
     low, high = np.quantile(inside, [0.1, 0.9])  # not the extremes: they are values of single rows
     if dtype.is_temporal():
         both = pl.Series([round(low), round(high)], dtype=pl.Int64).cast(pl.Int32 if dtype == pl.Date else pl.Int64).cast(dtype).to_list()
-        return " … ".join(str(one)[:10] for one in both)
-    return f"{low:.4g} … {high:.4g}"
+        ends = [str(one)[:10] for one in both]
+    else:
+        ends = [f"{low:.4g}", f"{high:.4g}"]
+    return " … ".join(dict.fromkeys(ends))
 
 
 def _target_in_bins(codes: Codes, names: list[str], values: Floats, label: Label) -> tuple[RelationBin, ...]:

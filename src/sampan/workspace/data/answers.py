@@ -395,8 +395,9 @@ def profile_shift(shift: ColumnShift) -> ProfileShift:
     said = []
     if shift.null_share[0] != shift.null_share[1]:
         said.append(f"missing {shift.null_share[0]:.1%} → {shift.null_share[1]:.1%}")
-    if shift.median is not None and shift.median[0] != shift.median[1]:
-        said.append(f"median {shift.median[0]:.6g} → {shift.median[1]:.6g}")
+    medians = [_median_text(median, ".6g") for median in shift.median or ()]
+    if len(set(medians)) > 1:
+        said.append(f"median {' → '.join(medians)}")
     if shift.most_frequent is not None and shift.most_frequent[0] != shift.most_frequent[1]:
         said.append(f"most often {shift.most_frequent[0]} → {shift.most_frequent[1]}")
     if shift.n_distinct[0] != shift.n_distinct[1]:
@@ -427,7 +428,12 @@ def _values_text(column: ColumnProfile) -> str:
         return f"{iso(int(column.minimum) * 86_400_000)[:10]} … {iso(int(column.maximum) * 86_400_000)[:10]}"
     (median,) = column.quantiles([0.5])
     form = ",.6g" if max(abs(column.minimum), abs(column.maximum)) >= _MANY else ".6g"  # no comma in a year
-    return f"{column.minimum:{form}} … {column.maximum:{form}}, median {median:{form}}"
+    return f"{column.minimum:{form}} … {column.maximum:{form}}, median {_median_text(median, form)}"
+
+
+def _median_text(median: float, form: str) -> str:
+    """Write a median with the digits a profile knows: of whole numbers below 1,024 all, else three."""
+    return f"{median if median % 1 == 0 and abs(median) < 1_024 else float(f'{median:.3g}'):{form}}"
 
 
 def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
