@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def check_against_a_full_join(tables: Tables, before: Digest, after: Digest, key
         with pytest.raises(ParameterError, match="is not unique in the version " + ("before" if old is None else "after")):
             tables.diff(before, after, key=key)
         return
-    common = [name for name in one.columns if name not in key and name in other.columns and one.schema[name] == other.schema[name]]
+    common = [name for name in one.columns if name not in key and name in other.columns]
     changed = {name: [column for column in common if not same(old[name][column], new[name][column])] for name in old.keys() & new.keys()}
     counted = Counter(column for columns in changed.values() for column in columns)
 
@@ -215,13 +216,40 @@ def test_only_rows_that_may_differ_are_read(tables: Tables) -> None:
     assert tables.diff(before, tables.create(numbered(1000).reverse()).digest, key=["id"]).is_empty
 
 
-def test_columns_of_another_type_are_told_and_not_compared(tables: Tables) -> None:
-    before = tables.create(numbered(3))
-    after = tables.overlay(before.digest, pl.DataFrame({"x": ["a", "b", "c"]}))
-    told = tables.diff(before.digest, after.digest, key=["id"])
+@pytest.mark.parametrize(
+    ("before", "after", "n_changed"),
+    [
+        (pl.Series([1, 2, 2**60], dtype=pl.Int64), pl.Series([1.0, 2.5, None]), 2),
+        (pl.Series([1, 2, 2**60], dtype=pl.Int64), pl.Series([1, 2, 2**60 + 1], dtype=pl.UInt64), 1),
+        (pl.Series([1.5, float("nan"), None]), pl.Series(["1.50", "NaN", None]), 0),
+        (pl.Series([1.5, None, 2.0]), pl.Series(["1.5 km", "", "2"]), 2),
+        (pl.Series(["1.25", "2", "3"]).cast(pl.Decimal(5, 2)), pl.Series([1.25, 2.0, 3.5]), 1),
+        (pl.Series(["a", "b", None], dtype=pl.Categorical), pl.Series(["a", "c", None]), 1),
+        (pl.Series([True, False, None]), pl.Series([1, 1, None]), 1),
+        (
+            pl.Series([date(2025, 1, 2), None, date(2025, 1, 3)]),
+            pl.Series([datetime(2025, 1, 2, tzinfo=UTC), None, datetime(2025, 1, 3, 1, tzinfo=UTC)]),
+            1,
+        ),
+        (pl.Series([date(2025, 1, 2), None, date(2025, 1, 3)]), pl.Series(["2025-01-02", None, "3 Jan"]), 1),
+        (pl.Series(["a", "b", None]), pl.Series([b"a", b"c", None]), 1),
+        (pl.Series([[1], [2], None], dtype=pl.List(pl.Int64)), pl.Series(["1", "2", None]), 2),
+        (pl.Series([None, None, None]), pl.Series(["1", None, None]), 1),
+    ],
+)
+@pytest.mark.parametrize("laid_over", [True, False])
+def test_a_column_of_another_type_is_compared_by_what_it_says(
+    tables: Tables, before: pl.Series, after: pl.Series, n_changed: int, *, laid_over: bool
+) -> None:
+    ids = pl.DataFrame({"id": [1, 2, 3]})
+    one = tables.create(ids.with_columns(x=before)).digest
+    other = (tables.overlay(one, after.to_frame("x")) if laid_over else tables.create(ids.with_columns(x=after).reverse())).digest
+    told = tables.diff(one, other, key=["id"])
 
-    assert told.columns_retyped == {"x": Retyped("Float64", "String")}
-    assert (told.n_changed, told.is_empty) == (0, False)
+    assert told.columns_retyped == {"x": Retyped(str(before.dtype), str(after.dtype))}
+    assert (told.n_changed, told.n_same, told.is_empty) == (n_changed, 3 - n_changed, False)
+    assert tables.touched_keys(one, other, key=["id"]).height == n_changed
+    assert tables.diff(other, one, key=["id"]).n_changed == n_changed
 
 
 def test_versions_of_nothing_in_common_are_compared_by_key(tables: Tables) -> None:

@@ -8,7 +8,7 @@ left over. The answer equals a full join of both tables always.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,8 +23,9 @@ from sampan.store.tables.deletions import Positions
 from sampan.store.tables.left_rows import Left, Piece
 from sampan.store.tables.manifest import Part
 from sampan.store.tables.part_keys import PartKeys
-from sampan.store.tables.partners import Matched, Partners, differs, key_part, new_value, old_value
+from sampan.store.tables.partners import Matched, Partners, key_part, new_value, old_value
 from sampan.store.tables.parts import Reader, exactly
+from sampan.store.tables.retyped import Types, retyped_columns
 from sampan.store.tables.versions import ChangedRow, Retyped, RowCounts, TableDiff
 
 N_EXAMPLES = 5
@@ -57,7 +58,7 @@ class _Changes:
         """Count the pairs that differ, and keep the first few; return how many pairs there are."""
         numbers = range(len(matched.columns))
         changed = pl.any_horizontal(pl.lit(value=False), *map(_differs, numbers))
-        told = matched.frame.with_columns(differs(i).alias(_differs(i)) for i in numbers).with_columns(changed.alias(_DIFFERS))
+        told = matched.frame.with_columns(matched.differs(i).alias(_differs(i)) for i in numbers).with_columns(changed.alias(_DIFFERS))
         sums = told.select(pl.len(), *(pl.col(name).sum() for name in (_DIFFERS, *map(_differs, numbers))))
         n_pairs, n_changed, *counts = sums.collect(engine="streaming").row(0)
         self.n_rows += n_changed
@@ -106,7 +107,7 @@ def compare(before: Side, after: Side, *, key: Sequence[str], blobs: Reader) -> 
         changed_columns={name: changes.columns[name] for name in found.values if changes.columns[name]},
         columns_added={name: str(dtype) for name, dtype in after.schema.items() if name not in before.schema},
         columns_removed={name: str(dtype) for name, dtype in before.schema.items() if name not in after.schema},
-        columns_retyped=_retyped(before.schema, after.schema),
+        columns_retyped={name: Retyped(*map(str, types)) for name, types in retyped_columns(before.schema, after.schema).items()},
         examples_added=_examples(found.new, found.partners.alone_after, key) if counts.n_added else [],
         examples_removed=_examples(found.old, found.partners.alone_before, key) if counts.n_removed else [],
         examples_changed=changes.smallest(),
@@ -156,7 +157,7 @@ class _Compared:
     def of(cls, before: Side, after: Side, key: Sequence[str], blobs: Reader) -> _Compared:
         """Split and match their rows. Raises ParameterError for a key that not both have."""
         _check_keys(before, after, key)
-        values = [name for name, dtype in before.schema.items() if after.schema.get(name) == dtype and name not in key]
+        values = [name for name in before.schema if name in after.schema and name not in key]
         keys = PartKeys(before.parts, before.schema, key, blobs)
         old, new, laid_over = _split(before, after, key, values, blobs, keys)
         return cls(before, after, key, keys, values, old, new, laid_over, Partners(old, new, key))
@@ -218,6 +219,7 @@ def _split(
     left_before = [Piece(part, before.schema, blobs) for at, part in enumerate(before.parts) if at not in partners]
     left_after = [Piece(part, after.schema, blobs) for at, part in enumerate(after.parts) if at not in paired]
     laid_over = []
+    retyped = retyped_columns(before.schema, after.schema)
     for one, other in partners.items():
         old, new = before.parts[one], after.parts[other]
         dead_before, dead_after = parts.dead_rows(old, blobs), parts.dead_rows(new, blobs)
@@ -231,7 +233,7 @@ def _split(
             left_after.append(Piece(new, after.schema, blobs, revived))
         columns = [name for name in values if source_of(old, name) != source_of(new, name)]
         if columns:
-            laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, blobs))
+            laid_over.append(_laid_over(old, new, np.union1d(dead_before, dead_after), key, columns, retyped, blobs))
     return Left(left_before, before.schema), Left(left_after, after.schema), laid_over
 
 
@@ -262,9 +264,11 @@ def source_of(part: Part, column: str) -> Digest:
     return part.base
 
 
-def _laid_over(old: Part, new: Part, dead: Positions, key: Sequence[str], columns: Sequence[str], blobs: Reader) -> Matched:
+def _laid_over(
+    old: Part, new: Part, dead: Positions, key: Sequence[str], columns: Sequence[str], retyped: Mapping[str, Types], blobs: Reader
+) -> Matched:
     one, other = parts.scan_with_dead(old, blobs), parts.scan_with_dead(new, blobs)
-    matched = Matched.side_by_side(one, other, key, columns, old.n_rows - len(dead))
+    matched = replace(Matched.side_by_side(one, other, key, columns, retyped=retyped), n_rows=old.n_rows - len(dead))
     if not len(dead):
         return matched
     left = ~pl.col("row").is_in(pl.Series(dead).cast(pl.UInt32).implode())
@@ -285,11 +289,6 @@ def _examples(rows: Left, alone: pl.LazyFrame, key: Sequence[str]) -> list[dict[
     # Of all rows only the keys were matched, and are sorted.
     first = alone.sort(exactly(key)).head(N_EXAMPLES).select(pl.last()).collect(engine="streaming").to_series()
     return rows.rows(first.sort().cast(pl.Int64).to_numpy(), rows.schema.names()).sort(exactly(key)).to_dicts()
-
-
-def _retyped(before: pl.Schema, after: pl.Schema) -> dict[str, Retyped]:
-    both = {name: (dtype, after[name]) for name, dtype in before.items() if name in after}
-    return {name: Retyped(str(old), str(new)) for name, (old, new) in both.items() if old != new}
 
 
 def columns_written(before: Side, after: Side, names: Sequence[str]) -> list[str]:

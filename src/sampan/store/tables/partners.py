@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from sampan.store.tables import parts
 from sampan.store.tables.deletions import Positions
 from sampan.store.tables.left_rows import Left
 from sampan.store.tables.parts import exactly
+from sampan.store.tables.retyped import Types, differ, differing, retyped_columns
 
 _N_TRIED = 1_024  # pairs that tell in which columns to look first
 
@@ -34,28 +35,30 @@ def new_value(column: int) -> str:
     return f"after {column}"
 
 
-def differs(column: int) -> pl.Expr:
-    """Return whether a column's values differ; null equals null and NaN equals NaN."""
-    return pl.col(old_value(column)).ne_missing(pl.col(new_value(column)))
-
-
 @dataclass(frozen=True, slots=True)
 class Matched:
     """Pairs of rows with the same key: the key as `key_part`, and of column i of `columns` `old_value(i)` and `new_value(i)`."""
 
     frame: pl.LazyFrame
     columns: Sequence[str]
+    retyped: Mapping[str, Types]
     n_rows: int = 0
 
     @classmethod
-    def side_by_side(cls, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str], columns: Sequence[str], n_rows: int = 0) -> Matched:
+    def side_by_side(
+        cls, old: pl.LazyFrame, new: pl.LazyFrame, key: Sequence[str], columns: Sequence[str], *, retyped: Mapping[str, Types]
+    ) -> Matched:
         """Lay frames with the same rows in the same order side by side."""
         one, other = _named_old(old, key, columns), _named_new(new, columns)
-        return cls(pl.concat([one, other], how="horizontal"), columns, n_rows)
+        return cls(pl.concat([one, other], how="horizontal"), columns, retyped)
+
+    def differs(self, column: int) -> pl.Expr:
+        """Return whether a column's values differ."""
+        return differ(pl.col(old_value(column)), pl.col(new_value(column)), self.retyped.get(self.columns[column]))
 
     def changed_keys(self, key: Sequence[str]) -> pl.LazyFrame:
         """Return the keys of the pairs that differ."""
-        changed = self.frame.filter(pl.any_horizontal(pl.lit(value=False), *map(differs, range(len(self.columns)))))
+        changed = self.frame.filter(pl.any_horizontal(pl.lit(value=False), *map(self.differs, range(len(self.columns)))))
         return changed.select(pl.col(key_part(i)).alias(name) for i, name in enumerate(key))
 
 
@@ -65,6 +68,7 @@ class Partners:
     def __init__(self, old: Left, new: Left, key: Sequence[str]) -> None:
         self._old, self._new, self._key = old, new, key
         self._on = [exactly([name]) for name in key]
+        self._retyped = retyped_columns(old.schema, new.schema)
 
     @property
     def are_few(self) -> bool:
@@ -95,11 +99,12 @@ class Partners:
         if self.are_few:
             at, partner = self._pairs
             old, new = self._old.rows(at, [*self._key, *columns]), _in_order(self._new, partner, columns)
-            return Matched.side_by_side(old.lazy(), new.lazy(), self._key, columns)
+            return Matched.side_by_side(old.lazy(), new.lazy(), self._key, columns, retyped=self._retyped)
         old_rows, new_rows = (side.read([*self._key, *columns]) for side in (self._old, self._new))
         one = _named_old(old_rows, self._key, columns)
         other = new_rows.select(*_key_parts(self._key), *_values(columns, new_value))
-        return Matched(one.join(other, on=[key_part(i) for i in range(len(self._key))], how="inner", nulls_equal=True), columns)
+        joined = one.join(other, on=[key_part(i) for i in range(len(self._key))], how="inner", nulls_equal=True)
+        return Matched(joined, columns, self._retyped)
 
     def changed_keys(self, columns: Sequence[str]) -> pl.LazyFrame:
         """Return the keys of the pairs that differ in some columns.
@@ -125,7 +130,7 @@ class Partners:
         """Return which of some columns differ in some of the pairs, of shape (pairs, columns)."""
         at, partner = self._pairs
         old, new = self._old.rows(at[pairs], columns), _in_order(self._new, partner[pairs], columns)
-        found = [one.ne_missing(other).to_numpy() for one, other in zip(old.get_columns(), new.get_columns(), strict=True)]
+        found = [differing(one, other).to_numpy() for one, other in zip(old.get_columns(), new.get_columns(), strict=True)]
         return np.column_stack(found) if found else np.zeros((len(pairs), 0), dtype=bool)
 
     @cached_property
