@@ -320,7 +320,8 @@ def test_terms_in_a_contracts_custom_properties_hold(ws: Workspace) -> None:
         "  - property: regions\n    value: [vn]\n"
         "  - property: licence\n    value: CC-BY-NC-4.0\n"
     )
-    text += f"customProperties:\n{said}" if "\ncustomProperties:" not in text else ""
+    head = "\ncustomProperties:\n"
+    text = text.replace(head, head + said) if head in text else f"{text}{head.lstrip()}{said}"
     assert text.count("\ncustomProperties:") == 1
     column = "      - name: shop\n        logicalType: string\n"
     assert column in text
@@ -370,6 +371,37 @@ def test_terms_follow_a_file_that_a_program_wrote(ws: Workspace, monkeypatch: py
     checked = ws.policy.check("copied", purpose="ads")
 
     assert (checked.allowed, checked.refused) == (False, ("small may be used for care only, not for ads",))
+
+
+def test_terms_follow_data_through_an_exported_file(ws: Workspace) -> None:
+    ws.data.add_table({"id": [1, 2], "x": [3, 4]}, name="small", key=["id"])
+    ws.data.add_table({"id": [1, 2], "y": [5, 6]}, name="added", key=["id"])
+    ws.data.add_table({"id": [9], "x": [9]}, name="appended", key=["id"])
+    ws.data.export("small", ws.root / "small.csv", columns=["id", "x"])
+    ws.data.add(ws.root / "small.csv", name="copied")
+    ws.data.add_column("added", ws.root / "small.csv")
+    ws.data.append("appended", ws.root / "small.csv")
+    ws.policy.declare("small", owner="ana", purposes=["care"])
+
+    allowed = {ref: ws.policy.check(ref, purpose="ads").allowed for ref in ("copied", "added", "appended", "added@v1", "appended@v1")}
+
+    assert {"copied": False, "added": False, "appended": False, "added@v1": True, "appended@v1": True} == allowed
+    assert ["small@v1"] == [each.ref for each in ws.catalog.lineage(ws.catalog.resolve("copied").id).nodes if each.name == "small"]
+
+
+def test_terms_follow_rows_that_a_program_gives_from_memory_without_a_run(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ws.root)
+    ws.data.add_table({"id": [1, 2], "x": [3, 4]}, name="small", key=["id"])
+    ws.data.add_table({"id": [7], "x": [8]}, name="before", key=["id"])
+    ws.data.append_table("before", {"id": [8], "x": [9]})
+    read = sp.data("small", project=ws.root).frame()
+    sp.data(read.with_columns(y=read["x"] * 2), name="made", project=ws.root)
+    ws.data.append_table("before", {"id": [9], "x": [9]})
+    ws.policy.declare("small", owner="ana", purposes=["care"])
+
+    allowed = {ref: ws.policy.check(ref, purpose="ads").allowed for ref in ("made", "before", "before@v2")}
+
+    assert {"made": False, "before": False, "before@v2": True} == allowed
 
 
 READS = {

@@ -22,8 +22,8 @@ from sampan.core.events import Event, Input, StateChanged, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.errors import ContractViolated, StaleState
 from sampan.workspace.data.batch_edits import Edit, edit_rows
-from sampan.workspace.data.derivation import DERIVED, made_here, read_so_far
 from sampan.workspace.data.dataset_edits import VersionEdited, edited
+from sampan.workspace.data.derivation import made_here, made_in_memory
 from sampan.workspace.data.quarantine import UNREADABLE, HeldCell, Quarantine
 
 if TYPE_CHECKING:
@@ -299,10 +299,9 @@ class Batches:
         )
 
     def _made_of(self, before: Node, arrival: Arrival) -> tuple[Input, ...]:
-        """Say what the rows were made of, so that its terms go along: a copy or a run's file, or what the program that gives them has read."""
-        made_of = made_here(self.ws, str(arrival.facts.get("digest", "")))
-        if arrival.facts.get("format") == "memory":
-            made_of = tuple(Input(node, DERIVED) for node in sorted(read_so_far(self.ws)))
+        """Say what the rows were made of, so that its terms go along: a known file, or what the program that gives them has read."""
+        is_memory = arrival.facts.get("format") == "memory"
+        made_of = made_in_memory(self.ws) if is_memory else made_here(self.ws, str(arrival.facts.get("digest", "")))
         return tuple(one for one in made_of if one.node != before.id)
 
 

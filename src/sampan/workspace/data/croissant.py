@@ -16,7 +16,7 @@ from sampan.errors import AlreadyExists, DataFormatError, IntegrityError, UsageE
 from sampan.store.files import store_errors
 from sampan.workspace.data.answers import Added
 from sampan.workspace.data.croissant_answers import BroughtIn, CroissantWritten
-from sampan.workspace.data.dataset_copies import CopyNoted
+from sampan.workspace.data.dataset_copies import copy_in_file
 from sampan.workspace.data.publishing import VersionExported
 from sampan.workspace.data.room import KIND, DataRoom
 from sampan.workspace.governing.governance import Governance, require_allowed
@@ -54,7 +54,7 @@ class Croissants(DataRoom):
         with store_errors(folder), self.ws.progress.stage(f"writing {table.name}"):
             folder.mkdir(parents=True, exist_ok=True)
             self.ws.store.tables.scan(node.digest).sink_parquet(table, compression="zstd", compression_level=1)
-        self.ws.ledger.append(VersionExported(node=node.id, copy=CopyNoted(where=str(table.absolute()), format="parquet")))
+        self.ws.ledger.append(VersionExported(node=node.id, copy=copy_in_file(table)))
         document = write(
             Described(
                 name=node.name,

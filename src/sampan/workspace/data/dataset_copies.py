@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sampan.core.changes import AddEdge, AddNode, Change
+from sampan.core.digests import digest_stream
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
 from sampan.store.files import store_errors
@@ -41,12 +42,20 @@ class CopyNoted(msgspec.Struct, frozen=True):
 
     where: str  # an absolute path
     format: str
+    digest: str = ""  # of a file's bytes, by which the copy is known when it comes back; "" for a folder, and in older ledgers
     id: NodeId = msgspec.field(default_factory=new_id)
 
     def changes(self, of: NodeId) -> tuple[Change, ...]:
         """Add the copy, made of a version."""
         facts = {"title": f"{self.where} ({self.format})", "where": self.where, "format": self.format}
-        return AddNode(id=self.id, kind=COPY, state=THERE, facts=facts), AddEdge(dst=self.id, src=of, role=COPIED_TO)
+        return AddNode(id=self.id, kind=COPY, digest=self.digest, state=THERE, facts=facts), AddEdge(dst=self.id, src=of, role=COPIED_TO)
+
+
+def copy_in_file(file: Path) -> CopyNoted:
+    """Describe the copy that a file is, with the digest of its bytes."""
+    with store_errors(file), file.open("rb") as stream:
+        digest = digest_stream(stream)[0]
+    return CopyNoted(where=str(file.absolute()), format=file.suffix.lower().lstrip("."), digest=digest)
 
 
 def copies_of(workspace: Workspace, versions: Iterable[Node]) -> list[Copy]:

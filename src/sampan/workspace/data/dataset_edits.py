@@ -208,12 +208,13 @@ class Edits(msgspec.Struct, frozen=True):
     ws: Workspace
     facts_of: Callable[[TableVersion], Mapping[str, Any]] = msgspec.field(default=lambda _: {})
 
-    def apply(self, seen: Node, edit: Edit, *, facts: Mapping[str, Any] | None = None) -> Node:
+    def apply(self, seen: Node, edit: Edit, *, facts: Mapping[str, Any] | None = None, inputs: tuple[Input, ...] = ()) -> Node:
         """Make an edit of the line `seen` is on and return its new version, or the newest where the edit changes nothing.
 
         Parameters
         ----------
         seen : the version that whoever edits has looked at.
+        inputs : what the edit brings was made of
 
         Raises
         ------
@@ -228,6 +229,7 @@ class Edits(msgspec.Struct, frozen=True):
             if version.digest == head.digest:
                 return head
             event = edited(head, version, verb=edit.verb, facts={**self.facts_of(version), **(facts or {})})
+            event = msgspec.structs.replace(event, inputs=inputs)
             try:
                 self.ws.ledger.append(event)
             except StaleState:

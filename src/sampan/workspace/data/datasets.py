@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sampan.core.graph import Node
 from sampan.core.refs import parse_ref
 from sampan.errors import UsageError
-from sampan.workspace.data.derivation import derive_from_reading
+from sampan.workspace.data.derivation import derive_from_reading, note_reading
 from sampan.workspace.governing.governance import require_allowed
-from sampan.workspace.runs.live_runs import WATCHED_PROJECT, record_reading
+from sampan.workspace.runs.live_runs import WATCHED_PROJECT
 from sampan.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def data(
     if not isinstance(source, str | Path):
         derive_from_reading(ws, found.node)
     require_allowed(ws, [found.node], purpose=purpose)
-    record_reading(found.node)
+    note_reading(ws, found.node)
     return found
 
 

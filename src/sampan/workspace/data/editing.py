@@ -6,11 +6,12 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from sampan.core.events import AliasMoved
+from sampan.core.events import AliasMoved, Input
 from sampan.core.graph import Node
 from sampan.core.refs import nearest
 from sampan.errors import AlreadyExists, NotFound, ParameterError
 from sampan.workspace.data.dataset_edits import AddColumns, Compact, DeleteWhere, Edit, Edits, PutRows, branch_of, line_of
+from sampan.workspace.data.derivation import made_here, made_in_memory
 from sampan.workspace.data.leaks import read_expression
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.versions_answers import Cached, Edited, Tagged
@@ -43,10 +44,14 @@ class Editing(DataRoom):
         """
         from sampan.table.sources import read_source
 
-        return self.add_columns(ref, read_source(source, progress=self.ws.progress).frame, key=key, by_order=by_order, columns=columns)
+        loaded = read_source(source, progress=self.ws.progress)
+        return self._add(ref, loaded.frame, made_here(self.ws, loaded.digest), key=key, by_order=by_order, columns=columns)
 
     def add_columns(self, ref: str, data: Any, *, key: Names | None = None, by_order: bool = False, columns: Names | None = None) -> Edited:
         """Add or replace columns from memory (Polars, pandas, Arrow, a dict of columns); see `add_column`."""
+        return self._add(ref, data, made_in_memory(self.ws), key=key, by_order=by_order, columns=columns)
+
+    def _add(self, ref: str, data: Any, made_of: tuple[Input, ...], *, key: Names | None, by_order: bool, columns: Names | None) -> Edited:
         seen = self._node(ref)
         frame = self._protected(seen, data)
         if by_order and key:
@@ -61,7 +66,7 @@ class Editing(DataRoom):
                 hint=f"sampan policy show {quote(seen.name)}",
             )
         how = f"by {' + '.join(by)}" if by else "by order"
-        return self._edit(seen, AddColumns(frame, by), did=f"{', '.join(added)} added {how}")
+        return self._edit(seen, AddColumns(frame, by), did=f"{', '.join(added)} added {how}", inputs=made_of)
 
     @operation()
     def delete(self, ref: str, *, where: str) -> Edited:
@@ -96,7 +101,7 @@ class Editing(DataRoom):
         """
         seen = self._node(ref)
         rows = self._protected(seen, data)
-        return self._edit(seen, PutRows(rows, key or self._key(seen)), did=f"{rows.height:,} rows put")
+        return self._edit(seen, PutRows(rows, key or self._key(seen)), did=f"{rows.height:,} rows put", inputs=made_in_memory(self.ws))
 
     @operation(local=True)
     def cache(self, ref: str) -> Cached:
@@ -181,9 +186,9 @@ class Editing(DataRoom):
 
         return protect(self.ws, seen.name, read_source(data).frame.lazy().collect())
 
-    def _edit(self, seen: Node, edit: Edit, *, did: str) -> Edited:
+    def _edit(self, seen: Node, edit: Edit, *, did: str, inputs: tuple[Input, ...] = ()) -> Edited:
         with self.ws.progress.stage(edit.verb):
-            made = Edits(self.ws, self._profile_facts).apply(seen, edit)
+            made = Edits(self.ws, self._profile_facts).apply(seen, edit, inputs=inputs)
         return self._edited(made, seen, did=did)
 
     def _profile_facts(self, version: TableVersion) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sampan.core.events import Event
 from sampan.core.graph import NodeId
 from sampan.errors import AlreadyExists, ParameterError
 from sampan.store.files import store_errors
-from sampan.workspace.data.dataset_copies import CopyNoted
+from sampan.workspace.data.dataset_copies import CopyNoted, copy_in_file
 from sampan.workspace.data.leaks import read_expression
 from sampan.workspace.data.room import DataRoom, Names
 from sampan.workspace.data.versions_answers import Exported, Published
@@ -119,8 +119,7 @@ class Publishing(DataRoom):
             frame = frame.select(columns)
         with self.ws.progress.stage(f"writing {file.name}"):
             n_rows, n_columns = _write_whole(frame, file, writer)
-        noted = CopyNoted(where=str(file.absolute()), format=file.suffix.lower().lstrip("."))
-        self.ws.ledger.append(VersionExported(node=node.id, copy=noted))
+        self.ws.ledger.append(VersionExported(node=node.id, copy=copy_in_file(file)))
         size = file.stat().st_size
         following = (f"sampan data publish {quote(node.ref)} FOLDER",)
         return Exported(ref=node.ref, file=str(file), n_rows=n_rows, n_columns=n_columns, size_bytes=size, next=following)

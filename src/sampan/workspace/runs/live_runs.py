@@ -297,10 +297,12 @@ def active_run() -> LiveRun:
     return active
 
 
-def record_reading(*nodes: Node) -> None:
-    """Record versions as inputs of the run that goes on, if there is one."""
-    if _ACTIVE.get() is not None or os.environ.get(WATCHED_RUN):
-        active_run().reads(*nodes)
+def record_reading(*nodes: Node) -> bool:
+    """Record versions as inputs of the run that goes on; say whether there is one."""
+    if _ACTIVE.get() is None and not os.environ.get(WATCHED_RUN):
+        return False
+    active_run().reads(*nodes)
+    return True
 
 
 def _begin(ws: Workspace, name: str, title: str, params: Mapping[str, Any], *, parent: NodeId | None, owns_workspace: bool) -> LiveRun:
