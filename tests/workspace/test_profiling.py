@@ -50,6 +50,28 @@ def test_a_version_that_lost_rows_is_profiled_anew(ws: Workspace) -> None:
     assert make_profile(ws, fewer.digest, after=first) == profile_table(rows(300).filter(pl.col("a") != 3))
 
 
+def test_a_file_with_dead_rows_is_profiled_without_them(ws: Workspace) -> None:
+    odd = rows(400).with_columns(c=pl.col("a").cast(pl.Decimal(10, 2)), d=pl.when(pl.col("a") > 2).then(pl.col("a") / 3))
+    first = add(ws, odd)
+    fewer = ws.store.tables.delete(first.digest, [*range(200), 399])
+    relabelled = ws.store.tables.overlay(fewer.digest, odd[200:399].select(pl.col("a") + 1))
+
+    assert make_profile(ws, fewer.digest) == profile_table(odd[200:399])
+    assert make_profile(ws, relabelled.digest) == profile_table(odd[200:399].with_columns(pl.col("a") + 1))
+
+
+def test_where_values_were_corrected_only_their_columns_are_profiled(ws: Workspace) -> None:
+    numbered = rows(300).with_row_index("id")
+    ws.data.add_table(numbered, name="t", key=["id"])
+    ws.data.upsert("t", numbered[:30].with_columns(a=pl.lit(99, dtype=pl.Int64)))
+    node = ws.catalog.resolve("t@v2", kind="dataset")
+    bare = type(node)(**{name: getattr(node, name) for name in node.__struct_fields__ if name != "facts"}, facts={})
+
+    (corrected,) = read_profile(ws, bare, columns=["a"]).columns
+    assert corrected == read_profile(ws, node).column("a")
+    assert [shift.column for shift in ws.data.diff("t@v1", "t@v2").profile] == ["a"]
+
+
 def test_a_profile_that_nobody_recorded_is_made_once_and_kept_among_the_hints(ws: Workspace) -> None:
     node = add(ws, rows(300))
     bare = type(node)(**{name: getattr(node, name) for name in node.__struct_fields__ if name != "facts"}, facts={})

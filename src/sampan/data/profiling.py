@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
@@ -13,6 +15,9 @@ import pyarrow.parquet as pq
 from sampan.stats.profile_building import BATCH_ROWS, ProfileBuilder
 from sampan.stats.profiles import Profile
 
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+_NONE: Positions = np.empty(0, dtype=np.int64)
 _ROWS_AT_ONCE = 1 << 19  # rows of rarer types that are read in one go
 _PLAIN = {
     pl.Int8(): pa.int8(),
@@ -33,8 +38,8 @@ def _ignore(n_rows: int) -> None:
     """Report to nobody."""
 
 
-def profile_parquet(path: Path, schema: pl.Schema, *, done: Callable[[int], object] = _ignore) -> Profile:
-    """Profile the columns of `schema` in a Parquet file; `done` is told how many more rows are.
+def profile_parquet(path: Path, schema: pl.Schema, *, dead: Positions = _NONE, done: Callable[[int], object] = _ignore) -> Profile:
+    """Profile the columns of `schema` in a Parquet file, less the rows at some positions, ascending; `done` is told how many more rows are.
 
     Columns come through Arrow, a batch at a time in memory that the next one takes again, texts as the dictionaries they are stored as:
     counting them is then counting small integers. Columns of rarer types come through Polars, which knows what they are to it.
@@ -50,7 +55,7 @@ def profile_parquet(path: Path, schema: pl.Schema, *, done: Callable[[int], obje
             rest = lines.slice(first, n_rows).collect() if others else pl.DataFrame()
             start = 0
             for n, lent in _batches(file, group, [*texts, *plain], n_rows):
-                builder.add(rest.slice(start, n), lent)
+                builder.add(*_living(n, rest.slice(start, n), lent, dead=_within(dead, first + start, n)))
                 start += n
                 done(n)
             first += n_rows
@@ -67,6 +72,22 @@ def _batches(file: pq.ParquetFile, group: list[int], names: list[str], n_rows: i
         del batch
         yield n, lent
         lent.clear()  # the next batch takes this one's memory
+
+
+def _within(positions: Positions, start: int, n: int) -> Positions:
+    """Return which of some ascending positions are among `n` from `start` on, counted from there."""
+    first, last = np.searchsorted(positions, (start, start + n))
+    return positions[first:last] - start
+
+
+def _living(n: int, batch: pl.DataFrame, lent: dict[str, pa.Array], *, dead: Positions) -> tuple[pl.DataFrame, dict[str, pa.Array]]:
+    """Leave the dead rows of a batch out."""
+    if not len(dead):
+        return batch, lent
+    alive = np.ones(n, dtype=bool)
+    alive[dead] = False
+    mask = pa.array(alive)
+    return batch.filter(pl.Series(alive)) if batch.width else batch, {name: array.filter(mask) for name, array in lent.items()}
 
 
 def _is_plain(dtype: pl.DataType, stored: pa.DataType) -> bool:

@@ -42,12 +42,18 @@ def record_profile(ws: Workspace, table: Digest, *, after: Node | None = None) -
     return Digest(str(digest))
 
 
-def read_profile(ws: Workspace, node: Node) -> Profile:
+def read_profile(ws: Workspace, node: Node, *, columns: Sequence[str] | None = None) -> Profile:
     """Read a version's profile. Where none is recorded, or its bytes are lost or damaged (`fsck` names them), it is made anew.
 
     Such a one is kept among the hints: looking at data adds nothing to the store, and what is forgotten is forgotten there too.
+
+    Parameters
+    ----------
+    columns : where it has to be made, only these are of interest, and no others read
     """
     found = _stored(ws, node)
+    if found is None and columns is not None:
+        return _profile_columns(ws, node.digest, columns)
     if found is None:
         found = make_profile(ws, node.digest, after=_before(ws, node))
         ws.engine.hints.put(_hint(node), found.pack())
@@ -74,6 +80,14 @@ def profile_parts(ws: Workspace, parts: Sequence[Part], schema: pl.Schema) -> Pr
     with ws.progress.stage("profiling", total=sum(part.n_live for part in parts), unit="rows") as stage:
         found = [_profile_part(ws, part, schema, stage.advance) for part in parts]
     return merge_profiles(*found) if found else ProfileBuilder(schema).profile()
+
+
+def _profile_columns(ws: Workspace, table: Digest, columns: Sequence[str]) -> Profile:
+    import polars as pl
+
+    tables = ws.store.tables
+    schema = pl.Schema({name: dtype for name, dtype in tables.schema(table).items() if name in columns})
+    return profile_parts(ws, tables.parts(table), schema)
 
 
 def _stored(ws: Workspace, node: Node) -> Profile | None:
@@ -133,6 +147,6 @@ def _make_part_profile(ws: Workspace, part: Part, schema: pl.Schema, done: Calla
     from sampan.data.profiling import profile_lazily, profile_parquet
     from sampan.store.tables import parts
 
-    if part.is_clean:
-        return profile_parquet(ws.store.blobs.path(part.base), schema, done=done)
-    return profile_lazily(parts.scan([part], schema, ws.store.blobs), done=done)
+    if part.overlays:
+        return profile_lazily(parts.scan([part], schema, ws.store.blobs), done=done)
+    return profile_parquet(ws.store.blobs.path(part.base), schema, dead=parts.dead_rows(part, ws.store.blobs), done=done)

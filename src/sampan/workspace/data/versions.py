@@ -25,6 +25,7 @@ from sampan.workspace.data.answers import (
     version_line,
 )
 from sampan.workspace.data.leaks import newest_leaks
+from sampan.workspace.data.profiling import read_profile
 from sampan.workspace.data.room import KIND, DataRoom, Names, plain
 from sampan.workspace.operation import operation
 
@@ -149,16 +150,21 @@ class Versions(DataRoom):
             columns_retyped={name: f"{types.before} → {types.after}" for name, types in found.columns_retyped.items()},
             examples=_examples(found),
             n_compared=found.n_compared,
-            profile=() if old.digest == new.digest else self._shifts(old, new),
+            profile=self._shifts(old, new, found),
             contract=self._contract_shift(old, new),
             next=self._after_diff(new),
         )
 
-    def _shifts(self, old: Node, new: Node) -> tuple[ProfileShift, ...]:
+    def _shifts(self, old: Node, new: Node, found: TableDiff) -> tuple[ProfileShift, ...]:
+        """Compare the profiles. Where all rows are the same but for some columns' values, no others can have moved."""
         from sampan.stats.profile_shifts import compare_profiles
 
+        moved = None if found.n_added or found.n_removed else [*found.changed_columns, *found.columns_retyped]
+        if moved == []:
+            return ()
         with self.ws.progress.stage("comparing the profiles"):
-            return tuple(profile_shift(shift) for shift in compare_profiles(self._profile(old), self._profile(new)))
+            profiles = [read_profile(self.ws, node, columns=moved) for node in (old, new)]
+            return tuple(profile_shift(shift) for shift in compare_profiles(*profiles))
 
     def _contract_shift(self, old: Node, new: Node) -> ContractShift | None:
         """Compare the newest checks of both versions; None where neither was checked."""
