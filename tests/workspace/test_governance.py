@@ -190,6 +190,49 @@ def test_only_the_owner_its_team_or_an_officer_says_terms(ws: Workspace) -> None
     assert ws.policy.show("orders").statements[-1].value == "two"
 
 
+def test_nobody_takes_a_dataset_from_its_owner_by_describing_it(ws: Workspace) -> None:
+    ws.data.describe("orders", owner="ana")
+    with opened(ws, "eve") as other:
+        for takes in (
+            lambda: other.data.describe("orders", owner="eve"),
+            lambda: other.data.add_table({"order": [1]}, name="orders", owner="eve"),
+        ):
+            with pytest.raises(AccessDenied, match="eve may not give it to eve: ana owns orders"):
+                takes()
+        assert "what it is" == other.data.describe("orders", owner="ana", description="what it is").facts["description"]
+        assert "orders@v1" == other.catalog.resolve("orders").ref
+    ws.data.describe("orders", owner="binh")
+    (ws.root / "sampan.toml").write_text('[datasets.orders]\nsource = "orders.csv"\nowner = "chi"\n')
+
+    with opened(ws, "eve") as other:
+        other.data.describe("orders", owner="chi")
+
+    assert "chi" == ws.catalog.asset("dataset", "orders").facts["owner"]
+
+
+def test_terms_in_a_contract_are_changed_through_a_page_by_the_owner_alone(ws: Workspace) -> None:
+    ws.data.infer("orders")
+    file = ws.root / "contracts" / "orders.yaml"
+    text = file.read_text()
+    ws.data.save_contract("orders", contents=text.replace("version: 1.0.0", "version: 1.0.1"))
+    kept = file.read_text()
+    ws.policy.declare("orders", owner="ana")
+    with opened(ws, "eve") as other:
+        other.data.save_contract("orders", contents=kept.replace("1.0.1", "1.0.2"))
+        with pytest.raises(AccessDenied, match="eve may not change what its contract says of its use: ana owns orders"):
+            other.data.save_contract("orders", contents=_with_purposes(kept))
+
+    saved = ws.data.save_contract("orders", contents=_with_purposes(kept))
+
+    assert not saved.unchanged
+    assert ("research",) == ws.policy.list_policies().policies[0].purposes
+
+
+def _with_purposes(contract: str) -> str:
+    head, said = "\ncustomProperties:\n", "  - property: purposes\n    value: [research]\n"
+    return contract.replace(head, head + said) if head in contract else f"{contract}{head.lstrip()}{said}"
+
+
 def test_terms_of_the_project_file_and_of_a_verb_hold_together(ws: Workspace) -> None:
     (ws.root / "sampan.toml").write_text(
         '[policies.orders]\npurposes = ["lateness", "research"]\nbases = { lateness = "contract", research = "consent" }\n'

@@ -13,6 +13,7 @@ from sampan.workspace.data.checking import rule_lines
 from sampan.workspace.data.contract_answers import ContractSaved, ContractShown, RulesExported, RulesImported
 from sampan.workspace.data.contracts import python_rules, shown_path
 from sampan.workspace.data.room import DataRoom
+from sampan.workspace.governing.governance import Governance
 from sampan.workspace.operation import operation
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class ContractEditing(DataRoom):
         if base and base != digest_bytes(before):
             said = f"{shown} has changed since this text was made from it"
             raise StaleState(said, expected=base, actual=digest_bytes(before), hint="load it again and repeat the change")
-        _refuse_new_code(contract, self.contracts.read(name) if before and self.contracts.fault(name) is None else None)
+        there = self.contracts.read(name) if before and self.contracts.fault(name) is None else None
+        _refuse_new_code(contract, there)
+        Governance(self.ws).require_same_terms(name, there, contract)
         unchanged = before == text.encode()
         if not unchanged:
             self.contracts.write(name, text)

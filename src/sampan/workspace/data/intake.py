@@ -17,6 +17,7 @@ from sampan.workspace.data.derivation import made_here
 from sampan.workspace.data.quarantine import HeldCell, Quarantine
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.sources import Reading, form_of, local_file, read_from
+from sampan.workspace.governing.governance import Governance
 from sampan.workspace.governing.privacy import actions_digest, protect, protect_held
 from sampan.workspace.operation import operation
 
@@ -75,6 +76,7 @@ class Intake(DataRoom):
             owner=owner or (declared.owner if declared else ""),
             description=description or (declared.description if declared else ""),
         )
+        Governance(self.ws).require_handover(name, facts["owner"])
         if not address_of(source) and source.is_dir():
             return self._add_folder(name, source, facts)
         query = query or (declared.query if declared else "")
@@ -85,6 +87,7 @@ class Intake(DataRoom):
         from sampan.table.sources import stream_source
 
         facts = _asset_facts(key=key or [], time=time, owner=owner, description=description)
+        Governance(self.ws).require_handover(name, owner)
         version, account = stream_source(data, take=self._take(check_name(name), facts))
         return self._commit(name, version, account, facts, read="")
 

@@ -85,6 +85,8 @@ class DataRoom(Room):
         """Record what is newly said of a dataset; what is not said again stays."""
         before = self.ws.catalog.asset(KIND, name).facts
         after = {**before, **{key: value for key, value in facts.items() if value}}
+        if after.get("owner") != before.get("owner"):
+            Governance(self.ws).require_handover(name, str(after["owner"]))
         if after != before:
             self.ws.ledger.append(DatasetDescribed(name=name, facts=after))
 

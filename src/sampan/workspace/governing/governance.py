@@ -17,7 +17,7 @@ import msgspec
 from sampan.core.decoding import read_builtins
 from sampan.core.graph import Graph, Node
 from sampan.core.times import Millis, iso
-from sampan.errors import NotFound, ParameterError, PolicyRefused
+from sampan.errors import AccessDenied, NotFound, ParameterError, PolicyRefused
 from sampan.governance.terms import ColumnTerms, Terms, covers, faults_of, from_flat, strictest
 from sampan.governance.uses import Act, Grant, Refusal, Use, judge, lift
 from sampan.workspace.governing.governance_events import GRANT, POLICY
@@ -132,6 +132,25 @@ class Governance:
         declared = self.ws.project.governance
         people = {owner, *declared.officers, *(name.strip() for name in declared.teams.get(owner, "").split(","))}
         return self.ws.actor in people
+
+    def require_owner(self, name: str, kind: str, what: str) -> None:
+        """Let only the owner act, or an officer; where nobody owns it, anyone may be the first to say who does. Raises AccessDenied."""
+        owner = self.terms(name, kind).owner
+        if owner and not self.acts_for(owner):
+            raise AccessDenied(
+                f"{self.ws.actor} may not {what}: {owner} owns {name}",
+                hint=f"ask {owner}; a team's people are named in sampan.toml: [governance] teams = {{ {quote(owner)} = '…' }}",
+            )
+
+    def require_handover(self, name: str, owner: str) -> None:
+        """Let only the owner give a dataset to another. What a reviewed file says of its owner already is no handover."""
+        if owner not in ("", self.terms(name).owner):
+            self.require_owner(name, DATASET, f"give it to {owner}")
+
+    def require_same_terms(self, name: str, before: Any, after: Any) -> None:
+        """Let only the owner change what a dataset's contract says of its use; `before` is None where there was no contract."""
+        if terms_of_contract(after) != (Terms() if before is None else terms_of_contract(before)):
+            self.require_owner(name, DATASET, "change what its contract says of its use")
 
     # -- leaves ---------------------------------------------------------------------------------------------------------------------
 

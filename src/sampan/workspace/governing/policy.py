@@ -15,7 +15,7 @@ from sampan.core.events import new_id
 from sampan.core.graph import Node
 from sampan.core.refs import nearest
 from sampan.core.times import Millis, iso
-from sampan.errors import AccessDenied, ParameterError, StaleState, UsageError
+from sampan.errors import ParameterError, StaleState, UsageError
 from sampan.governance.terms import ColumnTerms, Terms, faults_of, from_flat, strictest
 from sampan.governance.uses import Grant
 from sampan.workspace.governing.governance import DATASET, Governance, Layer, policy_name
@@ -215,7 +215,7 @@ class Policy(Room):
         after = _merged(_cleared(before, clear), said)
         if after == before:
             return
-        self._require_owner(name, kind, "say what it may be used for")
+        self.governance.require_owner(name, kind, "say what it may be used for")
         facts = {"kind": kind, "name": name, "terms": msgspec.to_builtins(after), **({"source": source} if source else {})}
         self.ws.ledger.append(PolicyDeclared(node=new_id(), name=policy_name(name, kind), facts=facts))
 
@@ -300,7 +300,7 @@ class Policy(Room):
         request : the request it answers
         """
         node = self._node(ref)
-        self._require_owner(node.name, node.kind, "give leave")
+        self.governance.require_owner(node.name, node.kind, "give leave")
         asked = self._request(request) if request else None
         said = asked.facts if asked else {}
         grant = Grant(
@@ -332,7 +332,7 @@ class Policy(Room):
         """
         node = self.ws.catalog.resolve(leave, kind=GRANT)
         grant = read_builtins(node.facts, Grant)
-        self._require_owner(grant.dataset, DATASET, "take leave back")
+        self.governance.require_owner(grant.dataset, DATASET, "take leave back")
         if not why.strip():
             raise ParameterError("leave is taken back for a reason", hint="--why 'the project ended'")
         if node.state != "active":
@@ -352,7 +352,7 @@ class Policy(Room):
         """
         node = self._request(request)
         name = str(node.facts["dataset"])
-        self._require_owner(name, DATASET, "decline")
+        self.governance.require_owner(name, DATASET, "decline")
         if not why.strip():
             raise ParameterError("a request is declined for a reason", hint="--why 'use the pseudonymous copy'")
         self.ws.ledger.append(LeaveEnded(node=node.id, before="open", after="declined", reason=why), reason=why)
@@ -387,15 +387,6 @@ class Policy(Room):
             with suppress(UsageError):
                 return self.ws.catalog.resolve(ref, kind=kind)
         return self.ws.catalog.resolve(ref)
-
-    def _require_owner(self, name: str, kind: str, what: str) -> None:
-        """Let only the owner act, or an officer; where nobody owns it, anyone may be the first to say who does."""
-        owner = self.governance.terms(name, kind).owner
-        if owner and not self.governance.acts_for(owner):
-            raise AccessDenied(
-                f"{self.ws.actor} may not {what}: {owner} owns {name}",
-                hint=f"ask {owner}; a team's people are named in sampan.toml: [governance] teams = {{ {quote(owner)} = '…' }}",
-            )
 
     def _end(self, until: str) -> Millis:
         from sampan.workspace.training.feature_tables import read_moment
