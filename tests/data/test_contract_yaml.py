@@ -1,13 +1,16 @@
 """A contract is written the same way every time and read with every fault named."""
 
 import re
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from sampan.data.checking import check_table
 from sampan.data.contract import (
     AllowedValues,
     Column,
@@ -28,8 +31,8 @@ from sampan.data.contract import (
     Unique,
     all_rules,
 )
-from sampan.data.contract_yaml import read_contract, write_contract
-from sampan.data.rule_words import describe
+from sampan.data.contract_yaml import read_contract, revise_contract, write_contract
+from sampan.data.rule_words import describe, unjudged
 from sampan.data.rules_yaml import _is_plain
 from sampan.errors import ProjectFileError
 
@@ -180,11 +183,16 @@ def rule_file(*lines: str, options: str = "") -> str:
         ('{type: sql, query: "SELECT count(*) FROM \\"read_csv\\"/**/(\'x\')", mustBe: 0}', "reads the datasets here, no files"),
         ("{type: custom, engine: sampan, implementation: {check: condition, sql: 'a >'}}", "is no condition"),
         ("{type: custom, engine: sampan, implementation: {check: condition, sql: 'b > 1'}}", "names column 'b'"),
-        ("{type: custom, engine: soda, implementation: {check: condition}}", "engine is 'soda'"),
+        ("{type: custom, engine: sanpan, implementation: {check: condition}}", "engine is 'sanpan'; did you mean sampan?"),
         ("{type: custom, engine: sampan, implementation: {check: statistic, statistic: meen}}", "did you mean mean?"),
         ("{type: custom, engine: sampan, implementation: {check: distribution, maxDistance: 1, edges: [1], shares: []}}", "as many shares"),
         ("{metric: invalidValues, arguments: {pattern: '['}, mustBe: 0}", "pattern '[' is none"),
-        ("{metric: invalidValues, arguments: {validValues: [1]}, mustBeLessThan: 5}", "write unit: percent"),
+        ("{metric: invalidValues, arguments: {validValues: [1]}, mustBeGreaterThan: 5}", "held to a most, not to a least"),
+        ("{metric: nullValues, mustBe: 5}", "held to a most, not to a least"),
+        ("{metric: nullValues, mustBeLessThan: 0}", "0 is no number of rows that can be"),
+        ("{metric: nullValues}", "nullValues needs mustBeLessOrEqualTo"),
+        ("{rule: nullValues, mustBe: 0}", "rule is called metric now"),
+        ("{metric: invalidValues, arguments: {validValues: [1], pattern: a}, mustBe: 0}", "are two rules"),
         ("{metric: rowCount}", "rowCount needs"),
         ("{metric: rowCount, mustNotBe: 3, mustBe: 1}", "mustNotBe is not held here"),
         ("{metric: rowCount, mustBe: 1, customProperties: [{property: tolerance, value: 7}]}", "tolerance is 7"),
@@ -206,7 +214,7 @@ def test_the_comparisons_of_the_standard_are_read() -> None:
     assert read_contract(text, file="f").rules == (
         RowCount(minimum=4),
         RowCount(minimum=2, maximum=4),
-        Query(sql="SELECT sum(a) FROM {object}", maximum=3600, beyond=("maximum",)),
+        Query(column="a", sql="SELECT sum(a) FROM {object}", maximum=3600, beyond=("maximum",)),
         NullShare(column="a", max_share=0.0, also=(-1,)),
     )
 
@@ -247,7 +255,7 @@ def test_every_rule_can_be_said_in_words() -> None:
         "the mean of a is between 1 and 2.5",
         "a is distributed as in its reference, up to 0.1",
         "b has between 1 and 9 characters",
-        "b is none of , ?",
+        "b is none of '', ?",
         "b is distributed as in its reference, up to 0.2",
         "b is one of NO, 1, yes",
         "b looks like ^[A-Z]{2}$",
@@ -284,3 +292,160 @@ def test_patterns_taken_without_asking_polars_are_those_polars_takes(pattern: st
         assert not _is_plain(pattern)
     else:
         assert _is_plain(pattern)
+
+
+def rules_of(text: str) -> list[str]:
+    """Return the rules of a file, in an order that does not hang on where they stand in it."""
+    return sorted(map(repr, read_contract(text, file="f").rules))
+
+
+def test_numbers_and_shares_of_rows_that_may_break_a_rule_are_read_as_the_standard_says() -> None:
+    text = rule_file(
+        "{metric: nullValues, mustBeLessThan: 10}",
+        "{metric: missingValues, arguments: {missingValues: ['']}, mustBeLessThan: 1, unit: percent}",
+        "{metric: invalidValues, arguments: {validValues: [1, null]}, mustBeLessOrEqualTo: 5, unit: rows}",
+        "{metric: duplicateValues, customProperties: [{property: tolerance, value: 0.05}]}",
+    )
+    contract = read_contract(text, file="f")
+    nulls, missing, invalid, doubled = contract.rules
+
+    assert nulls == NullShare(column="a", max_share=0.0, tolerated=9)
+    assert isinstance(missing, NullShare)
+    assert 0.00999 < missing.max_share < 0.01  # one of a hundred is not less than 1 %
+    assert invalid == AllowedValues(column="a", values=(1,), tolerated=5)
+    assert doubled == Unique(columns=("a",), tolerance=0.05)
+    assert rules_of(write_contract(contract)) == sorted(map(repr, contract.rules))
+    assert [describe(rule) for rule in (nulls, invalid)] == ["a is missing in at most 9 rows", "a is one of 1, in all but 5 rows"]
+
+
+def test_severity_is_the_level_where_no_level_is_said() -> None:
+    level = "customProperties: [{property: level, value: warn}]"
+    rules = read_contract(
+        rule_file(
+            "{metric: rowCount, mustBe: 1, severity: error, name: full, dimension: completeness}",
+            "{metric: rowCount, mustBe: 2, severity: info}",
+            f"{{metric: rowCount, mustBe: 3, severity: Critical, {level}}}",
+        ),
+        file="f",
+    ).rules
+
+    assert [rule.level for rule in rules] == ["block", "warn", "warn"]
+
+
+def test_what_is_not_judged_is_kept_and_said() -> None:
+    options = "        logicalTypeOptions: {minimum: 0, multipleOf: 2}\n"
+    text = rule_file(
+        "{type: text, description: The address was verified.}",
+        "{type: custom, engine: soda, implementation: 'type: duplicate_percent'}",
+        "{metric: rowCount, mustBe: 1, customProperties: [{property: FIELD_NAME, value: 1}]}",
+        options=options,
+    )
+    contract = read_contract(text + "slaProperties:\n  - {property: latency, value: 4, unit: d, element: f.a}\n", file="f")
+
+    assert unjudged(contract) == (
+        "a: The address was verified. (for people)",
+        "a: type: duplicate_percent (a rule of soda)",
+        "the service levels latency",
+        "the type options of a (multipleOf)",
+    )
+    assert [note.message for note in check_table(contract, pl.DataFrame({"a": [2]})).notes] == [
+        f"not judged: {told}" for told in unjudged(contract)
+    ]
+    assert rules_of(write_contract(contract)) == sorted(map(repr, contract.rules))
+    assert unjudged(read_contract(write_contract(contract), file="f")) == unjudged(contract)
+
+
+def test_a_relationship_of_a_column_needs_no_from_and_stands_once() -> None:
+    to = "        relationships: [{to: other.id, customProperties: [{property: cardinality, value: many-to-one}]}]\n"
+    contract = read_contract(rule_file("{metric: rowCount, mustBe: 1}", options=to), file="f")
+
+    assert contract.rules[-1] == Reference(columns=("a",), table="other", to_columns=("id",))
+
+
+def test_a_rule_of_a_column_among_those_of_the_table_is_a_fault() -> None:
+    quality = "[{metric: nullValues, mustBe: 0}, {metric: duplicateValues}]"
+    text = f"apiVersion: v3.1.0\nkind: DataContract\nname: f\nschema:\n  - name: f\n    quality: {quality}\n"
+
+    assert "nullValues is a rule of a column" in faults(text)
+    assert "needs arguments with properties" in faults(text)
+
+
+def test_a_column_may_be_of_any_type() -> None:
+    contract = read_contract(rule_file("{metric: rowCount, mustBe: 1}").replace("        logicalType: integer\n", ""), file="f")
+
+    assert contract.columns == (Column(name="a", type=""),)
+    assert [check_table(contract, pl.DataFrame({"a": [value]})).verdict for value in (1, "x")] == ["passed", "passed"]
+    assert read_contract(write_contract(contract), file="f") == contract
+
+
+HAND = """\
+# agreed with the shop on 3 May
+apiVersion: v3.1.0
+kind: DataContract
+id: 53581432-6c55-4ba2-a65f-72344a91553a
+name: orders
+version: 2.0.0   # major: the key
+status: active
+description: {purpose: orders, limitations: none known, usage: monthly}
+schema:
+  - name: tbl_orders
+    description: the shop's orders
+    tags: [sales]
+    properties:
+      - name: id
+        logicalType: integer
+        unique: true   # the till numbers them
+        quality:
+          # finance looks at this
+          - metric: nullValues
+            mustBe: 0
+            name: always there
+            dimension: completeness
+            severity: error
+slaProperties:
+  - {property: latency, value: 4, unit: d}
+"""
+
+
+def test_a_revised_contract_keeps_comments_and_what_others_wrote() -> None:
+    before = read_contract(HAND, file="f")
+    columns = (*before.columns, Column(name="x", type="number"))
+    after = replace(before, owner="ana", columns=columns, rules=(*before.rules, Range(column="x", minimum=0, evidence="3 rows")))
+    text = revise_contract(HAND, before, after)
+
+    assert [line for line in HAND.splitlines() if line not in text.splitlines()] == []
+    assert [rule for rule in read_contract(text, file="f").rules if rule not in after.rules] == []
+    assert (read_contract(text, file="f").owner, read_contract(text, file="f").columns) == ("ana", columns)
+    assert revise_contract(HAND, before, before) == HAND
+
+
+def test_a_query_speaks_of_its_table_under_any_of_its_names_and_of_its_column() -> None:
+    text = HAND.replace(
+        "          # finance", "          - {type: sql, query: 'SELECT max({property}) FROM tbl_orders', mustBe: 2}\n          # finance"
+    )
+    contract = read_contract(text, file="f")
+    older = pl.DataFrame({"id": [1, 2]})
+    newest = pl.DataFrame({"id": [1, 2, 3]})
+
+    assert check_table(contract, older, tables={"orders": newest}).findings == ()
+    (broken,) = check_table(contract, newest, tables={"orders": older}).findings
+    assert (broken.columns, broken.check) == (("id",), "query")
+
+
+@pytest.mark.parametrize("inside", ["2026-01-01 10:00:00+10:00", "2026-01-01T00:00:00Z", "2026-01-01"])
+def test_bounds_with_an_offset_are_the_moments_they_say(inside: str) -> None:
+    moment = Range(column="t", minimum=inside)
+    contract = Contract(name="t", columns=(Column(name="t", type="timestamp"),), rules=(moment,))
+    frame = pl.DataFrame({"t": [datetime(2025, 12, 31, 23, 59, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)]})
+
+    for zone in ("UTC", "Asia/Ho_Chi_Minh"):
+        (finding,) = check_table(contract, frame.with_columns(pl.col("t").dt.convert_time_zone(zone))).findings
+        assert finding.count == 1
+
+
+def test_bounds_of_a_time_of_day_are_held() -> None:
+    options = "        logicalTypeOptions: {minimum: '06:00', maximum: '22:00:00'}\n"
+    contract = read_contract(rule_file("{metric: rowCount, mustBe: 3}", options=options).replace("integer", "time"), file="f")
+    (finding,) = check_table(contract, pl.DataFrame({"a": [time(5), time(6), time(22)]})).findings
+
+    assert (finding.count, finding.level) == (1, "block")

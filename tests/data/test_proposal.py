@@ -1,8 +1,10 @@
 """A newer draft changes what was inferred, and nothing that a person wrote."""
 
-from sampan.data.contract import AllowedValues, Column, Contract, NullShare, Range, RowCount, Unique
+from msgspec.structs import replace
+
+from sampan.data.contract import AllowedValues, AnyRule, Column, Contract, NullShare, Range, RowCount, Unique
 from sampan.data.contract_yaml import read_contract, write_contract
-from sampan.data.proposal import Change, propose
+from sampan.data.proposal import Change, fingerprints, propose
 
 OLD = Contract(
     name="t",
@@ -73,3 +75,48 @@ def test_two_bounds_written_by_hand_are_two_rules() -> None:
     contract = Contract(name="t", columns=(Column(name="x", type="integer"),), rules=rules)
 
     assert propose(contract, Contract(name="t", columns=contract.columns)).contract.rules == rules
+
+
+def drafted(*rules: AnyRule) -> Contract:
+    return Contract(name="t", columns=(Column(name="x", type="integer"),), rules=rules)
+
+
+LIMIT = Range(column="x", minimum=0, maximum=7, evidence="9 rows")
+FULL = NullShare(column="x", max_share=0.0, evidence="9 rows")
+NEWER = drafted(Range(column="x", minimum=0, maximum=9, evidence="12 rows"), NullShare(column="x", max_share=0.1, evidence="12 rows"))
+
+
+def test_an_inferred_rule_that_a_person_changed_since_is_kept() -> None:
+    written = replace(drafted(LIMIT, FULL), drafted=fingerprints((LIMIT, FULL)))
+    edited = replace(written, rules=(replace(LIMIT, maximum=500), FULL))
+    once = propose(edited, NEWER)
+    again = propose(once.contract, NEWER)
+
+    assert [change.before for change in once.changed] == ["x is never missing"]
+    assert replace(LIMIT, maximum=500) in once.contract.rules
+    assert again.is_empty
+    assert again.contract == once.contract
+
+
+def test_an_inferred_rule_that_a_person_took_out_does_not_come_back() -> None:
+    written = replace(drafted(LIMIT, FULL), drafted=fingerprints((LIMIT, FULL)))
+    once = propose(replace(written, rules=(FULL,)), NEWER)
+    again = propose(once.contract, NEWER)
+
+    assert once.declined == again.declined == ("warn: x is between 0 and 9",)
+    assert once.added == ()
+    assert again.is_empty
+
+
+def test_a_level_changed_by_hand_does_not_keep_a_rule_from_newer_bounds() -> None:
+    written = replace(drafted(LIMIT), drafted=fingerprints((LIMIT,)))
+    contract = propose(replace(written, rules=(replace(LIMIT, level="block"),)), NEWER).contract
+
+    assert replace(NEWER.rules[0], level="block") in contract.rules
+
+
+def test_fingerprints_survive_the_file() -> None:
+    rules = (FULL, LIMIT, replace(FULL, max_share=0.0380241))
+    again = read_contract(write_contract(drafted(*rules)), file="t")
+
+    assert fingerprints(again.rules) == fingerprints(read_contract(write_contract(again), file="t").rules)

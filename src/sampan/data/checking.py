@@ -24,12 +24,13 @@ from sampan.data.contract import (
     logical_type,
 )
 from sampan.data.findings import N_EXAMPLES, CheckResult, Finding, example_rows, found, note, plain_rows, share_of_rows
-from sampan.data.measuring import Measure, judge_rows, measure, require_computable
+from sampan.data.measuring import Measure, judge_rows, measure, naming_the_rule, require_computable
 from sampan.data.null_groups import Absence, Absences
 from sampan.data.queries import check_query
-from sampan.data.rule_words import describe
+from sampan.data.rule_words import describe, unjudged
 from sampan.data.uniqueness import COUNT, repeated
 from sampan.ports import Check
+from sampan.table.named import all_named, named
 
 Table = pl.DataFrame | pl.LazyFrame
 _ROW = "\0row"
@@ -62,6 +63,8 @@ def _check(
     """Check a table; return the result, and the rules of its blocking findings."""
     lazy = frame.lazy()
     schema = lazy.collect_schema()
+    # A rule that names its own table means the one that is checked, not the newest version of it.
+    tables = {**tables, **dict.fromkeys(own_names(contract), lazy)}
     structural, usable = _check_structure(contract, schema)
     rules = [rule for rule in all_rules(contract) if all(c in usable for c in columns_of(rule))]
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
@@ -75,9 +78,18 @@ def _check(
         n_rows=n_rows,
         n_rules=count_rules(contract),
         findings=tuple(sorted(findings, key=lambda f: (f.level != "block", -f.count))),
-        notes=(*(finding for _, finding in told if finding.level == "note"), *absences),
+        notes=(*(finding for _, finding in told if finding.level == "note"), *absences, *_unjudged(contract)),
     )
     return result, [rule for rule, finding in told if finding.level == "block"]
+
+
+def own_names(contract: Contract) -> set[str]:
+    """Return what a contract's rules may call the table they belong to."""
+    return {name for name in (contract.name, contract.table) if name}
+
+
+def _unjudged(contract: Contract) -> list[Finding]:
+    return [note("stated", (), f"not judged: {told}") for told in unjudged(contract)]
 
 
 def check_batch(
@@ -116,7 +128,7 @@ def _check_structure(contract: Contract, schema: pl.Schema) -> tuple[list[Findin
             findings.append(_structural("column", column.name, f"column {column.name!r} is missing{hint}"))
             continue
         actual = logical_type(dtype)
-        if actual != column.type and not (column.type == "number" and actual == "integer"):
+        if column.type and actual != column.type and not (column.type == "number" and actual == "integer"):
             message = f"column {column.name!r} is {actual} ({dtype}) where the contract says {column.type}"
             findings.append(_structural("type", column.name, message))
             usable.discard(column.name)
@@ -139,11 +151,12 @@ def _scan(measures: Sequence[Measure], lazy: pl.LazyFrame, schema: pl.Schema) ->
     # Only columns that a rule speaks of are read: a pass costs what the contract asks.
     asked = {column for one in measures for column in columns_of(one.rule)}
     spoken = [name for name in schema if name in asked]
-    absences = Absences(lazy.select(spoken))
+    absences = Absences(lazy.select(all_named(spoken)))
     cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
     cells += [cell.alias(f"absent.{i}") for i, cell in enumerate(absences.cells)]
-    nulls = [pl.col(name).null_count().alias(f"\0null {name}") for name in spoken]
-    computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
+    nulls = [named(name).null_count().alias(f"\0null {name}") for name in spoken]
+    with naming_the_rule(measures, lazy):
+        computed = lazy.select(pl.len().alias("\0n"), *nulls, *cells).collect(engine="streaming").row(0, named=True)
     n_rows = int(computed["\0n"])
     told: Told = []
     for i, one in enumerate(measures):
@@ -161,7 +174,7 @@ def _note_absence(absence: Absence, lazy: pl.LazyFrame, schema: pl.Schema, count
     names, also = absence.columns, absence.also
     more = f"; {', '.join(also)} {'is' if len(also) == 1 else 'are'} missing there too" if also else ""
     told = note("null_together", (*names, *also), f"{share_of_rows(count, n_rows)} lack {', '.join(names)} together{more}")
-    examples = example_rows(lazy, pl.col(names[0]).is_null(), (*names, *also)[:4], schema)
+    examples = example_rows(lazy, named(names[0]).is_null(), (*names, *also)[:4], schema)
     return msgspec.structs.replace(told, count=count, share=count / n_rows, examples=examples)
 
 
@@ -197,10 +210,11 @@ def _check_reference(rule: Reference, lazy: pl.LazyFrame, other: Table | None, n
     if wrong:
         message = f"{' + '.join(columns)} cannot be looked up in {rule.table}: {'; '.join(wrong)}"
         return [Finding(check="reference", columns=rule.columns, level=rule.level, message=message)]
-    present = lazy.select(columns).drop_nulls()
-    known = other.lazy().select(to).unique()
-    sizes = present.group_by(columns).agg(pl.len().alias(COUNT))
-    lonely = sizes.join(known, left_on=columns, right_on=to, how="anti").sort(COUNT, *columns, descending=[True, *[False] * len(columns)])
+    present = lazy.select(all_named(columns)).drop_nulls()
+    known = other.lazy().select(all_named(to)).unique()
+    sizes = present.group_by(all_named(columns)).agg(pl.len().alias(COUNT))
+    left, right = all_named(columns), all_named(to)
+    lonely = sizes.join(known, left_on=left, right_on=right, how="anti").sort(COUNT, *left, descending=[True, *[False] * len(left)])
     missing, n_present = pl.collect_all([lonely, present.select(pl.len())], engine="streaming")
     count = int(missing[COUNT].sum())
     if judge_rows(rule, count, n_rows) is None:
@@ -219,8 +233,8 @@ def _rows_of(broken: Sequence[AnyRule], lazy: pl.LazyFrame, checks: Mapping[str,
     found_rows = []
     for rule in broken:
         if isinstance(rule, Unique):
-            present = pl.all_horizontal(pl.col(c).is_not_null() for c in rule.columns)
-            found_rows.append(numbered.filter(present & pl.struct(rule.columns).is_duplicated()))
+            present = pl.all_horizontal(named(c).is_not_null() for c in rule.columns)
+            found_rows.append(numbered.filter(present & pl.struct(all_named(rule.columns)).is_duplicated()))
         elif isinstance(rule, Reference):
             found_rows.extend(_without_counterpart(rule, numbered, tables.get(rule.table)))
         elif not isinstance(rule, Query) and (marks := measure(rule, schema, checks=checks, now=None).marks) is not None:
@@ -235,6 +249,6 @@ def _without_counterpart(rule: Reference, numbered: pl.LazyFrame, other: Table |
     ours, theirs = numbered.collect_schema(), other.lazy().collect_schema() if other is not None else {}
     if other is None or any(ours[c] != theirs.get(t) for c, t in zip(rule.columns, rule.to_columns, strict=True)):
         return []
-    known = other.lazy().select(rule.to_columns).unique()
-    present = numbered.drop_nulls(list(rule.columns))
-    return [present.join(known, left_on=list(rule.columns), right_on=list(rule.to_columns), how="anti")]
+    known = other.lazy().select(all_named(rule.to_columns)).unique()
+    present = numbered.filter(pl.all_horizontal(named(c).is_not_null() for c in rule.columns))
+    return [present.join(known, left_on=all_named(rule.columns), right_on=all_named(rule.to_columns), how="anti")]

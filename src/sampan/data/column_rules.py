@@ -15,6 +15,7 @@ from sampan.data.contract import AllowedValues, AnyRule, Distribution, NullShare
 from sampan.data.false_alarms import N_FINE, N_PARTS, History, a_year, chance_of_another, chance_of_extreme
 from sampan.data.measuring import distance_to
 from sampan.stats.intervals import wilson
+from sampan.table.named import named
 
 MOSTLY_EMPTY = 0.5
 RARELY_EMPTY = 0.005
@@ -80,7 +81,7 @@ def cut(frame: Columnwise, time: str) -> tuple[dict[str, list[Part]], pl.Series]
     fine = (rank.cast(pl.Int64) * N_FINE // n).cast(pl.UInt8).alias("\0part")
     cells, again = [pl.len().alias("\0n")], [pl.col("\0n").sum()]
     for name, dtype in frame.schema.items():
-        column = pl.col(name)
+        column = named(name)
         cells.append(column.null_count().alias(f"{name}\0nulls"))
         again.append(pl.col(f"{name}\0nulls").sum())
         if dtype.is_numeric():

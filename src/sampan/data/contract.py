@@ -7,6 +7,7 @@ says a rule in words, `measuring` compiles it.
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,16 +36,18 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):
 
 
 class RowRule(Rule, frozen=True, kw_only=True):
-    """Base of the rules that single rows break. `tolerance` is the share of the rows that may."""
+    """Base of the rules that single rows break. `tolerance` is the share of the rows that may, `tolerated` their number."""
 
     tolerance: float = 0.0
+    tolerated: int = 0
 
 
 class NullShare(Rule, frozen=True, kw_only=True, tag="null_share"):
-    """At most this share of a column's values is missing. The values `also` count as missing."""
+    """At most this share of a column's values is missing, or at most `tolerated` of them. The values `also` count as missing."""
 
     column: str
     max_share: float
+    tolerated: int = 0
     also: tuple[Scalar, ...] = ()
 
 
@@ -108,6 +111,7 @@ class Condition(RowRule, frozen=True, kw_only=True, tag="condition"):
 class Query(Rule, frozen=True, kw_only=True, tag="query"):
     """An SQL query over this table and others answers one number between two bounds."""
 
+    column: str = ""  # what {property} stands for in the query; "": a query of the table
     sql: str
     minimum: float | int | None = None
     maximum: float | int | None = None
@@ -162,6 +166,14 @@ class Custom(RowRule, frozen=True, kw_only=True, tag="custom"):
     has_level: bool = True  # False: the file says none, and the plug-in's own counts
 
 
+class Stated(Rule, frozen=True, kw_only=True, tag="stated"):
+    """A rule that is kept and not judged here: a sentence for people, or a rule of another tool."""
+
+    column: str = ""
+    engine: str = ""  # the other tool; "": for people
+    entry: dict[str, Any]  # the entry of the file, as it is
+
+
 AnyRule = (
     NullShare
     | AllowedValues
@@ -178,15 +190,16 @@ AnyRule = (
     | Reference
     | Freshness
     | Custom
+    | Stated
 )
-ColumnRule = NullShare | AllowedValues | Range | Length | Pattern | Statistic | Distribution | Custom
+ColumnRule = NullShare | AllowedValues | Range | Length | Pattern | Query | Statistic | Distribution | Custom | Stated
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """A column the table must have."""
 
     name: str
-    type: str  # one of LOGICAL_TYPES
+    type: str  # one of LOGICAL_TYPES; "": any
     physical_type: str = ""
     required: bool = False  # no missing value at all; blocks
     description: str = ""
@@ -202,6 +215,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """A table's contract."""
 
     name: str
+    table: str = ""  # the table's own name in the file, where it has another one
     version: str = "1.0.0"
     status: str = "draft"
     owner: str = ""
@@ -212,6 +226,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[AnyRule, ...] = ()
     properties: dict[str, Any] = {}
     other: dict[str, Any] = {}
+    drafted: tuple[str, ...] = ()  # fingerprints of the rules as they were last drafted: another one was changed by hand (`proposal`)
 
     def column(self, name: str) -> Column | None:
         """Return a column by name."""
@@ -227,7 +242,7 @@ def all_rules(contract: Contract) -> list[AnyRule]:
     rules: list[AnyRule] = [NullShare(column=c.name, max_share=0.0, level="block", why="required") for c in contract.columns if c.required]
     for column in contract.columns:
         rules.extend(_option_rules(column))
-    rules.extend(contract.rules)
+    rules.extend(rule for rule in contract.rules if not isinstance(rule, Stated))
     if contract.key and not any(isinstance(r, Unique) and set(r.columns) == set(contract.key) for r in rules):
         rules.append(Unique(columns=contract.key, level="block"))
     return rules
@@ -243,6 +258,7 @@ def _option_rules(column: Column) -> list[AnyRule]:
     options = column.other.get("logicalTypeOptions")
     if not isinstance(options, dict):
         return []
+    options = {name: value.isoformat() if isinstance(value, date) else value for name, value in options.items()}
     rules: list[AnyRule] = []
     low, low_itself = _option_bound(options, "minimum", "exclusiveMinimum")
     high, high_itself = _option_bound(options, "maximum", "exclusiveMaximum")
@@ -255,6 +271,16 @@ def _option_rules(column: Column) -> list[AnyRule]:
     if options.get("pattern"):
         rules.append(Pattern(column=column.name, pattern=str(options["pattern"]), level="block", why="logicalTypeOptions"))
     return rules
+
+
+_HELD_OPTIONS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern"})
+
+
+def options_not_held(column: Column) -> list[str]:
+    """Return what the standard says of a column's type that is kept, and not held the data against."""
+    options = column.other.get("logicalTypeOptions")
+    named = [name for name in options if name not in _HELD_OPTIONS] if isinstance(options, dict) else []
+    return [*named, *(name for name in ("items", "properties") if name in column.other)]
 
 
 def _option_bound(options: dict[str, Any], name: str, exclusive: str) -> tuple[Bound, bool]:
@@ -271,7 +297,7 @@ def columns_of(rule: AnyRule) -> tuple[str, ...]:
         return rule.columns
     if isinstance(rule, Condition):
         return condition_columns(rule.sql)
-    if isinstance(rule, RowCount | Query) or not rule.column:
+    if isinstance(rule, RowCount) or not rule.column:
         return ()
     return (rule.column,)
 

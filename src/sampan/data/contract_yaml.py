@@ -1,15 +1,14 @@
 """Contracts as Open Data Contract Standard 3.1 files: written the same way every time, read with every fault named.
 
 What the standard has a place for stands there (types, required, primary key, relationships, service levels); what it has none for stands
-where it says: customProperties for unit, role, pii, licence and known. `rules_yaml` writes and reads the rules.
+where it says: customProperties for unit, role, pii, licence and known. `rules_yaml` writes and reads the rules. What the standard has and
+Sampan does not judge stays in the file: `revise_contract` changes only what differs, comments and order included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, get_args
-
-import yaml
 
 from sampan.core.refs import nearest
 from sampan.data.contract import LOGICAL_TYPES, ROLES, AnyRule, Column, ColumnRule, Contract, Freshness, Reference, Unique, columns_of
@@ -20,9 +19,11 @@ from sampan.data.rules_yaml import (
     read_properties,
     read_quality,
     read_tolerance,
+    read_tolerated,
     rule_properties,
     write_quality,
 )
+from sampan.data.yaml_edits import revise, write_yaml
 from sampan.data.yaml_sections import Section, read_yaml
 
 API_VERSION = "v3.1.0"
@@ -38,6 +39,7 @@ _KEPT_AT_TOP = (
     "roles",
     "authoritativeDefinitions",
     "contractCreatedTs",
+    "slaDefaultElement",
 )
 _KEPT_AT_COLUMN = (
     "businessName",
@@ -49,19 +51,35 @@ _KEPT_AT_COLUMN = (
     "partitioned",
     "partitionKeyPosition",
     "transformLogic",
+    "transformSourceObjects",
+    "transformDescription",
     "authoritativeDefinitions",
     "logicalTypeOptions",
     "physicalName",
     "id",
+    "items",
+    "properties",
 )
+_SERVICE_LEVELS = "slaProperties"
+_HOURS = {"h": 1, "hour": 1, "hours": 1, "d": 24, "day": 24, "days": 24}
 _FRESHNESS = "freshness"  # what a service level of the standard has no place for: {column: {level: …}}
-_OF_THE_CONTRACT = ("owner", "licence", _FRESHNESS)
+_DRAFTED = "drafted"
+_OF_THE_CONTRACT = ("owner", "licence", _FRESHNESS, _DRAFTED)
 _OF_A_COLUMN = ("unit", "role", "pii", "known")
 _COLUMN_RULES = get_args(ColumnRule)
 
 
 def write_contract(contract: Contract) -> str:
     """Return the contract as YAML; equal contracts give equal text."""
+    return write_yaml(_document(contract))
+
+
+def revise_contract(text: str, before: Contract, after: Contract) -> str:
+    """Return the text of a contract with just that changed in which `after` differs from `before`, which was read from it."""
+    return revise(text, _document(before), _document(after))
+
+
+def _document(contract: Contract) -> dict[str, Any]:
     document: dict[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": "DataContract",
@@ -72,16 +90,18 @@ def write_contract(contract: Contract) -> str:
     }
     if contract.description:
         document["description"] = {"purpose": contract.description}
-    document.update(contract.other)
+    document.update({name: value for name, value in contract.other.items() if name != _SERVICE_LEVELS})
     document["schema"] = [_table(contract)]
     freshness = [rule for rule in contract.rules if isinstance(rule, Freshness)]
-    if freshness:
-        document["slaProperties"] = [_freshness(rule, contract.name) for rule in freshness]
+    levels = [*(_freshness(rule, contract.table or contract.name) for rule in freshness), *contract.other.get(_SERVICE_LEVELS, [])]
+    if levels:
+        document[_SERVICE_LEVELS] = levels
     said = {rule.column: _plain(rule_properties(rule)) for rule in freshness}
-    extras = properties({"owner": contract.owner, "licence": contract.licence, _FRESHNESS: said or None, **contract.properties})
+    known = {"owner": contract.owner, "licence": contract.licence, _FRESHNESS: said or None, _DRAFTED: " ".join(contract.drafted)}
+    extras = properties({**known, **contract.properties})
     if extras:
         document["customProperties"] = extras
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=140, default_flow_style=False)
+    return document
 
 
 def read_contract(text: str, *, file: str) -> Contract:
@@ -103,11 +123,11 @@ def read_contract(text: str, *, file: str) -> Contract:
     if len(tables) != 1:
         top.fault("schema", f"schema has {len(tables)} tables; write one contract file a table")
     rules: list[AnyRule] = []
-    name = top.text("name") or (tables[0].text("name") if tables else "")
+    table = tables[0].text("name") if tables else ""
+    name = top.text("name") or table
     columns, key = _read_table(tables[0], rules) if tables else ((), ())
     extras = read_properties(top, _OF_THE_CONTRACT, keep=True)
-    said = extras.get(_FRESHNESS)
-    rules.extend(_read_freshness(section, said if isinstance(said, dict) else {}) for section in top.sections("slaProperties"))
+    levels = _read_service_levels(top, extras.get(_FRESHNESS), rules)
     contract = Contract(
         name=name,
         version=top.text("version", "1.0.0"),
@@ -119,7 +139,9 @@ def read_contract(text: str, *, file: str) -> Contract:
         key=key,
         rules=tuple(rules),
         properties={name: value for name, value in extras.items() if name not in _OF_THE_CONTRACT},
-        other=top.keep(_KEPT_AT_TOP),
+        other={**top.keep(_KEPT_AT_TOP), **({_SERVICE_LEVELS: levels} if levels else {})},
+        drafted=tuple(str(extras.get(_DRAFTED, "")).split()),
+        table="" if table == name else table,
     )
     top.finish()
     _check_columns_exist(contract, top)
@@ -127,31 +149,13 @@ def read_contract(text: str, *, file: str) -> Contract:
     return contract
 
 
-class _Dumper(yaml.SafeDumper):
-    """Indents list items under their key, as people do, and never writes anchors."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002  # PyYAML's signature
-        super().increase_indent(flow=flow, indentless=False)
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # PyYAML's signature
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML writes "next line" bare or in single quotes, where reading folds it into a space.
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
 def _plain(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in ("", None)}
 
 
 def _table(contract: Contract) -> dict[str, Any]:
-    table: dict[str, Any] = {"name": contract.name, "logicalType": "object", "physicalType": "table"}
-    relationships = [_relationship(rule, contract.name) for rule in contract.rules if isinstance(rule, Reference)]
+    table: dict[str, Any] = {"name": contract.table or contract.name, "logicalType": "object", "physicalType": "table"}
+    relationships = [_relationship(rule, table["name"]) for rule in contract.rules if isinstance(rule, Reference)]
     if relationships:
         table["relationships"] = relationships
     of_columns: dict[str, list[AnyRule]] = {}
@@ -168,7 +172,7 @@ def _table(contract: Contract) -> dict[str, Any]:
 
 
 def _column(column: Column, contract: Contract, rules: list[AnyRule]) -> dict[str, Any]:
-    written: dict[str, Any] = {"name": column.name, "logicalType": column.type}
+    written: dict[str, Any] = {"name": column.name, **({"logicalType": column.type} if column.type else {})}
     if column.physical_type:
         written["physicalType"] = column.physical_type
     if column.required:
@@ -230,7 +234,7 @@ def _read_column(section: Section, rules: list[AnyRule]) -> tuple[Column, int]:
     extras = read_properties(section, _OF_A_COLUMN, keep=True)
     column = Column(
         name=name,
-        type=section.text("logicalType", "string", required=True, choices=LOGICAL_TYPES),
+        type=section.text("logicalType", choices=LOGICAL_TYPES),
         physical_type=section.text("physicalType"),
         required=section.flag("required"),
         description=section.text("description"),
@@ -242,6 +246,7 @@ def _read_column(section: Section, rules: list[AnyRule]) -> tuple[Column, int]:
         other=section.keep(_KEPT_AT_COLUMN),
     )
     rules.extend(rule for item in section.sections("quality") if (rule := read_quality(item, name)) is not None)
+    rules.extend(_read_relationship(item, name) for item in section.sections("relationships"))
     if section.flag("unique") and not is_key:
         rules.append(Unique(columns=(name,), level="block"))
     section.finish()
@@ -255,36 +260,51 @@ def _read_role(section: Section, role: str) -> str:
     return role
 
 
-def _read_relationship(section: Section) -> Reference:
+def _read_relationship(section: Section, column: str = "") -> Reference:
+    """Read a relationship of the table, or of a column, which needs no `from`."""
     section.text("type", "foreignKey", choices=("foreignKey",))
-    sources, targets = section.texts("from"), section.texts("to")
+    sources, targets = section.texts("from") or ((column,) if column else ()), section.texts("to")
     if len(sources) != len(targets) or not sources:
         section.fault("to", f"a relationship needs as many columns in `to` as in `from`; it has {len(targets)} and {len(sources)}")
     tables = {t.partition(".")[0] for t in targets if "." in t}
     if len(tables) != 1:
         section.fault("to", "write each of `to` as table.column, all of one table")
-    extras = read_properties(section, (*RULE_PROPERTIES, "why"))
-    section.keep(("description",))
+    extras = read_properties(section, (*RULE_PROPERTIES, "why"), keep=True)
+    section.keep(("description", "id"))
     section.finish()
     return Reference(
         columns=tuple(s.partition(".")[2] or s for s in sources),
         table=next(iter(sorted(tables)), ""),
         to_columns=tuple(t.partition(".")[2] for t in targets),
         tolerance=read_tolerance(section, extras),
+        tolerated=read_tolerated(section, extras),
         **read_common(section, extras, str(extras.get("why", ""))),
     )
 
 
-def _read_freshness(section: Section, said: Mapping[str, Any]) -> Freshness:
-    section.text("property", required=True, choices=("freshness",))
+def _read_service_levels(top: Section, said: Any, rules: list[AnyRule]) -> list[dict[str, Any]]:
+    """Read the service levels: freshness is a rule, the others are returned as they are, to be kept."""
+    kept = []
+    default = top.text("slaDefaultElement")
+    for section in top.sections(_SERVICE_LEVELS):
+        name = section.text("property", required=True)
+        if name == _FRESHNESS or nearest(name, (_FRESHNESS,), n=1):
+            rules.append(_read_freshness(section, said if isinstance(said, dict) else {}, default))
+        else:
+            kept.append(section.whole())
+    return kept
+
+
+def _read_freshness(section: Section, said: Mapping[str, Any], default: str) -> Freshness:
+    section.text("property", required=True, choices=(_FRESHNESS,))
     hours = section.number("value", required=True) or 0
-    unit = section.text("unit", "h", choices=("h", "d"))
-    column = section.text("element", required=True).rpartition(".")[2]
+    unit = section.text("unit", "h", choices=tuple(_HOURS))
+    column = section.text("element", default, required=not default).rpartition(".")[2]
     extras = said.get(column, {})
     common = read_common(section, extras if isinstance(extras, dict) else {}, section.text("description"))
     section.keep(("driver", "valueExt", "schedule", "scheduler", "id"))
     section.finish()
-    return Freshness(column=column, max_hours=hours * (24 if unit == "d" else 1), **common)
+    return Freshness(column=column, max_hours=hours * _HOURS[unit], **common)
 
 
 def _check_columns_exist(contract: Contract, top: Section) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from sampan.data.columnwise import Columnwise
+from sampan.table.named import named
 
 N_PARTS = 6
 N_FINE = 36  # a multiple of N_PARTS
@@ -46,7 +47,7 @@ def deliveries_a_year(frame: Columnwise, time: str) -> float:
     """Return how many parts of the table would come in a year; MONTHLY without a time, or where all is of one moment."""
     if not time or not frame.height:
         return MONTHLY
-    span = frame.select(pl.col(time).cast(pl.Datetime("us")).max() - pl.col(time).cast(pl.Datetime("us")).min()).item()
+    span = frame.select(named(time).cast(pl.Datetime("us")).max() - named(time).cast(pl.Datetime("us")).min()).item()
     seconds = span.total_seconds() if span is not None else 0.0
     return min(N_PARTS * _YEAR_S / seconds, 365.25 * 24) if seconds else MONTHLY
 

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from sampan.data.contract import AnyRule, columns_of, rule_name
+from sampan.table.named import all_named
 
 N_EXAMPLES = 5
 _FIRST_ROWS = 65_536
@@ -73,12 +74,12 @@ def example_rows(lazy: pl.LazyFrame, marks: pl.Expr, columns: tuple[str, ...], s
     """Fetch the first rows that break a rule: their number, the rule's columns, then the first columns of the table for orientation."""
     shown = list(dict.fromkeys((*columns, *list(schema)[: 8 - min(len(columns), 4)])))
     number = [] if "row" in shown else [pl.col("\0row").alias("row")]
-    first = _marked(lazy.head(_FIRST_ROWS), marks, [*number, *shown])
+    first = _marked(lazy.head(_FIRST_ROWS), marks, [*number, *all_named(shown)])
     # What breaks a rule often is found among the first rows, which is far cheaper than to look through all.
-    return plain_rows(first if first.height == N_EXAMPLES else _marked(lazy, marks, [*number, *shown]))
+    return plain_rows(first if first.height == N_EXAMPLES else _marked(lazy, marks, [*number, *all_named(shown)]))
 
 
-def _marked(lazy: pl.LazyFrame, marks: pl.Expr, shown: Sequence[pl.Expr | str]) -> pl.DataFrame:
+def _marked(lazy: pl.LazyFrame, marks: pl.Expr, shown: Sequence[pl.Expr]) -> pl.DataFrame:
     return lazy.with_row_index("\0row").filter(marks).head(N_EXAMPLES).select(shown).collect()
 
 

@@ -38,8 +38,10 @@ from sampan.data.false_alarms import History, a_year, deliveries_a_year
 from sampan.data.keys import find_keys, is_unique
 from sampan.data.null_groups import null_groups
 from sampan.data.references import find_references
+from sampan.table.named import looks_like_pattern, named
 
 _HOUR_MS = 3_600_000
+_MARK = "\ue000"  # before a name that looks like a pattern, while a draft is made
 _LATE = 2.0  # times the longest wait seen
 _RECENT_MS = 90 * 24 * _HOUR_MS  # a table older than that and than its own span is a record of the past, not a feed
 _MIN_ROWS = 30
@@ -80,6 +82,17 @@ def infer_contract(
     column, if there is just one. A lazy frame is read by columns, so that the memory it takes is that of a few.
     """
     time = time or find_time(table)
+    if any(looks_like_pattern(column) for column in table.lazy().collect_schema()):
+        marked = infer_contract(
+            name,
+            _marked(table),
+            key=[_mark(column) for column in key],
+            time=_mark(time),
+            tables={other: _marked(one) for other, one in (tables or {}).items()},
+            keys={other: [_mark(column) for column in columns] for other, columns in (keys or {}).items()},
+            arrivals=arrivals,
+        )
+        return msgspec.json.decode(msgspec.json.encode(marked).replace(_MARK.encode(), b""), type=Contract)
     frame = Columnwise(table)
     found_keys = [tuple(key)] if key else find_keys(frame)
     own_key = found_keys[0] if found_keys else ()
@@ -90,7 +103,7 @@ def infer_contract(
         rules.append(_key_rule(found_keys, frame, declared=bool(key)))
     rules.extend(_together_rule(frame, group) for group in null_groups(frame.lazy))
     rules.extend(_order_rules(frame))
-    for column in frame.columns:
+    for column in filter(None, frame.columns):  # a column without a name has no place in the file for its rules
         rules.extend(draft_column(frame[column], parts[column], drafting, in_key=column in own_key, is_time=column == time))
     if tables:
         by_columns = {other: Columnwise(one) for other, one in tables.items()}
@@ -102,13 +115,22 @@ def infer_contract(
     return Contract(name=name, columns=columns, key=own_key, rules=tuple(_estimated(rule, drafting) for rule in rules))
 
 
+def _marked(table: Frame) -> pl.LazyFrame:
+    """Rename the columns that Polars' series and frames would take for patterns."""
+    return table.lazy().rename({name: _mark(name) for name in table.lazy().collect_schema() if looks_like_pattern(name)})
+
+
+def _mark(name: str) -> str:
+    return _MARK + name if looks_like_pattern(name) else name
+
+
 def find_time(frame: pl.DataFrame | pl.LazyFrame) -> str:
     """Return the only timestamp (else date) column without missing values; '' if there is none or several."""
     lazy = frame.lazy()
     schema = lazy.collect_schema()
     for kind in (pl.Datetime, pl.Date):
         moments = [name for name, dtype in schema.items() if isinstance(dtype, kind)]
-        n_null = lazy.select(pl.col(name).null_count() for name in moments).collect(engine="streaming") if moments else None
+        n_null = lazy.select(named(name).null_count() for name in moments).collect(engine="streaming") if moments else None
         complete = [name for name in moments if n_null is not None and n_null[0, name] == 0]
         if complete:
             return complete[0] if len(complete) == 1 else ""
@@ -117,7 +139,7 @@ def find_time(frame: pl.DataFrame | pl.LazyFrame) -> str:
 
 def newest_moment(frame: pl.DataFrame | pl.LazyFrame, time: str) -> Millis | None:
     """Return the newest moment of a timestamp or date column; None if it has none."""
-    newest = frame.lazy().select(pl.col(time).cast(pl.Datetime("ms")).max().dt.epoch("ms")).collect(engine="streaming").item()
+    newest = frame.lazy().select(named(time).cast(pl.Datetime("ms")).max().dt.epoch("ms")).collect(engine="streaming").item()
     return None if newest is None else int(newest)
 
 
@@ -153,7 +175,7 @@ def _key_rule(keys: list[tuple[str, ...]], frame: Columnwise, *, declared: bool)
 
 
 def _together_rule(frame: Columnwise, group: tuple[str, ...]) -> NullTogether:
-    n = int(frame.select(pl.col(group[0]).null_count()).item())
+    n = int(frame.select(named(group[0]).null_count()).item())
     evidence = f"missing together in {n:,} of {frame.height:,} rows, never apart"
     return NullTogether(columns=group, evidence=evidence, why="they are one fact; a row with half of it is broken")
 
@@ -165,11 +187,11 @@ def _order_rules(frame: Columnwise) -> list[Condition]:
         return []
     cells = []
     for i, (a, b) in enumerate(pairs):
-        both = pl.col(a).is_not_null() & pl.col(b).is_not_null()
+        both = named(a).is_not_null() & named(b).is_not_null()
         cells += [
             both.sum().alias(f"n{i}"),
-            (pl.col(a) > pl.col(b)).sum().alias(f"above{i}"),
-            (pl.col(a) < pl.col(b)).sum().alias(f"below{i}"),
+            (named(a) > named(b)).sum().alias(f"above{i}"),
+            (named(a) < named(b)).sum().alias(f"below{i}"),
         ]
     counted = frame.select(*cells).row(0, named=True)
     found = []
@@ -196,7 +218,7 @@ def _pairs(frame: Columnwise) -> list[tuple[str, str]]:
 def _freshness(time: str, frame: Columnwise, arrivals: Sequence[tuple[Millis, Millis]]) -> list[Freshness]:
     """Draft how old the newest row may be, from how old it was when each version came, and how long the next took."""
     ages = [came - newest for newest, came in arrivals]
-    span = frame.select(pl.col(time).cast(pl.Datetime("ms")).max() - pl.col(time).cast(pl.Datetime("ms")).min()).item()
+    span = frame.select(named(time).cast(pl.Datetime("ms")).max() - named(time).cast(pl.Datetime("ms")).min()).item()
     if min(ages) < 0 or ages[-1] > max(_RECENT_MS, span.total_seconds() * 1000 if span is not None else 0):
         return []
     waits = [later - earlier for (_, earlier), (_, later) in pairwise(arrivals)]

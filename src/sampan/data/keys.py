@@ -12,6 +12,7 @@ import polars as pl
 
 from sampan.data.columnwise import Columnwise, Frame, columnwise
 from sampan.data.uniqueness import repeated
+from sampan.table.named import all_named, named
 
 _PROBE_ROWS = 5_000
 _MAX_COLUMNS = 16  # of the table that may be part of a key
@@ -88,17 +89,17 @@ def _naturalness(name: str, dtype: pl.DataType) -> int:
 
 
 def _probes(frame: Columnwise, candidates: list[str], codes: _Counts) -> list[dict[str, Codes]]:
-    neighbors = frame.lazy.select(candidates).head(_PROBE_ROWS).collect()
+    neighbors = frame.lazy.select(all_named(candidates)).head(_PROBE_ROWS).collect()
     widest = max(candidates, key=lambda name: codes.n_distinct(name) if codes.n_distinct(name) < frame.height else 0)
     # Rows that share a value of a column with many values are where a near-key shows its duplicates.
     share = max(1, math.ceil(codes.n_distinct(widest) * _PROBE_ROWS / frame.height))
-    some = frame[widest].unique().sort().gather_every(max(1, codes.n_distinct(widest) // share))
-    sharing = frame.lazy.select(candidates).filter(pl.col(widest).is_in(pl.lit(some.implode()))).head(_PROBE_ROWS).collect()
+    some = frame[widest].alias("v").unique().sort().gather_every(max(1, codes.n_distinct(widest) // share))
+    sharing = frame.lazy.select(all_named(candidates)).filter(named(widest).is_in(pl.lit(some.implode()))).head(_PROBE_ROWS).collect()
     return [{name: _encode(part[name]) for name in candidates} for part in (neighbors, sharing)]
 
 
 def _encode(values: pl.Series) -> Codes:
-    return values.rank("dense").to_numpy().astype(np.int64)
+    return values.alias("v").rank("dense").to_numpy().astype(np.int64)
 
 
 def _unique_in_probes(names: tuple[str, ...], probes: list[dict[str, Codes]]) -> bool:

@@ -6,9 +6,10 @@ Each rule becomes a `Measure`: the cells to compute in that pass, and what judge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 import polars as pl
@@ -37,6 +38,7 @@ from sampan.data.findings import Finding, found, note, share_of_rows
 from sampan.data.rule_words import describe
 from sampan.errors import ParameterError
 from sampan.ports import Check
+from sampan.table.named import named
 
 _HOUR_MS = 3_600_000
 _COMPARED = 4  # texts that are compared one by one
@@ -65,17 +67,17 @@ def measure(rule: AnyRule, schema: pl.Schema, *, checks: Mapping[str, Check], no
     """
     match rule:
         case NullShare(column=column, also=also):
-            missing = pl.col(column).is_null()
-            marks = missing | pl.col(column).is_in(_literals(also, schema[column])) if also else missing
-            count = marks.sum() if also else pl.col(column).null_count()
+            missing = named(column).is_null()
+            marks = missing | named(column).is_in(_literals(also, schema[column])) if also else missing
+            count = marks.sum() if also else named(column).null_count()
             return Measure(rule, (count,), lambda values, n: _judge_missing(rule, int(values[0]), n), marks)
         case RowCount():
             return Measure(rule, (), lambda _, n: _judge_row_count(rule, n))
         case Freshness(column=column):
-            newest = pl.col(column).cast(pl.Datetime("ms")).max().dt.epoch("ms")
+            newest = named(column).cast(pl.Datetime("ms")).max().dt.epoch("ms")
             return Measure(rule, (newest,), lambda values, n: _judge_age(rule, values[0], n, now))
         case Statistic(column=column, statistic=statistic):
-            return Measure(rule, (_statistic(pl.col(column), statistic),), lambda values, n: _judge_statistic(rule, values[0], n))
+            return Measure(rule, (_statistic(named(column), statistic),), lambda values, n: _judge_statistic(rule, values[0], n))
         case Distribution(column=column):
             return Measure(rule, _cumulative(rule, schema[column]), lambda values, n: _judge_distribution(rule, values, n))
         case Custom():
@@ -86,7 +88,7 @@ def measure(rule: AnyRule, schema: pl.Schema, *, checks: Mapping[str, Check], no
 
 def judge_rows(rule: AnyRule, count: int, n_rows: int, *, told: str = "") -> Finding | None:
     """Return a finding if more rows break a rule than it tolerates."""
-    tolerated = rule.tolerance * n_rows if isinstance(rule, RowRule) else 0
+    tolerated = max(rule.tolerance * n_rows, rule.tolerated) if isinstance(rule, RowRule) else 0
     if count <= tolerated:
         return None
     return found(rule, f"{share_of_rows(count, n_rows)} break “{told or describe(rule)}”", count, n_rows)
@@ -98,13 +100,13 @@ def _marks(rule: AnyRule, schema: pl.Schema) -> pl.Expr:
             listed = _listed(column, values, schema[column])
             return listed if forbidden else ~listed
         case Range(column=column, minimum=low, maximum=high, beyond=beyond):
-            return _outside(pl.col(column), schema[column], low, high, beyond)
+            return _outside(named(column), schema[column], low, high, beyond)
         case Length(column=column, minimum=low, maximum=high):
-            return _outside(pl.col(column).str.len_chars(), pl.UInt32(), low, high, ())
+            return _outside(named(column).str.len_chars(), pl.UInt32(), low, high, ())
         case Pattern(column=column, pattern=pattern):
-            return ~pl.col(column).str.contains(pattern)
+            return ~named(column).str.contains(pattern)
         case NullTogether(columns=columns):
-            missing = [pl.col(c).is_null() for c in columns]
+            missing = [named(c).is_null() for c in columns]
             return pl.any_horizontal(missing) & ~pl.all_horizontal(missing)
         case Condition(sql=sql):
             return ~pl.sql_expr(sql)
@@ -113,8 +115,8 @@ def _marks(rule: AnyRule, schema: pl.Schema) -> pl.Expr:
 
 def _listed(column: str, values: Sequence[Scalar], dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.String and 0 < len(values) <= _COMPARED:
-        return pl.any_horizontal(pl.col(column) == str(value) for value in values)  # a third of what looking up takes
-    return pl.col(column).is_in(_literals(values, dtype))
+        return pl.any_horizontal(named(column) == str(value) for value in values)  # a third of what looking up takes
+    return named(column).is_in(_literals(values, dtype))
 
 
 def _literals(values: Sequence[Scalar], dtype: pl.DataType) -> pl.Expr:
@@ -132,22 +134,33 @@ def _outside(values: pl.Expr, dtype: pl.DataType, low: Bound, high: Bound, beyon
         outside.append(values <= _bound(low, dtype) if "minimum" in beyond else values < _bound(low, dtype))
     if high is not None:
         outside.append(values >= _bound(high, dtype) if "maximum" in beyond else values > _bound(high, dtype))
-    if dtype.is_float() and high is None:
+    if dtype.is_float() and outside and high is None:
         outside.append(values.is_nan())  # above every upper bound, as Polars orders it
     return pl.any_horizontal(outside) if outside else pl.lit(value=False)
 
 
 def _bound(bound: Bound, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(bound, str) and dtype == pl.Time:
+        return pl.lit(_time_of_day(bound))
     if isinstance(bound, str):
         return pl.lit(_moment(bound)).cast(dtype) if dtype.is_temporal() else pl.lit(bound)
     return pl.lit(bound)
 
 
-def _moment(text: str) -> datetime | date:
+def _moment(text: str) -> datetime:
+    """Read a moment; without an offset it is UTC, as a moment in a table without a time zone is."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
+        moment = datetime.fromisoformat(text)
     except ValueError as cause:
         raise ParameterError(f"{text!r} is no moment", hint="write 2013-01-31 or 2013-01-31T06:00:00") from cause
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _time_of_day(text: str) -> time:
+    try:
+        return time.fromisoformat(text)
+    except ValueError as cause:
+        raise ParameterError(f"{text!r} is no time of day", hint="write '06:00' or '06:00:00', in quotes") from cause
 
 
 def require_computable(measures: Sequence[Measure], schema: pl.Schema) -> None:
@@ -159,20 +172,40 @@ def require_computable(measures: Sequence[Measure], schema: pl.Schema) -> None:
     """
     empty = pl.DataFrame({name: [None] for name in schema}, schema=schema)
     marks = [one.marks.alias(f"{i}") for i, one in enumerate(measures) if one.marks is not None]
-    cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
-    try:
+    with naming_the_rule(measures, empty.lazy()):
         kinds = empty.select(marks).schema
-        empty.lazy().select(cells).collect(engine="streaming")
-    except pl.exceptions.PolarsError as cause:
-        if len(measures) > 1:
-            for one in measures:
-                require_computable([one], schema)
-        told = describe(measures[0].rule)
-        raise ParameterError(f"the rule “{told}” cannot be computed: {_first_line(cause)}", hint="mend the contract") from cause
+        _compute(measures, empty.lazy())
     for i, kind in kinds.items():
         if kind != pl.Boolean:
             said = f"the rule “{describe(measures[int(i)].rule)}” gives {kind}, not yes or no"
             raise ParameterError(said, hint="write a condition, like a >= b")
+
+
+@contextmanager
+def naming_the_rule(measures: Sequence[Measure], lazy: pl.LazyFrame) -> Iterator[None]:
+    """Say which rule it was where a pass over many fails: a function of the project may raise, or answer too few rows.
+
+    Raises
+    ------
+    ParameterError : names the rule and what is wrong with it.
+    """
+    try:
+        yield
+    except Exception as cause:
+        for one in measures:
+            try:
+                _compute([one], lazy)
+            except Exception as found:
+                told = f"the rule “{describe(one.rule)}” cannot be computed: {_first_line(found)}"
+                raise ParameterError(told, hint="mend the contract") from found
+        if isinstance(cause, pl.exceptions.PolarsError):
+            raise ParameterError(f"the rules cannot be computed: {_first_line(cause)}", hint="mend the contract") from cause
+        raise
+
+
+def _compute(measures: Sequence[Measure], lazy: pl.LazyFrame) -> None:
+    cells = [cell.alias(f"{i}.{j}") for i, one in enumerate(measures) for j, cell in enumerate(one.cells)]
+    lazy.select(pl.len().alias("\0n"), *cells).collect(engine="streaming")
 
 
 def _first_line(error: BaseException) -> str:
@@ -189,18 +222,24 @@ def _custom(rule: Custom, checks: Mapping[str, Check]) -> Measure:
     level = rule.level if rule.has_level else check.level
 
     def judge(values: Sequence[Any], n_rows: int) -> Finding | None:
-        told = judge_rows(rule, int(values[0] or 0), n_rows, told=check.describe(rule.column, rule.parameters))
+        count, n_marks = int(values[0] or 0), int(values[1])
+        if n_marks not in (1, n_rows):
+            said = f"the rule “{describe(rule)}” answers {n_marks:,} times for {n_rows:,} rows"
+            raise ParameterError(said, hint="answer yes or no for every row, or once for the whole table")
+        count = count * n_rows if n_marks == 1 else count  # one answer holds for all rows
+        told = judge_rows(rule, count, n_rows, told=check.describe(rule.column, rule.parameters))
         return told and Finding(
             check=told.check, columns=told.columns, level=level, message=told.message, count=told.count, share=told.share
         )
 
-    return Measure(rule, (marks.sum(),), judge, marks)
+    return Measure(rule, (marks.sum(), marks.len()), judge, marks)
 
 
 def _judge_missing(rule: NullShare, count: int, n_rows: int) -> Finding | None:
-    if count <= rule.max_share * n_rows:
+    if count <= max(rule.max_share * n_rows, rule.tolerated):
         return None
-    limit = "none may" if rule.max_share == 0 else f"at most {rule.max_share:.2%} may"
+    share = "none may" if rule.max_share == 0 else f"at most {rule.max_share:.2%} may"
+    limit = f"at most {rule.tolerated:,} may" if rule.tolerated else share
     return found(rule, f"{share_of_rows(count, n_rows)} lack {rule.column}; {limit}", count, n_rows)
 
 
@@ -244,7 +283,7 @@ def _judge_statistic(rule: Statistic, value: Any, n_rows: int) -> Finding | None
 
 def _cumulative(rule: Distribution, dtype: pl.DataType) -> tuple[pl.Expr, ...]:
     """Count the values there are, and those up to each edge or equal to each value."""
-    values = pl.col(rule.column)
+    values = named(rule.column)
     if rule.values:
         return (values.count(), *((values.cast(pl.String) == value).sum() for value in rule.values))
     finite = values.is_finite() if dtype.is_float() else values.is_not_null()

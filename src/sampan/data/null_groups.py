@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from sampan.table.named import all_named, named
+
 _FIRST_ROWS = 65_536
 
 
@@ -23,7 +25,7 @@ def null_groups(frame: pl.DataFrame | pl.LazyFrame, n_null: Mapping[str, int] | 
     candidates = _grouped((name, (counts[name], fingerprint)) for name, fingerprint in fingerprints.items())
     if not candidates:
         return []
-    same = [(pl.col(first).is_null() == pl.col(other).is_null()).all().alias(other) for first, *rest in candidates for other in rest]
+    same = [(named(first).is_null() == named(other).is_null()).all().alias(other) for first, *rest in candidates for other in rest]
     proven = lazy.select(same).collect(engine="streaming").row(0, named=True)
     groups = [(first, *(other for other in rest if proven[other])) for first, *rest in candidates]
     return sorted((group for group in groups if len(group) > 1), key=lambda group: -counts[group[0]])
@@ -49,12 +51,10 @@ class Absences:
         first = lazy.head(_FIRST_ROWS).collect()
         self._expected = [Absence(group, _always_missing_too(first, group)) for group in null_groups(first)]
         self.cells = [
-            ~pl.any_horizontal((pl.col(one.columns[0]).is_null() != pl.col(name).is_null()).any() for name in one.columns[1:])
+            ~pl.any_horizontal((named(one.columns[0]).is_null() != named(name).is_null()).any() for name in one.columns[1:])
             for one in self._expected
         ]
-        self.cells += [
-            (pl.col(one.columns[0]).is_null() & pl.col(n).is_not_null()).any().not_() for one in self._expected for n in one.also
-        ]
+        self.cells += [(named(one.columns[0]).is_null() & named(n).is_not_null()).any().not_() for one in self._expected for n in one.also]
 
     def found(self, computed: list[bool], n_null: Mapping[str, int], n_rows: int) -> list[Absence]:
         """Return what holds in the whole table, from the values of the cells and each column's count of missing values."""
@@ -66,15 +66,15 @@ class Absences:
         settled = {name for one in kept for name in one.columns}
         rest = {name: n for name, n in sometimes.items() if name not in settled}
         for group in null_groups(self._lazy, rest):
-            kept.append(Absence(group, _always_missing_too(self._lazy.select(sometimes), group)))
+            kept.append(Absence(group, _always_missing_too(self._lazy.select(all_named(sometimes)), group)))
         return sorted((one for one in kept if one.columns[0] in sometimes), key=lambda one: -sometimes[one.columns[0]])
 
 
 def _always_missing_too(frame: pl.DataFrame | pl.LazyFrame, group: tuple[str, ...]) -> tuple[str, ...]:
     """Return the other columns that are missing wherever the group is, and not everywhere."""
-    absent = pl.col(group[0]).is_null()
+    absent = named(group[0]).is_null()
     others = [name for name in frame.lazy().collect_schema() if name not in group]
-    cells = [((pl.col(n).is_not_null() & absent).any().not_() & pl.col(n).is_not_null().any()).alias(n) for n in others]
+    cells = [((named(n).is_not_null() & absent).any().not_() & named(n).is_not_null().any()).alias(n) for n in others]
     computed = frame.lazy().select(cells).collect(engine="streaming")
     return tuple(name for name in others if computed[0, name])
 
@@ -89,7 +89,7 @@ def _grouped(pairs: Iterable[tuple[str, object]]) -> list[list[str]]:
 
 def _partly_missing(lazy: pl.LazyFrame) -> dict[str, int]:
     names = lazy.collect_schema().names()
-    counted = lazy.select(pl.len().alias("\0n"), *(pl.col(n).null_count() for n in names)).collect(engine="streaming").row(0, named=True)
+    counted = lazy.select(pl.len().alias("\0n"), *(named(n).null_count() for n in names)).collect(engine="streaming").row(0, named=True)
     return {name: counted[name] for name in names if 0 < counted[name] < counted["\0n"]}
 
 
@@ -98,5 +98,5 @@ def _fingerprints(lazy: pl.LazyFrame, names: list[str]) -> dict[str, int]:
     if not names:
         return {}
     row = pl.col("\0row").cast(pl.UInt64) + 1
-    sums = [(row * row).filter(pl.col(name).is_null()).sum().alias(name) for name in names]
-    return dict(lazy.select(names).with_row_index("\0row").select(sums).collect(engine="streaming").row(0, named=True))
+    sums = [(row * row).filter(named(name).is_null()).sum().alias(name) for name in names]
+    return dict(lazy.select(all_named(names)).with_row_index("\0row").select(sums).collect(engine="streaming").row(0, named=True))

@@ -17,7 +17,8 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _READS_FILES = re.compile(r"\b(read|scan)_\w+\s*\(", re.IGNORECASE)
 _IS_QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\$?\{(object|table)\}")
+_TABLE = re.compile(r"\$?\{(object|table|schema|model)\}")
+_COLUMN = re.compile(r"\$?\{(property|column|field)\}")
 
 
 def fault_in_query(sql: str) -> str:
@@ -49,9 +50,11 @@ def _answer(rule: Query, tables: Mapping[str, pl.LazyFrame]) -> float | None:
     fault = fault_in_query(rule.sql)
     if fault:
         raise ParameterError(f"the rule “{describe(rule)}” cannot be run: {fault}", hint="mend the contract")
+    column = '"' + rule.column.replace('"', '""') + '"'
+    sql = _TABLE.sub(THIS_TABLE, _COLUMN.sub(lambda _: column, rule.sql) if rule.column else rule.sql)
     try:
         with pl.SQLContext(tables) as context:
-            answer = context.execute(_PLACEHOLDER.sub(THIS_TABLE, rule.sql)).collect(engine="streaming")
+            answer = context.execute(sql).collect(engine="streaming")
     except pl.exceptions.PolarsError as cause:
         first = (str(cause).strip().splitlines() or ["unknown"])[0]
         raise ParameterError(f"the rule “{describe(rule)}” cannot be run: {first}", hint=f"tables: {', '.join(sorted(tables))}") from cause

@@ -8,6 +8,7 @@ import polars as pl
 
 from sampan.data.columnwise import Columnwise, Frame, columnwise
 from sampan.data.contract import Reference
+from sampan.table.named import all_named
 
 _CONTAINED_BY_NAME = 0.5  # share of distinct values found, where the column names agree too
 _CONTAINED_BY_VALUES = 0.9  # where only the values speak for it
@@ -69,11 +70,11 @@ def _lengths(values: pl.Series) -> tuple[int, int]:
 
 
 def _containment(frame: Columnwise, columns: tuple[str, ...], other: Columnwise, to: tuple[str, ...]) -> tuple[float, str]:
-    distinct = frame.lazy.select(columns).drop_nulls().unique().collect(engine="streaming")
+    distinct = frame.lazy.select(all_named(columns)).drop_nulls().unique().collect(engine="streaming")
     if distinct.is_empty():
         return 0.0, ""
-    known = other.lazy.select(to).drop_nulls().unique().collect(engine="streaming")
-    n_found = distinct.join(known, left_on=list(columns), right_on=list(to), how="semi").height
+    known = other.lazy.select(all_named(to)).drop_nulls().unique().collect(engine="streaming")
+    n_found = distinct.join(known, left_on=all_named(columns), right_on=all_named(to), how="semi").height
     return n_found / distinct.height, f"{n_found:,} of {distinct.height:,} distinct values found"
 
 

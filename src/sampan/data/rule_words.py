@@ -7,6 +7,7 @@ from sampan.data.contract import (
     AnyRule,
     Bound,
     Condition,
+    Contract,
     Custom,
     Distribution,
     Freshness,
@@ -19,8 +20,11 @@ from sampan.data.contract import (
     Reference,
     RowCount,
     RowRule,
+    Scalar,
+    Stated,
     Statistic,
     Unique,
+    options_not_held,
 )
 
 _MOST_VALUES = 8
@@ -38,14 +42,27 @@ def describe(rule: AnyRule) -> str:
     'age is between 0 and 120'
     """
     told = _of_the_table(rule) or _of_rows(rule)
-    tolerated = rule.tolerance if isinstance(rule, RowRule) else 0.0
-    return f"{told}, in all but {tolerated:.2%} of the rows" if tolerated else told
+    if not isinstance(rule, RowRule) or not (rule.tolerance or rule.tolerated):
+        return told
+    return f"{told}, in all but " + (f"{rule.tolerated:,} rows" if rule.tolerated else f"{rule.tolerance:.2%} of the rows")
+
+
+def unjudged(contract: Contract) -> tuple[str, ...]:
+    """Say what the contract holds beside the rules that are judged: sentences for people, rules of other tools, service levels."""
+    stated = [describe(rule) for rule in contract.rules if isinstance(rule, Stated)]
+    levels = list(dict.fromkeys(str(level.get("property")) for level in contract.other.get("slaProperties", [])))
+    options = [f"{column.name} ({', '.join(left)})" for column in contract.columns if (left := options_not_held(column))]
+    return (
+        *stated,
+        *([f"the service levels {', '.join(levels)}"] if levels else []),
+        *([f"the type options of {', '.join(options)}"] if options else []),
+    )
 
 
 def _of_rows(rule: AnyRule) -> str:
     match rule:
         case AllowedValues(column=column, values=values, forbidden=forbidden):
-            shown = ", ".join(map(str, values[:_MOST_VALUES])) + (f" … ({len(values)} values)" if len(values) > _MOST_VALUES else "")
+            shown = ", ".join(map(_value, values[:_MOST_VALUES])) + (f" … ({len(values)} values)" if len(values) > _MOST_VALUES else "")
             return f"{column} is {'none' if forbidden else 'one'} of {shown}"
         case Range(column=column, minimum=low, maximum=high, beyond=beyond):
             return f"{column} is {_between(low, high, beyond)}"
@@ -70,8 +87,14 @@ def _of_rows(rule: AnyRule) -> str:
 
 def _of_the_table(rule: AnyRule) -> str:
     match rule:
-        case NullShare(column=column, max_share=share, also=also):
+        case Stated(column=column, engine=engine, entry=entry):
+            said = str(entry.get("description") or entry.get("name") or entry.get("implementation") or "a rule without words").strip()
+            about = f"{column}: " if column else ""
+            return f"{about}{said.splitlines()[0]} ({f'a rule of {engine}' if engine else 'for people'})"
+        case NullShare(column=column, max_share=share, tolerated=rows, also=also):
             spelled = f" ({', '.join(map(repr, also))} count as missing)" if also else ""
+            if rows:
+                return f"{column} is missing in at most {rows:,} rows" + spelled
             return (f"{column} is never missing" if not share else f"{column} is missing in at most {share:.2%} of the rows") + spelled
         case RowCount(minimum=1, maximum=None):
             return "the table has rows"
@@ -86,6 +109,12 @@ def _of_the_table(rule: AnyRule) -> str:
         case Freshness(column=column, max_hours=hours):
             return f"the newest {column} is at most {hours:g} hours old"
     return ""
+
+
+def _value(value: Scalar) -> str:
+    """Write a value, in quotes where nobody would see where it ends."""
+    text = str(value)
+    return text if text and text == text.strip() and "," not in text else repr(text)
 
 
 def _between(low: Bound, high: Bound, beyond: tuple[str, ...] = ()) -> str:

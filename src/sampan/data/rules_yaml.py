@@ -1,11 +1,13 @@
 """Rules as quality entries of an Open Data Contract Standard file.
 
 What the standard has a metric for is a `library` entry, a query a `sql` entry; the rest are `custom` entries of engine sampan. Level,
-evidence, tolerance and expected false alarms are custom properties.
+evidence, tolerance and expected false alarms are custom properties; where no level is said, the standard's severity counts. Sentences for
+people and rules of other engines are kept as they are (`Stated`).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -30,6 +32,7 @@ from sampan.data.contract import (
     RowCount,
     RowRule,
     Rule,
+    Stated,
     Statistic,
     Unique,
 )
@@ -39,10 +42,11 @@ _PLAIN_PATTERN = re.compile(r"\^?(?:(?:\[(?:A-Z|a-z|0-9|[A-Za-z0-9_])+\]|[A-Za-z
 _COUNTS = re.compile(r"\{(\d+)(?:,(\d+))?\}")
 
 ENGINE = "sampan"
-RULE_PROPERTIES = ("level", "evidence", "tolerance", "falseAlarmsPerYear")
-_IGNORED = ("name", "dimension", "severity", "businessImpact", "tags", "id", "schedule", "scheduler", "method")
+RULE_PROPERTIES = ("level", "evidence", "tolerance", "toleratedRows", "falseAlarmsPerYear")
+_FOR_OTHERS = ("name", "dimension", "businessImpact", "tags", "id", "schedule", "scheduler", "method", "authoritativeDefinitions")
+_BLOCKING_SEVERITIES = ("error", "critical", "fatal", "blocker")
 _METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
-_PERCENT = {"unit": "percent"}
+_OF_A_COLUMN = ("nullValues", "missingValues", "invalidValues")
 
 
 def properties(values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -53,13 +57,15 @@ def properties(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def rule_properties(rule: Rule, *, level: str | None = None) -> dict[str, Any]:
     """Return what is said of a rule beside the rule itself."""
     # A library metric has a place of its own for the tolerance; to say it twice is harmless, and simpler than to know which do.
-    tolerance = rule.tolerance if isinstance(rule, RowRule) and rule.tolerance else None
-    said = {"level": rule.level if level is None else level, "evidence": rule.evidence, "tolerance": tolerance}
+    tolerance, rows = (rule.tolerance or None, rule.tolerated or None) if isinstance(rule, RowRule) else (None, None)
+    said = {"level": rule.level if level is None else level, "evidence": rule.evidence, "tolerance": tolerance, "toleratedRows": rows}
     return {**said, "falseAlarmsPerYear": rule.false_alarms}
 
 
 def write_quality(rule: AnyRule) -> dict[str, Any]:
     """Return a rule as a quality entry."""
+    if isinstance(rule, Stated):
+        return rule.entry
     why = {"description": rule.why} if rule.why else {}
     extras = properties(rule_properties(rule, level="" if isinstance(rule, Custom) and not rule.has_level else None))
     return {**_body(rule), **why, **({"customProperties": extras} if extras else {})}
@@ -67,11 +73,11 @@ def write_quality(rule: AnyRule) -> dict[str, Any]:
 
 def _body(rule: AnyRule) -> dict[str, Any]:
     match rule:
-        case NullShare(max_share=share, also=()):
-            return {"type": "library", "metric": "nullValues", "mustBeLessOrEqualTo": round(share * 100, 6), **_PERCENT}
-        case NullShare(max_share=share, also=also):
+        case NullShare(max_share=share, tolerated=rows, also=()):
+            return {"type": "library", "metric": "nullValues", **_at_most(share, rows)}
+        case NullShare(max_share=share, tolerated=rows, also=also):
             spelled = {"arguments": {"missingValues": [None, *also]}}
-            return {"type": "library", "metric": "missingValues", **spelled, "mustBeLessOrEqualTo": round(share * 100, 6), **_PERCENT}
+            return {"type": "library", "metric": "missingValues", **spelled, **_at_most(share, rows)}
         case AllowedValues(values=values, forbidden=False):
             return {"type": "library", "metric": "invalidValues", "arguments": {"validValues": list(values)}, **_tolerated(rule)}
         case Pattern(pattern=pattern):
@@ -112,7 +118,15 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tolerated(rule: RowRule) -> dict[str, Any]:
-    return {"mustBeLessOrEqualTo": round(rule.tolerance * 100, 6), **_PERCENT} if rule.tolerance else {"mustBe": 0}
+    return _at_most(rule.tolerance, rule.tolerated) if rule.tolerance or rule.tolerated else {"mustBe": 0}
+
+
+def _at_most(share: float, rows: int) -> dict[str, Any]:
+    if rows:
+        return {"mustBeLessOrEqualTo": rows, "unit": "rows"}
+    percent = round(share * 100, 6)
+    operator = "mustBeLessThan" if share and share == math.nextafter(percent / 100, 0) else "mustBeLessOrEqualTo"
+    return {operator: percent, "unit": "percent"}
 
 
 def _operators(low: float | None, high: float | None, beyond: Sequence[str]) -> dict[str, Any]:
@@ -143,8 +157,9 @@ def read_properties(section: Section, known: Sequence[str] = (), *, keep: bool =
 
 
 def read_level(section: Section, said: Mapping[str, Any], default: Level = "warn") -> Level:
-    """Read a level from what is said of a rule."""
-    level = said.get("level", default)
+    """Read a level from what is said of a rule; without one, the standard's severity counts."""
+    severity = section.text("severity").lower()
+    level = said.get("level", ("block" if severity in _BLOCKING_SEVERITIES else "warn") if severity else default)
     for known in LEVELS:
         if level == known:
             return known
@@ -175,28 +190,44 @@ def read_tolerance(section: Section, extras: Mapping[str, Any]) -> float:
     return 0.0
 
 
+def read_tolerated(section: Section, extras: Mapping[str, Any]) -> int:
+    """Return the number of rows that may break a rule."""
+    rows = extras.get("toleratedRows", 0)
+    if isinstance(rows, int) and not isinstance(rows, bool) and rows >= 0:
+        return rows
+    section.fault("customProperties", f"toleratedRows is {rows!r}; a number of rows")
+    return 0
+
+
 def read_quality(section: Section, column: str) -> AnyRule | None:
-    """Read a quality entry of a column, or of the table where `column` is ''; None for one that no machine checks, or that is at fault."""
-    extras = read_properties(section, RULE_PROPERTIES)
-    common = read_common(section, extras, section.text("description"))
-    tolerance = read_tolerance(section, extras)
-    section.keep(_IGNORED)
+    """Read a quality entry of a column, or of the table where `column` is ''; None for one that is at fault."""
     kind = section.text("type", "library", choices=("library", "custom", "text", "sql"))
     if kind == "text":
-        section.rest()
-        return None  # for people
+        return Stated(column=column, entry=section.whole())
+    if kind == "custom" and (engine := _other_engine(section)):
+        return Stated(column=column, engine=engine, entry=section.whole())
+    extras = read_properties(section, RULE_PROPERTIES, keep=True)
+    common = read_common(section, extras, section.text("description"))
+    tolerances = {"tolerance": read_tolerance(section, extras), "tolerated": read_tolerated(section, extras)}
+    section.keep(_FOR_OTHERS)
     rule: AnyRule | None
     if kind == "sql":
-        rule = _read_query(section, common)
+        rule = _read_query(section, column, common)
     elif kind == "custom":
-        rule = _read_custom(section, column, {**common, "tolerance": tolerance}, has_level="level" in extras)
+        rule = _read_custom(section, column, {**common, **tolerances}, has_level="level" in extras)
     else:
-        rule = _read_library(section, column, common)
+        rule = _read_library(section, column, common, tolerances)
     section.finish()
     return rule
 
 
-def _read_bounds(section: Section) -> tuple[float | None, float | None, tuple[str, ...]]:
+def _other_engine(section: Section) -> str:
+    """Return the engine of another tool that an entry is for; '' for ours, and for one that is only misspelt."""
+    engine = section.text("engine")
+    return "" if engine in ("", ENGINE) or nearest(engine, (ENGINE,), n=1) else engine
+
+
+def _read_bounds(section: Section) -> Bounds:
     """Take the standard's comparison operators."""
     least, above = section.number("mustBeGreaterOrEqualTo"), section.number("mustBeGreaterThan")
     most, below = section.number("mustBeLessOrEqualTo"), section.number("mustBeLessThan")
@@ -214,7 +245,7 @@ def _read_bounds(section: Section) -> tuple[float | None, float | None, tuple[st
     return (above if above is not None else least), (below if below is not None else most), beyond
 
 
-def _read_query(section: Section, common: dict[str, Any]) -> Query | None:
+def _read_query(section: Section, column: str, common: dict[str, Any]) -> Query | None:
     sql = section.text("query", required=True)
     low, high, beyond = _read_bounds(section)
     section.keep(("engine", "unit"))
@@ -225,25 +256,33 @@ def _read_query(section: Section, common: dict[str, Any]) -> Query | None:
     if low is None and high is None:
         section.fault("query", "a query needs mustBe, mustBeBetween, mustBeLessOrEqualTo or another comparison for its number")
         return None
-    return Query(sql=sql, minimum=low, maximum=high, beyond=beyond, **common)  # type: ignore[arg-type]
+    return Query(column=column, sql=sql, minimum=low, maximum=high, beyond=beyond, **common)  # type: ignore[arg-type]
 
 
-def _read_library(section: Section, column: str, common: dict[str, Any]) -> AnyRule | None:
+def _read_library(section: Section, column: str, common: dict[str, Any], tolerances: Mapping[str, Any]) -> AnyRule | None:
+    if section.anything("rule") is not None:
+        section.fault("rule", "rule is called metric now; write metric: " + ", ".join(_METRICS))
     metric = section.text("metric", required=True, choices=_METRICS)
-    unit = section.text("unit", choices=("percent", "rows"))
-    low, high, beyond = _read_bounds(section)
+    unit = section.text("unit", "rows", choices=("percent", "rows"))
+    bounds = _read_bounds(section)
     arguments = section.section("arguments")
+    if metric == "rowCount":
+        return _row_count(section, *bounds, common)
+    if metric in _OF_A_COLUMN and not column:
+        section.fault("metric", f"{metric} is a rule of a column; write it among a property's quality")
+        return None
+    may_break = _may_break(section, metric, bounds, unit) if bounds[:2] != (None, None) else tolerances
     if metric in ("nullValues", "missingValues"):
         also = _missing_spellings(arguments) if metric == "missingValues" and arguments else ()
-        share = _share(section, metric, high, unit)
-        return None if share is None else NullShare(column=column, max_share=share, also=also, **common)
-    if metric == "rowCount":
-        return _row_count(section, low, high, beyond, common)
-    share = _share(section, metric, 0.0 if high is None and metric else high, unit)
-    common = {**common, "tolerance": share or 0.0}
+        if bounds[:2] == (None, None):
+            section.fault("metric", f"{metric} needs mustBeLessOrEqualTo, mustBeLessThan or mustBe: 0")
+        return NullShare(column=column, max_share=may_break["tolerance"], tolerated=may_break["tolerated"], also=also, **common)
+    common = {**common, **may_break}
     if metric == "duplicateValues":
-        columns = arguments.texts("properties") if arguments else ()
-        return Unique(columns=columns or (column,), **common)
+        columns = (arguments.texts("properties") if arguments else ()) or ((column,) if column else ())
+        if not columns:
+            section.fault("arguments", "duplicateValues of a table needs arguments with properties, the columns that are unique together")
+        return Unique(columns=columns, **common)
     if metric == "invalidValues" and arguments:
         return _invalid_values(section, arguments, column, common)
     if metric:
@@ -257,15 +296,23 @@ def _missing_spellings(arguments: Section) -> tuple[Any, ...]:
     return tuple(value for value in values if value is not None) if isinstance(values, list) else ()
 
 
-def _share(section: Section, metric: str, limit: float | None, unit: str) -> float | None:
-    if limit is None:
-        section.fault("metric", f"{metric} needs mustBeLessOrEqualTo (with unit: percent) or mustBe: 0")
-        return None
-    if unit != "percent" and limit != 0:
-        section.fault("unit", f"{metric} is compared in percent; write unit: percent")
-    if not 0 <= limit <= 100:
-        section.fault("mustBeLessOrEqualTo", f"{limit:g} is no percentage; 0 to 100")
-    return limit / 100
+Bounds = tuple[float | None, float | None, tuple[str, ...]]
+
+
+def _may_break(section: Section, metric: str, bounds: Bounds, unit: str) -> dict[str, Any]:
+    """Return which share, or how many, of the rows may be null, missing, invalid or doubled."""
+    least, most, beyond = bounds
+    limit, below = most or 0.0, "maximum" in beyond
+    if least or most is None:
+        section.fault("metric", f"{metric} is held to a most, not to a least; write mustBeLessOrEqualTo, mustBeLessThan or mustBe: 0")
+    elif limit < 0 or (below and limit == 0) or (unit == "percent" and limit > 100):
+        wanted = "no percentage; 0 to 100" if unit == "percent" else "no number of rows that can be"
+        section.fault("mustBeLessThan" if below else "mustBeLessOrEqualTo", f"{limit:g} is {wanted}")
+    elif unit == "rows":
+        return {"tolerance": 0.0, "tolerated": math.ceil(limit) - 1 if below else int(limit)}
+    else:
+        return {"tolerance": math.nextafter(limit / 100, 0) if below else limit / 100, "tolerated": 0}
+    return {"tolerance": 0.0, "tolerated": 0}
 
 
 def _row_count(section: Section, low: float | None, high: float | None, beyond: Sequence[str], common: dict[str, Any]) -> RowCount | None:
@@ -281,6 +328,9 @@ def _invalid_values(section: Section, arguments: Section, column: str, common: d
     values, pattern = arguments.anything("validValues"), arguments.text("pattern")
     arguments.finish()
     if isinstance(values, list):
+        values = [value for value in values if value is not None]  # what is missing breaks no such rule
+        if pattern:
+            arguments.fault("pattern", "validValues and pattern are two rules; write an entry for each")
         if not all(isinstance(value, str | int | float) for value in values):
             arguments.fault("validValues", "validValues holds something that is no text, number or truth value; write '…' around it")
         return AllowedValues(column=column, values=tuple(values), **common)
@@ -317,7 +367,7 @@ def _read_custom(section: Section, column: str, common: dict[str, Any], *, has_l
     check = body.text("check", required=True)
     if check in ("range", "length", "statistic", "distribution", "forbidden") and not column:
         body.fault("check", f"{check} is a rule of a column; write it among a property's quality")
-    untolerated = {name: value for name, value in common.items() if name != "tolerance"}
+    untolerated = {name: value for name, value in common.items() if name not in ("tolerance", "tolerated")}
     match check:
         case "range":
             low, high = _moment_or_number(body, "minimum"), _moment_or_number(body, "maximum")

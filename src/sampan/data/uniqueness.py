@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sampan.table.named import all_named, named
+
 COUNT = "\0n"
 _FIRST_ROWS = 65_536
 
@@ -20,16 +22,17 @@ def repeated(lazy: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
     repeats are grouped by their values, so that a collision of numbers costs time and never an answer.
     """
     schema = lazy.collect_schema()
-    present = lazy.select(columns).filter(pl.all_horizontal(pl.col(column).is_not_null() for column in columns))
+    these = all_named(columns)
+    present = lazy.select(these).filter(pl.all_horizontal(one.is_not_null() for one in these))
     if any(_ascends(lazy, column) for column in columns if _is_whole(schema[column]) or schema[column].is_temporal()):
-        return present.group_by(columns).agg(pl.len().alias(COUNT)).collect_schema().to_frame()
+        return present.group_by(these).agg(pl.len().alias(COUNT)).collect_schema().to_frame()
     number = _number(columns, schema)
     again = _repeated(present.select(number).collect(engine="streaming").to_series().to_numpy())
     sharing = present.filter(number.is_in(pl.lit(pl.Series(again)).implode()))
-    sizes = sharing.group_by(columns).agg(pl.len().alias(COUNT)).filter(pl.col(COUNT) > 1)
+    sizes = sharing.group_by(these).agg(pl.len().alias(COUNT)).filter(pl.col(COUNT) > 1)
     if not len(again):
         return sizes.collect_schema().to_frame()
-    return sizes.sort(COUNT, *columns, descending=[True, *[False] * len(columns)]).collect(engine="streaming")
+    return sizes.sort(COUNT, *these, descending=[True, *[False] * len(columns)]).collect(engine="streaming")
 
 
 def _is_whole(dtype: pl.DataType) -> bool:
@@ -38,7 +41,7 @@ def _is_whole(dtype: pl.DataType) -> bool:
 
 def _ascends(lazy: pl.LazyFrame, column: str) -> bool:
     """Say whether every value is greater than the one before; the first rows tell at once of most columns that it is not."""
-    return all(_is_ascending(rows.select(pl.col(column).to_physical())) for rows in (lazy.head(_FIRST_ROWS), lazy))
+    return all(_is_ascending(rows.select(named(column).to_physical())) for rows in (lazy.head(_FIRST_ROWS), lazy))
 
 
 def _is_ascending(lazy: pl.LazyFrame) -> bool:
@@ -51,8 +54,8 @@ def _is_ascending(lazy: pl.LazyFrame) -> bool:
 
 def _number(columns: Sequence[str], schema: pl.Schema) -> pl.Expr:
     """Turn the values of a row into one number; a whole number is one already."""
-    alone = pl.col(columns[0])
-    return (alone if len(columns) == 1 and _is_whole(schema[columns[0]]) else pl.struct(columns).hash()).alias("\0number")
+    alone = named(columns[0])
+    return (alone if len(columns) == 1 and _is_whole(schema[columns[0]]) else pl.struct(all_named(columns)).hash()).alias("\0number")
 
 
 def _repeated(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

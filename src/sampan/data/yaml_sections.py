@@ -133,6 +133,10 @@ class Section:
         self.fault(key, f"{key} must be a mapping")
         return None
 
+    def whole(self) -> dict[str, Any]:
+        """Take every key, taken or not."""
+        return {key: self._take(key, ()) for key in self._values}
+
     def rest(self) -> dict[str, Any]:
         """Take every key not taken yet."""
         return {key: self._take(key, ()) for key in self._values if key not in self._taken}

@@ -47,7 +47,12 @@ class ProjectCheck:
         ------
         ParameterError : a parameter names no column, or the function answers something else than an expression.
         """
-        kept = self._function(**self._arguments(column, parameters))
+        arguments = self._arguments(column, parameters)
+        try:
+            kept = self._function(**arguments)
+        except (Exception, SystemExit) as cause:
+            said = f"{self.name} fails: {type(cause).__name__}: {cause}"
+            raise ParameterError(said, hint="it gets columns as Polars expressions and returns a comparison of them") from cause
         if not isinstance(kept, pl.Expr):
             said = f"{self.name} answers {type(kept).__name__}, not a Polars expression"
             raise ParameterError(said, hint="return a comparison of its arguments, like arr_time >= dep_time")
@@ -100,5 +105,5 @@ def project_checks(root: Path, names: set[str], columns: frozenset[str]) -> dict
 def _run(file: Path, name: str) -> dict[str, Any]:
     try:
         return runpy.run_path(str(file), run_name=file.stem)
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         raise ParameterError(f"{file.name} fails, and the contract needs {name}: {cause}", hint=f"run python {file.name}") from cause

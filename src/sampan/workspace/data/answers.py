@@ -146,10 +146,15 @@ class Inferred(Answer, frozen=True, kw_only=True):
     added: tuple[str, ...] = ()  # what the data says beyond the contract that was there
     removed: tuple[str, ...] = ()  # what it no longer bears out
     changed: tuple[str, ...] = ()
+    declined: tuple[str, ...] = ()  # what the data says, and a person took out
     diff: str = ""
 
     def text(self) -> str:
         """Say what was drafted, or how it would change the file that is there."""
+        taken_out = ["", "not proposed again, since someone took it out:", *(f"  {rule}" for rule in self.declined[:_MOST_RULES])]
+        return "\n".join([self._told(), *(taken_out if self.declined else []), *_left(self.declined)])
+
+    def _told(self) -> str:
         if self.written:
             more = [f"  and {count(len(self.rules) - _MOST_RULES, 'more rule')} in {self.file}"] if len(self.rules) > _MOST_RULES else []
             lines = [f"wrote {self.file}: {count(self.n_rules, 'rule')} for {self.dataset}"]
