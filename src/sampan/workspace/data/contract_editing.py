@@ -99,16 +99,18 @@ class ContractEditing(DataRoom):
         source : a schema that Pandera wrote as YAML or JSON, or a suite that Great Expectations wrote as JSON
         """
         from sampan.data.contract import count_rules
-        from sampan.data.contract_yaml import read_contract, write_contract
+        from sampan.data.contract_yaml import read_contract, revise_contract, write_contract
         from sampan.data.rule_words import describe
         from sampan.data.suites import take_in
 
         node = self._node(ref)
         suite = _read_suite(self.ws.root / source, str(source))
-        base = self.contracts.read(node.name) or self._bare_contract(node.name, node.digest)
+        existing = self.contracts.read(node.name)
+        base = existing or self._bare_contract(node.name, node.digest)
         taken = take_in(base, suite, source=source.name)
         file = shown_path(self.ws, self.contracts.path(node.name))
-        text = write_contract(taken.contract)
+        before = self.contracts.text(node.name)[0] if existing else ""
+        text = revise_contract(before, base, taken.contract) if existing else write_contract(taken.contract)
         contract = read_contract(text, file=f"{file} with {source}")
         self.contracts.write(node.name, text)
         return RulesImported(
