@@ -26,6 +26,7 @@ from sampan.errors import AlreadyExists, IntegrityError, ParameterError, StaleSt
 from sampan.store import Store, chain
 from sampan.store.chain import Link
 from sampan.store.database import Session
+from sampan.store.freed import require_kept
 from sampan.store.projection import Projection
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Ledger:
 
         Raises
         ------
-        NotFound, AlreadyExists, Immutable, StaleState : a change of an event cannot be made; nothing was written.
+        NotFound, AlreadyExists, Immutable : a change of an event cannot be made; nothing was written.
+        StaleState : the same, since others were faster; or content that an event names was erased meanwhile.
         ParameterError : an event has no type, holds what JSON cannot, or a text with a NUL character.
         """
         with self.store.database.write() as session:
@@ -111,6 +113,7 @@ class Ledger:
             links.append(link)
             seq, prev = link.seq, link.hash
         if links:
+            require_kept(self.store, session, links, now=at)
             chain.extend(session, links)
         return Receipt(seq, projection.versions)
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from sampan.core.events import Input, ParamsLogged, RunStarted, StateChanged, Tagged, VersionCommitted, new_id
-from sampan.errors import BlobUnavailable, IntegrityError, ParameterError
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, StaleState
 from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.table.arrow_blocks import Block, Field, Schema
@@ -373,6 +373,37 @@ def test_an_erasure_begins_anew_where_another_freed_what_it_reads(folder: Path, 
 
         assert ws.store.tables.read(ws.catalog.resolve("trips").digest)["passenger"].to_list() == ["P-2"]
         assert [node.state for node in ws.catalog.nodes(kind=ERASURE)] == ["done", "done"]
+
+
+@pytest.mark.parametrize("killed_before", [True, False])
+def test_content_that_is_erased_before_it_has_a_name_gets_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, killed_before: bool
+) -> None:
+    """Of two processes one puts a person's rows and is about to name them, while the other erases the person."""
+    more = TRIPS.with_columns(fare=pl.col("fare") + 1)
+    with Workspace.open(folder) as ws, Workspace.open(folder) as other:
+        ws.data.add_table(TRIPS, name="trips")
+        append = Ledger.append
+
+        def meanwhile(ledger: Ledger, *events, **options):  # type: ignore[no-untyped-def]  # as what it stands for
+            if ledger is ws.ledger:
+                monkeypatch.setattr(Ledger, "append", append)
+                Erasure(other, KEYS).erase(reason="")
+            return append(ledger, *events, **options)
+
+        monkeypatch.setattr(Ledger, "append", meanwhile)
+        if killed_before:
+            # Its version stays behind without its rows, and is no reason to refuse the next erasure.
+            monkeypatch.setattr(Ledger, "append", append)
+            left = ws.store.tables.create(more).digest
+            ws.store.blobs.discard([part.base for part in ws.store.tables.parts(left)])
+            assert other.data.erase(subject={"passenger": "P-1"}).left == ()
+            assert not ws.store.blobs.has(left)
+        else:
+            with pytest.raises(StaleState, match="a person was erased while this was being written"):
+                ws.data.add_table(more, name="again")
+            assert ws.data.add_table(more, name="again").n_rows == 4
+        assert ws.home.fsck().faults == ()
 
 
 def test_a_loss_is_told_and_not_tried_for_ever(folder: Path) -> None:

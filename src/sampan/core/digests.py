@@ -19,12 +19,18 @@ Digest = str  # "b3:" + 64 lower-case hex digits
 
 PREFIX: Final = "b3:"
 _FULL = re.compile(r"b3:[0-9a-f]{64}\Z")
+_ANYWHERE = re.compile(r"b3:[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
 def is_digest(text: str) -> bool:
     """Say whether `text` is a whole digest."""
     return bool(_FULL.match(text))
+
+
+def digests_in(text: str) -> list[Digest]:
+    """Return the whole digests that stand in a text, in their order."""
+    return _ANYWHERE.findall(text)
 
 
 def digest_bytes(data: bytes | memoryview) -> Digest:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from sampan.core.digests import Digest
+from sampan.core.digests import Digest, digests_in
 from sampan.store.erasure.subjects import Subject
 from sampan.store.tables import parts
 from sampan.store.tables.erasing import is_subject
@@ -97,7 +97,7 @@ def _in_json(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone
     """Redact JSON; None if it is none. What changes nothing keeps its bytes."""
     text = data.decode(errors="replace")
     renamed = text
-    for before in {found for found in _digests(text) if found in moved}:
+    for before in {found for found in digests_in(text) if found in moved}:
         renamed = renamed.replace(before, moved[before])
     try:
         value = msgspec.json.decode(renamed)
@@ -118,12 +118,6 @@ def _dropped(value: Any, gone: Collection[Digest]) -> Any:
 
 def _is_in(value: Any, gone: Collection[Digest]) -> bool:
     return isinstance(value, str) and value in gone
-
-
-def _digests(text: str) -> list[Digest]:
-    import re
-
-    return re.findall(r"b3:[0-9a-f]{64}", text)
 
 
 def _in_text(text: str, subject: Subject) -> str:

@@ -20,7 +20,7 @@ from sampan.core.digests import PREFIX, Digest, is_digest
 from sampan.core.events import new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.refs import nearest
-from sampan.errors import BlobUnavailable, ParameterError, StaleState, Unsupported
+from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, StaleState, Unsupported
 from sampan.store.erasure import MIN_TEXT, Subject
 from sampan.workspace.data.dataset_copies import copies_of, is_inside, remove
 from sampan.workspace.data.room import KIND, PROFILE
@@ -299,12 +299,17 @@ class Erasure:
 
         unneeded = plan.stored - plan.needed
         tables = set(plan.versions) & unneeded
-        naming = self._mentioning(subject.texts).mentioned(sorted(tables)) if subject.texts else {}
-        for version in {**self._erasing().find(sorted(tables)), **naming}:
-            plan.freed.update(self.store.tables.objects(version))
+        looks = self._erasing().find, self._mentioning(subject.texts).mentioned
+        for version in sorted(tables):
+            try:
+                if any(look([version]) for look in looks):
+                    plan.freed.update(self.store.tables.objects(version))
+            except (BlobUnavailable, IntegrityError):
+                plan.freed.add(version)  # parts of it were freed before: nobody can read it
         for digest in sorted(unneeded - tables - plan.freed):
-            if mentions(self.store.blobs.read(digest), subject):
-                plan.freed.add(digest)
+            with suppress(BlobUnavailable):  # freed at this moment
+                if mentions(self.store.blobs.read(digest), subject):
+                    plan.freed.add(digest)
 
     def _files_of(self, removed: Mapping[str, set[str]], plan: _Plan) -> Iterator[Digest]:
         """Yield the files that only the subject's rows refer to, such as images in a folder of files."""
@@ -440,8 +445,9 @@ def finish_erasures(workspace: Workspace) -> int:
     store, n_bytes = workspace.store, 0
     for node in store.catalog.nodes(kind=ERASURE, state=ERASING, limit=_MANY):
         (told,) = (event for event in store.catalog.events(subject=node.id) if event.type == SubjectErased.type)
-        needed = closure(store, store.catalog.referenced_digests())
-        freed = store.blobs.discard([digest for digest in told.body["freed"] if digest not in needed])
+        with store.database.write():  # nobody may name content between asking what is needed and freeing the rest
+            needed = closure(store, store.catalog.referenced_digests())
+            freed = store.blobs.discard([digest for digest in told.body["freed"] if digest not in needed])
         remove_copies(store.root)
         if not store.database.scrub():
             raise StaleState("another process reads the database, so old pages cannot leave it yet", hint="run `sampan gc` once it is done")

@@ -10,6 +10,7 @@ from sampan.core.changes import AddEdge, AddNode, AmendFacts, Change, SetState, 
 from sampan.core.digests import Digest
 from sampan.core.events import Event
 from sampan.core.graph import NodeId
+from sampan.store.freed import SUBJECT_ERASED
 from sampan.workspace.data.dataset_copies import REMOVED, THERE
 
 ERASURE: Final = "erasure"
@@ -27,7 +28,7 @@ class Moved(msgspec.Struct, frozen=True):
 class SubjectErased(Event, frozen=True, kw_only=True):
     """A subject is in no record any more; the old objects are still to be freed."""
 
-    type: ClassVar[str] = "subject_erased"
+    type: ClassVar[str] = SUBJECT_ERASED
 
     node: NodeId
     record: Digest
