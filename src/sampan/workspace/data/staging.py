@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
     from sampan.core.graph import Node
     from sampan.store.tables import TableVersion
+    from sampan.table.bad_cells import LeftOut
     from sampan.table.reconcile import Plan
     from sampan.workspace.workspace import Workspace
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A batch's rows with the table's columns in its order, then added ones; and the plan by which they came to that."""
+    """A batch's rows with the table's columns in its order, then added ones; the plan by which they came to that, and what does not fit."""
 
     table: TableVersion
     plan: Plan
+    left_out: tuple[LeftOut, ...] = ()  # rows with a value that is none of the table's type
 
 
 class Staging(msgspec.Struct, frozen=True):
@@ -59,7 +61,7 @@ class Staging(msgspec.Struct, frozen=True):
         """
         from sampan.store.tables.parts import Pieces
         from sampan.table.csv import gather
-        from sampan.table.reconcile import apply_plan, plan_columns
+        from sampan.table.reconcile import plan_columns
         from sampan.workspace.governing.privacy import actions_digest, protect
 
         before = self._before()
@@ -73,13 +75,11 @@ class Staging(msgspec.Struct, frozen=True):
         self._require_consent(plan)
         if not plan.steps and not self.renamed:  # nothing to bring about: what the reader has at hand is written
             return Staged(tables.create(Pieces(schema, frames)), plan)
-        planned = apply_plan(plan, schema.to_frame(), wanted, renamed=self.renamed)
-        pieces = (apply_plan(plan, frame, wanted, renamed=self.renamed) for frame in frames)
-        return Staged(tables.create(Pieces(planned.schema, pieces)), plan)
+        return self._brought(plan, schema, frames, wanted, self.renamed or {})
 
     def again(self, staged: Staged, before: Node) -> Staged:
         """Bring staged rows to the columns of a version that came meanwhile. Raises ParameterError as above."""
-        from sampan.table.reconcile import apply_plan, plan_columns
+        from sampan.table.reconcile import plan_columns
 
         tables = self.ws.store.tables
         wanted, there = tables.schema(before.digest), tables.schema(staged.table.digest)
@@ -87,7 +87,23 @@ class Staging(msgspec.Struct, frozen=True):
             return staged
         plan = plan_columns(wanted, there, renamed={}, drop=())
         self._require_consent(plan)
-        return Staged(tables.create(apply_plan(plan, tables.scan(staged.table.digest), wanted)), plan)
+        pieces = tables.scan(staged.table.digest).collect_batches(maintain_order=True, engine="streaming")
+        brought = self._brought(plan, there, pieces, wanted, {})
+        return msgspec.structs.replace(brought, left_out=(*staged.left_out, *brought.left_out))
+
+    def _brought(
+        self, plan: Plan, schema: pl.Schema, frames: Iterator[pl.DataFrame], wanted: Mapping[str, pl.DataType], renamed: Mapping[str, str]
+    ) -> Staged:
+        """Write the rows with their columns as the plan says; those that do not fit are left out."""
+        from sampan.store.tables.parts import Pieces
+        from sampan.table.fitting import Fitting
+        from sampan.table.reconcile import apply_plan
+
+        planned = apply_plan(plan, schema.to_frame(), wanted, renamed=renamed)
+        fitting = Fitting(planned.schema, wanted, source=self.source)
+        pieces = fitting.pieces(apply_plan(plan, frame, wanted, renamed=renamed) for frame in frames)
+        table = self.ws.store.tables.create(Pieces(fitting.schema, pieces))
+        return Staged(table, plan, (fitting.left_out,) if fitting.left_out.n_rows else ())
 
     def _before(self) -> Node:
         return self.ws.catalog.resolve(self.name, kind="dataset")
@@ -98,9 +114,9 @@ class Staging(msgspec.Struct, frozen=True):
         agreed = self.accept == plan.id or self.is_protected or self.only_looks
         if not plan.needs_consent or (agreed and not plan.is_impossible):
             return
-        said = f"the columns of {self.source} are not those of {self.name}: " + "; ".join(plan.lines())
+        said = "\n  ".join([f"the columns of {self.source} are not those of {self.name}:", *plan.lines()])
         if plan.is_impossible:
-            raise ParameterError(said, hint="declare its type (--types COLUMN=TYPE), leave it out (--drop COLUMN), or add another dataset")
+            raise ParameterError(said, hint="leave the column out (--drop COLUMN), or add the rows as another dataset (sampan data add)")
         if self.accept:
-            raise ParameterError(f"{said}; the plan {self.accept} was for another batch", hint=f"to do so: --accept {plan.id}")
+            raise ParameterError(f"{said}\nthe plan {self.accept} was for another batch", hint=f"to do so: --accept {plan.id}")
         raise ParameterError(said, hint=f"to do so: --accept {plan.id}; to name a column yourself: --rename BATCH=TABLE, --drop COLUMN")
