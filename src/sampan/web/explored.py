@@ -56,7 +56,7 @@ def exploration_context(found: Exploration) -> dict[str, Any]:
         "more_columns": found.columns[MOST_COLUMNS:],
         "missing": _missing_figure(found),
         "target": _target_figure(found.target) if found.target else None,
-        "relations": _relations(found.target) if found.target else [],
+        "relations": _relations(found.target, found.columns) if found.target else [],
         "heat": heat,
         "drifts": _drifts(found),
         "calendar": [one.column for one in found.drift.columns if one.is_time] if found.drift else [],
@@ -64,6 +64,7 @@ def exploration_context(found: Exploration) -> dict[str, Any]:
         "badges": _BADGES,
         "percent": percent,
         "digits": digits,
+        "written": _written,
     }
 
 
@@ -184,9 +185,9 @@ def _target_figure(target: TargetView) -> Figure:
     )
 
 
-def _relations(target: TargetView) -> list[Figure]:
+def _relations(target: TargetView, columns: Sequence[ColumnView]) -> list[Figure]:
     """Draw what the strongest columns say that may be used."""
-    out = {hint.column for hint in target.hints if hint.by != "name"}
+    out = {hint.column for hint in target.hints if hint.by != "name"} | {view.name for view in columns if view.role == "identifier"}
     return [_relation_figure(one, target) for one in target.relations if one.bins and one.column not in out][:MOST_RELATIONS]
 
 

@@ -141,6 +141,24 @@ def test_every_sentence_of_an_exploration_is_there_in_vietnamese(ws: Workspace) 
     assert sorted(text for text in texts if re.search(r"\b(the|is|of|rows|and|has|may|missing)\b", text)) == []
 
 
+def test_a_column_of_any_name_is_a_target_as_it_is_called(ws: Workspace) -> None:
+    frame = pl.DataFrame(
+        {"quá hạn": [k % 3 == 0 for k in range(200)], "order": [k % 2 for k in range(200)], "x": [k % 7 for k in range(200)]}
+    )
+    others = {f"x{k}": pl.col("x").shuffle(seed=k) for k in range(5)}
+    ws.data.add_table(frame.with_columns(fee=pl.col("quá hạn").cast(pl.Int8) * 5, **others), name="loans")
+    for target in ("quá hạn", "order"):
+        found = ws.data.explore("loans", target=target).exploration
+        assert found.target is not None
+        assert found.target.n == 200
+        assert ws.data.leaks("loans", target=target).n_labelled == 200
+
+    grave = [one.todo for one in ws.data.explore("loans", target="quá hạn").exploration.warnings if "fee" in one.columns]
+    ws.data.label("loans", target="quá hạn")
+    declared = [one.todo for one in ws.data.explore("loans").exploration.warnings if "fee" in one.columns]
+    assert (grave[0], declared[0]) == ("sampan data leaks loans --target '\"quá hạn\"'", "sampan data leaks loans")
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -204,3 +204,31 @@ def test_what_is_suggested_works_as_it_is_written() -> None:
             schema: [{{name: t, properties: [{{name: {name!r}, logicalType: number, {rule.code}}}]}}]}}"""
         contract = read_contract(document, file="t.yaml")
         assert contract.rules or contract.columns[0].required
+
+
+def test_neighboring_years_and_large_ids_are_told_apart() -> None:
+    frame = pl.DataFrame({"year": [1990 + k % 20 for k in range(N)], "account": [5_000_000 + k % 500 for k in range(N)]})
+    year, account = explored(frame).columns
+
+    assert year.bins[1] == (N // 20,) * 20
+    assert (year.quantiles[2], account.quantiles[2]) == (1999.0, pytest.approx(5_000_249, abs=2))
+    assert min(account.bins[1]) > 0
+
+
+def test_names_in_vietnamese_are_compared_by_their_words() -> None:
+    names = ("lý do quá hạn", "quá trình", "kết quả thu hồi", "hạn mức")
+    columns = {name: np.roll(NOISE, k + 1) for k, name in enumerate(names)}
+    found = explored(pl.DataFrame({"quá hạn": NOISE > 0, **columns}), target=pl.col("quá hạn"), target_name="quá hạn")
+    assert found.target is not None
+
+    hinted = {hint.column: hint.by for hint in found.target.hints}
+    assert hinted == {"lý do quá hạn": "name", "kết quả thu hồi": "name"}
+
+
+def test_numbers_and_times_are_written_as_people_do() -> None:
+    days = [START + timedelta(hours=k) for k in range(N)]
+    frame = pl.DataFrame({"at": days, "income": 25_000 + 5_000 * NOISE, "late": NOISE > 0})
+    page = render_exploration(explored(frame, target=pl.col("late"), target_name="late"), "en")
+
+    assert "e+" not in page.split("</style>")[1]
+    assert "50 %: 2024-02-" in page

@@ -44,7 +44,8 @@ def _of_target(found: Exploration) -> Iterator[Warned]:
         return
     for hint in target.hints:
         if hint.by != "name":
-            todo = f"sampan data leaks {name}" if target.kind == "yes or no" else "keep it out of the model"
+            which = "" if target.is_declared else f" --target {quote(target.target)}"
+            todo = f"sampan data leaks {name}{which}" if target.kind == "yes or no" else "keep it out of the model"
             text = f"{hint.column} may give the target away: {hint.reason}"
             yield Warned(weight=100, level="bad", topic="target", columns=(hint.column,), text=text, todo=todo)
     named = [hint.column for hint in target.hints if hint.by == "name"]

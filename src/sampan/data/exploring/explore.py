@@ -31,6 +31,7 @@ class Question:
     ref: str
     target: pl.Expr | None = None
     target_name: str = ""
+    target_is_declared: bool = False  # as the dataset's label
     time: str = ""
     key: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -69,7 +70,9 @@ def explore(rows: pl.LazyFrame, profile: Profile, asked: Question, *, overlap: O
         names=names,
         matrix=tuple(tuple(line) for line in matrix),
         associations=associations,
-        target=view_target(sample, label, asked.target, moment=asked.time, known=asked.known, hidden=unsafe)
+        target=view_target(
+            sample, label, asked.target, is_declared=asked.target_is_declared, moment=asked.time, known=asked.known, hidden=unsafe
+        )
         if label is not None and asked.target is not None
         else None,
         drift=view_drift(sample, asked.time) if asked.time in schema and schema[asked.time].is_temporal() else None,

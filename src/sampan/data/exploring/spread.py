@@ -1,7 +1,8 @@
 """How a number or time is spread: the profile's exact counts, each at a value that the sampled rows make precise.
 
-A profile knows a number to nine bits, so a column of round numbers would be shown a little beside them (57.03 for 57). Where ten rows or
-more share a code, the mean of those sampled stands for it; elsewhere the code's middle does, and no single row's value shows.
+A profile knows a number to nine bits, so a column of round numbers would be shown a little beside them (57.03 for 57), and neighboring
+years as one. Values that ten rows or more have stand for themselves, as the sample has them; what is left of a code is taken together at
+the mean of its sampled values where ten rows or more share it, else at the code's middle: no single row's value shows.
 """
 
 from __future__ import annotations
@@ -24,27 +25,28 @@ Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spread:
-    """Values in their order, how many rows have each, and every row's where all were sampled."""
+    """Values in their order, and how many rows have each; `numbers` are those of the sampled rows, `is_whole` where these are all."""
 
     values: Floats
     counts: Codes
-    every: Floats | None = None
+    numbers: Floats
+    is_whole: bool = False
 
     @classmethod
     def of(cls, column: ColumnProfile, sampled: pl.Series, *, fewest: int) -> Spread:
-        """Spread a column out; `fewest` rows have to share a code before what was sampled of them is looked at."""
+        """Spread a column out; `fewest` rows must have what is looked at in the sample."""
         values, counts = column.middle_values(), column.count_array
         if column.kind != "number":
-            return cls(values, counts)
+            return cls(values, counts, np.empty(0))
         numbers = to_floats(sampled)
         numbers = numbers[np.isfinite(numbers)]
-        every = numbers if len(numbers) == column.n_present else None
-        return cls(_made_precise(values, column.code_array, counts >= fewest, numbers), counts, every)
+        values, counts = _made_precise(values, counts, column.code_array, numbers, fewest)
+        return cls(values, counts, numbers, is_whole=len(numbers) == column.n_present)
 
     def count_outside(self, low: float, high: float) -> tuple[int, int]:
         """Count the rows below and above two numbers; where not every row was sampled, those at the very edge may fall on either side."""
-        if self.every is not None:
-            return int((self.every < low).sum()), int((self.every > high).sum())
+        if self.is_whole:
+            return int((self.numbers < low).sum()), int((self.numbers > high).sum())
         return int(self.counts[self.values < low].sum()), int(self.counts[self.values > high].sum())
 
     def quantiles(self, shares: Sequence[float]) -> list[float]:
@@ -63,19 +65,32 @@ class Spread:
         return mean * scale, math.sqrt(float(np.average((self.values / scale - mean) ** 2, weights=weights))) * scale
 
     def histogram(self, low: float, high: float, n_bins: int) -> tuple[list[float], list[int]]:
-        """Return (edges, counts) of equally wide bins from `low` to a `high` above it; what lies outside is not counted."""
+        """Return (edges, counts) of equally wide bins from `low` to a `high` above it; what lies outside is not counted.
+
+        Where every row was sampled they are counted, since a code may be wider than a bin.
+        """
         scale = 1.0 if math.isfinite(high - low) else 0.5  # the range of floats is twice what a float can hold
-        counts, edges = np.histogram(self.values * scale, bins=n_bins, range=(low * scale, high * scale), weights=self.counts)
+        values, weights = (self.numbers, None) if self.is_whole else (self.values, self.counts)
+        counts, edges = np.histogram(values * scale, bins=n_bins, range=(low * scale, high * scale), weights=weights)
         return [float(edge) for edge in edges / scale], [int(count) for count in counts]
 
 
-def _made_precise(values: Floats, codes: Codes, shared: np.ndarray[Any, np.dtype[np.bool_]], sampled: Floats) -> Floats:
-    """Put the mean of the sampled values of a code in the place of its middle, where enough rows share it."""
-    own = encode_numbers(sampled.copy())
+def _made_precise(values: Floats, counts: Codes, codes: Codes, sampled: Floats, fewest: int) -> tuple[Floats, Codes]:
+    """Split codes into the sampled values that enough rows have, and put the rest at the mean of its sampled values."""
+    distinct, n = np.unique(sampled, return_counts=True)
+    own = encode_numbers(distinct.copy())
     at = np.searchsorted(codes, own).clip(0, len(codes) - 1)
     known = codes[at] == own
-    at, sampled = at[known], sampled[known]
-    n = np.maximum(np.bincount(at, minlength=len(codes)), 1)
+    distinct, n, at = distinct[known], n[known], at[known]
+    n_sampled = np.maximum(np.bincount(at, weights=n, minlength=len(codes)), 1)
+    rows = np.floor(counts[at] * (n / n_sampled[at])).astype(np.int64)
+    alone = rows >= fewest
+    left = counts - np.bincount(at[alone], weights=rows[alone], minlength=len(codes)).astype(np.int64)
+    weights = np.where(alone, 0, n)
+    n_rest = np.maximum(np.bincount(at, weights=weights, minlength=len(codes)), 1)
     with np.errstate(over="ignore"):  # of many of the largest floats
-        beside = np.bincount(at, weights=sampled - values[at], minlength=len(codes)) / n
-    return np.where(shared & np.isfinite(beside), values + beside, values)
+        beside = np.bincount(at, weights=(distinct - values[at]) * weights, minlength=len(codes)) / n_rest
+    rest = np.where((left >= fewest) & np.isfinite(beside), values + beside, values)
+    every, found = np.concatenate([distinct[alone], rest[left > 0]]), np.concatenate([rows[alone], left[left > 0]])
+    order = np.argsort(every, kind="stable")
+    return every[order], found[order]

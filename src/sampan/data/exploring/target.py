@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,13 +29,16 @@ _MOST_SHOWN_BINS = 10
 _FEWEST_LABELED = 40
 _PRIOR_ROWS = 20.0
 _PERFECT = 0.98
+_MANY = 10_000  # from here on numbers have commas; a year has none
 _HINTED = {"later": "time", "declared": "time", "absent": "time"}  # kinds of leaks
 _MOST_NAMED, _FEW_NAMED = 0.25, 4  # columns that may share a word before it says nothing: a quarter of all, or four
 _Z95 = 1.96
 _COMMON_PARTS = frozenset(
     {"is", "has", "id", "of", "the", "at", "on", "n", "num", "date", "time", "flag", "code", "type", "name", "value", "total"}
 )
-_OUTCOME_PARTS = frozenset({"outcome", "result", "final", "actual", "resolved", "closed", "settled", "label", "target", "ground", "truth"})
+_OUTCOME_PARTS = frozenset(
+    {"outcome", "result", "final", "actual", "resolved", "closed", "settled", "label", "target", "ground", "truth", "kết quả", "thực tế"}
+)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Codes = np.ndarray[Any, np.dtype[np.int64]]
@@ -101,6 +106,7 @@ def view_target(
     label: Label,
     target: pl.Expr,
     *,
+    is_declared: bool = False,
     moment: str = "",
     known: Mapping[str, str] | None = None,
     hidden: Sequence[str] = (),
@@ -117,6 +123,7 @@ def view_target(
     return TargetView(
         target=label.name,
         kind=label.kind,
+        is_declared=is_declared,
         n=int(there.sum()),
         n_without=int((~there).sum()),
         n_classes=label.n_classes,
@@ -182,14 +189,20 @@ def _codes(column: pl.Series) -> tuple[Codes, list[str]]:
 
 def _span(inside: Floats, dtype: pl.DataType) -> str:
     if len(np.unique(inside)) == 1 and len(inside) >= FEWEST and dtype.is_numeric():
-        return f"{inside[0]:.6g}"
+        return f"{inside[0]:,.10g}" if abs(inside[0]) >= _MANY else f"{inside[0]:.6g}"
     low, high = np.quantile(inside, [0.1, 0.9])  # not the extremes: they are values of single rows
     if dtype.is_temporal():
         both = pl.Series([round(low), round(high)], dtype=pl.Int64).cast(pl.Int32 if dtype == pl.Date else pl.Int64).cast(dtype).to_list()
         ends = [str(one)[:10] for one in both]
     else:
-        ends = [f"{low:.4g}", f"{high:.4g}"]
+        ends = [_digits(low), _digits(high)]
     return " … ".join(dict.fromkeys(ends))
+
+
+def _digits(value: float) -> str:
+    """Write a number with four digits, and none of them as an exponent below a billion."""
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.10g}" if abs(rounded) >= _MANY else f"{rounded:.4g}"
 
 
 def _target_in_bins(codes: Codes, names: list[str], values: Floats, label: Label) -> tuple[RelationBin, ...]:
@@ -305,5 +318,7 @@ def _named_alike(columns: Sequence[str], target: str, sources: Sequence[str], mo
 
 
 def _parts(name: str) -> set[str]:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return {part for part in re.split(r"[^a-z]+", spaced.lower()) if len(part) > 1}
+    """Take a name apart into words. With diacritics it is Vietnamese, whose words are mostly two syllables: every two neighbors."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unicodedata.normalize("NFC", name))
+    parts = [part for part in re.split(r"[\W\d_]+", spaced.casefold()) if len(part) > 1]
+    return set(parts) if name.isascii() or len(parts) == 1 else {f"{a} {b}" for a, b in pairwise(parts)}

@@ -104,6 +104,7 @@ class TargetView(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     kind: str  # yes or no | number | classes
+    is_declared: bool = False  # as the dataset's label
     n: int
     n_without: int
     n_classes: int = 0  # 0: a number

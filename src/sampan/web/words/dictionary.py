@@ -434,7 +434,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (rf"the ledger is intact: ({_N}) rows, each chained to the one before", "sổ cái nguyên vẹn: {1} dòng, mỗi dòng nối với dòng trước"),
     (rf"the ledger is broken at row ({_N}): (.+)", "sổ cái bị hỏng ở dòng {1}: {2}"),
     (r"declared to be known only (\w+)", "được khai báo là chỉ biết được {1}"),
-    (rf"lies after (\S+) in ({_N}) of ({_N}) rows", "nằm sau {1} ở {2} trên {3} dòng"),
+    (rf"lies after (.+) in ({_N}) of ({_N}) rows", "nằm sau {1} ở {2} trên {3} dòng"),
     (
         rf"missing in ({_N}) of the ({_N}) rows without a label and in ({_N}) others: it comes with the outcome",
         "thiếu ở {1} trên {2} dòng không có nhãn và {3} dòng khác: nó đến cùng với kết quả",

@@ -16,6 +16,7 @@ from sampan.core.refs import nearest
 from sampan.data.exploring.views import Exploration, OverlapView
 from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data.contracts import Contracts
+from sampan.workspace.data.leaks import as_expression
 from sampan.workspace.data.profiling import PROFILE, read_profile
 from sampan.workspace.governing.governance import Governance, require_allowed
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sampan.data.exploring.explore import Question
     from sampan.workspace.workspace import Workspace
 
-_EXPLORING = 2  # raise when the same question would be answered otherwise
+_EXPLORING = 3  # raise when the same question would be answered otherwise
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +144,7 @@ def _completed(ws: Workspace, node: Node, asked: Asked) -> Asked:
         )
     return msgspec.structs.replace(
         asked,
-        target=asked.target or str(facts.get("label", {}).get("target", "")),
+        target=as_expression(asked.target, columns) or str(facts.get("label", {}).get("target", "")),
         time=asked.time or str(facts.get("time", "")),
         groups=tuple(groups),
     )
@@ -204,6 +205,7 @@ def _question(
         ref=node.ref,
         target=label_expression(asked.target, unless) if asked.target else None,
         target_name=asked.target,
+        target_is_declared=asked.target == declared.get("target"),
         time=asked.time,
         key=tuple(facts.get("key", ())),
         groups=asked.groups,

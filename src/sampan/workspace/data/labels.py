@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.core.graph import Node
 from sampan.workspace.data.answers import Labelled, Leaks
-from sampan.workspace.data.leaks import judge_leaks, label_expression, read_expression
+from sampan.workspace.data.leaks import as_expression, judge_leaks, label_expression, read_expression
 from sampan.workspace.data.room import DataRoom
 from sampan.workspace.operation import operation
 
@@ -24,6 +24,7 @@ class Labels(DataRoom):
         why : the reason for that
         """
         node = self._readable(ref)  # how many rows an expression is true of tells of their values
+        target = as_expression(target, node.facts["columns"])
         answer = self._labelled(node, target, unless, why)
         self._describe(node.name, {"label": {"target": target, "unless": unless, "why": why}})
         return answer
@@ -39,6 +40,7 @@ class Labels(DataRoom):
         moment : the column of the moment of prediction; by default the dataset's time
         """
         node = self._readable(ref)
+        target = as_expression(target, node.facts["columns"])
         contract = self.contracts.read(node.name)
         return judge_leaks(self.ws, node, target=target, moment=moment, known=contract.known() if contract else {})
 

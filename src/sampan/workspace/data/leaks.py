@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,18 @@ def label_expression(target: str, unless: str) -> pl.Expr:
 
     label = read_expression(target)
     return pl.when(~read_expression(unless).fill_null(value=False)).then(label) if unless else label
+
+
+def as_expression(text: str, columns: Collection[str]) -> str:
+    """Write a column's plain name as an expression has it: with quotes where it has blanks, or is a word of SQL."""
+    import polars as pl
+
+    if text not in columns:
+        return text
+    with suppress(pl.exceptions.PolarsError):
+        if pl.sql_expr(text).meta.root_names() == [text]:
+            return text
+    return '"{}"'.format(text.replace('"', '""'))
 
 
 def read_expression(text: str) -> pl.Expr:
