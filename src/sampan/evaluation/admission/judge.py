@@ -29,7 +29,7 @@ from sampan.evaluation.admission.alarms import (
 )
 from sampan.evaluation.admission.effect import Effect, Trial
 from sampan.evaluation.admission.evidence import LABEL, REPEATED, STRANGE, Evidence
-from sampan.evaluation.admission.gaps import Gap, find_gaps
+from sampan.evaluation.admission.gaps import Gap, find_gaps, missing_shares
 from sampan.evaluation.admission.learner import Learner
 from sampan.evaluation.admission.loss import names, strength_of
 from sampan.evaluation.admission.misfits import Misfit, Misfits, Trusted, find_misfits
@@ -37,7 +37,7 @@ from sampan.evaluation.admission.novelty import Novelty, measure_novelty
 from sampan.evaluation.admission.outlook import look
 from sampan.evaluation.admission.piles import Pile, find_piles
 from sampan.evaluation.admission.repeats import LIMIT, Repeats, besides, find_repeats, that_arrive_again
-from sampan.evaluation.admission.surprise import WrongSlice, slice_rows, wrong_share, wrong_slices
+from sampan.evaluation.admission.surprise import Slices, WrongSlice, slice_limit, slice_rows, worst, wrong_share
 from sampan.evaluation.admission.table import Floats, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
 from sampan.evaluation.admission.usual import chart, standard_error
@@ -51,7 +51,7 @@ MIN_BATCH: Final = 100
 N_SPANS: Final = 5
 _LABEL_FLOOR: Final = 0.02
 _HARMFUL_SHARE: Final = 0.15
-_MISFIT: Final = "misfit "
+_MISFIT, _GAP, _SLICE = "misfit ", "gap ", "slice"  # what figures of single columns, and of the worst slice, are called
 _CONTRADICTED: Final = "the label contradicts the other columns"
 
 
@@ -122,18 +122,20 @@ class _Judging:
         self.rng, self.moments, self.earlier = rng, moments, earlier
         seed = int(rng.integers(2**31))
         self.spans = _spans(table, rng, timed=moments is not None)
-        self.gaps, self.lacking = find_gaps(table, self.spans)
+        self.missing = missing_shares(table)
+        self.gaps, self.lacking = find_gaps(table, self.spans, self._by_column(_GAP))
         # What arriving rows lack says nothing of them; models of rows that all have it would say anything.
         self.table = table = table.without({gap.column for gap in self.gaps}) if len(self.gaps) < len(table.names) else table
         self.learner = _learner(table, seed=seed)
         self.outlook = look(table, self.learner, rng)
         self.votes = self.outlook.votes(table.matrix[table.n_base :])
         self.batch_chances = self.votes.mean(axis=0)
+        self.span_chances = list(self._span_chances())
 
     def judge(self, learns: Table, known_repeats: tuple[Repeats, NDArray[np.bool_]] | None) -> Judgment:
         table = self.table
         labels = self._labels()
-        slices = wrong_slices(table, self.outlook, self.votes, self._known())
+        slices, worst_slice = self._slices()
         triggers = find_triggers(table, self.outlook, self.rng)
         misfits = self._misfits(trust_labels=not label_alarms(labels))
         piles, piled = find_piles(table, self.spans, timed=self.moments is not None)
@@ -142,21 +144,21 @@ class _Judging:
             repeats, repeated = besides((repeats, repeated), np.any(self.lacking, axis=0))
         novelty, strange = measure_novelty(table, self.spans, self.rng, timed=self.moments is not None, earlier=self._earlier("strange"))
         surprise = self.outlook.surprise(self.batch_chances)
-        alarms = [*map(gap_alarm, self.gaps[:3]), *label_alarms(labels), *new_class_alarms(table)]
-        alarms += [*map(slice_alarm, slices[:3]), *map(trigger_alarm, triggers[:3])]
-        alarms += [
+        alarms = [
+            *map(gap_alarm, self.gaps[:3]),
+            *label_alarms(labels),
+            *new_class_alarms(table),
+            *map(slice_alarm, slices[:3]),
+            *map(trigger_alarm, triggers[:3]),
             *map(misfit_alarm, misfits.columns[:3]),
             *map(pile_alarm, piles[:3]),
             *repeat_alarms(repeats),
             *novelty_alarms(novelty),
         ]
         evidence = self._evidence(surprise, labels, slices, triggers)
-        for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
-            evidence.add(misfit.column, doubt > 0, doubt, why="the value does not fit the rest of its row")
         for pile, rows in zip(piles, piled, strict=True):
             evidence.add(pile.column, rows, why="many rows have the very same number")
-        for gap, rows in zip(self.gaps, self.lacking, strict=True):
-            evidence.add(gap.column, rows, why="the value is missing")
+        self._doubt_values(evidence, misfits)
         evidence.add(REPEATED, repeated & repeats.too_many, why="the row repeats one that is there already")
         evidence.add(STRANGE, strange & bool(novelty_alarms(novelty)), why="hardly any row before is like this one")
         suspicious = evidence.marked
@@ -186,18 +188,24 @@ class _Judging:
                 "share": labels.share.value or 0.0,
                 "own": labels.own.value or 0.0,
                 "strange": novelty.strange,
+                _SLICE: worst_slice,
+                **{_GAP + column: share for column, share in self.missing.items()},
                 **{_MISFIT + column: share for column, share in misfits.figures.items()},
             },
         )
 
     def _misfits(self, *, trust_labels: bool) -> Misfits:
-        earlier: dict[str, list[float]] = defaultdict(list)
+        trusted = Trusted(timed=self.moments is not None, labels=trust_labels, earlier=self._by_column(_MISFIT))
+        return find_misfits(self.table, self.outlook.fitted.gains, self._known(), trusted, self.rng)
+
+    def _by_column(self, kind: str) -> Mapping[str, list[float]]:
+        """Return a kind of figure of earlier batches by column."""
+        found: dict[str, list[float]] = defaultdict(list)
         for batch in self.earlier:
             for name, value in batch.items():
-                if name.startswith(_MISFIT):
-                    earlier[name.removeprefix(_MISFIT)].append(value)
-        trusted = Trusted(timed=self.moments is not None, labels=trust_labels, earlier=earlier)
-        return find_misfits(self.table, self.outlook.fitted.gains, self._known(), trusted, self.rng)
+                if name.startswith(kind):
+                    found[name.removeprefix(kind)].append(value)
+        return found
 
     def _earlier(self, figure: str) -> list[float]:
         return [batch[figure] for batch in self.earlier if figure in batch]
@@ -208,7 +216,7 @@ class _Judging:
         table, codes = self.table, self.outlook.codes
         now, known = codes[table.n_base :], self._known()
         share = wrong_share(now[known], self.votes[:, known])
-        usual = [(wrong_share(codes[span], chances), strength_of(table, codes[span], chances)) for span, chances in self._span_chances()]
+        usual = [(wrong_share(codes[span], chances), strength_of(table, codes[span], chances)) for span, chances in self.span_chances]
         own_chances = self.outlook.own(self.rng)
         heard_of = ~self._new_class()
         own = _own_share(now[heard_of], own_chances[table.n_base :][heard_of])
@@ -231,6 +239,14 @@ class _Judging:
             score_name=names(table)[1],
         )
 
+    def _slices(self) -> tuple[tuple[WrongSlice, ...], float]:
+        """Return the values whose labels are turned, and how far the worst one's exceed the usual, turned or not."""
+        all_values, known = Slices.of(self.table, self.outlook), self._known()
+        usual = [worst(all_values.wrong(span, chances)) for span, chances in self.span_chances]
+        limit = slice_limit([*usual, *self._earlier(_SLICE)])
+        found = all_values.wrong(self.table.batch[known], self.votes[:, known])
+        return tuple(one for one in found if one.excess > limit), worst(found)
+
     def _known(self) -> NDArray[np.bool_]:
         """Mark arriving rows whose categories all occurred before: of others, models of trusted rows know little."""
         known = ~(self.table.unseen() | self._new_class())
@@ -248,6 +264,13 @@ class _Judging:
         late = [span for span in self.spans if self.moments is not None and span[0] >= MIN_BASE]
         yield from ((span, self.outlook.base[span]) for span in self.spans if self.moments is None or span[0] < MIN_BASE)
         yield from zip(late, self.outlook.since([np.arange(span[0]) for span in late], late), strict=True)
+
+    def _doubt_values(self, evidence: Evidence, misfits: Misfits) -> None:
+        """Mark values that do not fit their rows, and values that are missing."""
+        for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
+            evidence.add(misfit.column, doubt > 0, doubt, why="the value does not fit the rest of its row")
+        for gap, rows in zip(self.gaps, self.lacking, strict=True):
+            evidence.add(gap.column, rows, why="the value is missing")
 
     def _evidence(self, surprise: Floats, labels: LabelFindings, slices: tuple[WrongSlice, ...], triggers: tuple[Trigger, ...]) -> Evidence:
         """Mark rows of planted values, contradicting rows of wrong slices, and as many of the most surprising rows as labels are wrong."""

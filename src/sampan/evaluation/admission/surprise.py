@@ -8,6 +8,7 @@ a batch of other rows (covariate shift) has no other e.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -26,6 +27,7 @@ _MIN_KNOWLEDGE: Final = 3.0  # sum of (1 - 2p)^2: so many rows' worth of certain
 _N_BINS: Final = 8
 _SUREST: Final = 0.02  # among few rows of one value, no model is surer than this
 _TURNED: Final = 0.3  # a value's labels are called wrong where at least this share is, beyond the batch's own
+_MORE: Final = 1.25
 _ALPHA: Final = 0.001
 
 
@@ -36,6 +38,7 @@ class WrongSlice(msgspec.Struct, frozen=True):
     value: str
     n_rows: int
     share: Estimate  # of wrong labels
+    excess: float = 0.0  # beyond the usual share, and the whole batch's
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,37 +104,63 @@ def wrong_share(codes: Rows, chances: Floats) -> Estimate:
     return Estimate(share, share - 1.96 * error, share + 1.96 * error)
 
 
-def wrong_slices(table: Table, outlook: Outlook, votes: Floats, known: NDArray[np.bool_]) -> tuple[WrongSlice, ...]:
-    """Find values whose labels are wrong far more often than in the whole batch and than among trusted rows; worst first.
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """All values of all columns, tested at once (Bonferroni); numbers are cut at quantiles of the trusted rows."""
 
-    All values of all columns are tested at once (Bonferroni). Numbers are cut at quantiles of the trusted rows.
+    table: Table
+    codes: Rows
+    groupings: tuple[tuple[Rows, list[str]], ...]
+    usual: tuple[Floats, ...]  # by column and value: the share of wrong labels among trusted rows
+    critical: float
 
-    Parameters
-    ----------
-    votes : what each model of trusted rows says of arriving rows, shape (n_models, n_batch, n_codes)
-    known : the arriving rows to look at, shape (n_batch,)
+    @classmethod
+    def of(cls, table: Table, outlook: Outlook) -> Slices:
+        """Group the rows, and learn how often labels of trusted ones are wrong."""
+        groupings = tuple(group_rows(table, column) for column in range(len(table.names)))
+        said = Contradiction.of(outlook.codes[: table.n_base], outlook.base)
+        before = [said.grouped(groups[: table.n_base], len(names)) for groups, names in groupings]
+        usual = tuple(np.where(one.known >= _MIN_KNOWLEDGE, np.maximum(one.share, 0.0), 0.0) for one in before)
+        n_tests = sum(len(names) for _, names in groupings)
+        return cls(table, outlook.codes, groupings, usual, NormalDist().inv_cdf(1 - _ALPHA / max(n_tests, 1)))
+
+    def wrong(self, rows: Rows, chances: Floats) -> tuple[WrongSlice, ...]:
+        """Find values whose labels are surely wrong more often than in all of these rows and than among trusted ones; surest first.
+
+        Parameters
+        ----------
+        chances : of each code, shape (n, n_codes), or of several models, (n_models, n, n_codes)
+        """
+        chances = _less_sure(chances)
+        overall = max(wrong_share(self.codes[rows], chances).value or 0.0, 0.0)
+        said = Contradiction.of(self.codes[rows], chances)
+        found: list[tuple[float, WrongSlice]] = []
+        for column, (groups, names) in enumerate(self.groupings):
+            now = said.grouped(groups[rows], len(names))
+            excess = now.share - np.maximum(self.usual[column], overall)
+            enough = (now.n >= _MIN_ROWS) & (now.known >= _MIN_KNOWLEDGE)
+            for group in np.flatnonzero(enough & (excess > 0) & (excess > self.critical * now.error)):
+                if self.table.n_distinct(rows[groups[rows] == group], besides=column) < _MIN_ROWS:
+                    continue
+                share, error = float(now.share[group]), float(now.error[group])
+                estimate = Estimate(share, share - 1.96 * error, min(share + 1.96 * error, 1.0))
+                one = WrongSlice(self.table.names[column], names[group], int(now.n[group]), estimate, float(excess[group]))
+                found.append((excess[group] / error, one))
+        return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
+
+
+def worst(slices: Sequence[WrongSlice]) -> float:
+    """Return how much more often than usual labels of the worst value are wrong; 0 where there is none."""
+    return max((one.excess for one in slices), default=0.0)
+
+
+def slice_limit(earlier: Sequence[float]) -> float:
+    """Return how much more often labels of one value may be wrong: a little more than in two earlier spans, of the worst value of each.
+
+    Where meanings move with time, some value's labels always contradict the rows before. One span alone may have been spoiled.
     """
-    arriving, chances = table.batch[known], _less_sure(votes[:, known])
-    overall = max(wrong_share(outlook.codes[arriving], chances).value or 0.0, 0.0)
-    said = Contradiction.of(outlook.codes[arriving], chances)
-    said_before = Contradiction.of(outlook.codes[: table.n_base], outlook.base)
-    found: list[tuple[float, WrongSlice]] = []
-    groupings = [group_rows(table, column) for column in range(len(table.names))]
-    n_tests = sum(len(names) for _, names in groupings)
-    critical = NormalDist().inv_cdf(1 - _ALPHA / max(n_tests, 1))
-    for column, (groups, names) in enumerate(groupings):
-        now = said.grouped(groups[arriving], len(names))
-        before = said_before.grouped(groups[: table.n_base], len(names))
-        usual = np.where(before.known >= _MIN_KNOWLEDGE, np.maximum(before.share, 0.0), 0.0)
-        excess = now.share - np.maximum(usual, overall)
-        enough = (now.n >= _MIN_ROWS) & (now.known >= _MIN_KNOWLEDGE)
-        for group in np.flatnonzero(enough & (excess > _TURNED) & (excess > critical * now.error)):
-            if table.n_distinct(arriving[groups[arriving] == group], besides=column) < _MIN_ROWS:
-                continue
-            share, error = float(now.share[group]), float(now.error[group])
-            estimate = Estimate(share, share - 1.96 * error, min(share + 1.96 * error, 1.0))
-            found.append((excess[group] / error, WrongSlice(table.names[column], names[group], int(now.n[group]), estimate)))
-    return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
+    second = sorted(earlier)[-2] if len(earlier) > 1 else 0.0
+    return max(_TURNED, _MORE * second)
 
 
 def _less_sure(chances: Floats) -> Floats:
