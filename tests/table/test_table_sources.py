@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -130,3 +131,14 @@ def test_facts_are_what_a_reader_needs_to_read_it_again(tmp_path: Path) -> None:
     assert facts["encoding"] == "utf-8-sig"
     assert facts["delimiter"] == ";"
     assert facts["size_bytes"] == 11
+
+
+def test_declared_types_hold_for_sources_that_have_types_of_their_own(tmp_path: Path) -> None:
+    pl.DataFrame({"id": [1, 2, 3], "n": [1.0, 2.5, 3.0], "day": ["01/05/2024", "02/05/2024", "x"]}).write_parquet(tmp_path / "t.parquet")
+
+    found = read_source(tmp_path / "t.parquet", form=SourceForm(types={"id": "text", "n": "integer", "day": "date:%d/%m/%Y"}))
+
+    assert found.frame.rows() == [("1", 1, date(2024, 5, 1))]
+    assert [(cell.row, cell.column, cell.value) for cell in found.bad_cells] == [(0, "day", "x"), (1, "n", "2.5")]
+    with pytest.raises(ParameterError, match="declared for 'nr'"):
+        read_source(tmp_path / "t.parquet", form=SourceForm(types={"nr": "text"}))

@@ -24,12 +24,14 @@ from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_b
 from sampan.table.csv_dialect import Sample
 from sampan.table.encodings import check_encoding, decode, detect_encoding
 from sampan.table.excel import is_workbook, read_workbook
+from sampan.table.fitting import Fitting
 from sampan.table.formats import FORMATS, format_of
 from sampan.table.frames import from_memory
 from sampan.table.jsonlines import JsonLines
 from sampan.table.pieces import Frames
 from sampan.table.source_form import SourceForm, check_file
 from sampan.table.texts import TextTyping
+from sampan.table.types import declared_form
 
 _SHOWN_BYTES = 1 << 22  # a smaller file is read before a person could read of it
 _SAMPLE_BYTES = 1 << 18  # what is looked at first of a large file's beginning
@@ -88,7 +90,7 @@ def stream_source(
         return _stream_delimited(path, member, head, form, take, progress)
     if kind == "jsonl":
         return _stream_json_lines(path, member, head, form, take, progress)
-    return _stream_binary(path, member, kind, take, progress)
+    return _stream_binary(path, member, kind, form, take, progress)
 
 
 def digest_file(path: Path) -> Digest:
@@ -304,10 +306,51 @@ def _decode_partly(head: bytes, encoding: str) -> bytes:
     return head.decode(encoding, "ignore").removeprefix("\ufeff").encode()
 
 
-def _stream_binary(path: Path, member: str, kind: str, take: Take[Taken], progress: Progress | None) -> tuple[Taken, Account]:
+def _stream_binary(
+    path: Path, member: str, kind: str, form: SourceForm, take: Take[Taken], progress: Progress | None
+) -> tuple[Taken, Account]:
     size = path.stat().st_size
     account = Account(source=str(path), format=kind, digest=digest_file(path), size_bytes=size, member=member)
     shown = progress.stage(f"reading {path.name}") if progress and size >= _SHOWN_BYTES else nullcontext()
     with shown as stage:
         counted: Take[Taken] = take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
-        return take_binary(path, kind, counted), account
+        if not form.types:
+            return take_binary(path, kind, counted), account
+        declared = _Declared(form, str(path))
+        taken = take_binary(path, kind, declared.typed(counted))
+        return taken, declared.accounted(account)
+
+
+class _Declared:
+    """Gives the columns of a source that has types the ones that a person declared."""
+
+    def __init__(self, form: SourceForm, source: str) -> None:
+        self._form, self._source = CsvForm(types=form.types, null_values=form.null_values, decimal=form.decimal), source
+        self._found: list[LeftOut] = []
+
+    def typed(self, take: Take[Taken]) -> Take[Taken]:
+        """Give pieces on with their declared types: texts read as those of a text file, other values one by one."""
+
+        def taking(schema: pl.Schema, frames: Iterator[pl.DataFrame]) -> Taken:
+            if unknown := sorted(set(self._form.types) - set(schema)):
+                hint = "its columns: " + ", ".join([*schema][:20])
+                raise ParameterError(f"a type is declared for {unknown[0]!r}, which {self._source} does not have", hint=hint)
+            texts = TextTyping(schema, pl.Series, self._form, source=self._source, only=(), line_of=lambda row: row + 1)
+            kinds = {name: declared_form(kind, name).dtype for name, kind in self._form.types.items()}
+            fitting = Fitting(texts.schema, kinds, source=self._source)
+            self._found = [texts.left_out, fitting.left_out]
+            return take(fitting.schema, fitting.pieces(map(texts.apply, frames)))
+
+        return taking
+
+    def accounted(self, account: Account) -> Account:
+        """Add the rows that were left out."""
+        left_out = LeftOut([])
+        for found in self._found:
+            if found.n_rows:
+                left_out.add(found.frame(), found.cells)
+        if not left_out.n_rows:
+            return account
+        return msgspec.structs.replace(
+            account, notes=(*account.notes, left_out.note()), bad_rows=left_out.frame(), bad_cells=tuple(left_out.cells)
+        )

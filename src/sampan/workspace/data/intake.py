@@ -137,7 +137,7 @@ class Intake(DataRoom):
                 _check_columns(newest.facts["columns"], facts)
                 self._describe(name, facts)
                 return self._answer(newest, unchanged=True, notes=tuple(newest.facts.get("notes", ())))
-        if self._adopts(path, name):
+        if not form.types and self._adopts(path, name):
             version, account = self._adopt(path, facts)
         else:
             from sampan.table.sources import stream_source  # brings the table library, which bytes that are known do not need
