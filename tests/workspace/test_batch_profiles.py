@@ -58,6 +58,14 @@ def test_what_is_no_batch_of_the_dataset_is_refused(ws: Workspace) -> None:
         ws.data.profile("orders", batch="others.batch@v1")
 
 
+def test_a_dataset_that_nothing_was_appended_to_says_how_batches_come(ws: Workspace) -> None:
+    ws.data.add_table(orders(1), name="fixed")
+
+    with pytest.raises(NotFound, match="nothing was appended") as caught:
+        ws.data.profile("fixed", batch="1")
+    assert "sampan data append fixed FILE" in caught.value.hint
+
+
 def test_a_batch_of_rows_that_were_there_says_that_it_brought_none(ws: Workspace) -> None:
     answer = ws.data.append_table("orders", orders(1, 2, 3))
 

@@ -5,10 +5,11 @@ Nothing of it is made when a batch comes in. Parts of many rows are profiled onc
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from sampan.core.graph import Node
-from sampan.errors import ParameterError
+from sampan.errors import NotFound, ParameterError
 from sampan.workspace.data.profiling import profile_parts
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ def find_batch(ws: Workspace, name: str, batch: str) -> Node:
 
     Raises
     ------
-    NotFound : there is none.
+    NotFound : there is none, or none yet.
     ParameterError : it is another dataset's.
     """
     own = f"{name}.{_KIND}"
     number = batch.removeprefix("@").removeprefix("v")
+    if not ws.catalog.nodes(kind=_KIND, name=own, limit=1):
+        raise NotFound(f"{name} has no batch: nothing was appended to it", hint=f"batches come by: sampan data append {quote(name)} FILE")
     node = ws.catalog.resolve(f"{own}@v{number}" if number.isdigit() else batch, kind=_KIND)
     if node.name != own:
         raise ParameterError(f"{node.ref} is no batch of {name}", parameter="batch", hint=f"for instance --batch {own}@v1")
