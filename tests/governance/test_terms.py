@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from sampan.governance.terms import NONE_LEFT, ColumnTerms, Terms, faults_of, from_flat, strictest
+from datetime import date
+
+import pytest
+
+from sampan.errors import ParameterError
+from sampan.governance.terms import NONE_LEFT, ColumnTerms, Terms, faults_of, from_flat, strictest, terms
 
 
 def test_every_fault_is_named_at_once() -> None:
@@ -19,8 +24,8 @@ def test_every_fault_is_named_at_once() -> None:
     assert found == [
         "the lawful basis for churn is 'consnt', did you mean consent?",
         "expires is 'next year', no date such as 2027-01-31",
-        "keep_days is 0, expected 1 or more",
-        "k is 1; a group of 1 hides nobody, expected 2 or more",
+        "keep_days is 0, expected a whole number from 1 on",
+        "k is 1, expected a whole number from 2 on: a smaller group hides nobody",
         "the class of mail is 'emial', did you mean email?",
         "the action on mail is 'hide'; one of drop, mask, pseudonym, generalize, encrypt",
         "column is 'agee', did you mean age?",
@@ -63,3 +68,31 @@ def test_flat_keys_become_columns() -> None:
     assert terms.column("mail").action == "pseudonym"
     assert terms.protected() == ("sex",)
     assert terms.column("other") == ColumnTerms()
+
+
+def test_one_word_is_a_list_of_one_and_commas_part_several() -> None:
+    """A text is a sequence of letters, too: `protected="sex"` must not protect the columns s, e and x."""
+    said = terms(purposes="churn, research", regions="vn", not_for=["ads", "credit,scoring"], protected="sex")
+
+    assert ("churn", "research") == said.purposes
+    assert (("vn",), ("ads", "credit", "scoring")) == (said.regions, said.not_for)
+    assert ("sex",) == said.protected()
+
+
+def test_a_day_is_taken_as_python_and_yaml_give_it_and_written_one_way() -> None:
+    assert "2027-06-30" == from_flat({"expires": date(2027, 6, 30)}).expires
+    for text in ("20270630", "2027-W26-3", "2027-6-30", "2027-02-29"):
+        with pytest.raises(ParameterError, match=f"expires is '{text}', no date such as 2027-01-31"):
+            terms(expires=text)
+
+
+def test_what_is_no_text_list_or_table_is_named_at_once() -> None:
+    with pytest.raises(ParameterError) as caught:
+        from_flat({"purposes": [1], "bases": "consent", "pii": ["mail"], "column_purposes": {"pay": 5}})
+    with pytest.raises(ParameterError, match="keep_days is '30', expected a whole number from 1 on"):
+        terms(keep_days="30")  # type: ignore[arg-type]
+
+    assert caught.value.message == (
+        "purposes is [1], expected a list of texts; bases is 'consent', expected each by its name, such as churn=consent; "
+        "pii is ['mail'], expected each by its name, such as mail=email; the purposes of pay are 5, expected a list of texts"
+    )

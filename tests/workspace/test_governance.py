@@ -228,6 +228,18 @@ def test_terms_in_a_contract_are_changed_through_a_page_by_the_owner_alone(ws: W
     assert ("research",) == ws.policy.list_policies().policies[0].purposes
 
 
+def test_faults_of_terms_in_a_contract_are_named_with_the_file_and_not_saved(ws: Workspace) -> None:
+    ws.data.infer("orders")
+    file = ws.root / "contracts" / "orders.yaml"
+    broken = _with_purposes(file.read_text()).replace("value: [research]", "value: {research: true}")
+    with pytest.raises(ParameterError, match=r"purposes is \{'research': True\}, expected a list of texts"):
+        ws.data.save_contract("orders", contents=broken)
+    file.write_text(broken)
+
+    with pytest.raises(ParameterError, match=r"contracts/orders\.yaml: purposes is"):
+        ws.policy.show("orders")
+
+
 def _with_purposes(contract: str) -> str:
     head, said = "\ncustomProperties:\n", "  - property: purposes\n    value: [research]\n"
     return contract.replace(head, head + said) if head in contract else f"{contract}{head.lstrip()}{said}"

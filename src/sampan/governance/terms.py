@@ -89,12 +89,15 @@ def faults_of(terms: Terms, *, columns: Iterable[str] | None = None) -> Iterator
     """
     for purpose, basis in terms.bases.items():
         yield from _unknown(f"the lawful basis for {purpose}", basis, BASES)
-    if terms.expires and not _is_date(terms.expires):
+    for field in _TEXTS:
+        if not isinstance(getattr(terms, field), str):
+            yield f"{field} is {getattr(terms, field)!r}, expected text"
+    if isinstance(terms.expires, str) and terms.expires and not _is_date(terms.expires):
         yield f"expires is {terms.expires!r}, no date such as 2027-01-31"
-    if terms.keep_days is not None and terms.keep_days < 1:
-        yield f"keep_days is {terms.keep_days}, expected 1 or more"
-    if terms.k is not None and terms.k < 2:
-        yield f"k is {terms.k}; a group of {terms.k} hides nobody, expected 2 or more"
+    for field, least, why in (("keep_days", 1, ""), ("k", 2, ": a smaller group hides nobody")):
+        number = getattr(terms, field)
+        if number is not None and (type(number) is not int or number < least):
+            yield f"{field} is {number!r}, expected a whole number from {least} on{why}"
     known = None if columns is None else list(columns)
     for name, column in terms.columns.items():
         if known is not None and name not in known:
@@ -124,7 +127,7 @@ def strictest(many: Iterable[Terms]) -> Terms:
         not_for=tuple(dict.fromkeys(purpose for terms in given for purpose in terms.not_for)),
         bases={purpose: basis for terms in reversed(given) for purpose, basis in terms.bases.items()},
         regions=_common(terms.regions for terms in given),
-        expires=min((terms.expires for terms in given if terms.expires), default=""),
+        expires=min((terms.expires for terms in given if terms.expires), default="", key=date.fromisoformat),
         keep_days=min((terms.keep_days for terms in given if terms.keep_days is not None), default=None),
         k=max((terms.k for terms in given if terms.k is not None), default=None),
         columns=columns,
@@ -184,11 +187,11 @@ def _unknown(what: str, word: str, known: Iterable[str]) -> Iterator[str]:
 
 
 def _is_date(text: str) -> bool:
+    """Say whether a text is a day as days are compared, letter by letter: 20270131 is a day of the standard, and would come after all."""
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-    return True
 
 
 def terms(
@@ -225,11 +228,20 @@ def terms(
 
 
 def from_flat(said: Mapping[str, Any]) -> Terms:
-    """Build terms from flat keys, as a project file or a command has them: columns by `pii`, `protected`, `actions`, `column_purposes`."""
+    """Build terms from flat keys, as a project file or a command has them: columns by `pii`, `protected`, `actions`, `column_purposes`.
+
+    One word may stand for a list of one, and several in one text are parted by commas.
+
+    Raises
+    ------
+    ParameterError : what is said is no text, no list of texts, or not said by name; every fault at once.
+    """
+    if faults := [*_faults_of_shape(said)]:
+        raise ParameterError("; ".join(faults), hint="sampan policy set --help lists the words")
     pii: Mapping[str, str] = said.get("pii") or {}
     actions: Mapping[str, str] = said.get("actions") or {}
     narrower: Mapping[str, Any] = said.get("column_purposes") or {}
-    protected = tuple(said.get("protected") or ())
+    protected = _words(said.get("protected") or ())
     names = dict.fromkeys((*pii, *protected, *actions, *narrower))
     columns = {
         name: ColumnTerms(
@@ -241,12 +253,31 @@ def from_flat(said: Mapping[str, Any]) -> Terms:
         for name in names
     }
     plain = {field: said[field] for field in _PLAIN if said.get(field) not in (None, "")}
-    lists: dict[str, Any] = {field: tuple(said.get(field) or ()) for field in ("purposes", "not_for", "regions")}
+    if isinstance(plain.get("expires"), date):  # what YAML and Python make of an unquoted day
+        plain["expires"] = plain["expires"].strftime("%Y-%m-%d")
+    lists: dict[str, Any] = {field: _words(said.get(field) or ()) for field in ("purposes", "not_for", "regions")}
     return Terms(**plain, **lists, bases=dict(said.get("bases") or {}), columns=columns)
 
 
-_PLAIN: Final = ("owner", "ask", "license", "conditions", "expires", "keep_days", "k")
+_TEXTS: Final = ("owner", "ask", "license", "conditions", "expires")
+_PLAIN: Final = (*_TEXTS, "keep_days", "k")
+_LISTS: Final = ("purposes", "not_for", "regions", "protected")
+_BY_NAME: Final = {"bases": "churn=consent", "pii": "mail=email", "actions": "mail=mask", "column_purposes": "income=credit"}
+
+
+def _faults_of_shape(said: Mapping[str, Any]) -> Iterator[str]:
+    for field in _LISTS:
+        value = said.get(field) or ()
+        if not isinstance(value, str) and not (isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)):
+            yield f"{field} is {value!r}, expected a list of texts"
+    for field, example in _BY_NAME.items():
+        if not isinstance(said.get(field) or {}, Mapping):
+            yield f"{field} is {said[field]!r}, expected each by its name, such as {example}"
+    narrower = said.get("column_purposes") or {}
+    for name, value in narrower.items() if isinstance(narrower, Mapping) else ():
+        if not isinstance(value, str | list | tuple):
+            yield f"the purposes of {name} are {value!r}, expected a list of texts"
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else tuple(value)
+    return tuple(word.strip() for text in ([value] if isinstance(value, str) else value) for word in text.split(",") if word.strip())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -125,8 +125,8 @@ def _place(terms: Terms, use: Use) -> Found:
 
 
 def _time(terms: Terms, use: Use, made: Millis) -> Found:
-    today = datetime.fromtimestamp(use.now / 1000, UTC)
-    if terms.expires and today.date().isoformat() >= terms.expires:
+    today = datetime.fromtimestamp(use.now / 1000, UTC).date()
+    if terms.expires and today >= date.fromisoformat(terms.expires):
         yield "expiry", f"may not be used since {terms.expires}", ""
     if terms.keep_days is not None and use.now >= made + terms.keep_days * _DAY_MS:
         ended = (datetime.fromtimestamp(made / 1000, UTC) + timedelta(days=terms.keep_days)).date().isoformat()

@@ -111,9 +111,10 @@ class Governance:
         if not file.exists() or not _may_say_terms(file.read_bytes()):
             return
         contract = contracts.read(name)
-        terms = terms_of_contract(contract) if contract is not None else Terms()
-        if faults := list(faults_of(terms)):
-            raise ParameterError(f"{shown_path(self.ws, file)}: " + "; ".join(faults), hint="mend the contract and try again")
+        try:
+            terms = terms_of_contract(contract) if contract is not None else Terms()
+        except ParameterError as fault:
+            raise ParameterError(f"{shown_path(self.ws, file)}: {fault.message}", hint="mend the contract and try again") from fault
         if terms != Terms():
             yield Layer(shown_path(self.ws, file), terms)
 
@@ -330,23 +331,30 @@ def policy_name(name: str, kind: str = DATASET) -> str:
 
 
 def terms_of_contract(contract: Any) -> Terms:
-    """Read the terms that a contract's customProperties hold; what else stands there is left alone."""
+    """Read the terms that a contract's customProperties hold; what else stands there is left alone. ParameterError: its faults."""
     said: Mapping[str, Any] = getattr(contract, "properties", {})
     known = {name: value for name, value in said.items() if name in _SAID_OF_TABLES}
     columns = {column.name: terms for column in contract.columns if (terms := _terms_of_column(column)) != ColumnTerms()}
     flat = from_flat({**known, "owner": contract.owner, "license": getattr(contract, "licence", "") or known.get("license", "")})
-    return msgspec.structs.replace(flat, columns=columns)
+    whole = msgspec.structs.replace(flat, columns=columns)
+    if faults := list(faults_of(whole)):
+        raise ParameterError("; ".join(faults), hint="sampan policy set --help lists the words")
+    return whole
 
 
 def _terms_of_column(column: Any) -> ColumnTerms:
     said: Mapping[str, Any] = getattr(column, "properties", {})
-    purposes = said.get("purposes", ())
-    return ColumnTerms(
-        pii=str(getattr(column, "pii", "") or said.get("pii", "")),
-        protected=said.get("protected") is True,
-        purposes=(purposes,) if isinstance(purposes, str) else tuple(purposes),
-        action=str(said.get("action", "")),
+    name, protected = column.name, said.get("protected", False)
+    if not isinstance(protected, bool):
+        raise ParameterError(f"protected of {name} is {protected!r}, expected true or false")
+    flat = from_flat(
+        {
+            "pii": {name: str(getattr(column, "pii", "") or said.get("pii", ""))},
+            "actions": {name: str(said.get("action", ""))},
+            "column_purposes": {name: said.get("purposes", ())},
+        }
     )
+    return msgspec.structs.replace(flat.column(name), protected=protected)
 
 
 def _may_say_terms(text: bytes) -> bool:
