@@ -108,6 +108,7 @@ def test_a_broken_ledger_exits_with_the_code_of_integrity(sampan: Sampan, tmp_pa
         (["--jsn", "status"], "sampan has no option --jsn", ""),
         (["log", "--limt", "3"], "sampan log has no option --limt", "did you mean --limit?"),
         (["log", "a", "b"], "Got unexpected extra argument", "sampan log --help"),
+        (["data", "add", "a.csv", "--key", "id", "day"], "unexpected extra argument", "again: --key id --key day"),
         (["log", "--limit"], "Option '--limit' requires an argument", "sampan log --help"),
         (["lineage"], "REF is missing", "expected text"),
         (["status", "--project"], "--project needs a folder", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
@@ -234,5 +235,15 @@ def _usage_error(error: click.ClickException, words: Sequence[str]) -> UsageErro
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
         message = f"{command} has no option {error.option_name}"
-    hint = f"did you mean {' or '.join(possibilities)}?" if possibilities else f"{command} --help"
+    hint = f"did you mean {' or '.join(possibilities)}?" if possibilities else _repeating(message, words) or f"{command} --help"
     return UsageError(message.rstrip("."), hint=hint)
+
+
+def _repeating(message: str, words: Sequence[str]) -> str:
+    """Say of a word that follows an option's value how an option takes several; "" where it follows none."""
+    extra = re.search(r"unexpected extra arguments? \((\S+)", message)
+    at = words.index(word) if extra and (word := extra[1].rstrip(")")) in words else 0
+    if at < 2 or not words[at - 2].startswith("--"):  # an option and its value
+        return ""
+    option = words[at - 2]
+    return f"for several values say the option again: {option} {words[at - 1]} {option} {words[at]}"
