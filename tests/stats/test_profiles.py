@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sampan.data.profiling import profile_lazily, profile_parquet
 from sampan.errors import ParameterError
+from sampan.stats import comoments
 from sampan.stats.profile_building import profile_table
 from sampan.stats.profiles import ColumnProfile, Profile, merge_profiles
 
@@ -190,6 +191,18 @@ def test_correlations_are_those_of_the_rows() -> None:
     assert found[0, 2] == pytest.approx(np.corrcoef(frame["x"], frame["n"])[0, 1], abs=2e-3)
     assert np.isnan(found[0, 3])
     assert found[1, 1] == pytest.approx(1.0)
+
+
+def test_rows_that_repeat_count_as_often_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(11)
+    few = pl.DataFrame({"x": rng.integers(-5, 90, 700), "y": rng.normal(3, 9, 700), "z": rng.choice([1.5, np.nan, 7.25], 700)})
+    frame = few.fill_nan(None)[rng.choice(700, 9_000, p=rng.dirichlet(np.full(700, 0.3)))]
+    roomy = profile_table(frame)
+    monkeypatch.setattr(comoments, "_N_WAITING", 64)
+    correlations = profile_table(frame).comoments.correlations()
+
+    assert merge_profiles(*(profile_table(part) for part in frame.iter_slices(700))) == profile_table(frame) == roomy
+    assert correlations[0, 1] == pytest.approx(np.corrcoef(frame["x"], frame["y"])[0, 1], abs=2e-3)
 
 
 def test_whole_numbers_correlate_exactly_however_large_the_table_a_sample_of_it_is_near() -> None:

@@ -22,7 +22,7 @@ from sampan.stats.stable_hash import Hashes
 MOST_COLUMNS = 32
 N_LEVELS = 16
 LEVEL_BITS = 4
-_N_PENDING, _N_FEW = 16_384, 2_048  # rows that wait, of the lowest level and of others
+_N_WAITING, _N_ROWS = 32_768, 16_384  # rows that there is room for at first, and that are added up at a time
 _LARGEST, _SMALLEST = 2.0**48, 2.0**-40
 _WHOLE = 2.0**24
 _ROUND = np.int64(-(1 << 43))
@@ -72,80 +72,110 @@ class CoMoments(msgspec.Struct, frozen=True):
 
 
 class CoMomentCounter:
-    """Adds rows up to co-moments."""
+    """Adds rows up to co-moments.
+
+    Rows wait until all are there. Where they become many, those that repeat are kept once, with how often they came: a long table of few
+    distinct rows costs no more than these do.
+    """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
         self._level = 0  # the lowest that is still needed
-        self._rows: dict[int, int] = {}
-        self._n: dict[int, Codes] = {}
-        self._sums: dict[int, Sums] = {}
-        self._waiting: dict[int, _Waiting] = {}
+        self._n = 0  # rows that wait, in the first places of what follows
+        self._hashes = np.empty(_N_WAITING, dtype=np.uint64)
+        self._counts = np.empty(_N_WAITING, dtype=np.int64)
+        self._values = np.empty((len(columns), _N_WAITING))  # NaN where one is missing
 
     def leave_out_below(self, level: int) -> None:
         """Forget the levels below one, for good."""
-        self._level = max(self._level, level)
-        for one in [one for one in self._rows if one < level]:
-            del self._rows[one], self._n[one], self._sums[one]
-        for one in [one for one in self._waiting if one < level]:
-            del self._waiting[one]
+        if level > self._level:
+            self._level = level
+            self._keep(np.flatnonzero(self._hashes[: self._n] < _bound(level)))
 
     def add(self, hashes: Hashes, columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]]) -> None:
         """Add the rows that count by their hashes; of each column its numbers, and where they are missing, if anywhere."""
-        wanted = np.flatnonzero(hashes < np.uint64(1 << (64 - LEVEL_BITS * self._level))) if self._level else np.arange(len(hashes))
-        if not len(wanted) or not self.columns:
-            return
-        levels = levels_of(hashes[wanted])
-        for level in np.flatnonzero(np.bincount(levels)).tolist():
-            if level not in self._waiting:  # of each level's rows one in sixteen would have been of the next
-                self._waiting[level] = _Waiting(len(self.columns), _N_PENDING if level == self._level else _N_FEW)
-            waiting = self._waiting[level]
-            rows = wanted[levels == level]
-            while len(rows):
-                rows = rows[waiting.take(columns, rows) :]
-                if waiting.is_full:
-                    self._settle(level)
+        wanted = np.flatnonzero(hashes < _bound(self._level)) if self._level else np.arange(len(hashes))
+        while len(wanted) and self.columns:
+            rows = wanted[: len(self._hashes) - self._n]
+            place = slice(self._n, self._n + len(rows))
+            self._hashes[place], self._counts[place] = hashes[rows], 1
+            _take(columns, rows, self._values[:, place])
+            self._n += len(rows)
+            wanted = wanted[len(rows) :]
+            if len(wanted):
+                self._make_room()
 
     def found(self) -> CoMoments:
         """Return what was added up."""
-        for level in self._waiting:
-            self._settle(level)
-        levels = tuple(_as_level(level, self._rows[level], self._n[level], self._sums[level]) for level in sorted(self._rows))
-        return CoMoments(columns=self.columns, levels=levels)
+        levels = levels_of(self._hashes[: self._n])
+        memory = np.empty((len(self.columns) * _MOST_PIECES, min(self._n, _N_ROWS)))
+        present = np.flatnonzero(np.bincount(levels)).tolist()
+        return CoMoments(self.columns, tuple(self._sum_up(level, np.flatnonzero(levels == level), memory) for level in present))
 
-    def _settle(self, level: int) -> None:
-        waiting = self._waiting[level]
-        if not waiting.n:
-            return
-        n, sums = _sum_products(waiting.memory[:, : waiting.n], len(self.columns))
-        self._rows[level] = self._rows.get(level, 0) + waiting.n
-        self._n[level] = self._n[level] + n if level in self._n else n
-        self._sums[level] = _carry(self._sums[level] + sums) if level in self._sums else sums
-        waiting.n = 0
+    def _make_room(self) -> None:
+        """Keep rows that repeat once; where that is not enough, take more memory."""
+        rows, self._counts[: self._n] = _distinct(self._hashes[: self._n], self._counts[: self._n])
+        self._keep(rows)
+        if 2 * self._n > len(self._hashes):
+            self._hashes, self._counts, self._values = _doubled(self._hashes), _doubled(self._counts), _doubled(self._values)
+
+    def _keep(self, rows: Codes) -> None:
+        """Keep some of the rows that wait, ascending."""
+        for kept in (self._hashes, self._counts, *self._values):
+            kept[: len(rows)] = kept[rows]
+        self._n = len(rows)
+
+    def _sum_up(self, level: int, rows: Codes, memory: Floats) -> Level:
+        """Add a level's rows up, each as often as it came: for each bit of their counts those that have it, times its power of two."""
+        p, counts = len(self.columns), self._counts[rows]
+        n, sums = np.zeros((p, p), dtype=np.int64), np.zeros((3, p, p, _N_WORDS), dtype=np.int64)
+        for bit in range(int(counts.max()).bit_length()):
+            some = rows[(counts >> bit) & 1 == 1]
+            for start in range(0, len(some), _N_ROWS):
+                part = some[start : start + _N_ROWS]
+                np.take(self._values, part, axis=1, out=memory[:p, : len(part)], mode="clip")
+                n_part, sums_part = _sum_products(memory[:, : len(part)], p)
+                n += n_part << bit
+                sums = _carry(sums + _shifted(sums_part, bit))
+        return _as_level(level, int(counts.sum()), n, sums)
 
 
-class _Waiting:
-    """Rows of a level that are not added up yet, in memory that is taken again: fresh memory costs more than adding them up."""
+def _doubled(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an array with as many places more in its last dimension."""
+    n = array.shape[-1]
+    doubled = np.empty((*array.shape[:-1], 2 * n), dtype=array.dtype)
+    doubled[..., :n] = array
+    return doubled
 
-    def __init__(self, n_columns: int, n_rows: int) -> None:
-        self.memory = np.empty((n_columns * _MOST_PIECES, n_rows))
-        self.n_rows = n_rows
-        self.n = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self.n == self.n_rows
+def _distinct(hashes: Hashes, counts: Codes) -> tuple[Codes, Codes]:
+    """Return the places of distinct hashes, ascending, and the counts with those of all that are alike at the one that is kept."""
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], hashes[order][1:] != hashes[order][:-1]]))
+    summed = counts.copy()
+    summed[order[starts]] = np.add.reduceat(counts[order], starts)
+    return np.sort(order[starts]), summed
 
-    def take(self, columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]], rows: Codes) -> int:
-        """Take as many rows as there is room for; return how many."""
-        rows = rows[: self.n_rows - self.n]
-        place = slice(self.n, self.n + len(rows))
-        for column, (numbers, missing) in enumerate(columns):
-            self.memory[column, place] = numbers[rows]
-            if missing is not None:
-                self.memory[column, place][missing[rows]] = np.nan
-        self.n += len(rows)
-        return len(rows)
+
+def _take(columns: Sequence[tuple[np.ndarray[Any, Any], Flags | None]], rows: Codes, values: Floats) -> None:
+    """Write down the numbers of some rows, NaN where they are missing."""
+    for (numbers, missing), taken in zip(columns, values, strict=True):
+        taken[:] = numbers[rows]
+        if missing is not None:
+            taken[missing[rows]] = np.nan
+
+
+def _bound(level: int) -> np.uint64:
+    """Return what the hashes of rows of a level, of 1 or more, and of those above are below."""
+    return np.uint64(1 << (64 - LEVEL_BITS * level))
+
+
+def _shifted(sums: Sums, times: int) -> Sums:
+    """Return sums times a power of two, their words no larger than ever."""
+    while times:
+        step = min(times, _LIMB)
+        sums, times = _carry(sums << step), times - step
+    return sums
 
 
 def merge_comoments(parts: Sequence[CoMoments], *, lowest: int) -> CoMoments:
