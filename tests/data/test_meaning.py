@@ -31,7 +31,12 @@ def names(query: str) -> list[str]:
         ("don hang", ["orders"]),
         ("airprots", ["airports"]),  # misspelled
         ("custom", ["orders"]),  # begun
+        ("what data do we have about flights", ["flights"]),
+        ("dữ liệu về sân bay", ["airports"]),
+        ("air", ["airports"]),
+        ("customers from 1990", ["orders"]),
         ("weather of mars", []),
+        ("what do we have", []),
         ("", []),
         ("  !", []),
     ],

@@ -1,7 +1,8 @@
 """Find things by what their words mean: names are taken apart, words are reduced to a stem, and words that mean the same count as one.
 
 Ranking is BM25 over fields of different weight (S. Robertson, H. Zaragoza 2009, "The Probabilistic Relevance Framework"); a word that is
-in no document is taken for a misspelling of one that is. English and Vietnamese, the latter with and without diacritics.
+in no document is taken for a misspelling of one that is, and words that only ask (what, our, của) need not occur. English and Vietnamese, the latter
+with and without diacritics.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _K1, _B = 1.2, 0.5
 _SYNONYM = 0.7  # what a word of the same meaning counts
 _MISSPELLED = 0.5
 _CUTOFF = 0.8
+_BEGUN, _BEGUN_BESIDE = 3, 4  # letters that begin a word; where the word itself is known
+_ROOT, _ROOT_SHARE = 6, 0.7
 
 # Each line: words of one meaning. Vietnamese stands without diacritics, as it is compared.
 _MEANINGS = """
@@ -34,7 +37,8 @@ order purchase sale transaction don-hang giao-dich
 product item goods article sku san-pham mat-hang
 price cost amount fee charge fare gia chi-phi
 payment paid pay invoice bill thanh-toan hoa-don
-revenue income turnover doanh-thu
+revenue income turnover doanh-thu thu-nhap
+wage salary pay earning tien-luong luong
 date day time when timestamp moment hour ngay gio thoi-gian
 delay late lateness tre
 address street dia-chi duong
@@ -61,7 +65,7 @@ sound audio recording am-thanh
 text document review comment van-ban binh-luan
 machine device sensor thiet-bi cam-bien may
 school student pupil truong hoc-sinh sinh-vien
-house home apartment building nha can-ho
+house housing home apartment building nha can-ho
 car vehicle truck xe
 origin source departure from dep di
 destination dest arrival arr to den
@@ -69,8 +73,21 @@ latitude lat vi-do
 longitude lon lng kinh-do
 loan credit debt vay tin-dung
 fraud scam gian-lan
-score rating grade diem
+score rating rate grade diem danh-gia
+movie film phim
+doctor physician bac-si
+survival survived alive song-sot
+reason cause ly-do nguyen-nhan
 """
+
+
+# Words that ask and do not name; they help where they occur, and are not missed where they do not.
+_ASKING_WORDS = """
+a an the of in on at for from to by with and or is are was do does did we i you our my have has had what which who where when how any all
+there this that these about need want find show me data dataset table
+co cua va ve cho cac nhung nao nhu la gi toi can du lieu bo bang tai trong voi tu den o
+"""
+_ASKING = frozenset(_ASKING_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +117,15 @@ def words_of(text: str) -> list[str]:
 
 
 def find(query: str, documents: Sequence[Document], *, weights: Mapping[str, float]) -> list[Match]:
-    """Rank the documents that fit a query, the best first; a document has to fit every second word at least.
+    """Rank the documents that fit a query, the best first; a document has to fit every second word at least that names something.
 
     Parameters
     ----------
     weights : by field, how much a word in it counts; a field that is not named counts 1
     """
     asked = _meanings_asked(query)
+    names = [_ASKING.isdisjoint(_said(term).split("-")) for term in asked]
+    names = names if any(names) else [True] * len(asked)
     if not asked or not documents:
         return []
     counted = [_count(document, weights) for document in documents]
@@ -120,7 +139,7 @@ def find(query: str, documents: Sequence[Document], *, weights: Mapping[str, flo
         fits = [max(counts[word] * share for word, share in term.items()) for term in terms]
         rarity = [math.log(1 + (len(documents) - n + 0.5) / (n + 0.5)) for n in frequencies]
         parts = [rare * _saturated(fit, length / mean) for rare, fit in zip(rarity, fits, strict=True)]
-        if 2 * sum(part > 0 for part in parts) >= len(parts) and any(parts):
+        if 2 * sum(part > 0 for part, is_name in zip(parts, names, strict=True) if is_name) >= max(sum(names), 1):
             found.append(Match(document.name, sum(parts), _why(document, terms, weights)))
     return sorted(found, key=lambda match: (-match.score, match.name))
 
@@ -157,15 +176,27 @@ def _meanings_asked(query: str) -> list[dict[str, float]]:
     return asked
 
 
+def _said(term: Mapping[str, float]) -> str:
+    """Return the word that was asked for."""
+    return next(word for word, share in term.items() if share == 1.0)
+
+
 def _spelled_right(term: dict[str, float], known: Iterable[str]) -> dict[str, float]:
-    """Add the nearest known words where none that may stand for the term is known."""
+    """Add the known words that begin with the one asked for; where none is known that may stand for it, the nearest in spelling."""
     known = set(known)
-    if known & set(term):
-        return term
-    word = next(word for word, share in term.items() if share == 1.0)
-    starting = [other for other in known if len(word) >= 3 and other.startswith(word)]
-    near = starting or get_close_matches(word, sorted(known), n=2, cutoff=_CUTOFF)
-    return {**term, **dict.fromkeys(near, _MISSPELLED)}
+    word = _said(term)
+    is_known = bool(known & set(term))
+    least = _BEGUN_BESIDE if is_known else _BEGUN
+    near = [other for other in known if len(word) >= least and other.startswith(word) and "-" not in other]
+    if not is_known and not near:
+        near = get_close_matches(word, sorted(known), n=2, cutoff=_CUTOFF) or [other for other in known if _of_one_root(word, other)]
+    return {**dict.fromkeys(near, _MISSPELLED), **term}
+
+
+def _of_one_root(word: str, other: str) -> bool:
+    """Say whether two words begin alike for most of their length, as survival and survivor do, and payment and payable do not."""
+    shared = next((n for n, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    return shared >= _ROOT and shared >= _ROOT_SHARE * max(len(word), len(other))
 
 
 def _why(document: Document, terms: Sequence[Mapping[str, float]], weights: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
