@@ -84,3 +84,17 @@ def test_a_refusal_is_said_in_vietnamese_with_who_said_it_and_how_to_ask(ws: Wor
     assert "people chỉ được dùng cho churn, mà lần dùng này không khai mục đích (theo ana trong people.policy@v1 ngày" in page.text
     assert "(và 1 điều nữa)" in page.text
     assert "hãy khai mục đích: sp.data(…, purpose=…), hoặc purpose trong [project] của sampan.toml" in page.text
+
+
+def test_terms_that_bind_nothing_are_said_on_the_pages(ws: Workspace) -> None:
+    file = ws.root / "sampan.toml"
+    file.write_text('[policies.people]\nprotected = ["sxe"]\nactions = { illness = "drop" }\n[policies.poeple]\npurposes = ["churn"]\n')
+    with Workspace.open(ws.root, actor="ana") as declared:
+        client = TestClient(app.create_app(declared), base_url="http://127.0.0.1:4140")
+        listed, shown = client.get("/policies?lang=vi").text, client.get("/policies/people?lang=en").text
+        told = declared.policy.list_policies().text(), declared.policy.show("people").text()
+
+    assert "poeple: có trong sampan.toml, mà không có tập dữ liệu nào tên như vậy" in listed
+    assert "sxe: no column of this version; what is said of it binds nothing" in shown
+    assert "poeple: in sampan.toml, and no dataset has this name" in told[0]
+    assert "sxe: no column of this version; what is said of it binds nothing" in told[1]

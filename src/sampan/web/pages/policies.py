@@ -19,6 +19,7 @@ def load_policies(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str
     leaves = workspace.policy.leaves()
     return {
         "policies": found.policies,
+        "unknown": found.unknown,
         "leaves": leaves.leaves[:MANY_LEAVES],
         "requests": tuple(each for each in leaves.requests if each.state == "open"),
         "next": found.next,

@@ -48,6 +48,9 @@ WORDS: Final[dict[str, str]] = {
     "At admission": "Khi nhận vào",
     "never sees it": "không bao giờ thấy",
     "admitted before": "nhận từ trước",
+    "not there": "không có",
+    "no column of this version; what is said of it binds nothing": "phiên bản này không có cột đó; điều được quy định không ràng buộc gì",
+    "in sampan.toml, and no dataset has this name": "có trong sampan.toml, mà không có tập dữ liệu nào tên như vậy",
     "in this version as they came; the action holds from the next admission on": (
         "trong phiên bản này vẫn như khi đến; cách xử lý áp dụng từ lần nhận sau"
     ),

@@ -72,6 +72,7 @@ class PolicyShown(Answer, frozen=True, kw_only=True):
     allowed_now: bool = True
     refused: tuple[str, ...] = ()
     untreated: tuple[str, ...] = ()  # columns of this version that were admitted before their action was declared
+    unknown: tuple[str, ...] = ()  # columns of which something is said and that this version does not have
 
     def text(self) -> str:
         """Show what is said, by whom, and whether this project may use it now."""
@@ -86,6 +87,8 @@ class PolicyShown(Answer, frozen=True, kw_only=True):
             lines.append(align(("column", "personal data", "learner", "at admission", "only for"), rows))
         if self.untreated:
             lines.append(f"  {', '.join(self.untreated)}: in this version as they came; the action holds from the next admission on")
+        if self.unknown:
+            lines.append(f"  {', '.join(self.unknown)}: no column of this version; what is said of it binds nothing")
         lines += [f"  leave {leave_text(leave)}" for leave in self.leaves]
         lines += [f"  asked {each.ref}: {each.by} for {each.purpose or 'any purpose'}: {each.reason}" for each in self.requests]
         if self.origins:
@@ -111,11 +114,13 @@ class PolicyList(Answer, frozen=True, kw_only=True):
     """What the datasets may be used for."""
 
     policies: tuple[PolicyLine, ...]
+    unknown: tuple[str, ...] = ()  # datasets that sampan.toml speaks of, and that are not here
 
     def text(self) -> str:
         """One line a dataset."""
+        absent = [f"{name}: in sampan.toml, and no dataset has this name" for name in self.unknown]
         if not self.policies:
-            return "no dataset yet"
+            return "\n".join(["no dataset yet", *absent])
         header = ("dataset", "owner", "only for", "only in", "until", "personal", "protected", "leaves", "asked")
         rows = [
             (
@@ -128,7 +133,7 @@ class PolicyList(Answer, frozen=True, kw_only=True):
             )
             for p in self.policies
         ]
-        return align(header, rows, right=("personal", "protected", "leaves", "asked"))
+        return "\n".join([align(header, rows, right=("personal", "protected", "leaves", "asked")), *absent])
 
 
 class UseChecked(Answer, frozen=True, kw_only=True):

@@ -91,7 +91,8 @@ class Policy(Room):
                 )
             )
         following = (f"sampan policy show {quote(found[0].name)}",) if found else ("sampan data add FILE",)
-        return PolicyList(policies=tuple(found), next=following)
+        unknown = tuple(name for name in self.ws.project.policies if name not in {line.name for line in found})
+        return PolicyList(policies=tuple(found), unknown=unknown, next=following)
 
     @operation(reads=True)
     def show(self, ref: str) -> PolicyShown:
@@ -118,6 +119,7 @@ class Policy(Room):
             allowed_now=not refused,
             refused=tuple(refusal.what for refusal in refused),
             untreated=before,
+            unknown=_unknown_columns(node, [layer.terms for _, layer in layers]),
             next=(f"sampan policy ask {quote(node.name)} --reason WHY",)
             if refused
             else (f"sampan policy check {quote(node.name)} --purpose PURPOSE",),
@@ -441,6 +443,14 @@ class Policy(Room):
             asked=iso(node.created),
             state=node.state,
         )
+
+
+def _unknown_columns(node: Node, said: Iterable[Terms]) -> tuple[str, ...]:
+    """Return columns of which something is said that a version lacks, other than by being dropped."""
+    there = node.facts.get("columns") if node.kind == DATASET else None
+    if there is None:
+        return ()
+    return tuple(name for name, column in strictest(said).columns.items() if name not in there and column.action != "drop")
 
 
 def _how(name: str, terms: Terms) -> str:
