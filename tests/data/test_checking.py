@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.core.times import to_millis
-from sampan.data.checking import CheckResult, Finding, check_table
+from sampan.data.checking import CheckResult, Finding, check_batch, check_table
 from sampan.data.contract import (
     AllowedValues,
     AnyRule,
@@ -342,3 +342,34 @@ def test_few_and_many_allowed_values_are_judged_alike(n_values: int) -> None:
     assert only(check(AllowedValues(column="s", values=values, forbidden=True), columns=columns, frame=frame)).count == (
         1 if n_values == 1 else 2
     )
+
+
+ODD = ("*", "^a$", "^.*$", "a b", "🙂", "a.b", "it's", 'q"uote', "row", "rows", "select", "data", "-")
+
+
+def test_columns_may_be_called_whatever_they_are() -> None:
+    frame = pl.DataFrame({name: ["aa", "aa", "ab", None, "zz9"] for name in ODD})
+    rules: list[AnyRule] = []
+    for name in ODD:
+        rules += [
+            NullShare(column=name, max_share=0.0),
+            AllowedValues(column=name, values=("aa", "ab")),
+            Pattern(column=name, pattern="^a"),
+        ]
+        rules += [Length(column=name, maximum=2), Unique(columns=(name,)), Statistic(column=name, statistic="n_distinct", maximum=2)]
+        rules.append(Reference(columns=(name,), table="other", to_columns=(name,)))
+    columns = tuple(Column(name=name, type="string") for name in ODD)
+    result = check_table(Contract(name="t", columns=columns, rules=tuple(rules)), frame, tables={"other": frame.head(3)})
+
+    counts = [sorted(found.count for found in result.findings if found.columns == (name,)) for name in ODD]
+    assert counts == [[0, 1, 1, 1, 1, 1, 2]] * len(ODD)
+
+
+def test_a_row_may_refer_to_one_of_its_own_table_and_of_its_own_batch() -> None:
+    columns = (Column(name="id", type="integer"), Column(name="parent", type="integer"))
+    contract = Contract(name="t", columns=columns, rules=(Reference(columns=("parent",), table="t", to_columns=("id",), level="block"),))
+    there = pl.DataFrame({"id": [1], "parent": [None]}, schema_overrides={"parent": pl.Int64})
+    batch = pl.DataFrame({"id": [2, 3, 4], "parent": [1, 2, 9]})
+
+    assert check_batch(contract, batch, tables={"t": there}).rows == (2,)
+    assert only(check_table(contract, batch, tables={"t": there})).count == 2

@@ -210,3 +210,30 @@ def test_a_table_in_a_file_is_read_by_columns_and_gives_the_same_contract(tmp_pa
     lazy = infer_contract("sales", pl.scan_parquet(tmp_path / "sales.parquet"), tables={"stores": stores.lazy()})
 
     assert lazy == infer_contract("sales", sales(1), tables={"stores": stores})
+
+
+def test_a_scale_of_few_whole_numbers_expects_few_false_alarms() -> None:
+    rng = np.random.default_rng(3)
+    scales = pl.DataFrame({f"item{i}": rng.integers(0, 4, 600) for i in range(20)})
+    drafted = rules(scales, Range)
+
+    assert [(rule.minimum, rule.maximum) for rule in drafted.values() if isinstance(rule, Range)] == [(0, 3)] * 20
+    assert sum(rule.false_alarms or 0 for rule in drafted.values()) < 2.0
+
+
+def test_a_column_without_any_value_is_of_no_type() -> None:
+    contract = infer_contract("t", pl.DataFrame({"x": range(60), "never": [None] * 60}))
+
+    assert [column.type for column in contract.columns] == ["integer", ""]
+    assert "never" not in [f.columns[0] for f in check_table(contract, pl.DataFrame({"x": range(60), "never": ["a"] * 60})).findings]
+
+
+def test_columns_that_look_like_patterns_are_drafted_like_others() -> None:
+    rng = np.random.default_rng(3)
+    plain = pl.DataFrame({"a": range(200), "b": rng.choice(["x", "y"], 200), "c": rng.integers(0, 3, 200)})
+    odd = {"a": "*", "b": "^b$", "c": "^.*$"}
+    drafted = infer_contract("t", plain.rename(odd), tables={"o": plain.rename(odd)}, keys={"o": ("*",)})
+
+    assert [(column.name, column.type) for column in drafted.columns] == [("*", "integer"), ("^b$", "string"), ("^.*$", "integer")]
+    assert drafted.key == ("*",)
+    assert len(drafted.rules) == len(infer_contract("t", plain, tables={"o": plain}, keys={"o": ("a",)}).rules)

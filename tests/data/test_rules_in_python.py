@@ -19,6 +19,18 @@ def even(values):
 
 def wrong(values):
     return 5
+
+def first(values):
+    return values.head(2) > 9
+
+def stops(values):
+    raise SystemExit(3)
+
+def divides(values):
+    return values.map_batches(lambda all: all / (1 // 0))
+
+def together(values):
+    return values.max() < 6
 '''
 TRAINS = pl.DataFrame({"left": [1, 5, None, 9], "came": [2, 4, 3, 7]})
 
@@ -72,6 +84,9 @@ def test_a_function_of_values_judges_the_column_it_stands_at(ws: Workspace) -> N
         ("../other.py:even", "there is no file ../other.py in the project"),
         ("checks.py:wrong", "answers int, not a Polars expression"),
         ("checks.py:even, odd: 1", "has no parameter 'odd'"),
+        ("checks.py:first", "answers 2 times for 4 rows"),
+        ("checks.py:stops", "checks.py:stops fails: SystemExit: 3"),
+        ("checks.py:divides", "the rule “came passes checks.py:divides” cannot be computed"),
         ("broken.py:even", "broken.py fails"),
     ],
 )
@@ -81,3 +96,10 @@ def test_what_cannot_be_run_is_named(ws: Workspace, check: str, message: str) ->
 
     with pytest.raises(ParameterError, match=message.replace(".", r"\.")):
         ws.data.check(["trains"])
+
+
+def test_one_answer_for_the_whole_table_holds_for_every_row(ws: Workspace) -> None:
+    contract(ws, of_came="checks.py:together")
+    (finding,) = ws.data.check(["trains"]).tables[0].findings
+
+    assert finding.message == "4 of 4 rows (100.00%) break “came together”"

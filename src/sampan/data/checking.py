@@ -54,7 +54,8 @@ def check_table(
     ------
     ParameterError : a rule names a check that is not installed, or cannot be computed.
     """
-    return _check(contract, frame, tables or {}, checks or {}, now)[0]
+    own = dict.fromkeys(own_names(contract), frame)  # a rule that names its own table means the one that is checked
+    return _check(contract, frame, {**(tables or {}), **own}, checks or {}, now)[0]
 
 
 def _check(
@@ -63,8 +64,6 @@ def _check(
     """Check a table; return the result, and the rules of its blocking findings."""
     lazy = frame.lazy()
     schema = lazy.collect_schema()
-    # A rule that names its own table means the one that is checked, not the newest version of it.
-    tables = {**tables, **dict.fromkeys(own_names(contract), lazy)}
     structural, usable = _check_structure(contract, schema)
     rules = [rule for rule in all_rules(contract) if all(c in usable for c in columns_of(rule))]
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
@@ -105,8 +104,18 @@ def check_batch(
     Rules about the whole table (rows, freshness, sums, counts of distinct values, queries) say nothing about a part and are left out.
     """
     kept = tuple(rule for rule in contract.rules if not _speaks_of_the_whole(rule))
-    result, blocking = _check(msgspec.structs.replace(contract, rules=kept), frame, tables or {}, checks or {}, now)
-    return msgspec.structs.replace(result, rows=_rows_of(blocking, frame.lazy(), checks or {}, tables or {}))
+    known = {**(tables or {}), **{name: _joined(frame, (tables or {}).get(name)) for name in own_names(contract)}}
+    result, blocking = _check(msgspec.structs.replace(contract, rules=kept), frame, known, checks or {}, now)
+    return msgspec.structs.replace(result, rows=_rows_of(blocking, frame.lazy(), checks or {}, known))
+
+
+def _joined(batch: Table, there: Table | None) -> Table:
+    """Return the table as it will be with a batch, so that a row may refer to one that comes with it."""
+    if there is None:
+        return batch
+    here, known = batch.lazy().collect_schema(), there.lazy().collect_schema()
+    fits = all(known[name] == dtype for name, dtype in here.items() if name in known)
+    return pl.concat([there.lazy(), batch.lazy()], how="diagonal") if fits else there
 
 
 def _speaks_of_the_whole(rule: AnyRule) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from sampan.core.times import Millis
-from sampan.data.column_rules import Drafting, cut, draft_column
+from sampan.data.column_rules import STEPS, Drafting, cut, draft_column
 from sampan.data.columnwise import Columnwise, Frame
 from sampan.data.contract import (
     AllowedValues,
@@ -29,6 +29,7 @@ from sampan.data.contract import (
     Freshness,
     NullTogether,
     Pattern,
+    Range,
     Reference,
     RowCount,
     Unique,
@@ -111,7 +112,8 @@ def infer_contract(
         rules.extend(find_references(frame, by_columns, others))
     if time and arrivals:
         rules.extend(_freshness(time, frame, arrivals))
-    columns = tuple(_column(name, dtype, own_key, time) for name, dtype in frame.schema.items())
+    empty = {name for name in frame.columns if frame.height and all(part.n_null == part.n_rows for part in parts[name])}
+    columns = tuple(_column(name, dtype, own_key, time, empty=name in empty) for name, dtype in frame.schema.items())
     return Contract(name=name, columns=columns, key=own_key, rules=tuple(_estimated(rule, drafting) for rule in rules))
 
 
@@ -143,10 +145,12 @@ def newest_moment(frame: pl.DataFrame | pl.LazyFrame, time: str) -> Millis | Non
     return None if newest is None else int(newest)
 
 
-def _column(name: str, dtype: pl.DataType, key: Sequence[str], time: str) -> Column:
+def _column(name: str, dtype: pl.DataType, key: Sequence[str], time: str, *, empty: bool) -> Column:
+    """Describe a column; of one without any value nobody knows the type."""
     role = "time" if name == time else "key" if name in key else ""
     unit = _UNITS.get(re.split(r"[_\W]+", name.lower())[-1], "") if dtype.is_numeric() else ""
-    return Column(name=name, type=logical_type(dtype), physical_type=str(dtype), required=name in key, role=role, unit=unit)
+    kind, physical = ("", "") if empty else (logical_type(dtype), str(dtype))
+    return Column(name=name, type=kind, physical_type=physical, required=name in key, role=role, unit=unit)
 
 
 def _estimated(rule: AnyRule, drafting: Drafting) -> AnyRule:
@@ -155,7 +159,7 @@ def _estimated(rule: AnyRule, drafting: Drafting) -> AnyRule:
         return rule
     if isinstance(rule, Reference) and rule.evidence and not _holds_now(rule):
         return rule  # it is broken now: each finding is a true one until someone says otherwise
-    kind = "values" if isinstance(rule, AllowedValues | Pattern) else "exact"
+    kind = STEPS if isinstance(rule, Range) else "values" if isinstance(rule, AllowedValues | Pattern) else "exact"
     return msgspec.structs.replace(rule, false_alarms=a_year(drafting.history.chance(kind), drafting.deliveries))
 
 

@@ -131,14 +131,15 @@ def _columns(existing: Contract, drafted: Contract) -> tuple[tuple[Column, ...],
         found.append(
             msgspec.structs.replace(
                 before,
-                type=column.type,
+                type=column.type or before.type,
                 physical_type=column.physical_type,
                 unit=before.unit or column.unit,
                 role=before.role or column.role,
             )
         )
-        if before.type != column.type:
-            changed.append(Change(f"{column.name} is {before.type}", f"{column.name} is {column.type}", column.physical_type))
+        if column.type and before.type != column.type:
+            was = before.type or "of any type"
+            changed.append(Change(f"{column.name} is {was}", f"{column.name} is {column.type}", column.physical_type))
     return tuple(found), changed
 
 

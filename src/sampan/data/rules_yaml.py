@@ -46,6 +46,7 @@ RULE_PROPERTIES = ("level", "evidence", "tolerance", "toleratedRows", "falseAlar
 _FOR_OTHERS = ("name", "dimension", "businessImpact", "tags", "id", "schedule", "scheduler", "method", "authoritativeDefinitions")
 _BLOCKING_SEVERITIES = ("error", "critical", "fatal", "blocker")
 _METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
+_BELOW = 1e-12  # by this share of itself a limit that must not be reached is less: more than rounding, less than any row
 _OF_A_COLUMN = ("nullValues", "missingValues", "invalidValues")
 
 
@@ -125,8 +126,8 @@ def _at_most(share: float, rows: int) -> dict[str, Any]:
     if rows:
         return {"mustBeLessOrEqualTo": rows, "unit": "rows"}
     percent = round(share * 100, 6)
-    operator = "mustBeLessThan" if share and share == math.nextafter(percent / 100, 0) else "mustBeLessOrEqualTo"
-    return {operator: percent, "unit": "percent"}
+    below = bool(share) and _BELOW / 2 < 1 - share * 100 / percent < _BELOW * 2
+    return {"mustBeLessThan" if below else "mustBeLessOrEqualTo": percent, "unit": "percent"}
 
 
 def _operators(low: float | None, high: float | None, beyond: Sequence[str]) -> dict[str, Any]:
@@ -282,7 +283,7 @@ def _read_library(section: Section, column: str, common: dict[str, Any], toleran
         columns = (arguments.texts("properties") if arguments else ()) or ((column,) if column else ())
         if not columns:
             section.fault("arguments", "duplicateValues of a table needs arguments with properties, the columns that are unique together")
-        return Unique(columns=columns, **common)
+        return Unique(columns=tuple(dict.fromkeys(columns)), **common)
     if metric == "invalidValues" and arguments:
         return _invalid_values(section, arguments, column, common)
     if metric:
@@ -311,7 +312,7 @@ def _may_break(section: Section, metric: str, bounds: Bounds, unit: str) -> dict
     elif unit == "rows":
         return {"tolerance": 0.0, "tolerated": math.ceil(limit) - 1 if below else int(limit)}
     else:
-        return {"tolerance": math.nextafter(limit / 100, 0) if below else limit / 100, "tolerated": 0}
+        return {"tolerance": limit / 100 * (1 - _BELOW) if below else limit / 100, "tolerated": 0}
     return {"tolerance": 0.0, "tolerated": 0}
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 FOLDER = "contracts"
 # Raise when the same inputs would give another outcome.
-_DRAFTING = 2
-_CHECKING = 2
+_DRAFTING = 3
+_CHECKING = 3
 _MOST_ARRIVALS = 12
 
 
