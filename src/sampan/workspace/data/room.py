@@ -76,7 +76,7 @@ class DataRoom(Room):
         declared = self.ws.catalog.asset(KIND, node.name).facts.get("key")
         if declared:
             return [str(column) for column in declared]
-        found = find_keys(self.ws.store.tables.read(node.digest))
+        found = find_keys(self.ws.store.tables.scan(node.digest))
         if not found:
             raise ParameterError(f"{node.ref} has no key: no few columns tell its rows apart", hint="say --key COLUMN,COLUMN")
         return [*found[0]]
