@@ -140,6 +140,56 @@ def test_a_branch_goes_its_own_way_until_it_is_merged(ws: Workspace) -> None:
     assert merged.ref == ws.catalog.resolve("orders").ref
 
 
+def test_a_branch_that_was_merged_goes_on_and_is_merged_again(ws: Workspace) -> None:
+    ws.data.branch("orders", "try")
+    edited = ws.data.delete("orders@try", where="id >= 10")
+    first = ws.data.merge("orders@try")
+    again = ws.data.merge("orders@try")
+    ws.data.delete("orders@try", where="id >= 5")
+    second = ws.data.merge("orders@try")
+    ws.data.delete("orders", where="id = 1")
+
+    assert "sampan data merge orders@try" in edited.next
+    assert first.next[0] == f"sampan data diff orders@v1 {first.ref}"
+    assert (again.ref, again.unchanged) == (first.ref, True)
+    assert (second.before, second.n_rows) == (first.ref, 5)
+    with pytest.raises(EditConflict, match=r"orders went on to orders@v7"):
+        ws.data.merge("orders@v3")
+    with pytest.raises(EditConflict, match=r"orders went on to orders@v7"):
+        ws.data.merge("orders@try")
+
+
+def test_a_condition_that_fits_no_column_is_told_in_a_line(ws: Workspace) -> None:
+    ws.data.add_table(ORDERS.with_columns(day=pl.date(2025, 1, 2)), name="dated")
+
+    with pytest.raises(ParameterError, match="cannot tell which rows to delete") as caught:
+        ws.data.delete("dated", where="day < '2025-03-01'")
+    assert "\n" not in caught.value.message
+    assert caught.value.hint.endswith("day (Date); a day is written as in day < date('2025-12-31')")
+    assert ws.data.delete("dated", where="day < date('2025-03-01')").n_rows == 0
+
+
+def test_datasets_are_compared_by_the_key_that_both_have(ws: Workspace) -> None:
+    ws.data.add_table(ORDERS.with_columns(code=pl.col("id") + 1000), name="codes", key=["code"])
+    ws.data.add_table(pl.DataFrame({"other": [1, 2]}), name="else", key=["other"])
+
+    assert ws.data.diff("orders", "codes").key == ("id",)
+    assert ws.data.diff("codes", "orders").key == ("id",)
+    with pytest.raises(ParameterError, match="codes@v1 and else@v1 have no key in common"):
+        ws.data.diff("codes", "else")
+
+
+def test_examples_of_a_difference_are_short_and_say_what_is_missing(ws: Workspace) -> None:
+    notes = ORDERS.select("id", note=pl.lit("x" * 10_000))
+    ws.data.add_table(notes, name="notes", key=["id"])
+    ws.data.upsert("notes", notes.head(1).with_columns(note=pl.lit(None, pl.String)))
+    text = ws.data.diff("notes@v1", "notes").text()
+
+    assert "x… → ∅" in text
+    assert "note differs in 1 row\n" in text
+    assert max(map(len, text.splitlines())) < 200
+
+
 def test_a_branch_is_not_merged_over_what_came_meanwhile(ws: Workspace) -> None:
     ws.data.branch("orders", "try")
     ws.data.delete("orders@try", where="id >= 10")
@@ -175,7 +225,7 @@ def test_a_version_is_named_by_a_moment(tmp_path: Path) -> None:
         assert ws.data.show("orders@2027-01-16").ref == "orders@v2"
         assert ws.data.show("orders@2027-01-16T07:59:59Z").ref == "orders@v1"
         assert ws.data.show("orders@2027-01-16T15:00:00+07:00").ref == "orders@v2"
-        with pytest.raises(NotFound, match=r"had no version at 2027-01-14T23:59:59\.999Z"):
+        with pytest.raises(NotFound, match=r"had no version at 2027-01-14T23:59:59\.999Z; its first is of 2027-01-15"):
             ws.data.show("orders@2027-01-14")
         with pytest.raises(UsageError, match="is no day or moment"):
             ws.data.show("orders@2027-13-01")

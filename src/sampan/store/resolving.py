@@ -90,9 +90,12 @@ def _missing_selection(session: Session, wanted: Ref, kinds: list[str]) -> NotFo
     if newest is None:
         return NotFound(f"the {kinds[0]} {wanted.name!r} has no version yet")
     if wanted.at is not None:
+        first = listing.nodes(session, f"where {listing.OF_ASSET} and {_ON_MAIN} order by n.created, n.pk limit 1", kinds[0], wanted.name)[
+            0
+        ]
         return NotFound(
-            f"the {kinds[0]} {wanted.name!r} had no version at {iso(wanted.at)}; its newest is of {iso(newest.created)}",
-            did_you_mean=(newest.ref,),
+            f"the {kinds[0]} {wanted.name!r} had no version at {iso(wanted.at)}; its first is of {iso(first.created)}",
+            did_you_mean=(first.ref,),
         )
     if not wanted.alias:
         return NotFound(f"no version {wanted}; the newest is {newest.ref}", did_you_mean=(newest.ref,))

@@ -12,7 +12,7 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collec
       name     rows
       flights    12
     """
-    lines = [[_cut(cell, widest) for cell in line] for line in (header, *rows)]
+    lines = [[cut(cell, widest) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     justified = (
         "  ".join(cell.rjust(w) if name in right else cell.ljust(w) for cell, w, name in zip(line, widths, header, strict=True))
@@ -43,6 +43,7 @@ def size_text(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1_000_000_000 else f"{n_bytes / 1e9:.1f} GB"
 
 
-def _cut(cell: str, widest: int) -> str:
+def cut(cell: str, widest: int) -> str:
+    """Return a cell as one line, and of a long one the beginning."""
     flat = cell.replace("\n", "⏎")
     return flat if len(flat) <= widest else flat[: widest - 1] + "…"

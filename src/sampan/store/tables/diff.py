@@ -204,7 +204,7 @@ def _check_keys(before: Side, after: Side, key: Sequence[str]) -> None:
         if before.schema[name] != after.schema[name]:
             raise ParameterError(
                 f"the key column {name} is {before.schema[name]} in one version and {after.schema[name]} in the other",
-                hint="cast it to one type in a new version first",
+                hint=f"declare one type for {name} (in sampan.toml: types = {{ {name} = … }}), add the data again, and compare that",
             )
 
 

@@ -38,8 +38,16 @@ def _numbers_where(condition: pl.Expr, table: pl.LazyFrame) -> Positions:
     try:
         found = table.with_row_index(row).filter(condition).select(pl.col(row).cast(pl.Int64)).collect(engine="streaming")
     except pl.exceptions.PolarsError as cause:
-        raise ParameterError(f"cannot compute which rows to delete: {cause}", hint="columns: " + ", ".join(names[:20])) from cause
+        said = str(cause).splitlines()[0]
+        raise ParameterError(f"cannot tell which rows to delete: {said}", hint=_about_columns(table.collect_schema())) from cause
     return np.sort(found[row].to_numpy())
+
+
+def _about_columns(schema: pl.Schema) -> str:
+    """Say what a condition may be made of."""
+    columns = "columns: " + ", ".join(f"{name} ({dtype})" for name, dtype in list(schema.items())[:20])
+    times = next((name for name, dtype in schema.items() if isinstance(dtype, pl.Date | pl.Datetime)), None)
+    return columns if times is None else f"{columns}; a day is written as in {times} < date('2025-12-31')"
 
 
 def without_rows(parts: Sequence[Part], numbers: Positions, blobs: Reader, put: Put) -> list[Part]:
@@ -153,7 +161,7 @@ def check_unique(rows: pl.DataFrame, key: Sequence[str], whose: str) -> None:
 
 def not_unique(key: Sequence[str], value: Sequence[object], whose: str) -> ParameterError:
     """Build the error for a key that several rows share."""
-    example = ", ".join(f"{name}={part!r}" for name, part in zip(key, value, strict=True))
+    example = ", ".join(f"{name}={part!r}" if isinstance(part, str) else f"{name}={part}" for name, part in zip(key, value, strict=True))
     return ParameterError(f"the key {', '.join(key)} is not unique in {whose}: several rows have {example}", hint="add columns to the key")
 
 

@@ -9,7 +9,7 @@ import msgspec
 from sampan.core.answers import Answer
 from sampan.core.graph import Node
 from sampan.core.times import iso
-from sampan.workspace.columns import align, count
+from sampan.workspace.columns import align, count, cut
 
 if TYPE_CHECKING:
     from sampan.stats.profile_shifts import ColumnShift
@@ -22,6 +22,7 @@ _MOST_COLUMNS = 40  # side by side, or in a sentence, on a terminal
 _MOST_NAMED = 8
 _MOST_RULES = 60
 _MANY = 10_000
+LONGEST_CELL = 80
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -291,7 +292,9 @@ class Differs(Answer, frozen=True, kw_only=True):
         ]
         for word, columns in (("added", self.columns_added), ("removed", self.columns_removed), ("retyped", self.columns_retyped)):
             lines.extend(f"  column {name} {word}: {said}" for name, said in columns.items())
-        lines.extend(f"  {name} differs in {n:,} rows" for name, n in sorted(self.changed_columns.items(), key=lambda item: -item[1]))
+        lines.extend(
+            f"  {name} differs in {count(n, 'row')}" for name, n in sorted(self.changed_columns.items(), key=lambda item: -item[1])
+        )
         for word, rows in self.examples.items():
             lines.extend(f"  {word}: {_row_text(row)}" for row in rows[:_SHOWN_EXAMPLES])
         if self.profile:
@@ -471,4 +474,9 @@ def _row_text(row: dict[str, Any], first: tuple[str, ...] = ()) -> str:
     """Write a row, the columns it is shown for first."""
     names = [name for name in ("row", *first) if name in row]
     names += [name for name in row if name not in names]
-    return "  ".join(f"{name}={'∅' if row[name] is None else row[name]}" for name in names)
+    return "  ".join(f"{name}={shown(row[name])}" for name in names)
+
+
+def shown(value: object, widest: int = LONGEST_CELL) -> str:
+    """Write a cell: ∅ where it is missing, and of a long one the beginning."""
+    return "∅" if value is None else cut(str(value), widest)

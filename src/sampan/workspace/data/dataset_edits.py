@@ -255,12 +255,18 @@ class Edits(msgspec.Struct, frozen=True):
         return self.ws.catalog.node(event.node)
 
     def merge(self, head: Node) -> Node:
-        """Make a branch's content the newest of the main line, if that stands where the branch began. Raises EditConflict otherwise."""
+        """Make a branch's content the newest of the main line, if that stands where the branch began or was merged last.
+
+        Returns the newest as it is where the branch is merged already. Raises EditConflict where the main line has gone on.
+        """
         if not branch_of(head):
             raise ParameterError(f"{head.ref} is not on a branch", hint=f"sampan data branch {head.ref} NAME")
         main = self.ws.catalog.resolve(Ref(name=head.name), kind=KIND)
+        merged = self._merged_from(main, branch_of(head))
+        if merged is not None and merged.id == head.id:
+            return main
         begun = self.begun_at(head)
-        if main.id != begun.id:
+        if main.id != begun.id and (merged is None or (merged.version or 0) > (head.version or 0)):
             raise EditConflict(
                 f"{head.name} went on to {main.ref} since the branch {branch_of(head)} began at {begun.ref}",
                 versions=(main.ref,),
@@ -282,11 +288,17 @@ class Edits(msgspec.Struct, frozen=True):
             raise EditConflict(f"{main.ref} was followed by another version just now", versions=(main.ref,), hint="try again") from cause
         return self.ws.catalog.node(event.node)
 
+    def _merged_from(self, node: Node, branch: str) -> Node | None:
+        """Return the version of a branch that a version was merged from; None if it was not."""
+        return next((one for one in self._sources(node) if branch_of(one) == branch), None)
+
+    def _sources(self, node: Node) -> list[Node]:
+        return [self.ws.catalog.node(edge.src) for edge in self.ws.catalog.edges_to(node.id) if edge.role == "derived_from"]
+
     def begun_at(self, node: Node) -> Node:
         """Return the version a branch began at."""
         while branch_of(node):
-            sources = [self.ws.catalog.node(edge.src) for edge in self.ws.catalog.edges_to(node.id) if edge.role == "derived_from"]
-            node = sources[0]
+            node = self._sources(node)[0]
         return node
 
 

@@ -147,15 +147,16 @@ class Editing(DataRoom):
 
     @operation()
     def merge(self, ref: str) -> Edited:
-        """Make what a branch holds the dataset's newest version; refused if the dataset went on since the branch began.
+        """Make what a branch holds the dataset's newest version; refused if the dataset went on since the branch began or was merged.
 
         Parameters
         ----------
         ref : the branch, like flights@NAME
         """
         head = self._node(ref)
+        before = self._node(head.name)
         made = Edits(self.ws).merge(head)
-        return self._edited(made, head, did=f"merged from the branch {branch_of(head)}")
+        return self._edited(made, before, did=f"merged from the branch {branch_of(head)}")
 
     @operation()
     def tag(self, ref: str, name: str, *, move: bool = False) -> Tagged:
@@ -198,6 +199,8 @@ class Editing(DataRoom):
     def _edited(self, made: Node, before: Node, *, did: str, following: tuple[str, ...] = ()) -> Edited:
         unchanged = made.id == before.id
         compared = () if unchanged else (f"sampan data diff {quote(before.ref)} {quote(made.ref)}",)
+        if branch_of(made) and not unchanged:
+            compared = (*compared, f"sampan data merge {quote(line_of(made))}")
         if self.ws.store.tables.is_worn(made.digest):
             compared = (*compared, f"sampan data compact {quote(line_of(made))}")
         return Edited(

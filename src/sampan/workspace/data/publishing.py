@@ -92,7 +92,7 @@ class Publishing(DataRoom):
             n_written=made.n_written,
             size_bytes=made.size_bytes,
             delta_version=made.version,
-            next=(f"sampan data publish {quote(node.name)} {quote(str(folder))}",),
+            next=(f"sampan lineage {quote(node.ref)}",),
         )
 
     @operation(local=True)

@@ -12,6 +12,7 @@ from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError
 from sampan.workspace.data.answers import (
+    LONGEST_CELL,
     ContractShift,
     DatasetLine,
     Datasets,
@@ -22,6 +23,7 @@ from sampan.workspace.data.answers import (
     Shown,
     column_line,
     profile_shift,
+    shown,
     version_line,
 )
 from sampan.workspace.data.leaks import newest_leaks
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sampan.store.tables import RowCounts, TableDiff
 
 _N_VERSIONS = 20
+_SIDE = LONGEST_CELL // 2 - 2  # of a cell before and after
 
 
 class Versions(DataRoom):
@@ -125,7 +128,7 @@ class Versions(DataRoom):
         counts : only how many rows came, went and changed: quicker, since of most columns nothing is read
         """
         old, new = self._readable(before), self._readable(after)
-        by = tuple(key or self._key(new))
+        by = tuple(key or self._key_of_both(old, new))
         tables = self.ws.store.tables
         with self.ws.progress.stage(f"comparing {old.ref} with {new.ref}"):
             try:
@@ -153,6 +156,20 @@ class Versions(DataRoom):
             profile=self._shifts(old, new, found),
             contract=self._contract_shift(old, new),
             next=self._after_diff(new),
+        )
+
+    def _key_of_both(self, old: Node, new: Node) -> Names:
+        """Return the key of one of two versions that both have the columns of."""
+        for node in (new, old) if new.name != old.name else (new,):
+            by = self._key(node)
+            if all(name in self.ws.store.tables.schema(one.digest) for name in by for one in (old, new)):
+                return by
+        both = [name for name in old.facts["columns"] if name in new.facts["columns"]]
+        raise ParameterError(
+            f"{old.ref} has no column {', '.join(name for name in by if name not in both)}, which is the key of {new.ref}"
+            if new.name == old.name
+            else f"{old.ref} and {new.ref} have no key in common",
+            hint=f"say --key COLUMN,COLUMN; both have {', '.join(both[:20])}" if both else "they have no column in common",
         )
 
     def _shifts(self, old: Node, new: Node, found: TableDiff) -> tuple[ProfileShift, ...]:
@@ -192,7 +209,8 @@ def _counted(old: Node, new: Node, key: tuple[str, ...], counts: RowCounts, *, i
 
 
 def _examples(found: TableDiff) -> dict[str, list[dict[str, Any]]]:
-    changed = [{**row.key, **{name: f"{row.before[name]} → {row.after[name]}" for name in row.after}} for row in found.examples_changed]
+    pairs = ((row.key, plain(row.before), plain(row.after)) for row in found.examples_changed)
+    changed = [{**key, **{name: f"{shown(old[name], _SIDE)} → {shown(new[name], _SIDE)}" for name in new}} for key, old, new in pairs]
     examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
     return {word: [plain(row) for row in rows] for word, rows in examples.items() if rows}
 
