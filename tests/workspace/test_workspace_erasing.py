@@ -18,7 +18,7 @@ from sampan.ledger import Ledger
 from sampan.store import Store
 from sampan.table.arrow_blocks import Block, Field, Schema
 from sampan.testing.ledgers import tables_of
-from sampan.workspace.data.dataset_edits import DeleteWhere, Edits
+from sampan.workspace.data.dataset_edits import DeleteWhere, Edits, PutRows
 from sampan.workspace.data.quarantine import HeldCell, Quarantine
 from sampan.workspace.governing.erasure import Erasure
 from sampan.workspace.governing.erasure_events import ERASURE
@@ -244,6 +244,22 @@ def test_an_edit_that_was_made_of_what_has_been_erased_begins_anew(folder: Path)
         assert ws.store.tables.read(node.digest)["passenger"].to_list() == ["P-2"]
         assert bytes_with(ws.store.root, PERSON) == []
         assert ws.home.fsck().faults == ()
+
+
+def test_an_edit_goes_on_where_what_it_reads_was_erased(folder: Path) -> None:
+    with Workspace.open(folder) as ws:
+        ws.data.add_table(TRIPS, name="trips")
+        seen = ws.catalog.resolve("trips")
+        ws.data.delete("trips", where="fare = 30.0")
+        Erasure(ws, KEYS).erase(reason="")
+
+        node = Edits(ws).apply(seen, PutRows(TRIPS[1:2].with_columns(fare=pl.lit(21.0)), ["passenger"]))
+
+        assert ws.store.tables.read(node.digest).select("passenger", "fare").rows() == [("P-1", 21.0)]
+        (base,) = {part.base for part in ws.store.tables.parts(node.digest)}
+        ws.store.blobs.discard([base])
+        with pytest.raises(BlobUnavailable, match=base):
+            Edits(ws).apply(node, DeleteWhere(pl.col("fare") == 21.0))
 
 
 def test_erasing_nobody_changes_no_version(folder: Path) -> None:

@@ -19,7 +19,7 @@ from sampan.core.changes import AddEdge, AddNode, Change, ExpectContent, ExpectN
 from sampan.core.events import Event, Input, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.refs import Ref
-from sampan.errors import EditConflict, ParameterError, StaleState
+from sampan.errors import BlobUnavailable, EditConflict, ParameterError, StaleState
 
 if TYPE_CHECKING:
     import polars as pl
@@ -223,9 +223,15 @@ class Edits(msgspec.Struct, frozen=True):
         tables = self.ws.store.tables
         for _ in range(_MOST_TRIES):
             head = head_of(self.ws, seen)
-            if head.id != seen.id:
-                edit.rebase(tables, seen, head)
-            version = edit.make(tables, head)
+            try:
+                if head.id != seen.id:
+                    edit.rebase(tables, seen, head)
+                version = edit.make(tables, head)
+            except BlobUnavailable:
+                if not self._was_written_again(seen, head):
+                    raise
+                seen = self.ws.catalog.node(seen.id)
+                continue
             if version.digest == head.digest:
                 return head
             event = edited(head, version, verb=edit.verb, facts={**self.facts_of(version), **(facts or {})})
@@ -236,6 +242,10 @@ class Edits(msgspec.Struct, frozen=True):
                 continue
             return self.ws.catalog.node(event.node)
         raise StaleState(f"others edit {seen.name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+
+    def _was_written_again(self, *nodes: Node) -> bool:
+        """Say whether a person was erased from versions since they were looked up: they stay, with other content."""
+        return any(self.ws.catalog.node(node.id).digest != node.digest for node in nodes)
 
     def branch(self, at: Node, name: str) -> Node:
         """Begin a branch with the content of a version. Raises StaleState if the dataset has an alias of that name."""
