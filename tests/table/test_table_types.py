@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from sampan.errors import ParameterError
-from sampan.table.types import clear_nulls, declared_form, find_type
+from sampan.table.types import ColumnForm, Habits, clear_nulls, convert, declared_form, find_form, find_type, reason_for
 
 
 def typed(*values: str | None) -> pl.Series:
@@ -74,3 +74,49 @@ def test_spellings_of_missing_are_counted_in_a_column_of_any_name(name: str) -> 
 def test_an_unknown_declared_type_is_refused() -> None:
     with pytest.raises(ParameterError, match="'int' is no type"):
         declared_form("int", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (["2024-03-14 10:00:00+07", "2024-03-14 11:00:00.5+07"], "timestamp"),  # as PostgreSQL writes them
+        (["+84901234567", "+84901234568"], "text"),
+        (["+12345678", "-5"], "integer"),
+        (["1\u2019234.50", "2\u2019345\u2019678.25"], "number"),
+        (["March 14, 2024", "May 4, 2024"], "date"),
+        (["ngày 14 tháng 3 năm 2024", "ngày 4 tháng 12 năm 2023"], "date"),
+        (["1.2.3", "192.168.0.1"], "text"),
+    ],
+)
+def test_what_other_tools_and_languages_write_is_read_as_it_is_meant(text: list[str], kind: str) -> None:
+    found = find_form(pl.Series(text), tolerance=0, habits=Habits())
+
+    assert found.form.kind == kind
+    assert convert(pl.Series(text), found.form).null_count() == 0
+    assert "sign beside" not in found.note
+
+
+def test_hours_alone_are_an_offset() -> None:
+    assert convert(pl.Series(["2024-03-14 10:00:00+07"]), ColumnForm("timestamp")).dt.hour().to_list() == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("12.5%", "number:%"),
+        ("1.200.000 ₫", "number:%"),
+        ("14/03/24", "date:%d/%m/%y"),
+        ("14-Mar-24", "date:%d-%b-%y"),
+        ("20240314", "date:%Y%m%d"),
+    ],
+)
+def test_what_nobody_may_guess_says_how_to_declare_it(text: str, said: str) -> None:
+    assert f"--types COLUMN={said}" in find_form(pl.Series([text] * 9), tolerance=0, habits=Habits()).note
+
+
+def test_numbers_with_a_sign_are_read_where_it_is_declared() -> None:
+    dong = declared_form("number:₫", "paid", habits=Habits(thousands="."))
+
+    assert convert(pl.Series(["1.200.000 ₫", "7 ₫", "7,5 ₫", "1.5 ₫", "x"]), dong).to_list() == [1_200_000, 7, 7.5, None, None]
+    assert reason_for(dong) == "not a number with ₫"
+    assert convert(pl.Series(["12.5 %"]), declared_form("number:%", "share")).to_list() == [12.5]

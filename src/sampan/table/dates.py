@@ -14,6 +14,8 @@ _TIME = r"(?:[ T](\d{1,2}):(\d{2})(:\d{2})?( ?[AaPp][Mm])?)?"
 _NUMBERS: Final = re.compile(rf"^(\d{{1,2}})([./-])(\d{{1,2}})\2(\d{{4}}){_TIME}$")
 _YEAR_FIRST: Final = re.compile(rf"^(\d{{4}})([./])(\d{{1,2}})\2(\d{{1,2}}){_TIME}$")
 _NAMED: Final = re.compile(rf"^(\d{{1,2}})([ -])([A-Za-z]{{3,9}})\2(\d{{4}}){_TIME}$")
+_MONTH_FIRST: Final = re.compile(r"^([A-Za-z]{3,9}) \d{1,2}, \d{4}$")
+_VIETNAMESE: Final = re.compile(r"^([Nn]gày )?\d{1,2}( [Tt]háng )\d{1,2}(,? |, năm | năm )\d{4}$")
 _WORDS: Final = {
     "%d": "DD",
     "%m": "MM",
@@ -44,7 +46,7 @@ def find_layout(values: pl.Series, *, day_first: bool | None = None) -> str:
         elif pattern is _NUMBERS:
             order = _order(matches, mark, day_first)
         return order.format(mark) + _time(matches) if order else ""
-    return ""
+    return _layout_of_words(distinct)
 
 
 def is_day_first(layout: str) -> bool | None:
@@ -72,6 +74,19 @@ def layout_words(layout: str) -> str:
     'DD.MM.YYYY hh:mm'
     """
     return re.sub(r"%\w", lambda found: _WORDS.get(found[0], found[0]), layout)
+
+
+def _layout_of_words(distinct: list[str]) -> str:
+    """Return the layout of dates with words: March 14, 2024; ngày 14 tháng 3 năm 2024."""
+    for pattern in (_MONTH_FIRST, _VIETNAMESE):
+        matches = [found for found in map(pattern.match, distinct) if found]
+        if len(matches) <= _MOSTLY * len(distinct):
+            continue
+        if pattern is _MONTH_FIRST:
+            return "%b %d, %Y" if max(len(found[1]) for found in matches) == 3 else "%B %d, %Y"
+        day, month, year = (word or "" for word in matches[0].groups())
+        return f"{day}%d{month}%m{year}%Y"
+    return ""
 
 
 def _order(matches: list[re.Match[str]], mark: str, day_first: bool | None) -> str:

@@ -19,6 +19,7 @@ class Numerals:
 
 PLAIN: Final = Numerals()
 _BLANKS = " \u00a0\u202f"
+_APOSTROPHES = "'\u2019"  # typed, and as Windows writes it
 # The ways in use, those that need less evidence first. SI and most of the world; English; continental Europe and Vietnam; Swiss.
 _WAYS: Final = (Numerals(".", ","), Numerals(",", ""), Numerals(",", "."), Numerals(",", " "), Numerals(".", " "), Numerals(".", "'"))
 _WORDS: Final = {",": "comma", ".": "point", " ": "blank", "'": "apostrophe"}
@@ -49,7 +50,7 @@ def plain_numbers(text: pl.Series, numerals: Numerals) -> pl.Series:
     if numerals == PLAIN:
         return text
     written = text.str.contains(_pattern(numerals))
-    marks = f"[{_BLANKS}]" if numerals.thousands == " " else re.escape(numerals.thousands)
+    marks = _marks(numerals.thousands)
     plain = text.str.replace_all(marks, "") if numerals.thousands else text
     plain = plain.str.replace(numerals.decimal, ".", literal=True) if numerals.decimal != "." else plain
     return plain.set(~written.fill_null(value=False), None) if not written.all() else plain
@@ -78,9 +79,14 @@ def _marks_of(way: Numerals) -> set[str]:
     return {way.decimal, way.thousands}
 
 
+def _marks(thousands: str) -> str:
+    """Return a pattern of the signs that are one mark between thousands."""
+    return {" ": f"[{_BLANKS}]", "'": f"[{_APOSTROPHES}]"}.get(thousands, re.escape(thousands))
+
+
 def _pattern(way: Numerals) -> str:
     point = re.escape(way.decimal)
     if not way.thousands:
         return rf"^[+-]?(\d+{point}?\d*|{point}\d+)([eE][+-]?\d+)?$"
-    mark = f"[{_BLANKS}]" if way.thousands == " " else re.escape(way.thousands)
+    mark = _marks(way.thousands)
     return rf"^[+-]?(\d{{1,3}}({mark}\d{{3}})+|\d+)({point}\d*)?$"

@@ -66,8 +66,11 @@ INTEGER = r"^[+-]?\d+$"
 LEADING_ZERO = r"^[+-]?0[\dxX]"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Inf|INF|Infinity|infinity)$"
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
-_TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$"
-_ZONED = r"(Z|[+-]\d{2}:?\d{2})$"
+_TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
+_ZONED = r":\d{2}([.,]\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"  # PostgreSQL writes the hours alone
+_TELEPHONE = r"^\+\d{7,}$"
+_COMPACT_DATE = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+_SIGNED_NUMBER = r"^[+-]?((\p{Sc}\s?|[A-Z]{3} )\d[\d.,']*|\d[\d.,']*(\s?[%‰]|\s?\p{Sc}| [A-Z]{3}))$"
 _SAMPLE = 64
 _PROBE = 512
 _MOSTLY = 0.5
@@ -75,12 +78,22 @@ _ODD_ROWS = 3
 _FEW_WORDS = 12
 
 
+# How values look that nobody may guess, and how to say what they are.
+_DECLARED_READINGS: Final = (
+    (r"^[+-]?\d{1,3},\d{3}$", "1,234 may be 1234 or 1.234; say --decimal , or --thousands ,"),
+    (r"^\d{1,2}[/-]\d{1,2}[/-]\d{4}", "03/04/2024 may be March or April; say --types COLUMN=date:%d/%m/%Y or date:%m/%d/%Y"),
+    (r"^\d{1,2}[./-]\d{1,2}[./-]\d{2}$", "its years have two digits; say --types COLUMN=date:%d/%m/%y or date:%m/%d/%y"),
+    (r"^\d{1,2}[ -][A-Za-z]{3}[ -]\d{2}$", "its years have two digits; say --types COLUMN=date:%d-%b-%y"),
+    (_SIGNED_NUMBER, "its numbers have a sign beside them; say --types COLUMN=number:% (or the sign there is)"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnForm:
     """A column's type and how its values are written."""
 
     kind: Kind = "text"
-    layout: str = ""  # of dates and times that are not ISO 8601, as strptime writes it
+    layout: str = ""  # of dates and times that are not ISO 8601, as strptime writes it; of numbers the sign or unit beside them
     numerals: Numerals = PLAIN
     missing: tuple[str, ...] = ()  # words that mean "missing" in this column, beside the file's
     zoned: bool = True
@@ -180,23 +193,24 @@ def find_form(text: pl.Series, *, tolerance: int, habits: Habits | None = None) 
     for form in _candidates(rest, habits):
         tried = _fits(rest, form, tolerance)
         if tried is not None:
-            return Found(replace(tried, missing=missing), note=form_note(tried))
+            return Found(replace(tried, missing=missing), note=form_note(tried) or _other_reading(rest, tried))
     return _keep_text(text, values, habits)
 
 
 def declared_form(kind: str, column: str, *, habits: Habits | None = None) -> ColumnForm:
-    """Return the form a person declared: a type, or `date:%d/%m/%Y`, `timestamp:%d.%m.%Y %H:%M`.
+    """Return the form a person declared: a type, or `date:%d/%m/%Y`, `timestamp:%d.%m.%Y %H:%M`, `number:%` for 12.5 %.
 
     Raises
     ------
     ParameterError : it is none of DECLARABLE.
     """
     word, _, layout = kind.partition(":")
-    if word not in DECLARABLE or (layout and word not in ("date", "timestamp")):
-        hint = "one of " + ", ".join(DECLARABLE) + "; dates may have a layout: date:%d/%m/%Y"
+    if word not in DECLARABLE or (layout and word in ("text", "boolean")):
+        hint = "one of " + ", ".join(DECLARABLE) + "; dates may have a layout (date:%d/%m/%Y), numbers a sign beside them (number:%)"
         raise ParameterError(f"{kind!r} is no type for column {column!r}", hint=hint)
     habits = habits or Habits()
-    numerals = Numerals(habits.decimal or ".", habits.thousands) if word in ("integer", "number") else PLAIN
+    decimal = habits.decimal or ("," if habits.thousands == "." else ".")
+    numerals = Numerals(decimal, habits.thousands) if word in ("integer", "number") else PLAIN
     return ColumnForm(word, layout=layout, numerals=numerals, is_given=True)  # type: ignore[arg-type]  # checked above
 
 
@@ -207,7 +221,8 @@ def convert(text: pl.Series, form: ColumnForm) -> pl.Series:
     if form.missing:
         text, _ = clear_nulls(text, form.missing)
     if form.kind in ("integer", "number"):
-        plain = plain_numbers(text.str.strip_chars(), form.numerals)
+        bare = text.str.replace(form.layout, "", literal=True) if form.layout else text
+        plain = plain_numbers(bare.str.strip_chars(), form.numerals)
         lossy = plain.str.contains(LEADING_ZERO if form.kind == "integer" else r"^[+-]?0[\dxX][\dxX]*$")
         plain = plain.set(lossy.fill_null(value=False), None) if lossy.any() else plain
         return plain.cast(form.dtype, strict=False)
@@ -244,14 +259,19 @@ def widen(form: ColumnForm, odd: pl.Series) -> ColumnForm | None:
 def reason_for(form: ColumnForm) -> str:
     """Say why a cell is bad."""
     words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "date": "a date", "timestamp": "a timestamp"}
-    layout = f" written as {layout_words(form.layout)}" if form.layout else ""
-    return f"not {words[form.kind]}{layout}"
+    if form.layout:
+        return f"not {words[form.kind]} " + (
+            f"with {form.layout}" if form.kind in ("integer", "number") else f"written as {layout_words(form.layout)}"
+        )
+    return f"not {words[form.kind]}"
 
 
 def _candidates(values: pl.Series, habits: Habits | None) -> list[ColumnForm]:
     guess = _guess(values)
     if habits is not None and habits.decimal == "," and values.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+$").all():
         guess = "text"  # where other columns have decimal commas, the points of 1.234 stand between thousands
+    if guess == "integer" and values.str.contains(_TELEPHONE).any() and not values.str.contains("^-").any():
+        return []  # telephone numbers would lose their sign
     if guess in ("integer", "number"):
         return [ColumnForm("integer"), ColumnForm("number")]
     if guess == "timestamp":
@@ -338,6 +358,8 @@ def _keep_text(text: pl.Series, values: pl.Series, habits: Habits | None) -> Fou
     if values.str.contains(INTEGER).all():
         if values.str.contains(LEADING_ZERO).any():
             return Found(as_text, note="stays text: some numbers start with 0 and would lose it")
+        if values.str.contains(_TELEPHONE).any():
+            return Found(as_text, note="stays text: some numbers start with + and would lose it")
         return Found(as_text, note="stays text: its whole numbers do not fit into 64 bits")
     kinds: tuple[tuple[Kind, str, str], ...] = (
         ("number", "numbers", _NUMBER),
@@ -358,9 +380,16 @@ def _keep_text(text: pl.Series, values: pl.Series, habits: Habits | None) -> Fou
 
 
 def _ambiguity(values: pl.Series) -> str:
-    """Say of a column that has two readings, and no other column to settle it, how to declare one."""
-    if values.str.contains(r"^[+-]?\d{1,3},\d{3}$").all():
-        return "stays text: 1,234 may be 1234 or 1.234; say --decimal , or --thousands ,"
-    if values.str.contains(r"^\d{1,2}[/-]\d{1,2}[/-]\d{4}").all():
-        return "stays text: 03/04/2024 may be March or April; say --types COLUMN=date:%d/%m/%Y or date:%m/%d/%Y"
+    """Say of a column that has two readings, and no other column to settle it, or signs beside its numbers, how to declare one."""
+    probe = values.gather_every(max(1, len(values) // _PROBE))
+    for pattern, said in _DECLARED_READINGS:
+        if probe.str.contains(pattern).all():
+            return f"stays text: {said}"
     return ""
+
+
+def _other_reading(values: pl.Series, form: ColumnForm) -> str:
+    """Say of whole numbers that they may be dates."""
+    if form.kind != "integer" or not values.gather_every(max(1, len(values) // _PROBE)).str.contains(_COMPACT_DATE).all():
+        return ""
+    return "is read as whole numbers; if they are dates (YYYYMMDD), say --types COLUMN=date:%Y%m%d"
