@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sampan.errors import NotFound, ParameterError, UsageError
@@ -53,6 +54,38 @@ def test_a_column_is_found_in_other_datasets_by_its_values(ws: Workspace) -> Non
     assert caught.value.did_you_mean == ("shop",)
     with pytest.raises(ParameterError, match="least is 2"):
         ws.data.like("orders", "shop", least=2)
+
+
+def test_joins_are_found_either_way_and_numbers_alike_by_chance_are_none(ws: Workspace) -> None:
+    numbers = [1_000 + k for k in range(300)]
+    crm = pl.DataFrame({"customer_id": numbers, "code": [f"KH{k}" for k in numbers], "id": numbers})
+    sales = pl.DataFrame({"cust": numbers * 2, "kh": [f"KH{k}" for k in numbers] * 2, "amount": numbers * 2, "id": range(1_000, 1_600)})
+    ws.data.add_table(crm, name="crm", key=["customer_id"])
+    ws.data.add_table(sales, name="sales", key=["id"])
+
+    assert [(j.dataset, j.columns, j.to_columns) for j in ws.data.card("sales").joins] == [
+        ("crm", ("cust",), ("customer_id",)),
+        ("crm", ("kh",), ("code",)),
+    ]
+    assert [(j.dataset, j.columns, j.to_columns) for j in ws.data.card("crm").joins] == [
+        ("sales", ("customer_id",), ("cust",)),
+        ("sales", ("code",), ("kh",)),
+    ]
+    assert "keys here" in ws.data.card("crm").text()
+
+
+def test_an_estimate_of_how_many_values_there_are_is_none_of_a_count(ws: Workspace) -> None:
+    for name in ("one", "two"):
+        ws.data.add_table(pl.DataFrame({"customer": range(5_000)}), name=name)
+
+    assert "customer: ~" in ws.data.like("one", "customer").text()
+
+
+def test_what_nobody_said_names_the_command_that_says_it(ws: Workspace) -> None:
+    ws.data.add_table(pl.DataFrame({"a": [1]}), name="bare")
+    text = ws.data.card("bare").text()
+
+    assert all(f"sampan data describe bare --{option}" in text for option in ("owner", "updates", "label-cost", "kpis"))
 
 
 def test_the_card_answers_every_question(ws: Workspace) -> None:

@@ -1,8 +1,8 @@
 """Find things by what their words mean: names are taken apart, words are reduced to a stem, and words that mean the same count as one.
 
-Ranking is BM25 over fields of different weight (S. Robertson, H. Zaragoza 2009, "The Probabilistic Relevance Framework"); a word that is
-in no document is taken for a misspelling of one that is, and words that only ask (what, our, của) need not occur. English and Vietnamese, the latter
-with and without diacritics.
+Ranking is BM25 over fields of different weight (S. Robertson, H. Zaragoza 2009, "The Probabilistic Relevance Framework"). A word that is in
+no document is taken for a misspelling of one that is; words that only ask (what, our, của) need not occur. English and Vietnamese, the
+latter with and without diacritics.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _K1, _B = 1.2, 0.5
 _SYNONYM = 0.7  # what a word of the same meaning counts
 _MISSPELLED = 0.5
 _CUTOFF = 0.8
+_NUMBERING = frozenset({"id", "key", "no", "nr", "number", "num", "code", "index", "row", "ma", "so"})  # every table has them
 _BEGUN, _BEGUN_BESIDE = 3, 4  # letters that begin a word; where the word itself is known
 _ROOT, _ROOT_SHARE = 6, 0.7
 
@@ -114,6 +115,16 @@ def words_of(text: str) -> list[str]:
     (['flight', 'departure'], ['dep', 'delay', '2'], ['san', 'bay'])
     """
     return [_stem(_plain(word)) for word in _WORD.findall(text)]
+
+
+def name_the_same(column: str, key: str, table: str) -> bool:
+    """Say whether a column's name is that of another table's key, or of the table; numbers alike by chance are joined by nothing else.
+
+    >>> name_the_same("cust_id", "customer_id", "crm"), name_the_same("customer", "id", "customers"), name_the_same("id", "id", "customers")
+    (True, True, False)
+    """
+    own, theirs = ({word for word in words_of(name) if not word.isdigit()} - _NUMBERING for name in (column, f"{key} {table}"))
+    return any(a == b or (min(len(a), len(b)) >= _BEGUN and (a.startswith(b) or b.startswith(a))) for a in own for b in theirs)
 
 
 def find(query: str, documents: Sequence[Document], *, weights: Mapping[str, float]) -> list[Match]:

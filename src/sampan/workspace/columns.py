@@ -21,6 +21,15 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collec
     return "\n".join(f"  {line}".rstrip() for line in justified)
 
 
+def distinct(n: int, *, estimated: bool) -> str:
+    """Write how many values there are; an estimate to three digits, so that nobody takes it for a count.
+
+    >>> distinct(11308, estimated=False), distinct(11308, estimated=True)
+    ('11,308', '~11,300')
+    """
+    return f"~{float(f'{n:.3g}'):,.0f}" if estimated else f"{n:,}"
+
+
 def count(n: int, noun: str) -> str:
     """Write a number with its noun.
 

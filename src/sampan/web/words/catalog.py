@@ -117,6 +117,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "các dịch vụ chạy trên chúng: {1}; sampan monitor run so lưu lượng của chúng với nó",
     ),
     (r"models trained on it: (.+)", "mô hình được huấn luyện từ nó: {1}"),
+    (rf"({_N}) of the distinct values there are keys here", "{1} giá trị khác nhau ở đó là khóa ở đây"),
     (rf"({_N}) of its distinct values are keys there", "{1} giá trị khác nhau của nó là khóa ở đó"),
     (r"the contract of (.+) refers to it", "hợp đồng của {1} tham chiếu đến nó"),
     (r"the other rows with the same (.+) say otherwise", "các dòng khác cùng {1} cho giá trị khác"),

@@ -9,7 +9,7 @@ import msgspec
 from sampan.core.answers import Answer
 from sampan.core.graph import Node
 from sampan.core.times import iso
-from sampan.workspace.columns import align, count, cut
+from sampan.workspace.columns import align, count, cut, distinct
 
 if TYPE_CHECKING:
     from sampan.stats.profile_shifts import ColumnShift
@@ -413,13 +413,6 @@ def profile_shift(shift: ColumnShift) -> ProfileShift:
     return ProfileShift(shift.column, shift.distance, ", ".join(said))
 
 
-def _distinct_text(column: ColumnLine) -> str:
-    """Write how many values there are; an estimate to three digits, so that nobody takes it for a count."""
-    if not column.estimated:
-        return f"{column.n_distinct:,}" if column.n_distinct else ""
-    return f"~{float(f'{column.n_distinct:.3g}'):,.0f}"
-
-
 def _truths_text(column: ColumnProfile) -> str:
     words = ("false", "true") if len(column.counts) > 1 else ("true" if column.maximum else "false",)
     return ", ".join(f"{word} ({n:,})" for word, n in zip(words, column.counts, strict=False))
@@ -445,7 +438,16 @@ def _median_text(median: float, form: str) -> str:
 
 
 def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
-    rows = [(c.name, _plain_type(c.type), f"{c.null_share:.1%}" if c.n_null else "", _distinct_text(c), c.values) for c in columns]
+    rows = [
+        (
+            c.name,
+            _plain_type(c.type),
+            f"{c.null_share:.1%}" if c.n_null else "",
+            distinct(c.n_distinct, estimated=c.estimated) if c.n_distinct else "",
+            c.values,
+        )
+        for c in columns
+    ]
     return align(("column", "type", "missing", "distinct", "values"), rows, right=("missing", "distinct"))
 
 

@@ -97,7 +97,14 @@ class Catalogued(DataRoom):
         kind, mine = sketches[column]
         found = sorted(self._alike(node, kind, mine, least), key=lambda line: (-line.contained, -line.jaccard, line.dataset, line.column))
         following = (f"sampan data show {quote(found[0].dataset)}",) if found else (f"sampan data profile {quote(node.ref)}",)
-        return Alike(ref=node.ref, column=column, n_distinct=mine.n_distinct, columns=tuple(found[:_SHOWN]), next=following)
+        return Alike(
+            ref=node.ref,
+            column=column,
+            n_distinct=mine.n_distinct,
+            is_estimated=mine.is_sampled,
+            columns=tuple(found[:_SHOWN]),
+            next=following,
+        )
 
     @operation(reads=True)
     def card(self, ref: str) -> Card:
@@ -189,7 +196,7 @@ class Catalogued(DataRoom):
         )
 
     def joins(self, node: Node) -> Iterator[JoinLine]:
-        """Find the data that joins to a version: by the contracts' references, then by values that a key of one column holds."""
+        """Find the data that joins to a version: by the contracts' references, then by values that a key holds, either way."""
         seen = set()
         for line in (*self._declared_joins(node), *self._joins_by_values(node)):
             if (line.dataset, line.columns) not in seen:
@@ -210,28 +217,34 @@ class Catalogued(DataRoom):
                     yield JoinLine(asset.name, rule.to_columns, rule.columns, f"the contract of {asset.name} refers to it")
 
     def _joins_by_values(self, node: Node) -> Iterator[JoinLine]:
+        for other in self._others(node):
+            for column, key, share in self._references(node, other):
+                yield JoinLine(other.name, (column,), (key,), f"{share:.0%} of its distinct values are keys there", share)
+            for column, key, share in self._references(other, node):
+                yield JoinLine(other.name, (key,), (column,), f"{share:.0%} of the distinct values there are keys here", share)
+
+    def _references(self, node: Node, other: Node) -> Iterator[tuple[str, str, float]]:
+        """Find the columns of a version whose values are keys of another: each with the key, and the share of its distinct values."""
+        from sampan.data.meaning import name_the_same
         from sampan.data.similarity import compare
 
-        mine = self._sketches(node)
-        for other in self._others(node):
-            for key, kind, keys in self._keys_of_one_column(other):
-                for column, (own_kind, values) in mine.items():
-                    if own_kind != kind or values.n_distinct < _MIN_DISTINCT:
-                        continue
-                    if kind == "number" and column != key:  # whole numbers from 1 on are contained in each other by chance
-                        continue
-                    likeness = compare(values, keys)
-                    if likeness.contained >= _JOINS:
-                        why = f"{likeness.contained:.0%} of its distinct values are keys there"
-                        yield JoinLine(other.name, (column,), (key,), why, likeness.contained)
+        for key, kind, keys in self._keys_of_one_column(other):
+            for column, (own_kind, values) in self._sketches(node).items():
+                if own_kind != kind or values.n_distinct < _MIN_DISTINCT:
+                    continue
+                if kind == "number" and not name_the_same(column, key, other.name):  # whole numbers are contained in each other by chance
+                    continue
+                contained = compare(values, keys).contained
+                if contained >= _JOINS:
+                    yield column, key, contained
 
     def _keys_of_one_column(self, node: Node) -> Iterator[tuple[str, str, Sketch]]:
-        """Find the columns that name a row: the declared key, else texts that never come back."""
+        """Find the columns that name a row: the declared key, and texts that never come back."""
         declared = self.ws.catalog.asset(KIND, node.name).facts.get("key") or []
         n_rows = int(node.facts.get("n_rows", 0))
         for name, (kind, values) in self._sketches(node).items():
             unique = kind == "text" and values.n_distinct >= (_NEARLY if values.is_sampled else 1.0) * n_rows
-            if kind in ("text", "number") and (declared == [name] or (not declared and unique)):
+            if kind in ("text", "number") and (declared == [name] or unique):
                 yield name, kind, values
 
     def _alike(self, node: Node, kind: str, mine: Sketch, least: float) -> Iterator[AlikeLine]:
@@ -250,6 +263,7 @@ class Catalogued(DataRoom):
                         contained=round(likeness.contained, 4),
                         contains=round(likeness.contains, 4),
                         n_distinct=theirs.n_distinct,
+                        is_estimated=theirs.is_sampled,
                     )
 
     def _others(self, node: Node) -> Iterator[Node]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 import msgspec
 
 from sampan.core.answers import Answer
-from sampan.workspace.columns import align
+from sampan.workspace.columns import align, distinct
 from sampan.workspace.data.trust import Reason
 
 
@@ -45,6 +46,7 @@ class AlikeLine(msgspec.Struct, frozen=True):
     contained: float  # of the values asked about, the share it has
     contains: float  # of its values, the share that was asked about
     n_distinct: int
+    is_estimated: bool = False
 
 
 class Alike(Answer, frozen=True, kw_only=True):
@@ -53,14 +55,18 @@ class Alike(Answer, frozen=True, kw_only=True):
     ref: str
     column: str
     n_distinct: int
+    is_estimated: bool = False
     columns: tuple[AlikeLine, ...]
 
     def text(self) -> str:
         """One line a column, the most alike first."""
-        head = f"{self.ref}, {self.column}: {self.n_distinct:,} distinct values"
+        head = f"{self.ref}, {self.column}: {distinct(self.n_distinct, estimated=self.is_estimated)} distinct values"
         if not self.columns:
             return f"{head}; no other column here holds them"
-        rows = [(c.dataset, c.column, f"{c.contained:.0%}", f"{c.contains:.0%}", f"{c.n_distinct:,}") for c in self.columns]
+        rows = [
+            (c.dataset, c.column, f"{c.contained:.0%}", f"{c.contains:.0%}", distinct(c.n_distinct, estimated=c.is_estimated))
+            for c in self.columns
+        ]
         return f"{head}\n\n" + align(
             ("dataset", "column", "has of these", "are these", "distinct"), rows, right=("has of these", "are these", "distinct")
         )
@@ -103,15 +109,21 @@ class Card(Answer, frozen=True, kw_only=True):
             ("Where is it from?", self.came_from),
             (f"How far can it be trusted? {self.trust} of 100", tuple(_reason_text(r) for r in self.reasons)),
             ("Who may use it, and how do I ask?", (*self.may_use, self.how_to_ask)),
-            ("Who answers for it?", (self.owner or "nobody yet",)),
+            ("Who answers for it?", (self.owner or f"nobody yet  ({self._saying('owner')})",)),
             ("What joins to it?", tuple(_join_text(j) for j in self.joins) or ("nothing that is here",)),
-            ("Real time, or how often?", (self.how_often,)),
+            ("Real time, or how often?", (self.how_often, "" if "updates" in self.facts else self._say("updates"))),
             ("How is it updated once a model is live?", self.once_live),
-            ("What do labels cost?", (self.label, self.label_cost or "not said")),
-            ("Which KPIs does it serve?", self.kpis or ("not said",)),
+            ("What do labels cost?", (self.label, self.label_cost or self._say("label-cost"))),
+            ("Which KPIs does it serve?", self.kpis or (self._say("kpis"),)),
         ]
         parts += ["\n".join([question, *(f"  {line}" for line in lines if line)]) for question, lines in asked]
         return "\n\n".join(parts)
+
+    def _say(self, option: str) -> str:
+        return f"not said  ({self._saying(option)})"
+
+    def _saying(self, option: str) -> str:
+        return f"sampan data describe {quote(self.name)} --{option} …"
 
 
 class Described(Answer, frozen=True, kw_only=True):
