@@ -11,7 +11,7 @@ A numpy-style Parameters section in the docstring gives each parameter its help 
 does so for parameters that several of its operations share.
 Parameters before `*` are positional on the command line, the rest are options. A parameter's type is one of: str, int, float, bool, Path,
 Literal of strings, T | None, list[T], dict[str, str]. Options that several operations share are declared once, see `options`. The result is
-an Answer. A Python caller just calls the method.
+an Answer. A Python caller just calls the method, with a text for a path or a list of one (`plain_values.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sampan.errors import NotFound
 from sampan.workspace.options import options_of, shared_by
 from sampan.workspace.parameters import REQUIRED, Count, Parameter, read_form
 from sampan.workspace.parts import PARTS
+from sampan.workspace.plain_values import taking_plain_values
 from sampan.workspace.signatures import NOTHING, arguments_of, docstring_of
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def operation(*, reads: bool = False, verb: str = "", local: bool = False, verba
     """Declare a room's method an operation."""
 
     def declare(method: Method) -> Method:
-        method.__operation__ = Declared(reads=reads, verb=verb or method.__name__.replace("_", "-"), local=local, verbatim=verbatim)  # type: ignore[attr-defined]  # functions take attributes
-        return method
+        called = taking_plain_values(method)
+        called.__operation__ = Declared(reads=reads, verb=verb or method.__name__.replace("_", "-"), local=local, verbatim=verbatim)  # type: ignore[attr-defined]  # functions take attributes
+        return called
 
     return declare
 

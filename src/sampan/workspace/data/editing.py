@@ -16,6 +16,7 @@ from sampan.workspace.data.leaks import read_expression
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.versions_answers import Cached, Edited, Tagged
 from sampan.workspace.operation import operation
+from sampan.workspace.plain_values import taking_plain_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,6 +48,7 @@ class Editing(DataRoom):
         loaded = read_source(source, progress=self.ws.progress)
         return self._add(ref, loaded.frame, made_here(self.ws, loaded.digest), key=key, by_order=by_order, columns=columns)
 
+    @taking_plain_values
     def add_columns(self, ref: str, data: Any, *, key: Names | None = None, by_order: bool = False, columns: Names | None = None) -> Edited:
         """Add or replace columns from memory (Polars, pandas, Arrow, a dict of columns); see `add_column`."""
         return self._add(ref, data, made_in_memory(self.ws), key=key, by_order=by_order, columns=columns)
@@ -92,6 +94,7 @@ class Editing(DataRoom):
         """
         return self._edit(self._node(ref), Compact(), did="compacted")
 
+    @taking_plain_values
     def upsert(self, ref: str, data: Any, *, key: Names | None = None) -> Edited:
         """Replace the rows with the same key and add the others, from memory. `data append` does this with all its checks.
 

@@ -97,10 +97,12 @@ def as_expression(text: str, columns: Collection[str]) -> str:
     return '"{}"'.format(text.replace('"', '""'))
 
 
-def read_expression(text: str) -> pl.Expr:
-    """Read an expression over a table's columns, such as `arr_delay >= 15`. Raises ParameterError."""
+def read_expression(text: str | pl.Expr) -> pl.Expr:
+    """Read an expression over a table's columns, such as `arr_delay >= 15`; one of Polars' is taken as it is. Raises ParameterError."""
     import polars as pl
 
+    if isinstance(text, pl.Expr):
+        return text
     try:
         return pl.sql_expr(text)
     except pl.exceptions.PolarsError as cause:
