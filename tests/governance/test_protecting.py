@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import IntegrityError, ParameterError
-from sampan.governance.anonymity import generalize, measure
+from sampan.governance.anonymity import generalize, measure, suppress
 from sampan.governance.masks import mask
 from sampan.governance.protecting import Protection, apply
 from sampan.governance.pseudonyms import cipher_of, decrypt, fingerprint, pseudonym
@@ -110,6 +111,21 @@ def test_generalized_rows_share_their_values_with_at_least_k_minus_1_others(rows
 
     assert measure(done, ["age", "code"]).k >= min(k, frame.height)
     assert done["id"].equals(frame["id"])
+
+
+@given(rows=st.lists(st.tuples(st.sampled_from(["a", "b", "*"]), st.sampled_from(["x", "y", "*", None])), max_size=40), k=st.integers(2, 6))
+def test_rows_that_fewer_than_k_share_are_hidden_with_as_few_others_as_that_takes(rows: list[tuple[str, str | None]], k: int) -> None:
+    frame = pl.DataFrame(rows, schema={"one": pl.String, "two": pl.String}, orient="row")
+
+    kept = suppress(frame, ["one", "two"], k=k)
+
+    before, after = Counter(rows), Counter(kept.rows())
+    assert all(n >= k for n in after.values()) or (set(after) == {("*", "*")} and len(rows) < k)
+    touched = {was for was, now in zip(rows, kept.rows(), strict=True) if was != now}
+    few = {row for row, n in before.items() if n < k}
+    assert few - {("*", "*")} <= touched
+    assert len(touched - few) <= 1  # the group that the few may hide among
+    assert (kept is frame) == (not few)
 
 
 def test_generalizing_keeps_what_it_can() -> None:

@@ -266,3 +266,21 @@ def test_a_cell_that_a_person_mends_is_protected_as_the_others(ws: Workspace) ->
     assert row["mail"][0].startswith(PSEUDONYM)
     assert "*******888" == row["phone"][0]
     assert b"typed@example.vn" not in everything(ws.store_folder)
+
+
+def test_groups_stay_k_large_whatever_an_edit_deletes_or_replaces(ws: Workspace) -> None:
+    declare(ws)
+    with reopened(ws) as declared:
+        declared.data.add(ws.root / "people.csv", key=["id"])
+        PEOPLE.filter(pl.col("id") % 7 == 0).write_csv(ws.root / "more.csv")
+        declared.data.append("people", ws.root / "more.csv")
+        appended = declared.data.anonymity("people", k=5)
+        declared.data.delete("people", where="id % 3 = 1")
+        deleted = declared.data.anonymity("people", k=5)
+        frame = declared.store.tables.read(declared.catalog.resolve("people", kind="dataset").digest)
+
+    sizes = frame.group_by("age").len()["len"].to_list()
+    assert min(sizes) == deleted.anonymity.k >= 5
+    assert frame.filter(pl.col("age") == "*").height == deleted.anonymity.n_hidden > 0
+    assert (0, 0) == (appended.exit_code(), deleted.exit_code())
+    assert "rows are hidden altogether" in deleted.text()

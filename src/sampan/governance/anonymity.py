@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sampan.governance.anonymity_found import Anonymity
 
-__all__ = ["ALL", "MISSING", "Anonymity", "generalize", "measure"]
+__all__ = ["ALL", "MISSING", "Anonymity", "count_hidden", "generalize", "measure", "suppress"]
 
 ALL: Final = "*"
 MISSING: Final = "∅"
@@ -32,11 +32,13 @@ def measure(frame: pl.DataFrame, quasi: Sequence[str], *, sensitive: Sequence[st
     1
     """
     if not frame.height:
-        return Anonymity(0, 0, 0, 0, dict.fromkeys(sensitive, 0))
+        return Anonymity(0, 0, 0, 0, 0, dict.fromkeys(sensitive, 0))
     found = frame.group_by(list(quasi)).agg(pl.len().alias("__n"), *(pl.col(c).n_unique().alias(f"__l {c}") for c in sensitive))
     sizes = found["__n"]
     diversity = {column: int(found[f"__l {column}"].to_numpy().min()) for column in sensitive}
-    return Anonymity(int(sizes.to_numpy().min()), found.height, int((sizes == 1).sum()), frame.height, diversity)
+    return Anonymity(
+        int(sizes.to_numpy().min()), found.height, int((sizes == 1).sum()), frame.height, count_hidden(frame, quasi), diversity
+    )
 
 
 def generalize(frame: pl.DataFrame, quasi: Sequence[str], *, k: int) -> pl.DataFrame:
@@ -58,6 +60,39 @@ def generalize(frame: pl.DataFrame, quasi: Sequence[str], *, k: int) -> pl.DataF
         for at, (code, values) in enumerate(codes):
             labels[at].append(_label([values[c] for c in np.unique(code[rows])]))
     return frame.with_columns(pl.Series(name, texts).gather(group_of) for name, texts in zip(quasi, labels, strict=True))
+
+
+def suppress(frame: pl.DataFrame, quasi: Sequence[str], *, k: int) -> pl.DataFrame:
+    """Return the frame with `*` for text quasi-identifiers that fewer than k rows share; the frame itself where each group has k rows.
+
+    Edits leave such rows behind: a group is smaller once rows are deleted, or replaced by rows of another. The rows hidden so must be k
+    themselves; where they are fewer, the smallest other group is hidden with them.
+
+    >>> suppress(pl.DataFrame({"age": ["20..29", "20..29", "30..39"]}), ["age"], k=2)["age"].to_list()
+    ['*', '*', '*']
+    """
+    sizes = frame.select(pl.len().over(list(quasi)).alias("n"))["n"] if frame.height else pl.Series("n", [], pl.UInt32)
+    hidden = sizes < k
+    if not hidden.any():
+        return frame
+    hidden = hidden | _are_hidden(frame, quasi)
+    left = sizes.filter(~hidden)
+    if int(hidden.sum()) < k and len(left):
+        place = int(((sizes == left.min()) & ~hidden).arg_max() or 0)
+        row = frame.row(place, named=True)
+        hidden = hidden | frame.select(pl.all_horizontal(pl.col(name).eq_missing(pl.lit(row[name])) for name in quasi)).to_series()
+    return frame.with_columns(pl.when(hidden).then(pl.lit(ALL)).otherwise(pl.col(name)).alias(name) for name in quasi)
+
+
+def count_hidden(frame: pl.DataFrame, quasi: Sequence[str]) -> int:
+    """Count the rows whose quasi-identifiers are hidden altogether."""
+    return int(_are_hidden(frame, quasi).sum())
+
+
+def _are_hidden(frame: pl.DataFrame, quasi: Sequence[str]) -> pl.Series:
+    if not all(frame.schema[name] == pl.String for name in quasi):
+        return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True)
+    return frame.select(pl.all_horizontal(pl.col(name).eq_missing(pl.lit(ALL)) for name in quasi).alias("hidden")).to_series()
 
 
 def _codes(column: pl.Series) -> tuple[NDArray[np.int64], list[Any]]:

@@ -12,4 +12,5 @@ class Anonymity(msgspec.Struct, frozen=True):
     n_groups: int
     n_unique: int  # rows that are alone in their group
     n_rows: int
+    n_hidden: int  # rows that say nothing of their quasi-identifiers
     diversity: dict[str, int]  # sensitive column -> l, the fewest different values in a group

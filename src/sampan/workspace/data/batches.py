@@ -25,6 +25,7 @@ from sampan.workspace.data.batch_edits import Edit, edit_rows
 from sampan.workspace.data.dataset_edits import VersionEdited, edited
 from sampan.workspace.data.derivation import made_here, made_in_memory
 from sampan.workspace.data.quarantine import UNREADABLE, HeldCell, Quarantine
+from sampan.workspace.governing.privacy import hide_few
 
 if TYPE_CHECKING:
     import polars as pl
@@ -254,7 +255,7 @@ class Batches:
 
     def _commit(self, before: Node, arrival: Arrival, work: _Work, digest: str) -> Outcome:
         """Write what is admitted, then record everything in one transaction."""
-        edit = Edit(work.tables.info(before.digest)) if work.verdict else edit_rows(self.ws, before, work.rows)
+        edit = Edit(work.tables.info(before.digest)) if work.verdict else self._edit(before, work.rows)
         state = "held" if work.verdict else "admitted"
         n_held = work.held_rows + (work.rows.n_rows if work.verdict else 0)
         facts = {**edit.counts(), "n_held": n_held, "reasons": list(work.reasons)}
@@ -281,6 +282,10 @@ class Batches:
             holdings=tuple(catalog.node(holding.node) for holding in holdings),
             reasons=work.reasons,
         )
+
+    def _edit(self, before: Node, rows: TableVersion) -> Edit:
+        edit = edit_rows(self.ws, before, rows)
+        return edit if edit.version.digest == before.digest else replace(edit, version=hide_few(self.ws, before.name, edit.version))
 
     def _left(self, before: Node, arrival: Arrival) -> Iterator[Event]:
         """End the holding that re-admitted rows come from; what was not re-admitted goes on waiting in another."""

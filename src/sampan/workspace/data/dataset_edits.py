@@ -20,6 +20,7 @@ from sampan.core.events import Event, Input, new_id
 from sampan.core.graph import Node, NodeId
 from sampan.core.refs import Ref
 from sampan.errors import BlobUnavailable, EditConflict, ParameterError, StaleState
+from sampan.workspace.governing.privacy import hide_few
 
 if TYPE_CHECKING:
     import polars as pl
@@ -227,6 +228,8 @@ class Edits(msgspec.Struct, frozen=True):
                 if head.id != seen.id:
                     edit.rebase(tables, seen, head)
                 version = edit.make(tables, head)
+                if version.digest != head.digest and not isinstance(edit, Compact):
+                    version = hide_few(self.ws, head.name, version)
             except BlobUnavailable:
                 if not self._was_written_again(seen, head):
                     raise

@@ -7,6 +7,7 @@ from shlex import quote
 from sampan.core.decoding import read_builtins
 from sampan.core.graph import Node
 from sampan.errors import AccessDenied, ParameterError
+from sampan.governance.terms import Terms
 from sampan.workspace.data.governed_answers import Hidden, PersonalData, Reidentification, Seen
 from sampan.workspace.data.room import DataRoom, Names
 from sampan.workspace.governing.governance import Governance, require_allowed
@@ -90,8 +91,7 @@ class Governed(DataRoom):
         frame = self.ws.store.tables.scan(node.digest).select(*dict.fromkeys([*quasi, *hidden])).collect()
         found = measure(frame, quasi, sensitive=hidden)
         least = k if k is not None else (terms.k or 0)
-        coarser = " ".join(f"--actions {quote(f'{name}=generalize')}" for name in quasi)
-        following = f"sampan policy set {quote(node.name)} {coarser} --k {max(least, 5)}" if found.k < max(least, 2) else ""
+        following = _towards_k(node, terms, quasi, max(least, 5)) if found.k < max(least, 2) else ""
         return Hidden(
             ref=node.ref, quasi=tuple(quasi), anonymity=found, wanted_k=least, next=(following or f"sampan policy show {quote(node.name)}",)
         )
@@ -141,3 +141,11 @@ class Governed(DataRoom):
     def _record_look(self, node: Node, column: str, n_values: int, why: str, *, outcome: str) -> int:
         event = Reidentified(dataset=node.id, outcome=outcome, column=column, n_values=n_values, reason=why)
         return self.ws.ledger.append(event, reason=why).seq
+
+
+def _towards_k(node: Node, terms: Terms, quasi: Names, least: int) -> str:
+    """Say what makes groups larger: generalizing, and where that is declared, admitting the source again."""
+    if (terms.k or 0) >= least and all(terms.column(name).action == "generalize" for name in quasi):
+        return f"sampan data add {quote(str(node.facts.get('source') or 'FILE'))} --name {quote(node.name)}"
+    coarser = " ".join(f"--actions {quote(f'{name}=generalize')}" for name in quasi)
+    return f"sampan policy set {quote(node.name)} {coarser} --k {least}"

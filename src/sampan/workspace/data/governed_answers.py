@@ -48,6 +48,8 @@ class Hidden(Answer, frozen=True, kw_only=True):
             f"{self.ref} by {', '.join(self.quasi)}: k = {one.k}{verdict}",
             f"  {one.n_groups:,} groups of {one.n_rows:,} rows; {one.n_unique:,} rows are alone in theirs",
         ]
+        if one.n_hidden:
+            lines.append(f"  {one.n_hidden:,} rows are hidden altogether, since fewer than k shared what they said")
         lines += [f"  {column}: l = {n} different values at least in each group" for column, n in one.diversity.items()]
         return "\n".join(lines)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sampan.core.graph import Node
+    from sampan.store.tables import TableVersion
     from sampan.workspace.data.quarantine import HeldCell
     from sampan.workspace.workspace import Workspace
 
@@ -75,6 +76,29 @@ def protect_cells(ws: Workspace, dataset: str, cells: Mapping[tuple[int, str], s
         else value
         for (row, column), value in cells.items()
     }
+
+
+def hide_few(ws: Workspace, dataset: str, version: TableVersion) -> TableVersion:
+    """Return a version that an edit made, with the generalized columns hidden in rows that fewer than k share by now.
+
+    Versions whose columns were admitted before they were to be generalized stay as they are.
+    """
+    import polars as pl
+
+    terms = Governance(ws).terms(dataset)
+    tables, quasi = (
+        ws.store.tables,
+        [name for name, action in _actions(terms).items() if action == "generalize" and name in version.columns],
+    )
+    schema = tables.schema(version.digest) if quasi else {}
+    if not quasi or any(schema[name] != pl.String for name in quasi):
+        return version
+    from sampan.governance.anonymity import suppress
+    from sampan.governance.terms import DEFAULT_K
+
+    frame = tables.scan(version.digest).select(quasi).collect(engine="streaming")
+    hidden = suppress(frame, quasi, k=terms.k or DEFAULT_K)
+    return version if hidden is frame else tables.overlay(version.digest, hidden)
 
 
 def untreated(ws: Workspace, node: Node) -> tuple[str, ...]:
