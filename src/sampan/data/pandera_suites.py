@@ -27,6 +27,7 @@ from sampan.data.contract import (
     all_rules,
 )
 from sampan.data.rule_words import describe
+from sampan.data.rules_yaml import fault_in_pattern
 from sampan.data.suites import Suite, Written
 from sampan.errors import ProjectFileError
 
@@ -53,6 +54,8 @@ _OF_A_COLUMN = frozenset(
     {"title", "description", "dtype", "nullable", "checks", "name", "unique", "coerce", "required", "regex", "default"}
 )
 _IGNORED_OF_A_COLUMN = frozenset({"report_duplicates", "drop_invalid_rows"})
+_NOT_TAKEN_OF_THE_TABLE = ("checks", "index", "transform", "strict", "ordered", "coerce", "add_missing_columns", "drop_invalid_rows")
+_NOT_TAKEN_OF_A_COLUMN = ("coerce", "default", "drop_invalid_rows")
 _OPTIONS = frozenset({"check_name", "ignore_na", "raise_warning", "n_failure_cases", "groupby", "groups", "error", "name"})
 _LIMITS = {
     "greater_than": ("minimum", True),
@@ -69,11 +72,16 @@ def write_pandera(contract: Contract) -> Written:
     unique: list[str] = []
     n_rules = len(columns)
     for rule in all_rules(contract):
-        if isinstance(rule, Unique) and rule.level == "block" and not rule.tolerance and (len(rule.columns) == 1 or not unique):
+        if (
+            isinstance(rule, Unique)
+            and rule.level == "block"
+            and not (rule.tolerance or rule.tolerated)
+            and (len(rule.columns) == 1 or not unique)
+        ):
             unique = [*rule.columns] if len(rule.columns) > 1 else unique
             if len(rule.columns) == 1:
                 columns[rule.columns[0]]["unique"] = True
-        elif isinstance(rule, NullShare) and rule.max_share == 0 and rule.level == "block" and not rule.also:
+        elif isinstance(rule, NullShare) and rule.max_share == rule.tolerated == 0 and rule.level == "block" and not rule.also:
             columns[rule.column]["nullable"] = False
         elif isinstance(rule, AllowedValues | Range | Length | Pattern) and (check := _check(rule)) is not None:
             columns[rule.column].setdefault("checks", []).append(check)
@@ -103,7 +111,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _check(rule: AllowedValues | Range | Length | Pattern) -> dict[str, Any] | None:
-    if rule.tolerance:
+    if rule.tolerance or rule.tolerated:
         return None
     options = {"raise_warning": True} if rule.level == "warn" else {}
     match rule:
@@ -139,7 +147,7 @@ def read_pandera(text: str, *, file: str) -> Suite:
         raise ProjectFileError(
             f"{file} is no schema of Pandera: it has no columns", file=file, hint="write it with DataFrameSchema.to_yaml"
         )
-    left_out = [f"{key} of the table" for key in ("checks", "index", "transform") if document.get(key)]
+    left_out = [f"{key} of the table" for key in _NOT_TAKEN_OF_THE_TABLE if document.get(key)]
     columns: list[Column] = []
     rules: list[AnyRule] = []
     for name, said in document["columns"].items():
@@ -148,12 +156,16 @@ def read_pandera(text: str, *, file: str) -> Suite:
             left_out.append(f"columns that look like {name}")
             continue
         columns.append(_read_column(str(name), body))
+        left_out.extend(f"{key} of {name}" for key in _NOT_TAKEN_OF_A_COLUMN if body.get(key) not in (None, False))
+        if body.get("required") is False:
+            left_out.append(f"required: false of {name}: a contract's columns are there")
         if body.get("unique"):
             rules.append(Unique(columns=(str(name),), level="block"))
         for check, statistics, level in _checks(body):
             rule = _read_check(str(name), check, statistics, level)
-            if rule is None:
-                left_out.append(f"{check} of {name}")
+            fault = fault_in_pattern(rule.pattern) if isinstance(rule, Pattern) else ""
+            if rule is None or fault:
+                left_out.append(f"{check} of {name}" + (f": the pattern is none here: {fault}" if fault else ""))
             else:
                 rules.append(rule)
     together = document.get("unique")

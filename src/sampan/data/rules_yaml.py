@@ -336,7 +336,8 @@ def _invalid_values(section: Section, arguments: Section, column: str, common: d
             arguments.fault("validValues", "validValues holds something that is no text, number or truth value; write '…' around it")
         return AllowedValues(column=column, values=tuple(values), **common)
     if pattern:
-        _check_pattern(arguments, pattern)
+        if fault := fault_in_pattern(pattern):
+            arguments.fault("pattern", f"pattern {pattern!r} is none: {fault}")
         return Pattern(column=column, pattern=pattern, **common)
     section.fault("arguments", "invalidValues needs arguments with validValues (a list) or pattern")
     return None
@@ -348,15 +349,18 @@ def _is_plain(pattern: str) -> bool:
     return counts is not None and all(int(low) <= int(high or low) for low, high in counts)
 
 
-def _check_pattern(section: Section, pattern: str) -> None:
+def fault_in_pattern(pattern: str) -> str:
+    """Say why a regular expression is none here; '' if it is one."""
     if _is_plain(pattern):
-        return
+        return ""
     import polars as pl
 
     try:
         pl.select(pl.lit("").str.contains(pattern))
     except pl.exceptions.PolarsError as cause:
-        section.fault("pattern", f"pattern {pattern!r} is none: {str(cause).strip().splitlines()[-1].strip()}")
+        told = re.search(r"^error: (.+)$", str(cause), re.MULTILINE)
+        return told[1] if told else str(cause).strip().splitlines()[0]
+    return ""
 
 
 def _read_custom(section: Section, column: str, common: dict[str, Any], *, has_level: bool) -> AnyRule | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from sampan.data.contract import AnyRule, Column, Contract, all_rules
@@ -28,21 +30,36 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     contract: Contract
     added: tuple[AnyRule, ...] = ()
+    left_out: tuple[str, ...] = ()  # with what the contract says otherwise
 
 
 def take_in(contract: Contract, suite: Suite, *, source: str) -> Taken:
     """Add a suite's columns and rules to a contract; what is there already stays as it is."""
     here = {column.name: column for column in contract.columns}
+    left_out = list(suite.left_out)
     for column in suite.columns:
         known = here.get(column.name)
         if known is None:
-            here[column.name] = msgspec.structs.replace(column, type=column.type or "string")
-        elif column.required and not known.required:
+            here[column.name] = column
+            continue
+        if column.type and known.type and column.type != known.type:
+            left_out.append(f"{column.name} is {column.type}: the contract says {known.type}")
+        if column.required and not known.required:
             here[column.name] = msgspec.structs.replace(known, required=True)
     why = f"taken in from {source}"
     present = {_bare(rule) for rule in all_rules(contract)}
     added = tuple(msgspec.structs.replace(rule, why=rule.why or why) for rule in suite.rules if _bare(rule) not in present)
-    return Taken(contract=msgspec.structs.replace(contract, columns=tuple(here.values()), rules=(*contract.rules, *added)), added=added)
+    taken = msgspec.structs.replace(contract, columns=tuple(here.values()), rules=(*contract.rules, *added))
+    return Taken(contract=taken, added=added, left_out=tuple(left_out))
+
+
+def is_python_pattern(pattern: str) -> bool:
+    """Say whether Python takes a regular expression, too."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _bare(rule: AnyRule) -> bytes:

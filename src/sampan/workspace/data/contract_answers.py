@@ -50,7 +50,7 @@ class RulesImported(Answer, frozen=True, kw_only=True):
         """Say what was taken in, and what could not be."""
         lines = [f"{self.file}: {count(len(self.added), 'rule')} taken in from {self.source}, {count(self.n_rules, 'rule')} now"]
         lines += [f"  {rule}" for rule in self.added]
-        return "\n".join([*lines, *_left_out("no rule here does what this says", self.left_out)])
+        return "\n".join([*lines, *_left_out("not taken in, or not as it is said there", self.left_out)])
 
 
 class RulesExported(Answer, frozen=True, kw_only=True):

@@ -119,7 +119,7 @@ class ContractEditing(DataRoom):
             source=str(source),
             n_rules=count_rules(contract),
             added=tuple(f"{rule.level}: {describe(rule)}" for rule in taken.added),
-            left_out=suite.left_out,
+            left_out=taken.left_out,
             next=(f"sampan data check {quote(node.name)}",),
         )
 
