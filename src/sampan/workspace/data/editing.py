@@ -150,7 +150,7 @@ class Editing(DataRoom):
 
     @operation()
     def merge(self, ref: str) -> Edited:
-        """Make what a branch holds the dataset's newest version; refused if the dataset went on since the branch began or was merged.
+        """Make what a branch holds the dataset's newest version; refused if the dataset went on since it began or was merged.
 
         Parameters
         ----------
