@@ -1,5 +1,6 @@
 """JSON lines keep JSON's types."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from sampan.errors import DataFormatError
 from sampan.table import blocks, spool
 from sampan.table.jsonlines import read_json_lines
+from sampan.table.source_form import SourceForm
 from sampan.table.sources import read_source
 
 
@@ -63,8 +65,10 @@ def test_a_bad_line_of_a_later_block_is_named_in_the_file(tmp_path: Path, monkey
     path.write_bytes(b'{"a": 1}\n' * 5000 + b'{"a": \n')
     monkeypatch.setattr(blocks.read_blocks, "__kwdefaults__", {"size": 1_000, "on_bytes": None})
 
-    with pytest.raises(DataFormatError, match=r"line 5001 of .* is not JSON"):
-        read_source(path)
+    found = read_source(path)
+
+    assert found.frame.height == 5000
+    assert [(cell.line, cell.value) for cell in found.bad_cells] == [(5001, '{"a": ')]
 
 
 def test_an_older_encoding_that_only_a_later_block_shows_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +85,61 @@ def test_whole_numbers_beyond_64_bits_stay_text() -> None:
     assert parsed.frame["a"].to_list() == ["1", "9223372036854775808"]
     assert parsed.frame["b"].to_list() == [-(2**63), None]
     assert parsed.notes == ("column 'a' stays text: it holds numbers",)
+
+
+def test_lines_that_are_no_object_wait_and_the_good_ones_go_on(tmp_path: Path) -> None:
+    good = [f'{{"id": {i}, "day": "2024-05-{i:02}"}}' for i in range(1, 31)]
+    good[9] = '{"id": 10, "day": "soon"}'
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(["", *good[:5], '{"id": 5', "[1]", *good[5:]]))
+
+    found = read_source(path, form=SourceForm(types={"day": "date"}))
+
+    assert found.frame["id"].to_list() == [i for i in range(1, 31) if i != 10]
+    assert [(cell.row, cell.line, cell.column, cell.value) for cell in found.bad_cells] == [
+        (0, 7, "", '{"id": 5'),
+        (1, 8, "", "[1]"),
+        (2, 13, "day", "soon"),
+    ]
+    assert found.bad_rows is not None
+    assert found.bad_rows.rows() == [("", ""), ("", ""), ("10", "soon")]
+    assert "2 lines are no JSON object and left out; the first is line 7" in found.notes
+
+
+def test_nan_is_missing_and_fields_may_have_no_name() -> None:
+    parsed = read_json_lines(b'{"a": NaN, "": 1}\n{"a": 2.5, "": 2}\n{"a": Infinity}\n', source="t")
+
+    assert parsed.frame.rows() == [(None, 1), (2.5, 2), (float("inf"), None)]
+    assert parsed.notes == ("a field has no name and is called column_1", "1 x NaN read as missing")
+    for text in (b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}\n", b'{"a": "\\ud83d"}\n'):
+        with pytest.raises(DataFormatError, match="line 1 of t is not JSON"):
+            read_json_lines(text, source="t")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_objects_is_read_some_items_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None) -> None:
+    rows = [{"id": i, "tags": [{"a": "}, {"}, {"b": i}], "t": "x},{"} for i in range(2000)]
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(rows, indent=indent))
+    monkeypatch.setattr(blocks.read_blocks, "__kwdefaults__", {"size": 10_000, "on_bytes": None})
+
+    found = read_source(path).frame
+
+    assert found["id"].to_list() == [*range(2000)]
+    assert found["tags"][7] == '[{"a":"}, {"},{"b":7}]'
+    assert set(found["t"]) == {"x},{"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"a": 1}, {"a": 2}, {"a": 3', "is not closed: it breaks off after 2 objects"),
+        ('[{"a": 1}, {"a": 2}, 3]', "no JSON array of objects: after 1 of them"),
+        ("[]", "is empty"),
+    ],
+)
+def test_an_array_that_is_none_of_objects_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.json").write_text(text)
+
+    with pytest.raises(DataFormatError, match=said):
+        read_source(tmp_path / "t.json")

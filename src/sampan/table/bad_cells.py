@@ -41,9 +41,14 @@ class LeftOut:
 
     def note(self) -> str:
         """Say how many rows were left out."""
-        n = "1 row" if self.n_rows == 1 else f"{self.n_rows:,} rows"
-        return f"{n} with cells that could not be read {'is' if self.n_rows == 1 else 'are'} left out"
+        return left_out_note(self.n_rows)
 
     def frame(self) -> pl.DataFrame:
         """Return all rows left out, of text."""
         return pl.concat(self.rows) if self.rows else pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+
+
+def left_out_note(n_rows: int) -> str:
+    """Say that so many rows were left out."""
+    n = "1 row" if n_rows == 1 else f"{n_rows:,} rows"
+    return f"{n} with cells that could not be read {'is' if n_rows == 1 else 'are'} left out"

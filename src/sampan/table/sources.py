@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from sampan.core.digests import Digest
 from sampan.errors import ParameterError
 from sampan.ports import Progress, Stage
 from sampan.table.account import Account
-from sampan.table.bad_cells import LeftOut
+from sampan.table.bad_cells import LeftOut, left_out_note
 from sampan.table.binary import take_binary
 from sampan.table.blocks import BLOCK_BYTES, cut_lines, decoded, is_packed, read_blocks, read_head
 from sampan.table.csv import CsvForm, CsvRead, NotUtf8, Take, gather, read_csv_blocks
@@ -27,6 +27,7 @@ from sampan.table.excel import is_workbook, read_workbook
 from sampan.table.fitting import Fitting
 from sampan.table.formats import FORMATS, format_of
 from sampan.table.frames import from_memory
+from sampan.table.jsonarray import array_items, is_array
 from sampan.table.jsonlines import JsonLines
 from sampan.table.pieces import Frames
 from sampan.table.source_form import SourceForm, check_file
@@ -81,7 +82,7 @@ def stream_source(
         table = read_workbook(path, sheet=form.sheet, header=form.header)
         account = Account(source=str(path), format="excel", digest=digest_file(path), size_bytes=path.stat().st_size, member=table.sheet)
         account = msgspec.structs.replace(account, notes=table.notes)
-        return take_pieces(_InMemory(table.frame), account, form, take, first_line=table.first_line)
+        return take_pieces(_InMemory(table.frame), account, form, take, line_of=lambda row: row + table.first_line)
     head, member = read_head(path, _SAMPLE_BYTES)
     kind = form.format or format_of(head, member or path.name, source=str(path))
     if kind == "csv" and path.stat().st_size <= _WHOLE_BYTES:
@@ -176,7 +177,10 @@ def _stream_json_lines(
 ) -> tuple[Taken, Account]:
     def read(encoding: str) -> tuple[Taken, Account]:
         with _opened(path, progress) as data, JsonLines(str(path)) as lines:
-            lines.read(cut_lines(data.blocks(encoding)))
+            if is_array(head):
+                lines.read_items(array_items(data.blocks(encoding), source=str(path)))
+            else:
+                lines.read(cut_lines(data.blocks(encoding)))
             account = Account(
                 source=str(path),
                 format="jsonl",
@@ -187,7 +191,7 @@ def _stream_json_lines(
                 notes=lines.notes(known={*form.types, *form.expected}),
             )
             # JSON's texts are texts, unless something else is said.
-            return take_pieces(lines, account, form, data.counted(take), only=(), first_line=1)
+            return take_pieces(lines, account, form, data.counted(take), only=(), line_of=lines.line_of, left_out=lines.left_out())
 
     (taken, account), _ = _in_its_encoding(path, head, form, read, is_whole=len(head) < _SAMPLE_BYTES)
     return taken, account
@@ -236,18 +240,32 @@ class Waiting(Protocol):
 
 
 def take_pieces(
-    table: Waiting, account: Account, form: SourceForm, take: Take[Taken], *, only: Collection[str] | None = None, first_line: int = 2
+    table: Waiting,
+    account: Account,
+    form: SourceForm,
+    take: Take[Taken],
+    *,
+    only: Collection[str] | None = None,
+    line_of: Callable[[int], int | None] = lambda row: row + 2,
+    left_out: LeftOut | None = None,
 ) -> tuple[Taken, Account]:
-    """Type the columns of text of a source that has no types for them, and give its pieces on. See `type_texts` for `only`."""
-    typing = TextTyping(table.schema, table.column, _csv_form(form), source=account.source, only=only, line_of=lambda row: row + first_line)
+    """Type the columns of text of a source that has no types for them, and give its pieces on. See `type_texts` for `only` and `line_of`.
+
+    `left_out` are the rows that the source's reader left out before.
+    """
+    typing = TextTyping(table.schema, table.column, _csv_form(form), source=account.source, only=only, line_of=line_of)
     taken = take(typing.schema, (typing.apply(piece) for piece in table.frames()))
-    left_out = typing.left_out
-    return taken, msgspec.structs.replace(
-        account,
-        notes=(*account.notes, *typing.notes()),
-        bad_rows=left_out.frame() if left_out.n_rows else None,
-        bad_cells=tuple(left_out.cells),
-    )
+    account = msgspec.structs.replace(account, notes=(*account.notes, *typing.notes()))
+    return taken, _with_left_out(account, [left_out or LeftOut([]), typing.left_out])
+
+
+def _with_left_out(account: Account, found: Sequence[LeftOut]) -> Account:
+    """Add the rows that were left out to the account."""
+    whole = LeftOut([])
+    for one in found:
+        if one.n_rows:
+            whole.add(one.frame(), one.cells)
+    return msgspec.structs.replace(account, bad_rows=whole.frame(), bad_cells=tuple(whole.cells)) if whole.n_rows else account
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,12 +363,6 @@ class _Declared:
 
     def accounted(self, account: Account) -> Account:
         """Add the rows that were left out."""
-        left_out = LeftOut([])
-        for found in self._found:
-            if found.n_rows:
-                left_out.add(found.frame(), found.cells)
-        if not left_out.n_rows:
-            return account
-        return msgspec.structs.replace(
-            account, notes=(*account.notes, left_out.note()), bad_rows=left_out.frame(), bad_cells=tuple(left_out.cells)
-        )
+        n_rows = sum(found.n_rows for found in self._found)
+        said = (left_out_note(n_rows),) if n_rows else ()
+        return _with_left_out(msgspec.structs.replace(account, notes=(*account.notes, *said)), self._found)
