@@ -138,6 +138,21 @@ def test_row_count_and_freshness() -> None:
     assert check(Freshness(column="t", max_hours=72)).notes[0].message.startswith("not judged")
 
 
+def test_a_moment_after_now_does_not_hide_that_data_is_old() -> None:
+    now = to_millis(datetime(2024, 1, 3, tzinfo=UTC))
+    frame = pl.DataFrame({"t": [datetime(2024, 1, 1, tzinfo=UTC), datetime(2062, 1, 1, tzinfo=UTC)]})
+    columns = (Column(name="t", type="timestamp"),)
+    after = "1 row lies after now, up to 2062-01-01T00:00:00Z"
+
+    assert only(check(Freshness(column="t", max_hours=24), columns=columns, frame=frame, now=now)).message.endswith(
+        f"the newest t is 2024-01-01T00:00:00Z, 48 hours ago; 24 are allowed; {after}"
+    )
+    assert [one.message for one in check(Freshness(column="t", max_hours=72), columns=columns, frame=frame, now=now).notes] == [
+        f"{after}: t is judged by those before"
+    ]
+    assert after in check(Freshness(column="t", max_hours=72), columns=columns, frame=frame.tail(1), now=now).notes[0].message
+
+
 class Even:
     """A check plug-in."""
 

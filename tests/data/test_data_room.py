@@ -123,7 +123,7 @@ def test_a_check_is_recorded_with_the_contract_and_version_it_judged(ws: Workspa
 
     assert (table.dataset, table.verdict, table.cached) == ("orders@v1", "warned", False)
     assert [f.message for f in table.findings] == [
-        "66 of 200 rows (33.00%) have no counterpart in shops: 1 values of shop",
+        "66 of 200 rows (33.00%) have no counterpart in shops: 1 value of shop",
     ]
     assert edges == {"evaluated_on": "orders@v1", "checked_by": "orders.contract@v1"}
     assert ws.data.check(["orders"]).tables[0].cached

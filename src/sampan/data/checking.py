@@ -200,7 +200,8 @@ def _check_unique(rule: Unique, lazy: pl.LazyFrame, n_rows: int) -> list[Finding
     count = int(shared[COUNT].sum())
     if judge_rows(rule, count, n_rows) is None:
         return []
-    message = f"{share_of_rows(count, n_rows)} share {' + '.join(rule.columns)} with another ({shared.height:,} values are not unique)"
+    values = "1 value is" if shared.height == 1 else f"{shared.height:,} values are"
+    message = f"{share_of_rows(count, n_rows)} share {' + '.join(rule.columns)} with another ({values} not unique)"
     return [msgspec.structs.replace(found(rule, message, count, n_rows), examples=_counted_values(shared, rule.columns))]
 
 
@@ -230,7 +231,7 @@ def _check_reference(rule: Reference, lazy: pl.LazyFrame, other: Table | None, n
         return []
     n_missing = n_rows - int(n_present[0, 0])
     apart = f"; {n_missing:,} more lack a value and refer to nothing" if n_missing else ""
-    values = f"{missing.height:,} values of {' + '.join(columns)}"
+    values = f"{missing.height:,} value{'' if missing.height == 1 else 's'} of {' + '.join(columns)}"
     message = f"{share_of_rows(count, n_rows)} have no counterpart in {rule.table}: {values}{apart}"
     told = found(rule, message, count, n_rows)
     return [msgspec.structs.replace(told, examples=_counted_values(missing, columns), n_missing=n_missing)]

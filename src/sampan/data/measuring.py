@@ -74,8 +74,7 @@ def measure(rule: AnyRule, schema: pl.Schema, *, checks: Mapping[str, Check], no
         case RowCount():
             return Measure(rule, (), lambda _, n: _judge_row_count(rule, n))
         case Freshness(column=column):
-            newest = named(column).cast(pl.Datetime("ms")).max().dt.epoch("ms")
-            return Measure(rule, (newest,), lambda values, n: _judge_age(rule, values[0], n, now))
+            return Measure(rule, _moments(column, now), lambda values, n: _judge_age(rule, values, n, now))
         case Statistic(column=column, statistic=statistic):
             return Measure(rule, (_statistic(named(column), statistic),), lambda values, n: _judge_statistic(rule, values[0], n))
         case Distribution(column=column):
@@ -251,12 +250,26 @@ def _judge_row_count(rule: RowCount, n_rows: int) -> Finding | None:
     return None
 
 
-def _judge_age(rule: Freshness, newest: int | None, n_rows: int, now: Millis | None) -> Finding | None:
-    if now is None or newest is None:
+def _moments(column: str, now: Millis | None) -> tuple[pl.Expr, ...]:
+    """Take the newest moment, the newest that is not after now, and how many are: a wrong date of 2062 must not hide that data is old."""
+    moments = named(column).cast(pl.Datetime("ms")).dt.epoch("ms")
+    if now is None:
+        return (moments.max(),)
+    return moments.max(), moments.filter(moments <= now).max(), (moments > now).sum()
+
+
+def _judge_age(rule: Freshness, moments: Sequence[int | None], n_rows: int, now: Millis | None) -> Finding | None:
+    if now is None or moments[0] is None:
         return note("freshness", (rule.column,), f"not judged: {describe(rule)}")
+    last, newest, n_after = moments[0], moments[1], moments[2] or 0
+    after = f"{n_after:,} {'row lies' if n_after == 1 else 'rows lie'} after now, up to {iso(last)}"
+    if newest is None:
+        return note("freshness", (rule.column,), f"not judged: {describe(rule)}; {after}")
     hours = (now - newest) / _HOUR_MS
     told = f"the newest {rule.column} is {iso(newest)}, {hours:,.0f} hours ago; {rule.max_hours:g} are allowed"
-    return None if hours <= rule.max_hours else found(rule, told, 0, n_rows)
+    if hours > rule.max_hours:
+        return found(rule, told + (f"; {after}" if n_after else ""), 0, n_rows)
+    return note("freshness", (rule.column,), f"{after}: {rule.column} is judged by those before") if n_after else None
 
 
 def _statistic(values: pl.Expr, statistic: str) -> pl.Expr:

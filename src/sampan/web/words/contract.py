@@ -37,19 +37,27 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (rf"{_ROWS} lack (.+) together", "{1:t} cùng thiếu {2}"),
     (rf"{_ROWS} break “(.+)”", "{1:t} vi phạm “{2:t}”"),
     (
-        rf"{_ROWS} share (.+) with another \(({_N}) values are not unique\)",
+        rf"{_ROWS} share (.+) with another \(({_N}) values? (?:is|are) not unique\)",
         "{1:t} trùng {2} với dòng khác ({3} giá trị không duy nhất)",
     ),
     (
-        rf"{_ROWS} have no counterpart in (.+): ({_N}) values of (.+); ({_N}) more lack a value and refer to nothing",
+        rf"{_ROWS} have no counterpart in (.+): ({_N}) values? of (.+); ({_N}) more lack a value and refer to nothing",
         "{1:t} không có dòng tương ứng trong {2}: {3} giá trị của {4}; thêm {5} dòng thiếu giá trị nên không tham chiếu đến gì",
     ),
-    (rf"{_ROWS} have no counterpart in (.+): ({_N}) values of (.+)", "{1:t} không có dòng tương ứng trong {2}: {3} giá trị của {4}"),
+    (rf"{_ROWS} have no counterpart in (.+): ({_N}) values? of (.+)", "{1:t} không có dòng tương ứng trong {2}: {3} giá trị của {4}"),
     (r"(.+) cannot be looked up in (.+): (.+)", "không thể tra {1} trong {2}: {3}"),
     (rf"({_N}) rows where at (least|most) ({_N}) are expected", "{1} dòng trong khi cần {2:t} {3}"),
     ("least", "ít nhất"),
     ("most", "nhiều nhất"),
+    (
+        rf"the newest (.+) is (\S+), ({_N}) hours ago; ({_N}) are allowed; ({_N}) rows? (?:lies|lie) after now, up to (\S+)",
+        "{1} mới nhất là {2}, cách đây {3} giờ; cho phép {4} giờ; {5} dòng nằm sau hiện tại, đến {6}",
+    ),
     (rf"the newest (.+) is (\S+), ({_N}) hours ago; ({_N}) are allowed", "{1} mới nhất là {2}, cách đây {3} giờ; cho phép {4} giờ"),
+    (
+        rf"({_N}) rows? (?:lies|lie) after now, up to (\S+): (.+) is judged by those before",
+        "{1} dòng nằm sau hiện tại, đến {2}: {3:t} được xét theo các dòng trước đó",
+    ),
     (rf"({_N}) where “(.+)” is expected", "{1} trong khi cần “{2:t}”"),
     (
         rf"(.+) lies ({_N}) from its reference; at most ({_N}) is allowed\. (?:up to )?(.+): ({_N}) were expected, ({_N}) are there",

@@ -49,6 +49,9 @@ class ColumnLine(msgspec.Struct, frozen=True):
     estimated: bool = False  # whether n_distinct is an estimate
 
 
+_ANSWERING, _EXPECTED = ("query", "statistic"), " where “"  # rules that say the number they found, and how
+
+
 class RuleLine(msgspec.Struct, frozen=True):
     """One finding of a check."""
 
@@ -60,6 +63,11 @@ class RuleLine(msgspec.Struct, frozen=True):
     share: float = 0.0
     n_missing: int = 0
     examples: tuple[dict[str, Any], ...] = ()
+
+    def without_values(self) -> RuleLine:
+        """Return it for whoever may not read the data: no rows, and of what a query or a statistic answered only that it is another number."""
+        _, where, rule = self.message.partition(_EXPECTED) if self.check in _ANSWERING else ("", "", "")
+        return msgspec.structs.replace(self, examples=(), message=f"another number{where}{rule}" if where else self.message)
 
 
 class Added(Answer, frozen=True, kw_only=True):
@@ -207,7 +215,9 @@ class Checked(Answer, frozen=True, kw_only=True):
     @staticmethod
     def _table_text(table: TableChecked) -> str:
         cached = ", as checked before" if table.cached else ""
-        lines = [f"{table.dataset} {_VERDICTS[table.verdict]}: {table.n_rules} rules on {table.n_rows:,} rows ({table.check}{cached})"]
+        lines = [
+            f"{table.dataset} {_VERDICTS[table.verdict]}: {count(table.n_rules, 'rule')} on {count(table.n_rows, 'row')} ({table.check}{cached})"
+        ]
         for finding in (*table.findings, *table.notes):
             lines.append(f"  {finding.level}: {finding.message}")
             lines.extend(f"         {_row_text(row, finding.columns)}" for row in finding.examples[:_SHOWN_EXAMPLES])
