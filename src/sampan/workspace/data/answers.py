@@ -215,9 +215,8 @@ class Checked(Answer, frozen=True, kw_only=True):
     @staticmethod
     def _table_text(table: TableChecked) -> str:
         cached = ", as checked before" if table.cached else ""
-        lines = [
-            f"{table.dataset} {_VERDICTS[table.verdict]}: {count(table.n_rules, 'rule')} on {count(table.n_rows, 'row')} ({table.check}{cached})"
-        ]
+        size = f"{count(table.n_rules, 'rule')} on {count(table.n_rows, 'row')}"
+        lines = [f"{table.dataset} {_VERDICTS[table.verdict]}: {size} ({table.check}{cached})"]
         for finding in (*table.findings, *table.notes):
             lines.append(f"  {finding.level}: {finding.message}")
             lines.extend(f"         {_row_text(row, finding.columns)}" for row in finding.examples[:_SHOWN_EXAMPLES])
