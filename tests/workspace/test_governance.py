@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one, under importlib's import mode
 
-from small_training import FIT, add_orders, write_training
+from small_training import FIT, add_orders, lose_rows, write_training
 
 import sampan as sp
 from sampan.engine.step import load_script
 from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
-from sampan.workspace.data.quarantine import HeldCell, Quarantine
 from sampan.workspace.governing.governance import require_allowed
 from sampan.workspace.workspace import Workspace
 
@@ -39,14 +37,6 @@ def opened(ws: Workspace, actor: str, *, days_later: int = 0) -> Workspace:
 
 def day(ws: Workspace, days_from_now: int) -> str:
     return (datetime.fromtimestamp(ws.clock() / 1000, UTC) + timedelta(days=days_from_now)).date().isoformat()
-
-
-def lose_rows(ws: Workspace) -> None:
-    """Take all stored bytes away: whoever reads a row now fails otherwise than by refusing."""
-    files = [file for file in (ws.store_folder / "objects").rglob("*") if file.is_file()]
-    assert files
-    for file in files:
-        file.unlink()
 
 
 def test_a_run_without_an_allowed_purpose_is_refused_before_a_row_is_read(ws: Workspace) -> None:
@@ -457,121 +447,3 @@ def test_terms_follow_rows_that_a_program_gives_from_memory_without_a_run(ws: Wo
     allowed = {ref: ws.policy.check(ref, purpose="ads").allowed for ref in ("made", "before", "before@v2")}
 
     assert {"made": False, "before": False, "before@v2": True} == allowed
-
-
-READS = {
-    "head": lambda ws: ws.data.head("orders"),
-    "diff": lambda ws: ws.data.diff("orders@v1", "orders", key=["order"]),
-    "errors": lambda ws: ws.data.errors("orders"),
-    "look": lambda ws: ws.data.look("orders"),
-    "repair": lambda ws: ws.data.repair("orders"),
-    "explore": lambda ws: ws.data.explore("orders"),
-    "value": lambda ws: ws.data.value("orders", target="late = 1"),
-    "judge": lambda ws: ws.data.judge_table("orders", {"order": [1]}),
-    "leaks": lambda ws: ws.data.leaks("orders", target="late = 1"),
-    "infer": lambda ws: ws.data.infer("orders"),
-    "label": lambda ws: ws.data.label("orders", target="late = 1"),
-}
-
-
-@pytest.mark.parametrize("verb", READS)
-def test_a_verb_that_shows_values_is_refused_before_a_row_is_read(ws: Workspace, verb: str) -> None:
-    ws.policy.declare("orders", owner="ana", ask="ana@example.com", purposes=["lateness"])
-    lose_rows(ws)
-
-    with pytest.raises(PolicyRefused, match="orders may be used for lateness only, and this use declares no purpose") as caught:
-        READS[verb](ws)
-
-    assert ("purpose", "ana") == (caught.value.rule, caught.value.owner)
-    assert "[project] of sampan.toml" in caught.value.hint
-
-
-def test_the_first_rows_are_shown_for_an_allowed_purpose_and_without_a_column_that_is_not(ws: Workspace) -> None:
-    (ws.root / "sampan.toml").write_text('[project]\npurpose = "lateness"\n')
-    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
-    with opened(ws, "binh") as allowed:
-        assert 5 == len(allowed.data.head("orders").rows)
-        assert ("order", "late") == allowed.data.head("orders", columns=["order", "late"]).columns
-        with pytest.raises(ParameterError, match="has no column 'lat'"):
-            allowed.data.head("orders", columns=["lat"])
-
-
-def test_a_dataset_that_may_not_be_read_is_described_without_its_values(ws: Workspace) -> None:
-    open_, profiled = ws.data.show("orders"), ws.data.profile("orders")
-    ws.policy.declare("orders", owner="ana", ask="ana@example.com", purposes=["lateness"])
-
-    shown, hidden = ws.data.show("orders"), ws.data.profile("orders")
-
-    assert [c.name for c in open_.columns] == [c.name for c in shown.columns] == [c.name for c in hidden.columns]
-    assert "" == open_.withheld == profiled.withheld
-    assert any(c.values for c in open_.columns)
-    assert not any(c.values for c in (*shown.columns, *hidden.columns))
-    assert ({}, {}) == (hidden.top, hidden.histograms)
-    assert "orders may be used for lateness only" in shown.withheld
-    assert "values are not shown: orders may be used for lateness only" in shown.text()
-    assert shown.withheld == hidden.withheld
-
-
-def test_checks_and_quarantine_tell_what_is_wrong_without_values_that_may_not_be_read(ws: Workspace) -> None:
-    ws.data.add_table({"id": [1, 2, 3], "name": ["ana", "binh", "chi"]}, name="people", key=["id"])
-    ws.data.infer("people")
-    ws.data.add_table({"id": [1, 2, 3, 4], "name": ["ana", "binh", None, None]}, name="people", key=["id"])
-    rows, cell = pl.DataFrame({"id": ["x7"], "name": ["dung"]}), HeldCell(row=0, column="id", value="x7", reason="no number")
-    node = ws.catalog.resolve("people")
-    Quarantine(ws).hold("people", rows, [cell], batch=node.id)
-    seen, checked = ws.data.quarantine("people"), ws.data.check(["people"])
-    ws.policy.declare("people", owner="ana", purposes=["churn"])
-
-    hidden, told = ws.data.quarantine("people"), ws.data.check(["people"])
-
-    assert ["x7"] == [one.value for one in seen.cells]
-    assert [("", "no number")] == [(one.value, one.reason) for one in hidden.cells]
-    assert "values are not shown: people may be used for churn only" in hidden.text()
-    findings = [[*table.findings, *table.notes] for table in (checked.tables[0], told.tables[0])]
-    assert [one.message for one in findings[0]] == [one.message for one in findings[1]]
-    assert any(one.examples for one in findings[0])
-    assert not any(one.examples for one in findings[1])
-
-
-def test_what_is_recorded_of_data_quotes_no_value_that_may_not_be_read(ws: Workspace) -> None:
-    """Comparing versions and their checks, searching by value and the ledger's rows are roads to values as well."""
-    ws.data.add_table({"id": [1, 2, 3], "town": ["Zhue", "Zhue", "Zvinh"]}, name="people", key=["id"])
-    ws.data.infer("people")
-    ws.data.add_table({"id": [1, None, 3], "town": ["Zhue", "Zdalat", "Zhue"]}, name="people", key=["id"])
-    ws.data.check(["people@v1"])
-    ws.data.check(["people@v2"])
-    roads = {
-        "versions": lambda: ws.home.compare(["people@v1", "people@v2"], everything=True).text(),
-        "checks": lambda: ws.home.diff("check:people.check@v1", "check:people.check@v2", everything=True).text(),
-        "search": lambda: str(ws.data.search(["Zdalat"]).datasets),
-        "ledger": lambda: str(ws.audit.log(limit=1000).rows),
-    }
-    before = {road: told() for road, told in roads.items()}
-    ws.policy.declare("people", owner="ana", purposes=["churn"])
-
-    after = {road: told() for road, told in roads.items()}
-
-    assert [road for road, told in before.items() if "Zdalat" not in told] == []
-    assert [road for road, told in after.items() if "Zdalat" in told or "Zhue" in told] == []
-    for road in ("versions", "checks", "ledger"):
-        assert "people may be used for churn only, and this use declares no purpose" in after[road]
-
-
-def test_the_ledger_still_tells_of_people_and_terms_where_values_are_left_out(ws: Workspace) -> None:
-    ws.policy.declare("orders", owner="ana", purposes=["lateness"])
-
-    rows = {row.type: row for row in ws.audit.log().rows}
-
-    assert ["lateness"] == rows["policy_declared"].body["facts"]["terms"]["purposes"]
-    assert "not shown" in rows["version_committed"].body["facts"]
-    assert ws.audit.verify().intact
-
-
-def test_rows_are_picked_out_by_a_condition_only_by_who_may_read_them_or_owns_them(ws: Workspace) -> None:
-    ws.policy.declare("orders", owner="ana", purposes=["lateness"], expires="2020-01-01")
-    with opened(ws, "binh") as stranger, pytest.raises(PolicyRefused):
-        stranger.data.delete("orders", where="late = 1")
-
-    cleared = ws.data.delete("orders", where="x1 IS NOT NULL")
-
-    assert 0 == cleared.n_rows

@@ -59,6 +59,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "{1} dòng nằm sau hiện tại, đến {2}: {3:t} được xét theo các dòng trước đó",
     ),
     (rf"({_N}) where “(.+)” is expected", "{1} trong khi cần “{2:t}”"),
+    (r"another number where “(.+)” is expected", "một số khác trong khi cần “{1:t}”"),
     (
         rf"(.+) lies ({_N}) from its reference; at most ({_N}) is allowed\. (?:up to )?(.+): ({_N}) were expected, ({_N}) are there",
         "{1} lệch {2} so với phân phối tham chiếu; cho phép tối đa {3}. Tại {4}: cần {5}, thực tế {6}",

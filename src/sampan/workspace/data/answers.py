@@ -22,7 +22,9 @@ _MOST_COLUMNS = 40  # side by side, or in a sentence, on a terminal
 _MOST_NAMED = 8
 _MOST_RULES = 60
 _MANY = 10_000
-LONGEST_CELL = 80
+_LONGEST_CELL = 80
+_SIDE = _LONGEST_CELL // 2 - 2
+ARROW = " → "  # between what a cell was and what it is
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -485,9 +487,10 @@ def _row_text(row: dict[str, Any], first: tuple[str, ...] = ()) -> str:
     """Write a row, the columns it is shown for first."""
     names = [name for name in ("row", *first) if name in row]
     names += [name for name in row if name not in names]
-    return "  ".join(f"{name}={shown(row[name])}" for name in names)
+    return "  ".join(f"{name}={cell_text(row[name])}" for name in names)
 
 
-def shown(value: object, widest: int = LONGEST_CELL) -> str:
-    """Write a cell: ∅ where it is missing, and of a long one the beginning."""
-    return "∅" if value is None else cut(str(value), widest)
+def cell_text(value: object) -> str:
+    """Write a cell for a person: ∅ where it is missing, and of a long one the beginning, of what became what on both sides."""
+    old, arrow, new = ("∅" if value is None else str(value)).partition(ARROW)
+    return f"{cut(old, _SIDE)}{arrow}{cut(new, _SIDE)}" if arrow else cut(old, _LONGEST_CELL)

@@ -87,7 +87,7 @@ class Checking(DataRoom):
         found = self.contracts.check(node)
         if not self.withheld(node):
             return found
-        findings, notes = (tuple(msgspec.structs.replace(one, examples=()) for one in told) for told in (found.findings, found.notes))
+        findings, notes = (tuple(one.without_values() for one in told) for told in (found.findings, found.notes))
         return msgspec.structs.replace(found, findings=findings, notes=notes)
 
 

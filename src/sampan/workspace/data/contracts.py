@@ -190,14 +190,21 @@ class Contracts:
         return msgspec.structs.replace(contract, owner=str(said.get("owner", "")), description=str(said.get("description", "")))
 
     def _referred(self, contract: Contract) -> dict[str, Node]:
-        """Return the newest versions of the other datasets that a contract's references and queries name."""
+        """Return the newest versions of the other datasets that a contract's references and queries name.
+
+        A query answers a number, which may be any value of theirs: PolicyRefused, where one may not be read.
+        """
         from sampan.data.contract import Query, Reference
+        from sampan.workspace.governing.governance import require_allowed  # which reads contracts
 
         here = {asset.name for asset in self.ws.catalog.assets("dataset")}
         named = {rule.table for rule in contract.rules if isinstance(rule, Reference)}
         queries = " ".join(rule.sql for rule in contract.rules if isinstance(rule, Query))
-        named |= {name for name in here if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", queries)}
-        return {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted(named & here)}
+        queried = {name for name in here if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", queries)}
+        found = {name: self.ws.catalog.resolve(name, kind="dataset") for name in sorted((named | queried) & here)}
+        for name in queried:
+            require_allowed(self.ws, [found[name]], columns=[*found[name].facts["columns"]])
+        return found
 
     def _checks(self, contract: Contract) -> dict[str, Any]:
         """Return the plug-ins, and the project's own functions that the contract names."""

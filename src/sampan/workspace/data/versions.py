@@ -12,7 +12,7 @@ from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import ParameterError
 from sampan.workspace.data.answers import (
-    LONGEST_CELL,
+    ARROW,
     ContractShift,
     DatasetLine,
     Datasets,
@@ -23,7 +23,6 @@ from sampan.workspace.data.answers import (
     Shown,
     column_line,
     profile_shift,
-    shown,
     version_line,
 )
 from sampan.workspace.data.leaks import newest_leaks
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from sampan.store.tables import RowCounts, TableDiff
 
 _N_VERSIONS = 20
-_SIDE = LONGEST_CELL // 2 - 2  # of a cell before and after
 
 
 class Versions(DataRoom):
@@ -210,11 +208,15 @@ def _counted(old: Node, new: Node, key: tuple[str, ...], counts: RowCounts, *, i
 
 def _examples(found: TableDiff) -> dict[str, list[dict[str, Any]]]:
     pairs = ((row.key, plain(row.before), plain(row.after)) for row in found.examples_changed)
-    changed = [{**key, **{name: f"{shown(old[name], _SIDE)} → {shown(new[name], _SIDE)}" for name in new}} for key, old, new in pairs]
+    changed = [{**key, **{name: f"{_or_missing(old[name])}{ARROW}{_or_missing(new[name])}" for name in new}} for key, old, new in pairs]
     examples = {"added": found.examples_added, "removed": found.examples_removed, "changed": changed}
     return {word: [plain(row) for row in rows] for word, rows in examples.items() if rows}
 
 
+def _or_missing(value: object) -> str:
+    return "∅" if value is None else str(value)
+
+
 def _finding(said: dict[str, Any], *, hidden: bool) -> RuleLine:
     found = read_builtins(said, RuleLine)
-    return msgspec.structs.replace(found, examples=()) if hidden else found
+    return found.without_values() if hidden else found

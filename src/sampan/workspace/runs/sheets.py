@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from sampan.core.decoding import read_json
+from sampan.core.decoding import read_builtins, read_json
 from sampan.core.digests import digest_bytes
 from sampan.core.graph import Artifact, MetricPoints, Node
 from sampan.core.times import iso
+from sampan.workspace.data.answers import RuleLine
 from sampan.workspace.runs.code_snapshot import CODE
 from sampan.workspace.runs.comparing import NOTE, Sheet, cell_of, figure_cell, named, text_cell
 from sampan.workspace.runs.comparing_answers import Cell
@@ -92,11 +93,12 @@ def dataset_sheet(ws: Workspace, node: Node) -> Sheet:
     sheet.add("rows", "bytes", cell_of(node.size))
     for name, kind in facts.get("columns", {}).items():
         sheet.add("columns", name, str(kind))
+    sheet.withheld = _withheld(ws, node)
     check = ws.data.contracts.newest_check(node)
     if check is not None:
         sheet.add("contract", "verdict", str(check.facts["verdict"]))
-        for finding in check.facts.get("findings", ()):
-            sheet.add("contract", str(finding.get("message", "")), "found")
+        for finding in read_builtins(check.facts.get("findings", ()), tuple[RuleLine, ...]):
+            sheet.add("contract", (finding.without_values() if sheet.withheld else finding).message, "found")
     if facts.get("columns"):
         _add_profile(ws, sheet, node)
     for name in ("source", "encoding", "delimiter"):
@@ -210,7 +212,6 @@ def _add_figures(sheet: Sheet, facts: Mapping[str, Any]) -> None:
 def _add_profile(ws: Workspace, sheet: Sheet, node: Node) -> None:
     from sampan.workspace.data.profiling import read_profile
 
-    sheet.withheld = _withheld(ws, node)
     for column in read_profile(ws, node).columns:
         sheet.add("missing values", column.name, cell_of((column.n_null + column.n_nan) / column.n if column.n else 0.0))
         sheet.add("distinct values", column.name, cell_of(column.n_distinct))
