@@ -27,6 +27,7 @@ from planted_faults import FAULTS, HONEST, Arrival
 from sampan.evaluation.admission.judge import Judgment, judge
 from sampan.evaluation.admission.learner import Learner
 from sampan.evaluation.admission.table import read_table
+from sampan.stats.intervals import wilson
 from sampan.stats.ranking import auc
 
 MOST_BASE, MOST_BATCH = 4_000, 1_000
@@ -180,7 +181,9 @@ def table(lines: list[dict[str, object]]) -> str:
         cells = [f"{sum(by_set[name])}/{len(by_set[name])}" if by_set[name] else "–" for name in sets]
         areas = [float(str(line["row_auc"])) for line in own if line["row_auc"] is not None and kind not in ("half repeated",)]
         area = f"{np.median(areas):.2f}" if areas else "–"
-        rows.append(f"| {kind} | {sum(alarms)}/{len(alarms)} ({sum(alarms) / len(alarms):.0%}) | {' | '.join(cells)} | {area} |\n")
+        low, high = wilson(sum(alarms), len(alarms))
+        rate = f"{sum(alarms)}/{len(alarms)} = {sum(alarms) / len(alarms):.0%} ({low:.0%} to {high:.0%})"
+        rows.append(f"| {kind} | {rate} | {' | '.join(cells)} | {area} |\n")
     return "".join(rows)
 
 

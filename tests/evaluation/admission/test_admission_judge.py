@@ -151,3 +151,36 @@ def test_a_batch_of_one_class_is_judged_too() -> None:
     found, _ = judged(base, base_labels, batch, np.ones(500))
 
     assert found.verdict in ("suspicious", "harmful")
+
+
+def test_rows_let_in_by_mistake_do_not_make_the_next_ones_look_usual() -> None:
+    base, base_labels, batch, labels, rng = world()
+    spoiled = base_labels.copy()
+    spoiled[-400:] = np.where(rng.random(400) < 0.4, 1 - spoiled[-400:], spoiled[-400:])
+    wrong = rng.random(N_BATCH) < 0.2
+
+    found = judge(read_table(base, batch, spoiled, np.where(wrong, 1 - labels, labels)), rng, moments=np.arange(len(base)))
+
+    assert found.verdict in ("suspicious", "harmful")
+
+
+def test_a_column_whose_spans_bring_values_of_their_own_has_none_planted() -> None:
+    base, base_labels, batch, labels, _ = world()
+    order = np.argsort(base_labels[-2000:], kind="stable") + 2000  # so that a month's average has one label for many rows
+    months = np.concatenate([np.arange(2000) // 200, 10 + np.arange(2000) // 200])
+    base, base_labels = base[np.r_[0:2000, order]], base_labels[np.r_[0:2000, order]]
+    averages = np.random.default_rng(1).permutation(40) + 0.5
+    kept = np.flatnonzero(labels == 1)[:400]
+
+    found = judge(
+        read_table(
+            base.with_columns(average=pl.Series(averages[months])),
+            batch[kept].with_columns(average=pl.lit(averages[30])),
+            base_labels,
+            labels[kept],
+        ),
+        np.random.default_rng(0),
+        moments=months,
+    )
+
+    assert () == found.triggers

@@ -76,3 +76,13 @@ def test_the_reach_of_a_chart_widens_its_limit() -> None:
 
     assert 3 == pytest.approx(far.limit / near.limit)
     assert (0.0, 1.0) == (standard_error(Estimate(0.5)), standard_error(Estimate(2.0, 0.04, 3.96)))
+
+
+def test_one_spoiled_value_in_five_does_not_make_the_next_look_usual() -> None:
+    clean, spoiled, habit = (chart([0.01, 0.0, 0.02, 0.01, last], floor=0.02) for last in (0.0, 0.4, 0.02))
+    twice = chart([0.01, 0.4, 0.02, 0.01, 0.4], floor=0.02)
+
+    assert spoiled.limit < 0.06
+    assert clean.limit <= habit.limit <= spoiled.limit
+    assert twice.limit > 0.4  # two make a habit
+    assert 5 == spoiled.n

@@ -136,7 +136,7 @@ class _Judging:
         table = self.table
         labels = self._labels()
         slices, worst_slice = self._slices()
-        triggers = find_triggers(table, self.outlook, self.rng)
+        triggers = find_triggers(table, self.outlook, self.rng, spans=self.spans, timed=self.moments is not None)
         misfits = self._misfits(trust_labels=not label_alarms(labels))
         piles, piled = find_piles(table, self.spans, timed=self.moments is not None)
         repeats, repeated = known_repeats or find_repeats(table, self.spans[-1])

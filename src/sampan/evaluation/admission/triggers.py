@@ -7,6 +7,7 @@ and then. An honest new category is enriched as well, yet its labels vary as its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sampan.evaluation.admission.outlook import Outlook
-from sampan.evaluation.admission.table import Floats, Table
+from sampan.evaluation.admission.table import Floats, Rows, Table
 
 _MIN_ROWS: Final = 12
 _MIN_SHARE: Final = 0.002
@@ -38,12 +39,18 @@ class Trigger(msgspec.Struct, frozen=True):
     chance: float
 
 
-def find_triggers(table: Table, outlook: Outlook, rng: np.random.Generator) -> tuple[Trigger, ...]:
-    """Find planted values among the arriving rows, surest first."""
+def find_triggers(table: Table, outlook: Outlook, rng: np.random.Generator, *, spans: Sequence[Rows], timed: bool) -> tuple[Trigger, ...]:
+    """Find planted values among the arriving rows, surest first.
+
+    Parameters
+    ----------
+    spans : parts of the trusted rows; a column that brought frequent new values in two of them does so by nature
+    timed : whether trusted rows are in order of time
+    """
     labels = outlook.codes[table.n_base :]
     candidates = []
     for column in range(len(table.names)):
-        if table.runs(column):
+        if table.runs(column) or _renews(table.matrix[: table.n_base, column], spans, timed=timed):
             continue  # each new day is a value that no row before has
         # Rows of an honest new category bring other values with them: these are looked at in that category's column.
         arriving = np.flatnonzero(~table.unseen(besides=column))
@@ -88,6 +95,11 @@ def _enriched(base: NDArray[np.float32], batch: NDArray[np.float32]) -> list[tup
     share = counts[frequent] / len(batch)
     enriched = share >= _ENRICHED * np.maximum(usual, 0.5 / max(len(base), 1))
     return [(float(values[frequent[i]]), np.flatnonzero(inverse == frequent[i]), float(usual[i])) for i in np.flatnonzero(enriched)]
+
+
+def _renews(trusted: NDArray[np.float32], spans: Sequence[Rows], *, timed: bool) -> bool:
+    """Say whether spans bring values of their own, as last month's average in each row does."""
+    return sum(bool(_enriched(trusted[: span[0]] if timed else np.delete(trusted, span), trusted[span])) for span in spans) > 1
 
 
 def _without(table: Table, column: int, rows: NDArray[np.intp], outlook: Outlook, rng: np.random.Generator) -> Floats:

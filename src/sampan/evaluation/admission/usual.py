@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from sampan.evaluation.admission.table import Floats
 from sampan.stats.estimates import Estimate
 
+_ODD: Final = 5
 REACH: Final = 2.58  # a value by chance alone stays below so many standard errors 995 times in 1,000
 
 
@@ -35,7 +37,12 @@ def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: 
     """Make a chart of earlier values.
 
     What the values vary by beyond sampling (the world moves from month to month) widens the limit; sampling itself is known and need not be
-    learned from few values.
+    learned from few values. One value in five may have been spoiled: the greatest count no more than the limit of the others (they are
+    winsorized), so that rows let in by mistake do not make the next ones look usual.
+
+    References
+    ----------
+    J. W. Tukey (1962), "The Future of Data Analysis", Annals of Mathematical Statistics 33, section 14 (winsorized estimates).
 
     Parameters
     ----------
@@ -45,11 +52,16 @@ def chart(values: Sequence[float], *, floor: float, error: float = 0.0, errors: 
     reach : how many standard errors above the mean are no alarm; more where many figures are looked at
     """
     kept = np.array([value for value in values if np.isfinite(value)])
-    mean = float(kept.mean()) if len(kept) else 0.0
     sampled = float(np.mean(np.square(errors))) if len(errors) else error**2
-    beyond = sqrt(max(float(kept.var(ddof=1)) - sampled, 0.0)) if len(kept) > 2 else 0.0
-    spread = reach * hypot(error, beyond) * sqrt(1 + 1 / max(len(kept), 1))
-    return Chart(mean, mean + max(floor, spread), len(kept))
+
+    def of(some: Floats) -> Chart:
+        mean = float(some.mean()) if len(some) else 0.0
+        beyond = sqrt(max(float(some.var(ddof=1)) - sampled, 0.0)) if len(some) > 2 else 0.0
+        spread = reach * hypot(error, beyond) * sqrt(1 + 1 / max(len(some), 1))
+        return Chart(mean, mean + max(floor, spread), len(some))
+
+    n_odd = len(kept) // _ODD
+    return of(np.minimum(kept, of(np.sort(kept)[: len(kept) - n_odd]).limit)) if n_odd else of(kept)
 
 
 def standard_error(found: Estimate) -> float:
