@@ -183,8 +183,10 @@ def test_examples_of_a_difference_are_short_and_say_what_is_missing(ws: Workspac
     notes = ORDERS.select("id", note=pl.lit("x" * 10_000))
     ws.data.add_table(notes, name="notes", key=["id"])
     ws.data.upsert("notes", notes.head(1).with_columns(note=pl.lit(None, pl.String)))
-    text = ws.data.diff("notes@v1", "notes").text()
+    found = ws.data.diff("notes@v1", "notes")
+    text = found.text()
 
+    assert found.examples["changed"][0]["note"] == "x" * 10_000 + " → ∅"
     assert "x… → ∅" in text
     assert "note differs in 1 row\n" in text
     assert max(map(len, text.splitlines())) < 200

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.errors import NotFound
 from sampan.web.page import Page
+from sampan.workspace.data.answers import cell_text
 
 if TYPE_CHECKING:
     from sampan.core.graph import Node
@@ -28,6 +29,7 @@ def load_diff(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str, An
         "name": node.name,
         "node": node,
         "columns": columns,
+        "cell_text": cell_text,
         "changed": sorted(found.changed_columns.items(), key=lambda item: -item[1]),
         "schema": [
             (word, name, said)
