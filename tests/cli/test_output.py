@@ -48,6 +48,16 @@ def test_what_is_next_comes_last(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("\n\nnext: sampan a\nnext: sampan b\n")
 
 
+def test_names_from_data_do_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J\x9b31m\r\u202eb"
+    output.show(Plain(n_rows=1, tags={"k": hostile}, next=(f"sampan data show {hostile}",)), as_json=False)
+    output.show_error(StepFailed(hostile, step="a", hint=hostile), as_json=False)
+    shown = "".join(capsys.readouterr())
+
+    assert shown.count("a\\x1b[2J\\x9b31m\\x0d\\u202eb") == 4
+    assert not {"\x1b", "\x9b", "\r", "\u202e"} & set(shown)
+
+
 def test_json_holds_no_nan() -> None:
     assert json.loads(to_json({"x": float("nan"), "y": float("inf")})) == {"x": None, "y": None}
 

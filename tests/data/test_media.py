@@ -132,12 +132,13 @@ def test_dark_white_flat_blurred_broken_and_misnamed_pictures_stand_out() -> Non
         "blurred.png": (encoded(blurred), "image/png"),
         "cut.png": (encoded(scene(60))[:2_000], "image/png"),
         "named.jpg": (encoded(scene(61)), "image/png"),
+        "words.png": (b"these are words", "text/plain"),
         "gray.png": (encoded(scene(62).convert("L")), "image/png"),
     }
 
     assert noticed(table(files)) == {
         "cannot be read": 1,
-        "have an ending that is not of their type": 1,
+        "have an ending that is not of their type": 2,
         "are nearly black": 1,
         "are nearly white": 1,
         "show next to nothing": 2,

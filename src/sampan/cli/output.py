@@ -14,6 +14,9 @@ from sampan.errors import SampanError
 
 DEBUG = "SAMPAN_DEBUG"
 _BOLD, _DIM, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[0m"
+_CONTROLS = (*(code for code in range(0x20) if code not in (0x09, 0x0A)), *range(0x7F, 0xA0))
+_TURNING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # these make what follows read from right to left
+_SHOWN = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _TURNING}
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
@@ -22,7 +25,7 @@ def show(answer: Answer, *, as_json: bool) -> None:
         encoded = to_json(answer)
         text = (msgspec.json.format(encoded, indent=2) if sys.stdout.isatty() else encoded).decode()
     else:
-        text = "\n\n".join(part for part in (answer.text() or lay_out(answer), _next_lines(answer.next)) if part)
+        text = "\n\n".join(part for part in (printable(answer.text() or lay_out(answer)), _next_lines(answer.next)) if part)
     sys.stdout.write(text.rstrip("\n") + "\n")
     sys.stdout.flush()
 
@@ -37,11 +40,11 @@ def show_error(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(to_json({"error": told}).decode() + "\n")
     else:
-        sys.stderr.write(paint(_RED, "error", sys.stderr) + f": {told['message']}\n")
+        sys.stderr.write(paint(_RED, "error", sys.stderr) + f": {printable(told['message'])}\n")
         if trace := told.get("trace"):
             sys.stderr.write(paint(_DIM, str(trace), sys.stderr) + "\n")
         if told["hint"]:
-            sys.stderr.write(paint(_BOLD, "hint", sys.stderr) + f": {told['hint']}\n")
+            sys.stderr.write(paint(_BOLD, "hint", sys.stderr) + f": {printable(told['hint'])}\n")
     return error.exit_code if isinstance(error, SampanError) else 1
 
 
@@ -63,6 +66,15 @@ def _is_required(module: str) -> bool:
 
     named = {re.split(r"[^\w-]", each)[0].lower() for each in requires("sampan") or () if "extra ==" not in each}
     return module.partition(".")[0] in {*named, "yaml", "google"}
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as escapes: names and values come from data, and must not command the terminal.
+
+    >>> printable("a" + chr(27) + "[31m")
+    'a\\x1b[31m'
+    """
+    return text.translate(_SHOWN)
 
 
 def debugging() -> bool:
@@ -116,4 +128,4 @@ def _cell(value: object) -> str:
 
 
 def _next_lines(commands: Sequence[str]) -> str:
-    return "\n".join(paint(_DIM, "next:", sys.stdout) + f" {command}" for command in commands)
+    return "\n".join(paint(_DIM, "next:", sys.stdout) + f" {printable(command)}" for command in commands)

@@ -60,6 +60,7 @@ _ENDINGS: Final = {
     "audio/mpeg": {".mp3"},
     "application/pdf": {".pdf"},
 }
+_TYPED_ENDINGS: Final = frozenset().union(*_ENDINGS.values())
 _DARK, _BRIGHT, _FLAT = 0.06, 0.94, 0.02
 _BLURRED = 0.1  # of the median sharpness
 _SILENT, _CLIPPED = 0.95, 0.01
@@ -170,8 +171,10 @@ def find_notices(frame: pl.DataFrame) -> tuple[Notice, ...]:
 
 def _wrong_ending(frame: pl.DataFrame) -> pl.Expr:
     wrong = [
-        kind in _ENDINGS and bool(suffix := PurePosixPath(path).suffix.lower()) and suffix not in _ENDINGS[kind]
-        for path, kind in zip(frame["path"].to_list(), frame["type"].to_list(), strict=True)
+        bool(suffix := PurePosixPath(path).suffix.lower())
+        and suffix not in _ENDINGS.get(kind, ())
+        and (kind in _ENDINGS or (suffix in _TYPED_ENDINGS and size > 0))
+        for path, kind, size in zip(frame["path"].to_list(), frame["type"].to_list(), frame["size_bytes"].to_list(), strict=True)
     ]
     return pl.lit(pl.Series(wrong, dtype=pl.Boolean))
 

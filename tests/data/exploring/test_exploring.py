@@ -289,3 +289,13 @@ def test_a_large_tables_quantiles_are_those_of_its_rows_too() -> None:
 
     assert found.n_sampled < 130_000
     assert list(found.columns[0].quantiles) == [frame["round"].quantile(share, "lower") for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
+
+
+def test_columns_that_are_missing_or_say_the_same_together_are_named_once() -> None:
+    amount = np.random.default_rng(2).gamma(2.0, 30.0, N)
+    gone = pl.Series(np.arange(N) % 3 > 0)
+    frame = pl.DataFrame({"a": amount, "b": amount * 2, "c": amount * 3 + 1, "x": np.arange(N) % 70, "y": np.arange(N) % 50})
+    found = explored(frame.with_columns(x=pl.when(~gone).then("x"), y=pl.when(~gone).then("y")))
+
+    assert said(found, "missing") == ["x, y are missing in 66.7% of the rows, in the same ones"]
+    assert said(found, "associations") == ["a, b, c say the same (Spearman 1.00 or more)"]

@@ -143,29 +143,52 @@ def _of_groups(found: Exploration) -> Iterator[Warned]:
 
 def _of_columns(found: Exploration) -> Iterator[Warned]:
     name = quote(found.ref.partition("@")[0])
+    yield from _of_missing(found)
     for column in found.columns:
         named = (column.name,)
-        if column.null_share == 1.0 and found.n_rows:
-            yield Warned(weight=42, level="warn", text=f"{column.name} is missing in every row", topic="columns", columns=named)
-        elif column.null_share >= _MOSTLY_MISSING:
-            text = f"{column.name} is missing in {column.null_share:.1%} of the rows"
-            yield Warned(weight=58, level="warn", text=text, topic="missing", columns=named)
-        elif column.null_share >= _OFTEN_MISSING:
-            text = f"{column.name} is missing in {column.null_share:.1%} of the rows"
-            yield Warned(weight=30, level="info", text=text, topic="missing", columns=named)
         if column.n_nan:
             text = f"{column.name} has {column.n_nan:,} values that are NaN or infinite: they count as missing"
             yield Warned(weight=44, level="warn", text=text, topic="missing", columns=named)
         if column.role == "constant":
-            yield Warned(
-                weight=40, level="info", text=f"{column.name} has one value only", todo="leave it out", topic="columns", columns=named
-            )
+            text = f"{column.name} has one value only"
+            yield Warned(weight=40, level="info", text=text, todo="leave it out", topic="columns", columns=named)
         if column.role == "identifier":
             text = f"{column.name} has a value of its own in nearly every row: it names rows and says nothing of new ones"
             todo = f"declare it: sampan data add … --key {quote(column.name)}"
             yield Warned(weight=36, level="info", text=text, todo=todo, topic="columns", columns=named)
         if column.kind == "text" and column.shapes and column.role != "category":
             yield from _of_shapes(column, name)
+
+
+def _of_missing(found: Exploration) -> Iterator[Warned]:
+    """Warn of missing values; of columns that are missing in the same rows once."""
+    shares = {column.name: column.null_share for column in found.columns if column.null_share >= _OFTEN_MISSING}
+    pairs = [(pair.a, pair.b) for pair in found.missing if pair.share == 1.0]
+    for names in _joined([*shares], pairs):
+        share, listed = shares[names[0]], _listed(names)
+        if share == 1.0:
+            yield Warned(weight=42, level="warn", text=f"{listed} {_is(names)} missing in every row", topic="columns", columns=names)
+            continue
+        text = f"{listed} {_is(names)} missing in {share:.1%} of the rows" + (", in the same ones" if len(names) > 1 else "")
+        often = share >= _MOSTLY_MISSING
+        yield Warned(weight=58 if often else 30, level="warn" if often else "info", text=text, topic="missing", columns=names)
+
+
+def _joined(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Put names together that pairs connect; each group stands where its first name does."""
+    group = {name: [name] for name in names}
+    for a, b in pairs:
+        if a in group and b in group and group[a] is not group[b]:
+            one, other = group[a], group[b]
+            one.extend(other)
+            group.update(dict.fromkeys(other, one))
+    place = {name: k for k, name in enumerate(names)}
+    found = {id(members): tuple(sorted(members, key=place.__getitem__)) for members in group.values()}
+    return sorted(found.values(), key=lambda members: place[members[0]])
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
@@ -181,17 +204,21 @@ def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
 
 
 def _of_pairs(found: Exploration) -> Iterator[Warned]:
-    for one in found.associations:
-        if one.strength >= _SAME:
-            text = f"{one.a} and {one.b} say the same ({one.measure} {one.strength:.2f})"
-            yield Warned(weight=25, level="info", topic="associations", columns=(one.a, one.b), text=text, todo="one of them may do")
+    same = [one for one in found.associations if one.strength >= _SAME]
+    for names in _joined([*dict.fromkeys(name for one in same for name in (one.a, one.b))], [(one.a, one.b) for one in same]):
+        inside = [one for one in same if one.a in names]
+        said = f"{inside[0].measure} {min(one.strength for one in inside):.2f}"
+        two = len(names) == 2  # a pair
+        text = f"{names[0]} and {names[1]} say the same ({said})" if two else f"{_listed(names)} say the same ({said} or more)"
+        yield Warned(weight=25, level="info", topic="associations", columns=names, text=text, todo="one of them may do")
 
 
 def _of_outliers(found: Exploration) -> Iterator[Warned]:
+    name = quote(found.ref.partition("@")[0])
     for one in found.outliers:
         if one.n_below + one.n_above >= FEWEST:
-            text = f"{one.column} has {one.n_below + one.n_above:,} values far outside the others ({one.share:.2%})"
-            name = quote(found.ref.partition("@")[0])
+            share = f"{one.share:.2%}" if one.share >= 0.0001 else "<0.01%"
+            text = f"{one.column} has {one.n_below + one.n_above:,} values far outside the others ({share})"
             yield Warned(weight=20, level="info", topic="outliers", columns=(one.column,), text=text, todo=f"sampan data errors {name}")
 
 
@@ -212,7 +239,7 @@ def suggest_rules(found: Exploration) -> tuple[Suggestion, ...]:
             low, high = _wide(column)
             rule = f"{{check: range, minimum: {low:.10g}, maximum: {high:.10g}}}"
             code = f"quality: [{{type: custom, engine: sampan, implementation: {rule}}}]"
-            ranges.append(Suggestion(f"{column.name} lies between {low:,.6g} and {high:,.6g}", code))
+            ranges.append(Suggestion(f"{column.name} lies between {low:,.10g} and {high:,.10g}", code))
     return tuple([*unique, *values[:4], *never, *ranges][:_MOST_SUGGESTED])
 
 

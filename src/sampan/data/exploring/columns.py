@@ -27,7 +27,7 @@ _TAIL = 0.001
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FENCE = 3.0
 _MOST_OUTLIERS_SHARE = 0.05
-_MOST_PAIRS = 30
+_MOST_PAIRS = 200
 _MOST_NULL_COLUMNS = 60
 _FEW_DISTINCT = 10
 
@@ -109,7 +109,8 @@ def missing_together(profile: Profile) -> tuple[MissingPair, ...]:
     found = []
     for (a, b), n in both.items():
         by_chance = nulls[a] * nulls[b] / max(profile.n_rows, 1)
-        if n >= FEWEST and n > 2 * by_chance:
+        beyond = n - by_chance  # of columns that are mostly missing, twice by chance is more than all
+        if n >= FEWEST and (n > 2 * by_chance or beyond > max(0.0, (min(nulls[a], nulls[b]) - by_chance) / 2)):
             found.append(MissingPair(a, b, n, n / (nulls[a] + nulls[b] - n)))
     return tuple(sorted(found, key=lambda one: (-one.share, -one.n_both, one.a, one.b))[:_MOST_PAIRS])
 

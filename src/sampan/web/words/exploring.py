@@ -120,7 +120,7 @@ WORDS: Final[dict[str, str]] = {
     "drop the rows that repeat another one": "bỏ các dòng trùng dòng khác",
 }
 
-_N = r"[-\d.,e<]+ ?%?"
+_N = r"[-+\d.,e<]+ ?%?"
 PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) may give the target away: (.+)", "{1} có thể làm lộ biến mục tiêu: {2:t}"),
     (r"named like the target, so ask when they become known: (.+)", "có tên giống biến mục tiêu, hãy hỏi khi nào mới biết được: {1}"),
@@ -164,8 +164,9 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         "{1}: {2} số dòng ({3} đến {4}), theo {6} phải có {5}",
     ),
     (r"(.+): (.+) ha(?:s|ve) fewer than 100 rows, too few to judge a model on", "{1}: {2} có dưới 100 dòng, quá ít để đánh giá mô hình"),
-    (r"(.+) is missing in every row", "{1} thiếu ở mọi dòng"),
+    (r"(.+) (?:is|are) missing in every row", "{1} thiếu ở mọi dòng"),
     (rf"(.+) is missing in ({_N}) of the rows", "{1} thiếu ở {2} số dòng"),
+    (rf"(.+) are missing in ({_N}) of the rows, in the same ones", "{1} thiếu ở {2} số dòng, cùng những dòng đó"),
     (r"(.+) has one value only", "{1} chỉ có một giá trị"),
     (
         r"(.+) has a value of its own in nearly every row: it names rows and says nothing of new ones",
@@ -175,6 +176,10 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) is text, yet nearly all of it reads as times", "{1} là văn bản, nhưng gần như toàn bộ đọc được thành thời điểm"),
     (r"(.+) is text, yet nearly all of it reads as numbers", "{1} là văn bản, nhưng gần như toàn bộ đọc được thành số"),
     (rf"(.+) and (.+) say the same \((.+) ({_N})\)", "{1} và {2} nói cùng một điều ({3:t} {4})"),
+    (
+        rf"(.+) say the same \((.+) ({_N}) or more\)",
+        "{1} nói cùng một điều ({2:t} từ {3} trở lên)",
+    ),
     (rf"(.+) has ({_N}) values far outside the others \(({_N})\)", "{1} có {2} giá trị nằm xa các giá trị khác ({3})"),
     (
         r"its name says “(.+)”, as the target's or an outcome's does",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.core.answers import Answer
 from sampan.data.media_found import KindSummary, Notice
-from sampan.workspace.columns import align, count, size_text
+from sampan.workspace.columns import align, count, cut, size_text
 
 _UNITS = {
     "width": "pixels",
@@ -15,6 +15,9 @@ _UNITS = {
     "n_words": "words",
     "size_bytes": "bytes",
 }
+
+_OF_ONE = {"are": "is", "have": "has", "hold": "holds", "say": "says", "show": "shows"}
+_WIDEST = 80
 
 
 class MediaShown(Answer, frozen=True, kw_only=True):
@@ -38,14 +41,17 @@ class MediaShown(Answer, frozen=True, kw_only=True):
             lines += [f"  {name}: {', '.join(f'{word} ({n:,})' for word, n in counts.items())}" for name, counts in kind.words.items()]
             parts.append("\n".join(lines))
         if self.notices:
-            notices = [
-                f"  {one.n_files:,} {one.what}: {', '.join(one.examples)}" + (" …" if one.n_files > len(one.examples) else "")
-                for one in self.notices
-            ]
-            parts.append("\n".join(["what stands out:", *notices]))
+            parts.append("\n".join(["what stands out:", *map(_notice_text, self.notices)]))
         else:
             parts.append("nothing stands out")
         return "\n\n".join(parts)
+
+
+def _notice_text(notice: Notice) -> str:
+    verb, _, rest = notice.what.partition(" ")
+    what = f"{_OF_ONE.get(verb, verb)} {rest}" if notice.n_files == 1 else notice.what
+    more = " …" if notice.n_files > len(notice.examples) else ""
+    return f"  {notice.n_files:,} {what}: {', '.join(cut(name, _WIDEST) for name in notice.examples)}{more}"
 
 
 def _number(value: float) -> str:
