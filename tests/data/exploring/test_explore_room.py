@@ -62,7 +62,7 @@ def test_what_was_declared_is_taken_up(ws: Workspace) -> None:
     assert found.overlap is not None
     assert (found.overlap.n_found, found.overlap.n_keys_found) == (100, 100)
     assert {view.name: view.hidden for view in found.columns}["email"] == "personal data: email"
-    assert answer.next == ("sampan data infer orders", "sampan data errors orders")
+    assert answer.next == ("sampan data leaks orders", "sampan data infer orders", "sampan data errors orders")
     assert "sex f: " in answer.text()
     assert b'"warnings"' in to_json(answer)
 

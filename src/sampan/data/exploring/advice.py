@@ -22,6 +22,7 @@ _MOSTLY_MISSING, _OFTEN_MISSING = 0.5, 0.05
 _DRIFTED = 0.1
 _SAME = 0.98
 _SKEWED = 3.0
+_NEARLY_CONSTANT = 0.99
 _MOST_WARNINGS = 40
 _MOST_SUGGESTED = 12
 _MANY_REPEATED, _NEAR = 0.001, 0.01
@@ -152,6 +153,11 @@ def _of_columns(found: Exploration) -> Iterator[Warned]:
         if column.role == "constant":
             text = f"{column.name} has one value only"
             yield Warned(weight=40, level="info", text=text, todo="leave it out", topic="columns", columns=named)
+        elif column.most_share >= _NEARLY_CONSTANT and column.n_distinct > 1:
+            text = f"{column.name} has the same value in {_beneath_one(column.most_share)} of the rows that have one"
+            yield Warned(
+                weight=28, level="info", text=text, todo="leave it out, unless the few others matter", topic="columns", columns=named
+            )
         if column.role == "identifier":
             text = f"{column.name} has a value of its own in nearly every row: it names rows and says nothing of new ones"
             todo = f"declare it: sampan data add … --key {quote(column.name)}"
@@ -191,6 +197,11 @@ def _is(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
+def _beneath_one(share: float) -> str:
+    """Write a share that is not all without rounding it to all."""
+    return f"{share:.1%}" if share < 0.9995 else ">99.9%"  # half of a tenth of a percent below 1
+
+
 def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
     shown = sum(n for _, n in column.shapes)
     for pattern, word, given in ((_DATE_SHAPE, "times", "timestamp"), (_NUMBER_SHAPE, "numbers", "number")):
@@ -205,7 +216,8 @@ def _of_shapes(column: ColumnView, name: str) -> Iterator[Warned]:
 
 def _of_pairs(found: Exploration) -> Iterator[Warned]:
     same = [one for one in found.associations if one.strength >= _SAME]
-    for names in _joined([*dict.fromkeys(name for one in same for name in (one.a, one.b))], [(one.a, one.b) for one in same]):
+    some = {name for one in same for name in (one.a, one.b)}
+    for names in _joined([name for name in found.names if name in some], [(one.a, one.b) for one in same]):
         inside = [one for one in same if one.a in names]
         said = f"{inside[0].measure} {min(one.strength for one in inside):.2f}"
         two = len(names) == 2  # a pair

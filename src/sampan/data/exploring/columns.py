@@ -131,6 +131,7 @@ def _view(column: ColumnProfile, type_name: str, spread: Spread | None, hidden: 
         "n_nan": column.n_nan,
         "n_distinct": column.n_distinct,
         "is_estimated": column.is_sampled,
+        "most_share": _most_share(column, spread),
     }
     if column.kind == "text":
         return _view_text(column, said, hidden, safe)
@@ -147,12 +148,20 @@ def _view(column: ColumnProfile, type_name: str, spread: Spread | None, hidden: 
     plain = column.kind == "number" and role != "identifier"
     return ColumnView(
         **said,  # type: ignore[arg-type]  # the common fields above
+        zero_share=float(spread.counts[spread.values == 0].sum()) / column.n_present if plain else 0.0,
         mean=mean if plain else None,
         deviation=deviation if plain else None,
         quantiles=tuple(spread.quantiles(_QUANTILES)) if column.n_present >= _FEW_DISTINCT * FEWEST else (),
         bins=(edges, counts_in),
         n_outside=outside,
     )
+
+
+def _most_share(column: ColumnProfile, spread: Spread | None) -> float:  # private
+    """Return the share of the most frequent value of a text or number; 0 where values are not counted one by one."""
+    if column.kind == "text" and not column.is_sampled:
+        return max(column.values.values(), default=0) / max(column.n_present, 1)
+    return spread.most_share() if spread is not None and column.kind == "number" else 0.0
 
 
 def _view_text(column: ColumnProfile, said: Mapping[str, object], hidden: str, safe: bool) -> ColumnView:  # private

@@ -64,6 +64,10 @@ class Spread:
         mean = float(np.average(self.values / scale, weights=weights))
         return mean * scale, math.sqrt(float(np.average((self.values / scale - mean) ** 2, weights=weights))) * scale
 
+    def most_share(self) -> float:
+        """Return the share of the most frequent number among those sampled; 0 for none."""
+        return float(np.unique(self.numbers, return_counts=True)[1].max()) / len(self.numbers) if len(self.numbers) else 0.0
+
     def histogram(self, low: float, high: float, n_bins: int) -> tuple[list[float], list[int]]:
         """Return (edges, counts) of equally wide bins from `low` to a `high` above it; what lies outside is not counted.
 

@@ -29,6 +29,8 @@ class ColumnView(msgspec.Struct, frozen=True, kw_only=True):
     n_nan: int = 0  # of those, NaN or infinite
     n_distinct: int = 0
     is_estimated: bool = False
+    most_share: float = 0.0  # of the values, the share of the most frequent one
+    zero_share: float = 0.0
     mean: float | None = None
     deviation: float | None = None
     quantiles: tuple[float, ...] = ()  # 5, 25, 50, 75, 95 %

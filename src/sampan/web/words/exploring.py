@@ -47,6 +47,7 @@ WORDS: Final[dict[str, str]] = {
     "about": "khoảng",
     "missing": "thiếu",
     "mean": "trung bình",
+    "zero": "bằng không",
     "rows outside the picture": "dòng nằm ngoài hình",
     "values not shown": "không hiện giá trị",
     "not a category": "không phải phân loại",
@@ -113,6 +114,7 @@ WORDS: Final[dict[str, str]] = {
     "collect more of them, or weight them": "thu thập thêm, hoặc đặt trọng số cho họ",
     "keep them, unless one event was recorded twice": "giữ lại, trừ khi một sự việc bị ghi hai lần",
     "leave it out": "bỏ cột này",
+    "leave it out, unless the few others matter": "bỏ cột này, trừ khi vài giá trị khác là quan trọng",
     "one of them may do": "chỉ cần một trong hai",
     "look for typos, placeholder values and misplaced units, each with a repair": (
         "tìm lỗi gõ, giá trị giữ chỗ và sai đơn vị, kèm cách sửa cho từng lỗi"
@@ -120,7 +122,7 @@ WORDS: Final[dict[str, str]] = {
     "drop the rows that repeat another one": "bỏ các dòng trùng dòng khác",
 }
 
-_N = r"[-+\d.,e<]+ ?%?"
+_N = r"[-+\d.,e<>]+ ?%?"
 PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) may give the target away: (.+)", "{1} có thể làm lộ biến mục tiêu: {2:t}"),
     (r"named like the target, so ask when they become known: (.+)", "có tên giống biến mục tiêu, hãy hỏi khi nào mới biết được: {1}"),
@@ -167,6 +169,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) (?:is|are) missing in every row", "{1} thiếu ở mọi dòng"),
     (rf"(.+) is missing in ({_N}) of the rows", "{1} thiếu ở {2} số dòng"),
     (rf"(.+) are missing in ({_N}) of the rows, in the same ones", "{1} thiếu ở {2} số dòng, cùng những dòng đó"),
+    (rf"(.+) has the same value in ({_N}) of the rows that have one", "{1} có cùng một giá trị ở {2} số dòng có giá trị"),
     (r"(.+) has one value only", "{1} chỉ có một giá trị"),
     (
         r"(.+) has a value of its own in nearly every row: it names rows and says nothing of new ones",

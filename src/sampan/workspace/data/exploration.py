@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sampan.data.exploring.explore import Question
     from sampan.workspace.workspace import Workspace
 
-_EXPLORING = 3  # raise when the same question would be answered otherwise
+_EXPLORING = 4  # raise when the same question would be answered otherwise
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,7 +78,8 @@ class Exploring(DataRoom):
         page = plugins.find("sampan.renderers", "exploration")(found, language).encode()
         file = out or self.ws.root / f"{node.name}-explored.html"
         _write(file, page)
-        following = (f"sampan data infer {quote(node.name)}", f"sampan data errors {quote(node.name)}")
+        advised = [one.todo for one in found.warnings if one.level == "bad" and one.todo.startswith("sampan ")]
+        following = (*advised[:1], f"sampan data infer {quote(node.name)}", f"sampan data errors {quote(node.name)}")
         return Explored(ref=node.ref, file=shown_path(self.ws, file), size_bytes=len(page), exploration=found, next=following)
 
 
