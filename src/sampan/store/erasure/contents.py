@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import csv
 import io
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,6 +13,7 @@ import polars as pl
 
 from sampan.core.digests import Digest, digests_in
 from sampan.store.erasure.subjects import Subject
+from sampan.store.erasure.unpacking import is_packed, layers
 from sampan.store.tables import parts
 from sampan.store.tables.erasing import is_subject
 from sampan.store.tables.mentions import Mentions
@@ -22,6 +21,7 @@ from sampan.store.tables.mentions import Mentions
 PARQUET, IPC = b"PAR1", b"ARROW1"
 _JSON_STARTS = (b"{", b"[", b'"')
 _DELIMITERS = (",", "\t", ";", "|")
+_LONGEST_HEADER = 1 << 16
 
 
 def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone: Collection[Digest] = ()) -> bytes | None:
@@ -30,41 +30,37 @@ def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone:
     What names an object that is `gone` does so no more. None: the bytes mention the subject in a form that cannot be written again without
     it, like a fitted model's.
     """
-    if data.startswith(PARQUET):
-        return _without_rows(data, subject, "parquet")
-    if data.startswith(IPC):
-        return _without_rows(data, subject, "ipc")
-    if data.startswith(_JSON_STARTS) and (found := _in_json(data, subject, moved, gone)) is not None:
+    if data.startswith((PARQUET, IPC)):
+        with suppress(pl.exceptions.PolarsError):  # only begins like one
+            return _without_rows(data, subject)
+    if data.startswith(_JSON_STARTS) and (found := _in_json(data, subject, moved, gone) or _in_json_lines(data, subject, moved, gone)):
         return found
-    if not subject.is_in(unpacked(data)):
+    if (left := _without_lines(data, subject)) is not None:
+        return left
+    if not mentions(data, subject):
         return data
     with suppress(UnicodeDecodeError):
-        return _in_text(data.decode(), subject).encode()
+        return None if is_packed(data) else subject.redact_text(data.decode()).encode()
     return None
 
 
 def mentions(data: bytes, subject: Subject) -> bool:
     """Say whether an object's content mentions the subject, whatever it is packed in; tables are looked at cell by cell."""
+    return any(_mentions(layer, subject) for layer in layers(data))
+
+
+def _mentions(data: bytes, subject: Subject) -> bool:
     if data.startswith((PARQUET, IPC)):
-        return subject.is_in_table(data) or _rows(_table(data), subject).any()
-    return subject.is_in(data) or subject.is_in(unpacked(data))
+        with suppress(pl.exceptions.PolarsError):  # only begins like one
+            return subject.is_in_table(data) or _rows(_table(data), subject).any()
+    return subject.is_in(data) or _is_in_rows(data, subject)
 
 
-def unpacked(data: bytes) -> bytes:
-    """Return what a compressed file holds; other bytes as they are."""
-    with suppress(OSError, EOFError, zlib.error):
-        if data.startswith(b"\x1f\x8b"):
-            return gzip.decompress(data)
-    with suppress(zipfile.BadZipFile, NotImplementedError, zlib.error, RuntimeError):
-        if data.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                return b"\n".join(name.encode() + b"\n" + archive.read(name) for name in archive.namelist())
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        import pyarrow as pa
-
-        with suppress(OSError, pa.ArrowInvalid), pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-            return bytes(stream.read())
-    return data
+def _is_in_rows(data: bytes, subject: Subject) -> bool:
+    """Say whether JSON, or a text with columns, has rows of the subject's, whose key may be too short to be looked for anywhere else."""
+    if data.startswith(_JSON_STARTS) and (found := _in_json(data, subject, {}, ()) or _in_json_lines(data, subject, {}, ())):
+        return found != data
+    return _without_lines(data, subject) not in (None, data)
 
 
 def _table(data: bytes) -> pl.DataFrame:
@@ -80,13 +76,13 @@ def _rows(frame: pl.DataFrame, subject: Subject) -> pl.Series:
     return frame.select(pl.any_horizontal(found).fill_null(value=False).alias("found"))["found"]
 
 
-def _without_rows(data: bytes, subject: Subject, kind: str) -> bytes:
+def _without_rows(data: bytes, subject: Subject) -> bytes:
     frame = _table(data)
     rows = _rows(frame, subject)
     if not rows.any():
         return data
     left = frame.filter(~rows)
-    if kind == "parquet":
+    if data.startswith(PARQUET):
         return parts.encode(left)
     file = io.BytesIO()
     left.write_ipc(file)
@@ -109,6 +105,18 @@ def _in_json(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone
     return renamed.encode() if renamed != text else data
 
 
+def _in_json_lines(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone: Collection[Digest]) -> bytes | None:
+    """Redact a text with one JSON value in each line; None if it is none."""
+    made = []
+    for line in data.splitlines(keepends=True):
+        value = line.rstrip()
+        redacted = _in_json(value, subject, moved, gone) if value else b""
+        if redacted is None:
+            return None
+        made.append(redacted + line[len(value) :])
+    return b"".join(made)
+
+
 def _dropped(value: Any, gone: Collection[Digest]) -> Any:
     """Return a JSON value without the entries and elements that name what is gone."""
     if isinstance(value, dict):
@@ -120,13 +128,26 @@ def _is_in(value: Any, gone: Collection[Digest]) -> bool:
     return isinstance(value, str) and value in gone
 
 
-def _in_text(text: str, subject: Subject) -> str:
-    """Redact a text; of lines with columns that are the subject's, nothing stays."""
-    lines = text.splitlines(keepends=True)
-    if _is_delimited(lines[0] if lines else "", subject):
-        return "".join(line for line in lines if subject.redact_text(line) == line)
-    return subject.redact_text(text)
+def _without_lines(data: bytes, subject: Subject) -> bytes | None:
+    """Return a text with columns without the subject's lines; None if it is no such text, or has none of the subject's columns."""
+    head = data[:_LONGEST_HEADER].partition(b"\n")[0]
+    if not any(name.encode() in head for name in subject.keys):
+        return None
+    with suppress(UnicodeDecodeError, csv.Error):
+        lines = data.decode().splitlines(keepends=True)
+        for mark in _DELIMITERS:
+            places = {place: name for place, name in enumerate(_cells(lines[0], mark)) if name in subject.keys}
+            if places:
+                return "".join(line for line in lines if not _is_subjects(line, mark, places, subject)).encode()
+    return None
 
 
-def _is_delimited(header: str, subject: Subject) -> bool:
-    return any(name in {cell.strip().strip('"') for cell in header.split(mark)} for mark in _DELIMITERS for name in subject.keys)
+def _is_subjects(line: str, mark: str, places: Mapping[int, str], subject: Subject) -> bool:
+    if subject.redact_text(line) != line:
+        return True
+    cells = _cells(line, mark) if any(value in line for value in subject.keys.values()) else []
+    return any(place < len(cells) and cells[place].removesuffix(".0") == subject.keys[name] for place, name in places.items())
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    return [cell.strip().lstrip("\ufeff") for row in csv.reader([line], delimiter=mark) for cell in row]
