@@ -81,6 +81,17 @@ def test_an_erasure_names_the_copies_it_cannot_reach_and_removes_its_own(ws: Wor
     assert (line.copies, line.signature) == (gone.copies, "whole")
 
 
+def test_a_place_with_several_versions_is_named_once(ws: Workspace, tmp_path: Path) -> None:
+    for number in range(5):
+        ws.data.publish("trips", tmp_path / "out")
+        ws.data.upsert(
+            "trips", ws.store.tables.read(ws.catalog.resolve("trips").digest).with_columns(fare=pl.lit(float(number))), key="passenger"
+        )
+
+    versions = "trips@v5, trips@v4, trips@v3 and 2 more"
+    assert ws.data.erase(subject=PERSON).copies == (f"{tmp_path / 'out'} (delta, of {versions})",)
+
+
 def test_copies_without_the_person_are_not_named(ws: Workspace, tmp_path: Path) -> None:
     ws.data.delete("trips", where="passenger = 'P-000777'")
     ws.data.publish("trips", tmp_path / "out")

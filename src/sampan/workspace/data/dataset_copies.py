@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COPY: Final = "copy"
 COPIED_TO: Final = "copied_to"
 THERE, REMOVED = "there", "removed"
+_MOST_NAMED = 3
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -30,11 +31,6 @@ class Copy(msgspec.Struct, frozen=True):
     of: str
     where: str
     format: str
-
-    def text(self) -> str:
-        """Name it, and say whether it is still where it was put."""
-        lost = "" if Path(self.where).exists() else "; not found there now"
-        return f"{self.where} ({self.format}, of {self.of}{lost})"
 
 
 class CopyNoted(msgspec.Struct, frozen=True):
@@ -67,6 +63,19 @@ def copies_of(workspace: Workspace, versions: Iterable[Node]) -> list[Copy]:
                 copy = Copy(node.id, version.ref, node.facts["where"], node.facts["format"])
                 found.setdefault((copy.where, copy.of), copy)
     return list(found.values())
+
+
+def places(copies: Iterable[Copy]) -> list[str]:
+    """Name each place once, with the versions that were put there, and say whether something still is."""
+    versions: dict[tuple[str, str], list[str]] = {}
+    for copy in copies:
+        versions.setdefault((copy.where, copy.format), []).append(copy.of)
+    return [_place(where, what, of) for (where, what), of in versions.items()]
+
+
+def _place(where: str, what: str, versions: list[str]) -> str:
+    named = ", ".join(versions[:_MOST_NAMED]) + (f" and {len(versions) - _MOST_NAMED} more" if len(versions) > _MOST_NAMED else "")
+    return f"{where} ({what}, of {named}{'' if Path(where).exists() else '; not found there now'})"
 
 
 def is_inside(root: Path, copy: Copy) -> bool:

@@ -22,7 +22,7 @@ from sampan.core.graph import Node, NodeId
 from sampan.core.refs import nearest
 from sampan.errors import BlobUnavailable, IntegrityError, ParameterError, StaleState, Unsupported
 from sampan.store.erasure import MIN_TEXT, Subject
-from sampan.workspace.data.dataset_copies import copies_of, is_inside, remove
+from sampan.workspace.data.dataset_copies import copies_of, is_inside, places, remove
 from sampan.workspace.data.room import KIND, PROFILE
 from sampan.workspace.governing.erasure_events import DONE, ERASING, ERASURE, ErasureFinished, Moved, SubjectErased
 from sampan.workspace.governing.erasure_records import PURPOSE, ErasedTable, ErasureRecord, commitment, new_record, sign
@@ -382,7 +382,7 @@ class Erasure:
             models=models,
             derived=derived,
             left=tuple(self._needed_by(plan.stuck)),
-            copies=tuple(subject.redact_text(copy.text()) for copy in copies if copy not in own),
+            copies=tuple(subject.redact_text(place) for place in places(copy for copy in copies if copy not in own)),
             removed_copies=tuple(subject.redact_text(copy.where) for copy in own),
             unsure=plan.unsure,
         )
