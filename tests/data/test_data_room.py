@@ -259,6 +259,26 @@ def test_every_answer_has_text_json_and_a_next_step(ws: Workspace) -> None:
         ws.data.head("orders", rows=0)
 
 
+def test_a_profile_writes_numbers_out_and_names_nobody(ws: Workspace) -> None:
+    people = pl.DataFrame(
+        {
+            "who": [f"Person {k:04}" for k in range(2_000)],
+            "pay": [57.0] * 1_990 + [7_777_777.0] * 10,
+            "loan": [1_147_740.4 + 1_000 * k for k in range(2_000)],
+            "empty": ["", "a"] * 1_000,
+        }
+    )
+    ws.data.add_table(people, name="people")
+    values = {line.name: line.values for line in ws.data.profile("people").columns}
+
+    assert values["who"] == "like Aa+ 9+ (2,000)"
+    assert values["pay"] == "57 … 7,777,777, median 57"
+    assert values["loan"] == "1,147,740 … 3,146,740, median 2,150,000"
+    assert values["empty"] == '"" (1,000), a (1,000)'
+    ws.data.add_table(pl.DataFrame({"path": ["a/" * k for k in range(1, 6)]}), name="paths")
+    assert ws.data.profile("paths").columns[0].values == "2 … 10 characters"
+
+
 def test_freshness_is_drafted_for_a_feed_and_checked_against_the_clock(ws: Workspace) -> None:
     now = datetime.now(UTC)
     feed = pl.DataFrame({"id": range(40), "at": [now - timedelta(hours=2 + i) for i in range(40)]})

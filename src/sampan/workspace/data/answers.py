@@ -21,6 +21,9 @@ _SHOWN_EXAMPLES = 3
 _MOST_COLUMNS = 40  # side by side, or in a sentence, on a terminal
 _MOST_NAMED = 8
 _MOST_RULES = 60
+_EXACT = 2**53  # up to which a float holds every whole number
+_MILLION = 1_000_000
+_EMPTY = '""'
 _MANY = 10_000
 _LONGEST_CELL = 80
 _SIDE = _LONGEST_CELL // 2 - 2
@@ -431,7 +434,12 @@ def _truths_text(column: ColumnProfile) -> str:
 
 def _values_text(column: ColumnProfile) -> str:
     if column.kind == "text":
-        return ", ".join(f"{text} ({n:,})" for text, n in column.top(3))
+        top = column.top(3)
+        if len(top) > 1 and top[0][1] == 1:  # every row has its own: what they look like says more, and names nobody
+            alike = [f"{shape} ({n:,})" for shape, n in column.shapes(3) if n > 1]
+            lengths = [length for length, _ in column.lengths()]
+            return "like " + ", ".join(alike) if alike else f"{min(lengths):,} … {max(lengths):,} characters"
+        return ", ".join(f"{text or _EMPTY} ({n:,})" for text, n in top)
     if not column.codes or not isinstance(column.minimum, int | float) or not isinstance(column.maximum, int | float):
         return ""
     if column.kind == "timestamp":
@@ -440,12 +448,18 @@ def _values_text(column: ColumnProfile) -> str:
         return f"{iso(int(column.minimum) * 86_400_000)[:10]} … {iso(int(column.maximum) * 86_400_000)[:10]}"
     (median,) = column.quantiles([0.5])
     form = ",.6g" if max(abs(column.minimum), abs(column.maximum)) >= _MANY else ".6g"  # no comma in a year
-    return f"{column.minimum:{form}} … {column.maximum:{form}}, median {_median_text(median, form)}"
+    return f"{_number_text(column.minimum, form)} … {_number_text(column.maximum, form)}, median {_median_text(median, form)}"
+
+
+def _number_text(value: float, form: str) -> str:
+    """Write a number with six digits, a whole or large one with all before the point."""
+    whole = abs(value) < _EXACT and (value % 1 == 0 or abs(value) >= _MILLION)
+    return f"{value:{form.replace('.6g', '.0f')}}" if whole else f"{value:{form}}"
 
 
 def _median_text(median: float, form: str) -> str:
     """Write a median with the digits a profile knows: of whole numbers below 1,024 all, else three."""
-    return f"{median if median % 1 == 0 and abs(median) < 1_024 else float(f'{median:.3g}'):{form}}"
+    return _number_text(median if median % 1 == 0 and abs(median) < 1_024 else float(f"{median:.3g}"), form)
 
 
 def _columns_text(columns: tuple[ColumnLine, ...]) -> str:
