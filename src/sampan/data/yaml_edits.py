@@ -14,11 +14,13 @@ import yaml
 
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _FOLD = 140
+_ABSENT = object()  # of a key that reading merged into another place: equal to nothing
 
 
 def revise(text: str, before: Any, after: Any) -> str:
     """Return a file's text, changed in what `after` differs from `before`, which says what was understood of it."""
-    return rewritten(text, merged(_load(text), before, after))
+    node, held = _parsed(text)
+    return _rewritten(text, node, held, merged(held, before, after))
 
 
 def write_yaml(document: Any) -> str:
@@ -44,8 +46,10 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _load(text: str) -> Any:
-    return yaml.load(text, Loader=_LOADER)  # noqa: S506  # the safe one
+def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return a text's nodes, which know where they stand, and what it holds."""
+    node = yaml.compose(text, Loader=_LOADER)
+    return node, None if node is None else yaml.constructor.SafeConstructor().construct_document(node)
 
 
 def merged(file: Any, before: Any, after: Any) -> Any:
@@ -93,50 +97,48 @@ def _merged_list(file: list[Any], before: list[Any], after: list[Any]) -> list[A
 
 def _aligned(file: list[Any], before: list[Any]) -> dict[int, int]:
     """Say which item of the file each item was read from: the next of its name or kind."""
-    free = dict(enumerate(map(_kind, file)))
-    found: dict[int, int] = {}
-    for at, item in enumerate(before):
-        match = next((place for place, kind in free.items() if kind == _kind(item)), None)
-        if match is not None:
-            found[at] = match
-            del free[match]
-    return found
+    places: dict[str, list[int]] = {}
+    for place in reversed(range(len(file))):
+        places.setdefault(_kind(file[place]), []).append(place)
+    return {at: places[kind].pop() for at, kind in enumerate(map(_kind, before)) if places.get(kind)}
 
 
-def _kind(item: Any) -> Any:
+def _kind(item: Any) -> str:
     """Say what an item of a list is, whatever it says: a column or property by name, a rule by what it measures, a value by itself."""
     if not isinstance(item, Mapping):
         return repr(item)
     if "property" in item:  # a service level stands there once for each column
-        return (item["property"], str(item.get("element", "")).rpartition(".")[2])
+        return repr((item["property"], str(item.get("element", "")).rpartition(".")[2]))
     body = item.get("implementation")
     measured = tuple(body.get(key) for key in ("check", "sql", "statistic")) if isinstance(body, Mapping) else (body,)
     is_rule = "metric" in item or "type" in item
     said = (item.get("metric"), item.get("query"), *measured, str(item.get("arguments", {}).get("properties") or ""))
-    return said if is_rule else (item.get("name"),)
+    return repr(said if is_rule else item.get("name"))
 
 
 def _steps(before: Sequence[Any], after: Sequence[Any]) -> Iterator[tuple[bool, range, range]]:
     """Return runs of items that are the same in both, whatever they say, and runs that are replaced."""
-    was, now = ([repr(_kind(item)) for item in items] for items in (before, after))
+    was, now = ([_kind(item) for item in items] for items in (before, after))
     for tag, first, last, start, end in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
         yield tag == "equal", range(first, last), range(start, end)
 
 
 def rewritten(text: str, document: Any) -> str:
     """Return the text, changed to hold the document. What is equal keeps its text; where that cannot be done, all is written anew."""
-    if _load(text) == document:
+    return _rewritten(text, *_parsed(text), document)
+
+
+def _rewritten(text: str, node: yaml.Node | None, held: Any, document: Any) -> str:
+    if held == document:
         return text
     edits = _Edits(text)
-    node = yaml.compose(text, Loader=_LOADER)
     if node is not None:
-        edits.change(node, document)
+        edits.change(node, held, document)
     changed = edits.applied()
     try:
-        held = _load(changed)
+        return changed if _parsed(changed)[1] == document else write_yaml(document)
     except yaml.YAMLError:
-        held = None
-    return changed if held == document else write_yaml(document)
+        return write_yaml(document)
 
 
 class _Edits:
@@ -147,25 +149,26 @@ class _Edits:
         self._pieces: list[tuple[int, int, int, str]] = []
 
     def applied(self) -> str:
-        """Return the text with all pieces replaced, from the last to the first; of two at one place the deeper comes to stand first."""
-        text = self.text
-        for start, end, _, new in sorted(self._pieces, key=lambda piece: piece[:3], reverse=True):
-            text = text[:start] + new + text[end:]
-        return text
+        """Return the text with all pieces replaced; of two at one place the deeper comes to stand first."""
+        parts, at = [], 0
+        for start, end, _, new in sorted(self._pieces, key=lambda piece: piece[:3]):
+            parts += [self.text[at:start], new]
+            at = max(at, end)
+        return "".join([*parts, self.text[at:]])
 
-    def change(self, node: yaml.Node, value: Any) -> None:
-        """Change what stands at a node."""
-        if _value(node) == value:
+    def change(self, node: yaml.Node, was: Any, value: Any) -> None:
+        """Change what stands at a node, which was this, to that."""
+        if was == value:
             return
         by_lines = isinstance(node, yaml.CollectionNode) and not node.flow_style and value
         if by_lines and isinstance(node, yaml.MappingNode) and isinstance(value, Mapping) and str(node.value[0][0].value) in value:
-            self._change_mapping(node, value)
+            self._change_mapping(node, was, value)
         elif by_lines and isinstance(node, yaml.SequenceNode) and isinstance(value, list):
-            self._change_list(node, value)
+            self._change_list(node, was, value)
         else:
             self._replace(node, value)
 
-    def _change_mapping(self, node: yaml.MappingNode, value: Mapping[str, Any]) -> None:
+    def _change_mapping(self, node: yaml.MappingNode, was: Mapping[str, Any], value: Mapping[str, Any]) -> None:
         """Change the values of keys that stay, cut lines of those that go, and write new keys behind the last."""
         indent = node.start_mark.column
         held = {str(key.value): (key, said) for key, said in node.value}
@@ -176,19 +179,19 @@ class _Edits:
                 below = "\n" + _indented(write_yaml(value[name]), indent + 2).rstrip("\n")
                 self._pieces.append((key.end_mark.index + 1, _end(said), -indent, below))
             else:
-                self.change(said, value[name])
+                self.change(said, was.get(name, _ABSENT), value[name])
         added = {name: one for name, one in value.items() if name not in held}
         if added:
             self._insert(self._line_after(node), _indented(write_yaml(added), indent), indent)
 
-    def _change_list(self, node: yaml.SequenceNode, value: list[Any]) -> None:
+    def _change_list(self, node: yaml.SequenceNode, held: list[Any], value: list[Any]) -> None:
         """Change items that stay, cut the lines of those that go, and write new ones between them."""
         indent, items = node.start_mark.column, node.value
         at = self._line_of(items[0])
-        for same, was, now in _steps([_value(one) for one in items], value):
+        for same, was, now in _steps(held, value):
             if same:
                 for old, new in zip(was, now, strict=True):
-                    self.change(items[old], value[new])
+                    self.change(items[old], held[old], value[new])
             elif was:
                 self._cut(items[was[0]], items[was[-1]])
             if not same and now:
@@ -221,10 +224,6 @@ class _Edits:
             return end
         found = self.text.find("\n", end)
         return len(self.text) if found < 0 else found + 1
-
-
-def _value(node: yaml.Node) -> Any:
-    return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
 
 
 def _end(node: yaml.Node) -> int:
