@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from sampan.table.blocks import cut_records, read_blocks
+from sampan.table.blocks import Records, read_blocks
 
 TEXT = b"".join(b"%d,%s\n" % (i, b"x" * (i % 90)) for i in range(20_000))
 
@@ -26,6 +26,6 @@ def test_a_line_longer_than_a_block_and_an_archive_come_whole_all_the_same(tmp_p
 
     assert b"".join(read_blocks(long, size=1 << 16)) == long.read_bytes()
     assert b"".join(read_blocks(packed, size=1 << 16)) == TEXT
-    records = [block.text for block in cut_records(read_blocks(packed, size=1 << 16))]
+    records = [block.text for block in Records(read_blocks(packed, size=1 << 16))]
     assert b"".join(records) == TEXT
     assert all(record.endswith(b"\n") for record in records)

@@ -101,27 +101,40 @@ def decoded(blocks: Iterator[bytes], encoding: str, *, source: str) -> Iterator[
     yield _decode(decoder, b"", n_bytes - len(decoder.getstate()[0]), n_lines, encoding, source, final=True).encode()
 
 
-def cut_records(blocks: Iterator[bytes]) -> Iterator[Block]:
-    r"""Cut text where a record ends: at the last line end outside of quotes. Lines may end in \n, \r\n, or \r alone."""
-    carried, returns = b"", False
-    for i, read in enumerate(blocks):
-        returns = returns or (i == 0 and b"\n" not in read and b"\r" in read)
-        block = read.replace(b"\r", b"\n") if returns else read
-        if b'"' in block or b'"' in carried:
-            block, carried = carried + block, b""
-            end = _last_record_end(block)
-        else:
-            end = block.rfind(b"\n") + 1
-        if end:
-            yield Block(b"".join((carried, memoryview(block)[:end])) if carried or end < len(block) else block)
-            carried = block[end:]
-        else:
-            carried += block
-        if len(carried) > _LONGEST_RECORD:
-            yield Block(carried, is_last=True)  # a quote that is never closed: whoever checks quotes names its line
-            return
-    if carried:
-        yield Block(carried, is_last=True)
+class Records:
+    r"""Text cut where a record ends: at the last line end outside of quotes. Lines may end in \n, \r\n, or \r alone."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._carried = b""
+
+    def give_back(self, rest: bytes) -> None:
+        """Take the end of the last block back: it was no whole record, and comes again with the next block."""
+        self._carried = rest + self._carried
+
+    def __iter__(self) -> Iterator[Block]:
+        """Iterate over the blocks."""
+        returns = False
+        for i, read in enumerate(self._blocks):
+            returns = returns or (i == 0 and b"\n" not in read and b"\r" in read)
+            block = read.replace(b"\r", b"\n") if returns else read
+            if b'"' in block or b'"' in self._carried:
+                block, self._carried = self._carried + block, b""
+                end = _last_record_end(block)
+            else:
+                end = block.rfind(b"\n") + 1
+            if not end:
+                self._carried += block
+            else:
+                whole = b"".join((self._carried, memoryview(block)[:end])) if self._carried or end < len(block) else block
+                self._carried = block[end:]
+                yield Block(whole)
+            if len(self._carried) > _LONGEST_RECORD and (end := self._carried.rfind(b"\n") + 1):
+                # A quote that is never closed: whoever checks quotes names its line.
+                long, self._carried = self._carried[:end], self._carried[end:]
+                yield Block(long)
+        if self._carried:
+            yield Block(self._carried, is_last=True)
 
 
 def cut_lines(blocks: Iterator[bytes]) -> Iterator[Block]:

@@ -19,14 +19,15 @@ import polars as pl
 
 from sampan.errors import DataFormatError
 from sampan.table.bad_cells import HOPELESS, MANY, BadCell, LeftOut
-from sampan.table.blocks import Block, ahead, cut_records
+from sampan.table.blocks import Block, Records, ahead
 from sampan.table.csv_columns import arrow_type, converted, named
 from sampan.table.csv_dialect import CsvForm, Dialect, Sample, parse_text, sniff, sniff_delimiter
 from sampan.table.encodings import check_utf8
 from sampan.table.glance import Glance, Glancer
 from sampan.table.lossy import lossy_columns
 from sampan.table.pieces import Frames, as_frame
-from sampan.table.structure import Positions, Structure, records_at, refuse_ragged, scan_structure
+from sampan.table.stray_quotes import scan_leniently
+from sampan.table.structure import Positions, Structure, records_at, refuse_ragged
 from sampan.table.types import ColumnForm, clear_nulls, convert, find_form, reason_for, tolerated, widen
 
 if TYPE_CHECKING:
@@ -157,13 +158,14 @@ class _Pass:
 
     def pieces(self, blocks: Iterator[bytes]) -> Iterator[Piece]:
         """Iterate over the rows in pieces. At the end, see whether the forms were right."""
-        for i, block in enumerate(cut_records(blocks)):
+        records = Records(blocks)
+        for i, block in enumerate(records):
             text = block.text
             if i == 0:
                 text = text[self.dialect.header_bytes :]
                 self.line += self.dialect.header_lines
             if text:
-                piece = self._read(Block(text, block.is_last))
+                piece = self._read(Block(text, block.is_last), records)
                 if len(piece):
                     yield piece
         self._judge()
@@ -187,10 +189,12 @@ class _Pass:
 
     # -- one block
 
-    def _read(self, block: Block) -> Piece:
-        text = block.text
+    def _read(self, block: Block, records: Records) -> Piece:
+        text, structure = block.text, None
         glance = self.glancer.look(text)
-        structure = self._structure_if_needed(text, glance)
+        if not glance.is_tidy or text[:1] in b"\r\n" or len(self.forms) == 1:  # a line may be none of the records
+            text, structure = self._scan(text, None if block.is_last else records)
+            glance = glance if text is block.text else self.glancer.look(text)
         if structure is None and self._may_settle():
             table = self._parse_quickly(text, glance, structure, empty_is_missing=True)
             settled = self._settle(table, glance) if table is not None else None
@@ -202,16 +206,20 @@ class _Pass:
                 return self._finish(text, structure, as_frame(table).get_columns())
         return self._read_exactly(text, structure)
 
-    def _structure_if_needed(self, text: bytes, glance: Glance) -> Structure | None:
-        """Look for records only where a line may not be one."""
-        return None if glance.is_tidy and text[:1] not in b"\r\n" and len(self.forms) > 1 else self._scan(text)
-
-    def _scan(self, text: bytes) -> Structure:
+    def _scan(self, text: bytes, records: Records | None = None) -> tuple[bytes, Structure]:
+        """Find a block's records; lines whose quotes are wrong are left out, or given back to what comes next."""
         try:
             check_utf8(text, source=self.source, first_line=self.line)
         except DataFormatError as error:
             raise NotUtf8(text, error) from error
-        return scan_structure(text, self.dialect.delimiter, source=self.source, first_line=self.line)
+        is_last = records is None
+        found = scan_leniently(text, self.dialect.delimiter, source=self.source, first_line=self.line, is_last=is_last)
+        if records is not None and found.rest:
+            records.give_back(found.rest)
+        if found.error is not None:
+            self.n_blank -= len(found.wrong)
+            self._leave_lines(found.error, [(line, raw, "a quote is not closed, or within a field") for line, raw in found.wrong])
+        return found.text, found.structure
 
     def _is_regular(self, structure: Structure) -> bool:
         return structure.n_blank == 0 and len(self.forms) > 1 and bool((structure.n_fields == len(self.forms)).all())
@@ -304,7 +312,8 @@ class _Pass:
 
     def _read_exactly(self, text: bytes, structure: Structure | None) -> pl.DataFrame:
         """Parse as text; leave out lines of another length, and rows with cells that are not of their column's type."""
-        structure = structure or self._scan(text)
+        if structure is None:
+            text, structure = self._scan(text)
         self.n_blank += structure.n_blank
         ragged = structure.n_fields != len(self.forms)
         kept = np.flatnonzero(~ragged)
@@ -371,7 +380,8 @@ class _Pass:
         bad: list[tuple[int, pl.Series, pl.Series]],
         records: Positions | None,
     ) -> pl.DataFrame:
-        structure = structure or self._scan(text)
+        if structure is None:
+            text, structure = self._scan(text)
         learned = {place: wider for place, column, is_bad in bad if (wider := widen(self.forms[place], column.filter(is_bad))) is not None}
         if learned:
             raise _ReadAgain(learned)
@@ -399,20 +409,27 @@ class _Pass:
 
     def _leave_ragged(self, text: bytes, structure: Structure, records: Positions) -> None:
         n_fields = len(self.forms)
-        self.first_ragged = self.first_ragged or refuse_ragged(
-            text, structure, n_fields, source=self.source, delimiter=self.dialect.delimiter
-        )
-        self.n_ragged += len(records)
+        error = refuse_ragged(text, structure, n_fields, source=self.source, delimiter=self.dialect.delimiter)
+        lines = self._lines(text, structure, records)
+        left = []
+        for line, record in zip(lines, records.tolist(), strict=True):
+            reason = f"{int(structure.n_fields[record]):,} fields where the header has {n_fields:,}"
+            left.append((line, text[int(structure.starts[record]) : int(structure.ends[record])], reason))
+        self._leave_lines(error, left)
+
+    def _leave_lines(self, error: DataFormatError, left: Sequence[tuple[int, bytes, str]]) -> None:
+        """Leave lines out as a whole, each with its number, its text and the reason."""
+        n_fields = len(self.forms)
+        self.first_ragged = self.first_ragged or error
+        self.n_ragged += len(left)
         if self.n_ragged > max(MANY, tolerated(self.n_rows)):
             raise self.first_ragged
-        lines = self._lines(text, structure, records)
         rows, cells = [], []
-        for row, record in enumerate(records.tolist()):
-            raw = text[int(structure.starts[record]) : int(structure.ends[record])].decode("utf-8", "replace")
+        for row, (line, data, reason) in enumerate(left):
+            raw = data.decode("utf-8", "replace").rstrip("\r")
             fields = raw.split(self.dialect.delimiter)
             rows.append([*fields[:n_fields], *[""] * (n_fields - len(fields))])
-            reason = f"{int(structure.n_fields[record]):,} fields where the header has {n_fields:,}"
-            cells.append(BadCell(row, "", raw, reason, self.source, lines[row]))
+            cells.append(BadCell(row, "", raw, reason, self.source, line))
         self.left_out.add(pl.DataFrame(rows, schema=dict.fromkeys(self.dialect.names, pl.String), orient="row"), cells)
 
     def _lines(self, text: bytes, structure: Structure, records: Positions) -> list[int]:
@@ -454,7 +471,8 @@ class _Pass:
         if not found.odd_rows or not sample.is_whole:
             return ""
         text = sample.head[self.dialect.header_bytes :]
-        structure = scan_structure(text, self.dialect.delimiter, source=self.source, first_line=self.dialect.header_lines + 1)
+        found_in = scan_leniently(text, self.dialect.delimiter, source=self.source, first_line=self.dialect.header_lines + 1)
+        text, structure = found_in.text, found_in.structure
         records = np.flatnonzero(structure.n_fields == len(self.forms))[list(found.odd_rows)]
         rows = parse_text(records_at(text, structure, records), self.dialect.names, self.dialect.delimiter, source=self.source)
         lines = [structure.line(int(record), text) for record in records]

@@ -16,6 +16,7 @@ from sampan.table.dates import is_day_first
 from sampan.table.headers import LOOKED_AT, above_note, column_names, declared_header, find_header, look_like_values, unnamed_columns
 from sampan.table.numerals import PLAIN
 from sampan.table.source_form import NULL_SPELLINGS
+from sampan.table.stray_quotes import scan_leniently
 from sampan.table.structure import Structure, records_at, scan_structure
 from sampan.table.types import ColumnForm, Found, Habits, clear_nulls, declared_form, find_form, tolerated
 
@@ -77,7 +78,10 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
     above = _above(text, form, source=source)
     text = text[above.n_bytes :]
     delimiter = form.delimiter or above.delimiter or sniff_delimiter(text)
-    structure = scan_structure(text, delimiter, source=source, first_line=above.n_lines + 1)
+    found = scan_leniently(text, delimiter, source=source, first_line=above.n_lines + 1)
+    if found.error is not None and found.wrong[0][0] == above.n_lines + 1:
+        raise found.error
+    text, structure = found.text, found.structure
     first_record = 1 if above.has_header else 0
     names, notes = _names(text, structure, delimiter, above, source=source)
     _refuse_wrong_delimiter(names, text, structure, delimiter, declared=bool(form.delimiter), source=source)
@@ -88,7 +92,7 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
     rows = _sampled_rows(text, structure, sample.pieces, names, delimiter, source, first_record=first_record)
     columns = [clear_nulls(column, form.null_values)[0] for column in rows]
     inferred = _infer(columns, form)
-    end = (int(structure.starts[1]) if structure.starts.size > 1 else len(text)) if above.has_header else 0
+    end = _end_of_header(text, structure) if above.has_header else 0
     return Dialect(
         delimiter=delimiter,
         names=tuple(names),
@@ -103,6 +107,12 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
             *([f"the delimiter is {DELIMITER_NAMES.get(delimiter, delimiter)}"] if delimiter != "," else []),
         ),
     )
+
+
+def _end_of_header(text: bytes, structure: Structure) -> int:
+    """Return where the line after the header begins."""
+    end = text.find(b"\n", int(structure.ends[0]))
+    return end + 1 if end >= 0 else len(text)
 
 
 def sniff_delimiter(text: bytes) -> str:
