@@ -85,7 +85,7 @@ def test_a_place_with_several_versions_is_named_once(ws: Workspace, tmp_path: Pa
     for number in range(5):
         ws.data.publish("trips", tmp_path / "out")
         ws.data.upsert(
-            "trips", ws.store.tables.read(ws.catalog.resolve("trips").digest).with_columns(fare=pl.lit(float(number))), key="passenger"
+            "trips", ws.store.tables.read(ws.catalog.resolve("trips").digest).with_columns(fare=pl.lit(float(number))), key=["passenger"]
         )
 
     versions = "trips@v5, trips@v4, trips@v3 and 2 more"
