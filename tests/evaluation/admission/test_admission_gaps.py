@@ -108,3 +108,16 @@ def test_a_slice_may_be_as_wrong_as_in_two_earlier_spans() -> None:
     assert 0.3 == slice_limit([0.0, 0.0, 0.9])
     assert pytest.approx(0.625) == slice_limit([0.5, 0.0, 0.9])
     assert 0.3 == slice_limit([])
+
+
+def test_a_batch_that_lacks_every_column_is_suspicious_for_that_alone() -> None:
+    rng = np.random.default_rng(0)
+    base = pl.DataFrame({"v": rng.normal(size=(400, 3)), "x": rng.normal(size=400)})
+    batch = base.head(200).with_columns(pl.lit(None, base.schema[name]).alias(name) for name in base.columns)
+
+    found, _ = judged(base, (rng.random(400) < 0.5).astype(np.float64), batch, np.zeros(200))
+
+    assert "suspicious" == found.verdict
+    assert ["v", "x"] == sorted(gap.column for gap in found.gaps)  # one gap for all numbers of a vector
+    assert found.suspicious.all()
+    assert 2 == len(found.reasons)

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from sampan.evaluation.admission.balance import OddClass
 from sampan.evaluation.admission.gaps import Gap
 from sampan.evaluation.admission.misfits import Misfit
 from sampan.evaluation.admission.novelty import Novelty
@@ -58,6 +59,11 @@ def _contradicted(labels: LabelFindings) -> bool:
     assert labels.share.value is not None  # it exceeds its limit
     excess = labels.share.value - labels.share_usual.mean
     return labels.own.high is not None and labels.own.high < max(labels.own_usual.mean, 0) + _AGREEING * excess
+
+
+def balance_alarm(found: OddClass) -> str:
+    """Say of which class there are too many or too few."""
+    return f"{found.n_rows:,} rows are labeled {found.label}, where about {found.expected:,.0f} were to be expected"
 
 
 def new_class_alarms(table: Table) -> list[str]:

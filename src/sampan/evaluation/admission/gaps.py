@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sampan.evaluation.admission.table import Rows, Table
+from sampan.evaluation.admission.table import Rows, Table, column_of
 from sampan.evaluation.admission.usual import Chart, chart
 
 _FLOOR: Final = 0.05  # or twice the usual share, where that is more
@@ -34,7 +34,7 @@ class Gap(msgspec.Struct, frozen=True):
 def missing_shares(table: Table) -> dict[str, float]:
     """Return the share of arriving rows that lack a column, by column; of those that no row lacks nothing."""
     shares = np.isnan(table.matrix[table.n_base :]).mean(axis=0)
-    return {table.names[at]: float(shares[at]) for at in np.flatnonzero(shares)}
+    return {column_of(table.names[at]): float(shares[at]) for at in np.flatnonzero(shares)}
 
 
 def find_gaps(
@@ -49,13 +49,13 @@ def find_gaps(
     """
     missing = np.isnan(table.matrix)
     before, now = missing[: table.n_base], missing[table.n_base :]
-    found: list[tuple[Gap, NDArray[np.bool_]]] = []
+    found: dict[str, tuple[Gap, NDArray[np.bool_]]] = {}  # the numbers of a vector are missing together
     for column in np.flatnonzero(now.sum(axis=0) >= _MIN_ROWS):
-        name, share, usual = table.names[column], float(now[:, column].mean()), float(before[:, column].mean())
+        name, share, usual = column_of(table.names[column]), float(now[:, column].mean()), float(before[:, column].mean())
         error = sqrt(max(usual * (1 - usual), 1 / table.n_base) / table.n_batch)
         values = [*(float(before[span, column].mean()) for span in spans), *earlier.get(name, ())]
         limits = chart(values, floor=max(_FLOOR, usual), error=error, reach=_REACH)
         if limits.exceeded_by(share):
-            found.append((Gap(name, int(now[:, column].sum()), share, limits), now[:, column]))
-    found.sort(key=lambda pair: pair[0].usual.mean - pair[0].share)
-    return tuple(gap for gap, _ in found), tuple(rows for _, rows in found)
+            found.setdefault(name, (Gap(name, int(now[:, column].sum()), share, limits), now[:, column]))
+    widest = sorted(found.values(), key=lambda pair: pair[0].usual.mean - pair[0].share)
+    return tuple(gap for gap, _ in widest), tuple(rows for _, rows in widest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sampan.evaluation.admission.alarms import (
     LabelFindings,
+    balance_alarm,
     gap_alarm,
     label_alarms,
     misfit_alarm,
@@ -27,6 +28,7 @@ from sampan.evaluation.admission.alarms import (
     slice_alarm,
     trigger_alarm,
 )
+from sampan.evaluation.admission.balance import OddClass, find_odd_classes
 from sampan.evaluation.admission.effect import Effect, Trial
 from sampan.evaluation.admission.evidence import LABEL, REPEATED, STRANGE, Evidence
 from sampan.evaluation.admission.gaps import Gap, find_gaps, missing_shares
@@ -38,7 +40,7 @@ from sampan.evaluation.admission.outlook import look
 from sampan.evaluation.admission.piles import Pile, find_piles
 from sampan.evaluation.admission.repeats import LIMIT, Repeats, besides, find_repeats, that_arrive_again
 from sampan.evaluation.admission.surprise import Slices, WrongSlice, slice_limit, slice_rows, worst, wrong_share
-from sampan.evaluation.admission.table import Floats, Rows, Table
+from sampan.evaluation.admission.table import TWO, Floats, Rows, Table
 from sampan.evaluation.admission.triggers import Trigger, find_triggers, trigger_rows
 from sampan.evaluation.admission.usual import chart, standard_error
 from sampan.evaluation.noise import wrong_class_share
@@ -67,6 +69,7 @@ class Judgment:
     suspicious: NDArray[np.bool_]
     evidence: Evidence  # by what each row is suspicious
     labels: LabelFindings | None = None
+    odd_classes: tuple[OddClass, ...] = ()
     slices: tuple[WrongSlice, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     misfits: tuple[Misfit, ...] = ()
@@ -97,9 +100,15 @@ def judge(
     repeats : which arriving rows repeat others, where these were held against more rows than the table has
     """
     if reason := _too_little(table):
-        nothing, given = np.zeros(table.n_batch), _written(table, table.labels[table.n_base :])
-        return Judgment("unknown", (reason,), nothing, given, given, nothing > 0, Evidence(table.n_batch))
-    return _Judging(table, rng, moments, earlier).judge(learns or table, repeats)
+        return _unjudged(table, "unknown", (reason,), Evidence(table.n_batch))
+    judging = _Judging(table, rng, moments, earlier)
+    return judging.judge(learns or table, repeats) if judging.table.names else judging.find_nothing_else()
+
+
+def _unjudged(table: Table, verdict: Verdict, reasons: tuple[str, ...], evidence: Evidence) -> Judgment:
+    """Return a judgment that no model was asked for."""
+    given = _written(table, table.labels[table.n_base :])
+    return Judgment(verdict, reasons, np.zeros(table.n_batch), given, given, evidence.marked, evidence)
 
 
 def _too_little(table: Table) -> str:
@@ -125,16 +134,25 @@ class _Judging:
         self.missing = missing_shares(table)
         self.gaps, self.lacking = find_gaps(table, self.spans, self._by_column(_GAP))
         # What arriving rows lack says nothing of them; models of rows that all have it would say anything.
-        self.table = table = table.without({gap.column for gap in self.gaps}) if len(self.gaps) < len(table.names) else table
+        self.table = table = table.without({gap.column for gap in self.gaps}) if self.gaps else table
+        if not table.names:
+            return
         self.learner = _learner(table, seed=seed)
         self.outlook = look(table, self.learner, rng)
         self.votes = self.outlook.votes(table.matrix[table.n_base :])
         self.batch_chances = self.votes.mean(axis=0)
         self.span_chances = list(self._span_chances())
 
+    def find_nothing_else(self) -> Judgment:
+        """Judge rows that lack all columns."""
+        evidence = Evidence(self.table.n_batch)
+        self._doubt_gaps(evidence)
+        return replace(_unjudged(self.table, "suspicious", tuple(map(gap_alarm, self.gaps)), evidence), gaps=self.gaps)
+
     def judge(self, learns: Table, known_repeats: tuple[Repeats, NDArray[np.bool_]] | None) -> Judgment:
         table = self.table
         labels = self._labels()
+        odd_classes, unbalanced = self._odd_classes()
         slices, worst_slice = self._slices()
         triggers = find_triggers(table, self.outlook, self.rng, spans=self.spans, timed=self.moments is not None)
         misfits = self._misfits(trust_labels=not label_alarms(labels))
@@ -147,6 +165,7 @@ class _Judging:
         alarms = [
             *map(gap_alarm, self.gaps[:3]),
             *label_alarms(labels),
+            *map(balance_alarm, odd_classes[:1]),
             *new_class_alarms(table),
             *map(slice_alarm, slices[:3]),
             *map(trigger_alarm, triggers[:3]),
@@ -158,7 +177,11 @@ class _Judging:
         evidence = self._evidence(surprise, labels, slices, triggers)
         for pile, rows in zip(piles, piled, strict=True):
             evidence.add(pile.column, rows, why="many rows have the very same number")
-        self._doubt_values(evidence, misfits)
+        for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
+            evidence.add(misfit.column, doubt > 0, doubt, why="the value does not fit the rest of its row")
+        self._doubt_gaps(evidence)
+        for rows in unbalanced[:1]:
+            evidence.add(LABEL, rows, surprise, why=_CONTRADICTED)
         evidence.add(REPEATED, repeated & repeats.too_many, why="the row repeats one that is there already")
         evidence.add(STRANGE, strange & bool(novelty_alarms(novelty)), why="hardly any row before is like this one")
         suspicious = evidence.marked
@@ -176,6 +199,7 @@ class _Judging:
             suspicious=suspicious if alarms else np.zeros_like(suspicious),
             evidence=evidence,
             labels=labels,
+            odd_classes=odd_classes,
             slices=slices,
             triggers=triggers,
             misfits=misfits.columns,
@@ -222,22 +246,27 @@ class _Judging:
         own = _own_share(now[heard_of], own_chances[table.n_base :][heard_of])
         own_usual = [_own_share(codes[span], own_chances[span]).value for span in self.spans]
         strengths = [each for _, each in usual if np.isfinite(each)]
+        floor = _label_floor(table)
         return LabelFindings(
             share=share,
             share_usual=chart(
                 [*(one.value or 0.0 for one, _ in usual), *self._earlier("share")],
-                floor=_LABEL_FLOOR,
+                floor=floor,
                 error=standard_error(share),
                 errors=[standard_error(one) for one, _ in usual],
             ),
             own=own,
-            own_usual=chart(
-                [*(v for v in own_usual if v is not None), *self._earlier("own")], floor=_LABEL_FLOOR, error=standard_error(own)
-            ),
+            own_usual=chart([*(v for v in own_usual if v is not None), *self._earlier("own")], floor=floor, error=standard_error(own)),
             score=strength_of(table, now[known], self.batch_chances[known]),
             score_usual=float(np.mean(strengths)) if strengths else 0.5,
             score_name=names(table)[1],
         )
+
+    def _odd_classes(self) -> tuple[tuple[OddClass, ...], tuple[NDArray[np.bool_], ...]]:
+        known = np.flatnonzero(self._known())
+        now = self.outlook.codes[self.table.n_base :]
+        classes, rows = find_odd_classes(self.table, now[known], self.batch_chances[known], self.span_chances)
+        return classes, tuple(np.isin(np.arange(self.table.n_batch), known[one]) for one in rows)
 
     def _slices(self) -> tuple[tuple[WrongSlice, ...], float]:
         """Return the values whose labels are turned, and how far the worst one's exceed the usual, turned or not."""
@@ -265,10 +294,7 @@ class _Judging:
         yield from ((span, self.outlook.base[span]) for span in self.spans if self.moments is None or span[0] < MIN_BASE)
         yield from zip(late, self.outlook.since([np.arange(span[0]) for span in late], late), strict=True)
 
-    def _doubt_values(self, evidence: Evidence, misfits: Misfits) -> None:
-        """Mark values that do not fit their rows, and values that are missing."""
-        for misfit, doubt in zip(misfits.columns, misfits.doubt, strict=True):
-            evidence.add(misfit.column, doubt > 0, doubt, why="the value does not fit the rest of its row")
+    def _doubt_gaps(self, evidence: Evidence) -> None:
         for gap, rows in zip(self.gaps, self.lacking, strict=True):
             evidence.add(gap.column, rows, why="the value is missing")
 
@@ -308,6 +334,14 @@ def _written(table: Table, labels: Floats) -> tuple[str, ...]:
 
 def _learner(table: Table, *, seed: int = 0) -> Learner:
     return Learner(table.matrix, table.labels, [*table.categories], n_classes=len(table.classes), seed=seed)
+
+
+def _label_floor(table: Table) -> float:
+    """Return the share of wrong labels that is never an alarm: where one of two classes is rare, half of what it has."""
+    if len(table.classes) != len(TWO):
+        return _LABEL_FLOOR
+    share = float(table.labels[: table.n_base].mean())
+    return min(_LABEL_FLOOR, min(share, 1 - share) / 2)
 
 
 def _own_share(codes: Rows, chances: Floats) -> Estimate:

@@ -6,6 +6,7 @@ columns of one value say nothing here and stay out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -24,6 +25,7 @@ MOST_VALUES: Final = 2000  # a text column of more values is read as names of ro
 _NAMES_SHARE: Final = 0.2  # so is one with more values than this share of the rows
 _WIDEST_VECTOR: Final = 1024
 TWO: Final = ("0", "1")
+_PLACE: Final = re.compile(r"\[\d+\]$")  # of a number in a vector
 _RUNNING: Final = 0.9  # rank correlation with the rows' order
 
 
@@ -62,8 +64,8 @@ class Table:
         return replace(self, matrix=self.matrix[rows], labels=self.labels[rows], n_base=len(rows))
 
     def without(self, columns: Collection[str]) -> Table:
-        """Return the table without some columns."""
-        kept = [at for at, name in enumerate(self.names) if name not in columns]
+        """Return the table without some of the dataset's columns."""
+        kept = [at for at, name in enumerate(self.names) if column_of(name) not in columns]
         place = {at: new for new, at in enumerate(kept)}
         return replace(
             self,
@@ -138,6 +140,11 @@ def read_table(
                 names.append(part_name)
     matrix = np.column_stack(columns) if columns else np.zeros((base.height + batch.height, 0), np.float32)
     return Table(matrix, np.concatenate([base_labels, batch_labels]), tuple(names), categories, n_known, base.height, classes)
+
+
+def column_of(name: str) -> str:
+    """Return the dataset's column that a column of the table was read from: v of v[3]."""
+    return _PLACE.sub("", name)
 
 
 def numeric_table(matrix: Matrix, labels: Floats, names: Sequence[str], *, n_base: int, classes: tuple[str, ...] = TWO) -> Table:

@@ -146,6 +146,10 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         rf"({_N}) of ({_N}) rows are there already or came late; they change nothing and were not judged",
         "{1} trong {2} dòng đã có sẵn hoặc đến muộn; chúng không thay đổi gì và không được đánh giá",
     ),
+    (
+        rf"({_N}) rows are labeled (.+), where about ({_N}) were to be expected",
+        "{1} dòng có nhãn {2}, trong khi dự kiến có khoảng {3}",
+    ),
     (rf"({_N}) rows have the label (.+), which no row before has", "{1} dòng có nhãn {2}, nhãn chưa dòng nào trước đây có"),
     (rf"({_N}) labeled rows are too few to judge, ({_N}) are needed", "{1} dòng có nhãn là quá ít để đánh giá, cần {2}"),
     (rf"({_N}) trusted labeled rows are too few to judge by, ({_N}) are needed", "{1} dòng đáng tin cậy là quá ít để làm chuẩn, cần {2}"),

@@ -370,6 +370,7 @@ def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> Bat
         "n_suspicious": int(found.suspicious.sum()),
         "figures": found.figures,
         "labels": found.labels,
+        "odd_classes": found.odd_classes[:10],
         "slices": found.slices[:10],
         "triggers": found.triggers[:10],
         "misfits": found.misfits,
