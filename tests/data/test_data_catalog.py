@@ -131,10 +131,10 @@ def test_trust_names_what_would_raise_it() -> None:
 
 
 def test_what_is_said_stays_until_it_is_said_again(ws: Workspace) -> None:
-    ws.data.describe("orders", owner="shops team")
+    ws.data.describe("orders", description="every sale")
     said = ws.data.describe("orders", kpis=["turnover"]).facts
 
-    assert said == {"key": ["id"], "owner": "shops team", "description": "what was sold", "kpis": ["turnover"]}
+    assert said == {"key": ["id"], "owner": "sales", "description": "every sale", "kpis": ["turnover"]}
     with pytest.raises(UsageError, match="nothing was said"):
         ws.data.describe("orders")
 

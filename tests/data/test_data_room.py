@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from sampan.core.answers import to_json
+from sampan.data.contract import NullShare
+from sampan.data.contract_yaml import read_contract, revise_contract
 from sampan.errors import NotFound, ParameterError, ProjectFileError, UsageError
 from sampan.workspace.data.data import PROFILE
 from sampan.workspace.workspace import Workspace
@@ -53,7 +56,7 @@ def test_the_same_content_again_changes_nothing(ws: Workspace) -> None:
 
 
 def test_new_content_is_a_new_version_and_what_was_said_stays(ws: Workspace) -> None:
-    ws.data.add(ws.root / "orders.csv", key=["id"], owner="sales")
+    ws.data.add(ws.root / "orders.csv", key=["id"], owner="ana")  # who may hand it over
     (ws.root / "orders.csv").write_text(ORDERS.replace("0.5,", "9.5,"))
     answer = ws.data.add(ws.root / "orders.csv", owner="finance")
 
@@ -96,7 +99,10 @@ def test_a_contract_is_drafted_and_changed_only_by_force(ws: Workspace) -> None:
     add_both(ws)
     first = ws.data.infer("orders")
     file = ws.root / "contracts/orders.yaml"
-    file.write_text(file.read_text().replace("status: draft", "status: active"))
+    drafted = read_contract(file.read_text(), file="f")
+    kept = tuple(rule for rule in drafted.rules if not isinstance(rule, NullShare) or rule.column != "paid")
+    by_hand = revise_contract(file.read_text(), drafted, msgspec.structs.replace(drafted, rules=kept))
+    file.write_text("# ours\n" + by_hand.replace("status: draft", "status: active  # since May"))
     unchanged = ws.data.infer("orders")
     (ws.root / "orders.csv").write_text(ORDERS.replace(",s2,", ",,"))
     ws.data.add(ws.root / "orders.csv")
@@ -104,13 +110,16 @@ def test_a_contract_is_drafted_and_changed_only_by_force(ws: Workspace) -> None:
 
     assert (first.written, first.file) == (True, "contracts/orders.yaml")
     assert (unchanged.written, unchanged.diff) == (False, "")
+    assert "not proposed again, since someone took it out:\n  warn: paid is never missing" in unchanged.text()
     assert not proposed.written
     assert "-status: active" not in proposed.diff
     assert [line for line in proposed.changed if line.startswith("shop is never missing → shop is missing in at most 5")]
     assert "kept as it is" in proposed.text()
     assert "shop is missing" not in file.read_text()
     assert ws.data.infer("orders", force=True).written
-    assert "status: active" in file.read_text()
+    assert file.read_text().startswith("# ours\n")
+    assert "status: active  # since May\n" in file.read_text()
+    assert "paid is never missing" not in "".join(ws.data.contract("orders").rules)
     assert ws.data.infer("orders").diff == ""
 
 
