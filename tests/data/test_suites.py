@@ -27,6 +27,7 @@ from sampan.data.contract import (
     Statistic,
     Unique,
 )
+from sampan.data.contract_yaml import write_contract
 from sampan.data.expectation_suites import read_expectations, write_expectations
 from sampan.data.pandera_suites import read_pandera, write_pandera
 from sampan.data.suites import take_in
@@ -329,12 +330,15 @@ def ws(tmp_path: Path) -> Iterator[Workspace]:
 
 def test_rules_travel_from_file_to_contract_to_file(ws: Workspace) -> None:
     (ws.root / "suite.json").write_text(write_expectations(CONTRACT).text)
+    bare = write_contract(Contract(name="sizes", columns=COLUMNS)).replace("status: draft", "status: draft  # mine")
+    ws.data.contracts.write("sizes", bare)
     taken = ws.data.import_rules("sizes", Path("suite.json"))
     (checked,) = ws.data.check(["sizes"]).tables
     exported = ws.data.export_rules("sizes", form="pandera", to=Path("schema.yaml"))
 
-    assert (len(taken.added), taken.left_out) == (16, ())
-    assert "16 rules taken in from suite.json" in taken.text()
+    assert (len(taken.added), taken.left_out) == (15, ())  # the id is required already
+    assert "15 rules taken in from suite.json" in taken.text()
+    assert "status: draft  # mine" in ws.data.contract("sizes").contents
     assert checked.verdict == "passed"
     assert checked.n_rules == taken.n_rules
     assert ws.data.import_rules("sizes", Path("schema.yaml")).added == ()

@@ -33,33 +33,48 @@ class Checking(DataRoom):
         ref : the dataset
         force : take the proposal over into the contract that is there
         """
-        from sampan.data.contract import count_rules
-        from sampan.data.contract_yaml import revise_contract, write_contract
-        from sampan.data.proposal import fingerprints, propose
+        from sampan.data.contract_yaml import write_contract
+        from sampan.data.proposal import fingerprints
 
         node = self._readable(ref)
         drafted, existing = self.contracts.draft(node), self.contracts.read(node.name)
-        shown = shown_path(self.ws, self.contracts.path(node.name))
-        check = f"sampan data check {quote(node.name)}"
-        proposal = propose(existing, drafted) if existing else None
-        contract = proposal.contract if proposal else msgspec.structs.replace(drafted, drafted=fingerprints(drafted.rules))
-        answer = Inferred(
-            dataset=node.ref, file=shown, written=False, n_rules=count_rules(contract), rules=rule_lines(contract), next=(check,)
+        if existing is not None:
+            return self._proposed(node, existing, drafted, force=force)
+        contract = msgspec.structs.replace(drafted, drafted=fingerprints(drafted.rules))
+        self.contracts.write(node.name, write_contract(contract))
+        return self._inferred(node, contract, written=True)
+
+    def _proposed(self, node: Node, existing: Contract, drafted: Contract, *, force: bool) -> Inferred:
+        """Say what a newer draft would change in the contract that is there; change it by force."""
+        from sampan.data.contract_yaml import revise_contract
+        from sampan.data.proposal import propose
+
+        proposal = propose(existing, drafted)
+        answer = self._inferred(node, proposal.contract, declined=proposal.declined)
+        if proposal.is_empty:
+            return answer
+        before = self.contracts.path(node.name).read_text(encoding="utf-8")
+        text = revise_contract(before, existing, proposal.contract)
+        changed = tuple(f"{one.before} → {one.after} ({one.evidence})" for one in proposal.changed)
+        answer = msgspec.structs.replace(answer, added=proposal.added, removed=proposal.removed, changed=changed)
+        if force:
+            self.contracts.write(node.name, text)
+            return msgspec.structs.replace(answer, written=True)
+        following = (f"sampan data infer {quote(node.name)} --force", *answer.next)
+        return msgspec.structs.replace(answer, diff=_difference(before, text, answer.file), next=following)
+
+    def _inferred(self, node: Node, contract: Contract, *, written: bool = False, declined: tuple[str, ...] = ()) -> Inferred:
+        from sampan.data.contract import count_rules
+
+        return Inferred(
+            dataset=node.ref,
+            file=shown_path(self.ws, self.contracts.path(node.name)),
+            written=written,
+            n_rules=count_rules(contract),
+            rules=rule_lines(contract),
+            declined=declined,
+            next=(f"sampan data check {quote(node.name)}",),
         )
-        text = write_contract(contract)
-        if existing and proposal:
-            answer = msgspec.structs.replace(answer, declined=proposal.declined)
-            if proposal.is_empty:
-                return answer
-            before = self.contracts.path(node.name).read_text(encoding="utf-8")
-            text = revise_contract(before, existing, contract)
-            changed = tuple(f"{one.before} → {one.after} ({one.evidence})" for one in proposal.changed)
-            answer = msgspec.structs.replace(answer, added=proposal.added, removed=proposal.removed, changed=changed)
-            if not force:
-                again = f"sampan data infer {quote(node.name)} --force"
-                return msgspec.structs.replace(answer, diff=_difference(before, text, shown), next=(again, check))
-        self.contracts.write(node.name, text)
-        return msgspec.structs.replace(answer, written=True)
 
     @operation()
     def check(self, refs: Names | None = None) -> Checked:
