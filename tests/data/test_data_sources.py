@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -88,6 +89,19 @@ def test_a_folder_becomes_a_table_of_files_whose_contents_stay(ws: Workspace) ->
     assert ws.store.blobs.read(digest) == "xin chào".encode()
     assert ws.data.add(folder).unchanged
     assert answer.n_rows == 2
+
+
+def test_a_file_whose_name_is_not_utf8_is_listed_and_told_from_others(ws: Workspace) -> None:
+    folder = ws.root / "old"
+    folder.mkdir()
+    for name, text in ((b"caf\xe9.txt", b"one"), (b"caf\xe8.txt", b"two"), ("Hà Nội.txt".encode(), b"three")):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(text)
+    ws.data.add(folder)
+
+    assert table(ws, "old")["path"].to_list() == ["Hà Nội.txt", "caf\\xe8.txt", "caf\\xe9.txt"]
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.txt")).write_bytes(b"changed")
+    assert ws.data.add(folder).ref == "old@v2"
+    assert sorted(table(ws, "old")["size_bytes"]) == [3, 5, 7]
 
 
 def test_a_query_on_sqlite_keeps_the_databases_types_and_can_only_read(ws: Workspace) -> None:

@@ -57,10 +57,11 @@ def read_query(address: str, query: str, spool: Spool, stage: Stage | None = Non
 
 
 def _from_sqlite(address: str, query: str) -> Iterator[Any]:
-    path = Path(address.removeprefix("sqlite:///") if address.startswith("sqlite:///") else address.removeprefix("sqlite:"))
-    path = path if path.exists() else Path("/") / path
+    named = Path(address.removeprefix("sqlite:///") if address.startswith("sqlite:///") else address.removeprefix("sqlite:"))
+    path = named if named.exists() else Path("/") / named
     if not path.is_file():
-        raise NotFound(f"no SQLite file {path}", hint="write sqlite:///path/to/file.db")
+        said = f"neither {named} nor {path}" if path != named else str(path)
+        raise NotFound(f"no SQLite file {said}", hint="write sqlite:///path/to/file.db")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
             connection.execute("pragma query_only = on")

@@ -6,6 +6,7 @@ changed. Nothing here imports Polars: it would take longer than a folder of whic
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -236,7 +237,7 @@ def _compare(before: _Rows, files: FolderFiles) -> _Edit:
 
 
 def _columns(files: FolderFiles, order: Sequence[int], types: _Types) -> Columns:
-    paths = [files.paths[at] for at in order]
+    paths = _as_text([files.paths[at] for at in order])
     return {
         "path": paths,
         "folder": [path.rpartition("/")[0] or "." for path in paths],
@@ -244,6 +245,15 @@ def _columns(files: FolderFiles, order: Sequence[int], types: _Types) -> Columns
         "type": [types.names[types.of[at]] for at in order],
         "size_bytes": [files.size(at) for at in order],
     }
+
+
+def _as_text(paths: list[str]) -> list[str]:
+    r"""Return paths as a table can hold them: a byte that is not UTF-8 is written as \xe9."""
+    try:
+        "".join(paths).encode()
+    except UnicodeEncodeError:
+        return [os.fsencode(path).decode("utf-8", "backslashreplace") for path in paths]
+    return paths
 
 
 def _places_of(byte: int, column: bytes) -> Iterator[int]:
