@@ -55,7 +55,7 @@ def test_repairs_make_a_version_and_leave_the_one_before(ws: Workspace) -> None:
     assert repaired.retyped == {"size": "Int64, no longer text"}
     assert after["size"].to_list()[:3] == [12, 12, 16]
     assert (before["size"][0], before["city"][50], after["city"][50]) == ("12 oz", "Hanoj", "Hanoi")
-    assert diff.changed_columns == {"city": 1}
+    assert diff.changed_columns == {"size": 90, "city": 1}
     assert ws.data.errors("beers").n_wrong == 0
 
 
@@ -85,3 +85,17 @@ def test_what_cannot_be_asked_is_refused(ws: Workspace, asked: dict[str, object]
         ws.data.errors("beers", **asked)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="confidence is 2"):
         ws.data.repair("beers", confidence=2)
+
+
+def test_repairs_are_accepted_and_refused_one_by_one(ws: Workspace) -> None:
+    accepted = ws.data.repair("beers@v1", rows=["50"], leave=["50:size"])
+    refused = ws.data.repair("beers@v1", leave=["50:city", "51"])
+
+    assert (accepted.n_repaired, accepted.by_column, accepted.n_left) == (1, {"city": 1}, 90)
+    assert (refused.n_repaired, refused.by_column, refused.n_left) == (89, {"size": 89}, 2)
+
+
+@pytest.mark.parametrize("place", ["x", "9000", "51:city", "-1", "50:town"])
+def test_a_place_where_no_cell_looks_wrong_is_named(ws: Workspace, place: str) -> None:
+    with pytest.raises(ParameterError, match=f"no cell looks wrong at '{place}'"):
+        ws.data.repair("beers", leave=[place])

@@ -83,7 +83,16 @@ class Cells(DataRoom):
         return _answer(node, found, found.cells, limit)
 
     @operation()
-    def repair(self, ref: str, *, kinds: Names | None = None, columns: Names | None = None, confidence: float = _SURE) -> Repaired:
+    def repair(
+        self,
+        ref: str,
+        *,
+        kinds: Names | None = None,
+        columns: Names | None = None,
+        confidence: float = _SURE,
+        rows: Names | None = None,
+        leave: Names | None = None,
+    ) -> Repaired:
         """Apply the suggested repairs as a new version; only the repaired columns are written.
 
         A text column in which only numbers are left becomes a column of numbers, and the answer says so. Where the
@@ -94,12 +103,14 @@ class Cells(DataRoom):
         kinds : only these faults, e.g. typo,unit
         columns : only in these columns
         confidence : only repairs at least this sure, 0 to 1
+        rows : only in these rows, by the numbers that `data errors` shows, e.g. 5,50
+        leave : not these cells, by row or by row and column, e.g. 7,60:zip
         """
         if not 0 <= confidence <= 1:
             raise ParameterError(f"confidence is {confidence}", hint="0 to 1")
         node = self._readable(ref)
         found = self._find(node)
-        chosen = _repairable(_chosen(found, kinds, columns, at_least=confidence))
+        chosen = _repairable(_without(_chosen(found, kinds, columns, at_least=confidence, rows=rows), leave or [], found))
         left = found.cells.height - chosen.height
         if not chosen.height:
             following = (f"sampan data errors {quote(node.ref)}",)
@@ -165,7 +176,7 @@ def _answer(node: Node, found: CellErrors, chosen: pl.DataFrame, limit: int) -> 
     )
 
 
-def _chosen(found: CellErrors, kinds: Names | None, columns: Names | None, *, at_least: float) -> pl.DataFrame:
+def _chosen(found: CellErrors, kinds: Names | None, columns: Names | None, *, at_least: float, rows: Names | None = None) -> pl.DataFrame:
     import polars as pl
 
     from sampan.data.cells import KINDS
@@ -175,7 +186,29 @@ def _chosen(found: CellErrors, kinds: Names | None, columns: Names | None, *, at
     chosen = found.cells.filter(pl.col("confidence") >= at_least)
     if kinds:
         chosen = chosen.filter(pl.col("kind").is_in(kinds))
+    if rows:
+        chosen = chosen.filter(pl.col("row").is_in([_place(row, found)[0] for row in rows]))
     return chosen.filter(pl.col("column").is_in(columns)) if columns else chosen
+
+
+def _without(cells: pl.DataFrame, leave: Names, found: CellErrors) -> pl.DataFrame:
+    """Leave out the cells that are to stay as they are."""
+    import polars as pl
+
+    for row, column in (_place(one, found) for one in leave):
+        cells = cells.filter(~((pl.col("row") == row) & ((pl.col("column") == column) if column else True)))
+    return cells
+
+
+def _place(text: str, found: CellErrors) -> tuple[int, str]:
+    """Read ROW or ROW:COLUMN, which must be of a cell that looks wrong."""
+    import polars as pl
+
+    row, _, column = text.partition(":")
+    there = found.cells.filter(pl.col("row") == int(row)) if row.isdecimal() else found.cells.clear()
+    if there.is_empty() or (column and column not in there["column"]):
+        raise ParameterError(f"no cell looks wrong at {text!r}", hint="a row's number as `sampan data errors` shows it, like 7 or 60:zip")
+    return int(row), column
 
 
 def _repairable(cells: pl.DataFrame) -> pl.DataFrame:

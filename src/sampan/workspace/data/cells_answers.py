@@ -88,5 +88,5 @@ class Repaired(Answer, frozen=True, kw_only=True):
         lines += [f"  {column}: {n:,}" for column, n in sorted(self.by_column.items(), key=lambda item: -item[1])]
         lines += [f"  {column} is now {said}" for column, said in self.retyped.items()]
         if self.n_left:
-            lines.append(f"  {count(self.n_left, 'suspicious cell')} left as they are")
+            lines.append(f"  {count(self.n_left, 'suspicious cell')} left as {'it is' if self.n_left == 1 else 'they are'}")
         return "\n".join(lines)
