@@ -99,6 +99,8 @@ def test_a_batch_is_judged_from_its_file_and_nothing_is_let_in(ws: Workspace, tm
     assert 3 == answer.exit_code()
     assert turned[[row.row for row in answer.rows]].mean() > 0.6
     assert ["not admitting", "admitting", "admitting without the suspicious rows"] == [one.what for one in answer.consequences]
+    assert "note: rows have no declared time" in answer.text()
+    assert "data append would hold" in answer.text()
     assert before == ws.data.show("claims").ref
     assert ("sampan data append claims june.csv",) == answer.next
 

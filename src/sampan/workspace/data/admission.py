@@ -360,6 +360,7 @@ def _verdict(found: Judgment, rows: NDArray[np.intp], question: Question) -> Bat
     in_order = np.sort([suspect.row for suspect in suspects])
     facts = {
         "asked_by": question.asked_by,
+        "timed": question.moments is not None,
         "surprise": [round(one.severity, 4) for one in most],
         "causes": [[doubt.cause for doubt in one.doubts] for one in most],
         "given": [one.label for one in most],

@@ -96,6 +96,7 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
     loss: str = ""  # what the loss and the score of a model are called
     score: str = ""
     facts: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Say the verdict, why, the rows to look at and what each way does."""
@@ -107,6 +108,7 @@ class BatchJudged(Answer, frozen=True, kw_only=True):
             lines.append(f"  {count(self.n_held, 'row')} would wait in quarantine unjudged{said}")
         if self.holds:
             lines.append(f"  data append would {self._keeps_back()}")
+        lines += [f"  note: {note}" for note in self.notes]
         if self.consequences:
             told = [(c.what, f"{c.n_rows:,}", f"{c.loss:.4f}", f"{c.score:.4f}", str(c.change)) for c in self.consequences]
             lines.append(align(("way", "rows learned", self.loss, self.score, f"change in {self.loss}"), told, right=("rows learned",)))

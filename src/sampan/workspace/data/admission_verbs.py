@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sampan.workspace.data.batches import Arrival
 
 _MOST_TOP = 10_000
+_UNTIMED = "rows have no declared time (data add … --time COLUMN), so that what changes from month to month is held against rows at random"
 
 
 class Admission(DataRoom):
@@ -160,6 +161,7 @@ class Admission(DataRoom):
             loss=effect.get("loss", ""),
             score=effect.get("score", ""),
             facts=verdict.facts,
+            notes=(_UNTIMED,) if verdict.alarms and not verdict.facts.get("timed", True) else (),
             next=(_to_append(node, arrival),),
         )
 
