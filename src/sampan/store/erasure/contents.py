@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 
 from sampan.core.digests import Digest, digests_in
 from sampan.store.erasure.subjects import Subject
-from sampan.store.erasure.unpacking import is_packed, layers
+from sampan.store.erasure.unpacking import codec_of, is_packed, layers
 from sampan.store.tables import parts
 from sampan.store.tables.erasing import is_subject
 from sampan.store.tables.mentions import Mentions
@@ -39,8 +40,12 @@ def without(data: bytes, subject: Subject, moved: Mapping[Digest, Digest], gone:
         return left
     if not mentions(data, subject):
         return data
+    if (codec := codec_of(data)) is not None:
+        left = without(codec.unpack(data), subject, {})
+        return None if left is None else codec.pack(left)
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
     with suppress(UnicodeDecodeError):
-        return None if is_packed(data) else subject.redact_text(data.decode()).encode()
+        return None if is_packed(data) else subject.redact_text(data.decode(encoding)).encode(encoding)
     return None
 
 
