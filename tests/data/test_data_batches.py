@@ -106,6 +106,19 @@ def test_a_batch_of_other_types_comes_in_value_by_value_once_it_is_agreed_to(ws:
     assert table(ws).row(-1, named=True)["id"] == 201
 
 
+def test_a_row_with_too_few_fields_comes_back_once_it_is_completed(ws: Workspace) -> None:
+    append(ws, lines(200, 240) + "240,s1\n")
+    waiting = ws.data.quarantine("orders")
+    assert [(c.column, c.value) for c in waiting.cells] == [("", "240,s1")]
+    assert waiting.next[0] == "sampan data mend orders.quarantine@v1 --values 0:id=VALUE"
+
+    mended = ws.data.mend("orders.quarantine@v1", values={"0:paid": "7.5", "0:at": "2024-01-09T00:00:00Z"})
+
+    assert mended.n_ready == 1
+    assert ws.data.readmit(mended.ref).n_new == 1
+    assert table(ws).row(-1)[:3] == (240, "s1", 7.5)
+
+
 def test_a_plan_agreed_to_for_one_batch_does_not_hold_for_another(ws: Workspace) -> None:
     with pytest.raises(ParameterError) as shown:
         append(ws, "id,shop,at\n200,s1,2024-01-01T00:00:00Z\n")

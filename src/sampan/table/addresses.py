@@ -42,9 +42,11 @@ def is_database(address: str) -> bool:
 def without_secrets(address: str) -> str:
     """Return an address as it may be recorded: without password, and without a query that may sign it.
 
-    >>> without_secrets("postgresql://ana:secret@db/x"), without_secrets("https://a.org/t.csv?sig=1")
-    ('postgresql://ana@db/x', 'https://a.org/t.csv')
+    >>> without_secrets("postgresql://ana:secret@db/x"), without_secrets("https://a.org/t.csv?sig=1"), without_secrets("sqlite:///x.db")
+    ('postgresql://ana@db/x', 'https://a.org/t.csv', 'sqlite:///x.db')
     """
+    if address.startswith("sqlite:"):
+        return address  # a path: it has no secret, and is no URL to be put together again
     parts = urlsplit(address)
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""

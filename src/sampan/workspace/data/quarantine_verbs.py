@@ -7,6 +7,8 @@ from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sampan.core.events import StateChanged
 from sampan.core.graph import Node
 from sampan.core.refs import parse_ref
@@ -62,6 +64,8 @@ class Held(DataRoom):
     def mend(self, ref: str, *, values: dict[str, str]) -> Mended:
         """Replace cells of rows in quarantine; a row without a reason left is ready to come back.
 
+        A row held as a whole (it has too few fields, for instance) is ready once some of its cells are replaced: it is read again.
+
         Parameters
         ----------
         ref : a holding, like flights.quarantine@v1
@@ -72,7 +76,8 @@ class Held(DataRoom):
         rows, cells = quarantine.rows(holding), quarantine.cells(holding)
         wanted = protect_cells(self.ws, parse_ref(str(holding.facts["dataset"])).name, _places(values, rows))
         rows = _with_values(rows, wanted)
-        left = [cell for cell in cells if (cell.row, cell.column) not in wanted]
+        mended = {row for row, _ in wanted} if holding.facts["why"] == UNREADABLE else set()
+        left = [cell for cell in cells if (cell.row, cell.column) not in wanted and (cell.column or cell.row not in mended)]
         event = quarantine.stage(holding.facts["dataset"], rows, left, why=holding.facts["why"], replaces=holding)
         self.ws.ledger.append(event)
         n_ready = rows.height - len({cell.row for cell in left})
@@ -186,6 +191,8 @@ def _towards_mending(holding: Node, cells: list[HeldCell]) -> tuple[str, ...]:
     ref = quote(holding.ref)
     discard = f"sampan data discard {ref} --why REASON"
     first = next((cell for cell in cells if cell.column), None)
+    if first is None and cells and holding.facts["why"] == UNREADABLE and holding.facts["columns"]:
+        first = msgspec.structs.replace(cells[0], column=holding.facts["columns"][0])  # a row as a whole: any of its cells
     mend = () if first is None else (f"sampan data mend {ref} --values {quote(f'{first.row}:{first.column}=VALUE')}",)
     if holding.facts["why"] == UNREADABLE and mend:
         return (*mend, discard)  # no reason makes a value of what cannot be read
