@@ -180,3 +180,11 @@ def test_the_project_file_says_how_a_source_is_written(tmp_path: Path) -> None:
             "(1, datetime.date(2024, 3, 4), 1.234)",
             "(2, datetime.date(2024, 5, 6), 2.345)",
         ]
+
+
+@pytest.mark.parametrize(("frame", "said"), [(pl.DataFrame(), "no columns"), (pl.DataFrame({"_held": [1]}), "quarantine")])
+def test_a_table_without_columns_or_with_that_of_quarantine_is_refused(ws: Workspace, frame: pl.DataFrame, said: str) -> None:
+    frame.write_parquet(ws.root / "t.parquet")
+
+    with pytest.raises(ParameterError, match=said):
+        ws.data.add(ws.root / "t.parquet")

@@ -108,7 +108,7 @@ class _Bytes:
     """A file's bytes, unpacked and in blocks; digested as they are read."""
 
     def __init__(self, path: Path, stage: Stage | None) -> None:
-        self.path, self._stage = path, stage
+        self.path, self._stage, self._begun = path, stage, time.monotonic()
         self._hasher = blake3()
 
     def blocks(self, encoding: str) -> Iterator[bytes]:
@@ -121,8 +121,8 @@ class _Bytes:
 
     def counted(self, take: Take[Taken]) -> Take[Taken]:
         """Say while rows are taken how many there were."""
-        stage = self._stage
-        return take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
+        stage, begun = self._stage, self._begun
+        return take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage, begun))
 
     def _blocks(self) -> Iterator[bytes]:
         self._hasher = blake3()
@@ -197,9 +197,9 @@ def _stream_json_lines(
     return taken, account
 
 
-def _counted(frames: Iterator[pl.DataFrame], stage: Stage) -> Frames:
-    """Say while rows pass how many there were, and how many in a second."""
-    begun, n_rows = time.monotonic(), 0
+def _counted(frames: Iterator[pl.DataFrame], stage: Stage, begun: float) -> Frames:
+    """Say while rows pass how many there were, and how many in a second since their reading began."""
+    n_rows = 0
 
     def see(n: int) -> None:
         nonlocal n_rows
@@ -331,7 +331,8 @@ def _stream_binary(
     account = Account(source=str(path), format=kind, digest=digest_file(path), size_bytes=size, member=member)
     shown = progress.stage(f"reading {path.name}") if progress and size >= _SHOWN_BYTES else nullcontext()
     with shown as stage:
-        counted: Take[Taken] = take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage))
+        begun = time.monotonic()
+        counted: Take[Taken] = take if stage is None else lambda schema, frames: take(schema, _counted(frames, stage, begun))
         if not form.types:
             return take_binary(path, kind, counted), account
         declared = _Declared(form, str(path))

@@ -14,7 +14,7 @@ from sampan.errors import ParameterError
 from sampan.workspace.data.answers import Added
 from sampan.workspace.data.contracts import shown_path
 from sampan.workspace.data.derivation import made_here
-from sampan.workspace.data.quarantine import HeldCell, Quarantine
+from sampan.workspace.data.quarantine import REASONS, HeldCell, Quarantine
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.sources import Reading, form_of, local_file, read_from
 from sampan.workspace.governing.governance import Governance
@@ -274,7 +274,11 @@ def _asset_facts(*, key: list[str], time: str, owner: str, description: str) -> 
 
 
 def _check_columns(types: Mapping[str, str], facts: Mapping[str, Any]) -> None:
-    """Refuse a key or time that the table does not have."""
+    """Refuse a table without columns, one whose rows quarantine could not hold, and a key or time that it does not have."""
+    if not types:
+        raise ParameterError("the table has no columns", hint="give one with at least a column")
+    if REASONS in types:
+        raise ParameterError(f"a column is called {REASONS!r}, as that of the reasons in quarantine is", hint="give it another name")
     for what, columns in (("key", facts["key"]), ("time", [facts["time"]] if facts["time"] else [])):
         for column in columns:
             if column not in types:
