@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import product
 
 import polars as pl
 import pytest
 
-from sampan.governance.columns import hinted, scan
+from sampan.governance.columns import hinted, scan, scan_column
 from sampan.governance.detection import find, redact
 from sampan.governance.patterns import plain
 
@@ -35,6 +36,12 @@ def classes(text: str) -> list[tuple[str, str]]:
         ("hộ chiếu C1234567", [("passport", "C1234567")]),
         ("xe 29A-123.45 vượt đèn", [("plate", "29A-123.45")]),
         ("stk 0011004567890", [("bank-account", "0011004567890")]),
+        ("NI number AB 12 34 56 C, NRIC S1234567D", [("national-id", "AB 12 34 56 C"), ("national-id", "S1234567D")]),
+        ("part GB123456C, order S1234567A", []),
+        ("NHS no. 943 476 5919, her SIN: 123-456-782", [("national-id", "943 476 5919"), ("national-id", "123-456-782")]),
+        ("Aadhaar 2341 2341 2346", [("national-id", "2341 2341 2346")]),
+        ("the sin of 123-456-782, the NHS paid 9434765918", []),
+        ("ring (0118) 496 0986 or (03)50344400", [("phone", "(0118) 496 0986"), ("phone", "(03)50344400")]),
     ],
 )
 def test_what_has_a_shape_is_found_and_what_only_looks_alike_is_not(text: str, expected: list[tuple[str, str]]) -> None:
@@ -94,6 +101,40 @@ def test_addresses_are_found_with_and_without_marks() -> None:
     assert [pii for pii, _ in classes(plain(text))] == ["address"]
     assert [pii for pii, _ in classes("12/5 Nguyen Trai, P.Ben Thanh, Q.1, TP.HCM")] == ["address"]
     assert classes("deliver to 350 Fifth Avenue, New York, NY 10118") == [("address", "350 Fifth Avenue, New York, NY 10118")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "173 Roberts Knolls\nPerryfurt, MH 61316",
+        "07313 Kimberly Isle Suite 553\nPort Ambermouth, AZ 61501-1234",
+        "2035 Gewerbepark 45 Apt. 815",
+        "329/50 Miranda Quadrangle\nNew Stephenfurt, TAS, 8464",
+        "1290 Beaumont Heights, Montréal, QC H2W 1T9",
+        "Flat 8\nJade Springs\nWest Edwardchester\nSR9 6WW",
+    ],
+)
+def test_addresses_without_a_word_for_street_are_told_by_what_stands_behind(address: str) -> None:
+    text = f"Please send it to {address}. Thanks"
+
+    assert [each.of(text) for each in find(text, classes=["address"])] == [address]
+
+
+def test_sentences_with_numbers_and_capitals_are_no_addresses() -> None:
+    for text in ("On May 5 John met us in Suite 12", "In 2019 Acme sold 12 Units, and 30 OR 40 failed", "1 A" + "\n" * 20_000 + "B"):
+        assert find(text, classes=["address"]) == []
+
+
+def test_columns_of_organizations_hold_no_names_of_people() -> None:
+    """Hospitals, schools and firms bear names of people in Vietnam; without the word before they are taken for them."""
+    kinds = ("Bệnh viện {} {}", "Trường tiểu học {} {}", "Công ty TNHH {} {}", "Ngan hang {} {}", "Nhà thuốc {} {}")
+    firms = [kind.format(*name) for kind in kinds for name in product(("Nguyễn", "Trần", "Lê", "Phạm"), ("Minh Châu", "Hồng Ngọc"))]
+    people = [" ".join(name) for name in product(("Trương", "Đoàn", "Hồ", "Nguyễn", "Cao"), ("Thị", "Văn"), ("Hội", "Châu", "Ngọc"))]
+
+    found = [scan_column(pl.Series("c", values)) for values in (firms, people)]
+
+    assert ["name"] == [each.pii for each in found if each is not None and each.pii == "name"]
+    assert "name" == getattr(found[1], "pii", "")
 
 
 def test_redacting_puts_the_class_in_place() -> None:

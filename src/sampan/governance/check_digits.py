@@ -3,7 +3,8 @@
 References
 ----------
 ISO/IEC 7812-1 (cards, Luhn); ISO 13616 and ISO 7064 mod 97-10 (IBAN); circular 95/2016/TT-BTC (Vietnamese tax numbers, MST); decree
-137/2015/ND-CP, article 13 (Vietnamese citizens' numbers, CCCD: province, century and sex, year of birth).
+137/2015/ND-CP, article 13 (Vietnamese citizens' numbers, CCCD: province, century and sex, year of birth); National Insurance Manual,
+NIM39110 (British prefixes); NHS Data Dictionary, NHS NUMBER; J. Verhoeff (1969), "Error Detecting Decimal Codes" (Aadhaar).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import ipaddress
 import re
 from typing import Final
 
+_NINO: Final = re.compile(r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]")
+_NRIC: Final = re.compile(r"([STFG])(\d{7})([A-Z])")
+_PERMUTED: Final = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)  # Verhoeff's permutation, which is applied as often as a digit's place says
 _MST_WEIGHTS: Final = (31, 29, 23, 19, 17, 13, 7, 5, 3)
 _IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
 # A country's length of an account number, of the IBAN registry, release 99.
@@ -125,6 +129,80 @@ def is_ssn(text: str) -> bool:
     """Say whether a text can be a United States social security number; the areas 000, 666 and from 900 were never given out."""
     number = digits(text)
     return len(number) == 9 and number[:3] not in ("000", "666") and number[0] != "9" and number[3:5] != "00" and number[5:] != "0000"
+
+
+def is_nino(text: str) -> bool:
+    """Say whether a text can be a British National Insurance number: prefixes that were never given out are none.
+
+    >>> is_nino("AB 12 34 56 C"), is_nino("GB 12 34 56 C")
+    (True, False)
+    """
+    return bool(_NINO.fullmatch(re.sub(r"\s", "", text)))
+
+
+def is_nhs(text: str) -> bool:
+    """Say whether a text is a British health service number: ten digits, the last the remainder of the others to 11.
+
+    >>> is_nhs("943 476 5919"), is_nhs("943 476 5918")
+    (True, False)
+    """
+    number = digits(text)
+    if len(number) != 10:
+        return False
+    total = sum(weight * int(letter) for weight, letter in zip(range(10, 1, -1), number[:9], strict=True))
+    return (11 - total % 11) % 11 == int(number[9])  # a remainder of 1 would need 10, and was never given out
+
+
+def is_sin(text: str) -> bool:
+    """Say whether a text is a Canadian social insurance number: nine digits, not beginning with 0 or 8, the last Luhn's check digit.
+
+    >>> is_sin("123 456 782"), is_sin("123 456 783")
+    (True, False)
+    """
+    number = digits(text)
+    return len(number) == 9 and number[0] not in "08" and luhn(number)
+
+
+def is_aadhaar(text: str) -> bool:
+    """Say whether a text is an Indian Aadhaar number: twelve digits, not beginning with 0 or 1, whose last checks them after Verhoeff.
+
+    >>> is_aadhaar("2341 2341 2346"), is_aadhaar("2341 2341 2347")
+    (True, False)
+    """
+    number = digits(text)
+    return len(number) == 12 and number[0] not in "01" and _verhoeff(number) == 0
+
+
+def _verhoeff(number: str) -> int:
+    """Multiply a number's digits, permuted by their places, in the dihedral group of five; 0 if its last digit checks the others."""
+    total = 0
+    for at, letter in enumerate(reversed(number)):
+        digit = int(letter)
+        for _ in range(at % 8):
+            digit = _PERMUTED[digit]
+        total = _multiplied(total, digit)
+    return total
+
+
+def _multiplied(one: int, other: int) -> int:
+    """Multiply in the dihedral group of order ten: 0 to 4 are the turns of a pentagon, 5 to 9 its mirrorings."""
+    turned = one % 5 + (other % 5 if one < 5 else -(other % 5))
+    return turned % 5 + (5 if (one < 5) != (other < 5) else 0)
+
+
+def is_nric(text: str) -> bool:
+    """Say whether a text is a Singaporean identity number: its last letter checks the digits.
+
+    >>> is_nric("S1234567D"), is_nric("S1234567A")
+    (True, False)
+    """
+    found = _NRIC.fullmatch(text.upper())
+    if found is None:
+        return False
+    head, number, last = found.groups()
+    total = sum(weight * int(letter) for weight, letter in zip((2, 7, 6, 5, 4, 3, 2), number, strict=True))
+    total += 4 if head in "TG" else 0
+    return ("JZIHGFEDCBA" if head in "ST" else "XWUTRQPNMLK")[total % 11] == last
 
 
 def is_ip(text: str) -> bool:

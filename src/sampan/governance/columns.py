@@ -61,7 +61,11 @@ _HINTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ),
         (
             "national-id",
-            r"ssn|social_security(_number)?|national_?id|citizen_?id|identity_?(no|number|card)|id_?card(_?(no|number))?|cccd|cmnd|cmt(nd)?|so_?(cccd|cmnd|cmt)|can_cuoc(_cong_dan)?",
+            (
+                r"ssn|social_security(_number)?|national_?id|citizen_?id|identity_?(no|number|card)|id_?card(_?(no|number))?|cccd|cmnd|cmt(nd)?"
+                r"|so_?(cccd|cmnd|cmt)|can_cuoc(_cong_dan)?|nhs(_?(no|num|number))?|nino|national_insurance(_(no|number))?|sin"
+                r"|aadhaa?r(_?(no|number))?|nric"
+            ),
         ),
         ("tax-id", r"tax_?(id|no|number|code)|tin|mst|ma_?so_?thue|vat_?(id|no|number)"),
         ("passport", r"passport(_?(no|number))?|so_?ho_?chieu|ho_?chieu"),
@@ -85,10 +89,12 @@ _HINTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("health", r"diagnos[ie]s|icd(_?10)?|disease|illness|medication|chan_?doan|benh(_ly)?|tien_su_benh|hiv|blood_?type|nhom_?mau"),
     )
 )
+# Canadian and British numbers are not among them: companies' numbers and books' have the same check digits.
 # Classes a name alone makes possible; `name` and `address` are also said of shops, files and airports.
 _PROVED_BY: Final[tuple[tuple[str, str, Callable[[str], bool], Callable[[str], bool]], ...]] = (
     ("card", "card numbers whose check digit is right", lambda n: 13 <= len(n) <= 19, check.is_card),
     ("tax-id", "Vietnamese tax numbers whose check digit is right", lambda n: len(n) in (10, 13), check.is_mst),
+    ("national-id", "Indian identity numbers whose check digit is right", lambda n: len(n) == 12, check.is_aadhaar),
     ("national-id", "Vietnamese citizens' numbers: province, century, year", lambda n: len(n) == 12, check.is_cccd),
 )
 

@@ -21,6 +21,11 @@ _IPV4: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
 _IPV6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:]{2,39}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _LONG_NUMBER: Final = re.compile(r"(?<![\w.,-])\d(?:[ -]?\d){11,18}(?![\w]|[.,]\d)")
+_NINO: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\s?\d{2}\s?\d{2}\s?\d{2}\s?[A-D](?![A-Za-z0-9])")
+_NRIC: Final = re.compile(r"(?<![A-Za-z0-9])[STFG]\d{7}[A-Z](?![A-Za-z0-9])")
+_NHS: Final = re.compile(r"(?<![\w.,-])\d{3}[ -]?\d{3}[ -]?\d{4}(?![\w]|[.,-]\d)")
+_SIN: Final = re.compile(r"(?<![\w.,-])\d{3}[ -]?\d{3}[ -]?\d{3}(?![\w]|[.,-]\d)")
+_AADHAAR: Final = re.compile(r"(?<![\w.,-])\d{4}[ -]?\d{4}[ -]?\d{4}(?![\w]|[.,-]\d)")
 _SSN: Final = re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])")
 _MST: Final = re.compile(r"(?<![\w.,-])\d{10}(?:-\d{3})?(?![\w]|[.,-]\d)")
 _TWELVE: Final = re.compile(r"(?<![\w.,-])\d{3}[ .]?\d{3}[ .]?\d{3}[ .]?\d{3}(?![\w]|[.,-]\d)")
@@ -35,6 +40,7 @@ _VIETNAMESE: Final = re.compile(r"(?<![\w.,+/-])(?:\(?0(?:[35789]\d|2\d{1,2})\)?
 _AMERICAN: Final = re.compile(
     r"(?<![\w.,+/-])(?:1[ .-])?(?:\([2-9]\d{2}\)[ .-]?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w/]|[.,-]\d)"
 )
+_AREA: Final = re.compile(r"(?<![\w.,+/-])\(0\d{1,4}\)[ .-]{0,2}\d(?:[ .-]?\d){5,8}(?![\w/]|[.,-]\d)")
 _ANY_PHONE: Final = re.compile(r"(?<![\w.,+/-])\(?\d{1,5}\)?(?:[ .()/-]{0,2}\d){5,12}(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w]|[.,]\d)")
 
 _SAYS_PHONE: Final = re.compile(
@@ -50,6 +56,9 @@ _SAYS_CITIZEN: Final = re.compile(
 )
 _SAYS_PASSPORT: Final = re.compile(r"passport|ho chieu", re.IGNORECASE)
 _SAYS_SSN: Final = re.compile(r"\bssn\b|social security", re.IGNORECASE)
+_SAYS_NHS: Final = re.compile(r"\bnhs\b|health service", re.IGNORECASE)
+_SAYS_SIN: Final = re.compile(r"\bSIN\b|(?i:social insurance)")
+_SAYS_AADHAAR: Final = re.compile(r"aadhaa?r|\buid(?:ai)?\b", re.IGNORECASE)
 _SAYS_ACCOUNT: Final = re.compile(r"\bstk\b|so tai khoan|account (?:no|number)|\bacct\b|tai khoan so", re.IGNORECASE)
 _SAYS_CARD: Final = re.compile(r"\bcard\b|\bvisa\b|mastercard|\bamex\b|the tin dung|so the\b|credit|debit", re.IGNORECASE)
 _SAYS_VERSION: Final = re.compile(r"version|\bver\b|\bv$|release|section|phien ban|\bchapter", re.IGNORECASE)
@@ -98,6 +107,8 @@ def _phones(text: str, bare: str) -> Iterator[Found]:
             yield Found(match.start(), match.end(), "phone", "a Vietnamese phone number")
     for match in _AMERICAN.finditer(text):
         yield Found(match.start(), match.end(), "phone", "a North American phone number")
+    for match in _AREA.finditer(text):
+        yield Found(match.start(), match.end(), "phone", "an area code in brackets and a number")
     for match in _ANY_PHONE.finditer(text):
         said = _SAYS_PHONE.search(bare, max(match.start() - _NEAR, 0), match.start()) or _PHONE_AFTER.match(bare, match.end())
         if said and 7 <= len(check.digits(match[0])) <= 15:
@@ -123,6 +134,8 @@ _SURE: Final[tuple[tuple[re.Pattern[str], str, str, Proof], ...]] = (
     (_IBAN, "bank-account", "an IBAN whose check digits are right", check.is_iban),
     (_LONG_NUMBER, "card", "a card number whose check digit is right", check.is_card),
     (_SSN, "national-id", "the shape of a social security number", check.is_ssn),
+    (_NINO, "national-id", "the shape of a British insurance number", check.is_nino),
+    (_NRIC, "national-id", "a Singaporean identity number whose check letter is right", check.is_nric),
     (_IPV4, "ip", "an IPv4 address", _ipv4),
     (_IPV6, "ip", "an IPv6 address", _ipv6),
     (_TWELVE, "national-id", "the shape of a Vietnamese citizen's number: province, century, year", check.is_cccd),
@@ -133,6 +146,9 @@ _SAID: Final[tuple[tuple[re.Pattern[str], str, str, Proof, re.Pattern[str]], ...
     (_NINE, "national-id", "nine digits after a word for an identity card", _always, _SAYS_CITIZEN),
     (_TWELVE, "national-id", "twelve digits after a word for an identity card", _always, _SAYS_CITIZEN),
     (_NINE, "national-id", "nine digits after a word for social security", check.is_ssn, _SAYS_SSN),
+    (_NHS, "national-id", "a British health number whose check digit is right, after a word for it", check.is_nhs, _SAYS_NHS),
+    (_SIN, "national-id", "a Canadian insurance number whose check digit is right, after a word for it", check.is_sin, _SAYS_SIN),
+    (_AADHAAR, "national-id", "an Indian identity number whose check digit is right, after a word for it", check.is_aadhaar, _SAYS_AADHAAR),
     (_PASSPORT, "passport", "letters and digits after a word for passport", _always, _SAYS_PASSPORT),
     (_LONG_NUMBER, "card", "a long number after a word for a card", lambda text: 12 <= len(check.digits(text)) <= 19, _SAYS_CARD),
     (_ACCOUNT, "bank-account", "a number after a word for an account", _always, _SAYS_ACCOUNT),

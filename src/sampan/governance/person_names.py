@@ -8,6 +8,7 @@ said in words.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -27,6 +28,19 @@ _TITLE: Final = frozenset(
 )
 _NEVER: Final = listed("never_names")  # capitalized words that nobody is called, and that end the names of places and firms
 _RATHER_WORDS: Final = listed("rather_words")  # given names that are first of all words, places or months
+# How names of Vietnamese organizations begin, from those of VLSP 2016; the syllables behind are often those of names. Without marks a word
+# alone may be a surname (Trường, Trương), so that only those of several words count. What tells one wherever it stands comes last. Of VLSP's
+# 170 organizations 4 are taken for people (59 before), of PhoNER's 421, which nobody looked at, 14 (76 before); of the people none is lost.
+_OPENINGS: Final = (
+    "công ty|tổng công ty|tổng cục|tổng cuộc|tập đoàn|doanh nghiệp|ngân hàng|chi nhánh|hợp tác xã|xí nghiệp|nhà máy"
+    "|nhà thuốc|nhà hàng|nhà sách|nhà xuất bản|nhà văn hóa|nhà văn hoá|phòng khám|bệnh viện|khách sạn|siêu thị|cửa hàng"
+    "|tạp hóa|tạp hoá|quán cơm|quán ăn|quán cà phê|trạm y tế|trung tâm|bảo tàng|bộ|sở|cục|ban quản lý|ủy ban|uỷ ban|ubnd"
+    "|hội|hiệp hội|hãng|liên đoàn|viện|học viện|đại học|trường đại học|trường tiểu học|trường trung học|trường mầm non"
+    "|trường|báo|tờ|sứ quán|đại sứ quán|đảng ủy|đảng uỷ|câu lạc bộ|clb|quân đội|đội tuyển|đoàn ca kịch|tòa án|toà án"
+)
+_OPENS: Final = re.compile(rf"(?:{_OPENINGS})(?!\w)(?=.*\s\S+\s\S)")
+_OPENS_PLAINLY: Final = re.compile(rf"(?:{'|'.join(plain(one) for one in _OPENINGS.split('|') if ' ' in one)})(?!\w)")
+_ORGANIZED: Final = re.compile(r"\b(?:tnhh|cong ty (?:co phan|cp|hop danh|trach nhiem)|doanh nghiep tu nhan|tap doan)\b")
 
 
 def find_names(text: str) -> Iterator[Found]:
@@ -85,12 +99,22 @@ def _initials(text: str, *, marked: bool) -> Iterator[Found]:
             yield Found(match.start(), match.end(), "name", "initials after a title")
 
 
+def _is_organization(value: str) -> bool:
+    marked = unicodedata.normalize("NFC", value).lower().strip()
+    bare = plain(marked)
+    return any((_OPENS.match(marked), _OPENS_PLAINLY.match(bare), _ORGANIZED.search(bare)))
+
+
 def is_name(value: str) -> bool:
     """Say whether a whole value of a column is a person's name, in whatever case and order: SMITH JOHN; Braund, Mr. Owen; nguyen van an.
 
     >>> [is_name(each) for each in ("SMITH JOHN", "Braund, Mr. Owen Harris", "nguyễn văn an", "Hà Nội", "Green Apple Juice")]
     [True, True, True, False, False]
+    >>> is_name("Bệnh viện Nguyễn Tri Phương"), is_name("Cong ty TNHH Tran Gia"), is_name("Trương Thị Hội")
+    (False, False, True)
     """
+    if _is_organization(value):
+        return False
     words = [plain(word).lower().strip(".") for word in re.findall(r"[^\W\d_]+\.?", value)]
     if not 2 <= len(words) <= 7 or any(letter.isdigit() for letter in value):
         return False

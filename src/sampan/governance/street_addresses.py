@@ -1,4 +1,8 @@
-"""Postal addresses in text: a house number with a street in English forms, or a chain of Vietnamese administrative units."""
+"""Postal addresses in text: a house number with a street in English forms, or a chain of Vietnamese administrative units.
+
+The forms without a word for street were tuned on the odd templates of presidio-research and on Faker's en_US, en_GB and en_AU; checked on
+the even ones (recall 0.44 to 0.62, nothing found that is none) and on Faker's en_CA (all of 400).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,29 @@ _TAIL: Final = (
     r"(?:\s*[,\n]\s*[A-Z][\w'’. -]{1,30}?)?(?:\s*,?\s+[A-Z]{2,3})?(?:\s*,?\s+[A-Z]{0,2}\d[\dA-Z -]{2,8}\d?)?"
 )
 _ENGLISH: Final = re.compile(rf"(?<![\w/])\d{{1,5}}[A-Za-z]?,?\s+(?:{_NAME}\s+){{1,4}}?{_TYPES}\b\.?{_TAIL}")
+# Without a word for street: what stands behind the number and the names says that it is one (a flat, or a town with its postal code).
+_NAMES: Final = r"(?:(?:[A-ZÀ-Ý0-9][\w'’.-]*|of|the|de|del|della|di|du|des|la|le|van|von|der|den)[ \t]+){0,5}?[A-ZÀ-Ý0-9][\w'’.-]*"
+_BETWEEN: Final = r"[ \t]{0,4}[,\n][\s>]{0,12}"
+_FLAT: Final = r"(?:Apt|Apartment|Suite|Ste|Unit|Flat)\.?\s*#?\d{1,5}[A-Za-z]?\b"
+_STATES: Final = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT"
+    "|VT|VA|WA|WV|WI|WY|DC|PR|GU|VI|AS|MP|FM|MH|PW"
+)
+_POSTAL: Final = (
+    rf"(?:(?:{_STATES})\s+\d{{5}}(?:-\d{{4}})?|(?:NSW|VIC|QLD|SA|WA|TAS|NT|ACT),?\s+\d{{4}}"
+    r"|(?:AB|BC|MB|NB|NL|NS|NT|NU|ON|PE|QC|SK|YT)\s+[A-Z]\d[A-Z][ -]?\d[A-Z]\d)(?!\w)"
+)
+_POSTED: Final = re.compile(
+    rf"(?<![\w/])\d{{1,6}}(?:/\d{{1,5}})?[A-Za-z]?,?\s{{1,4}}{_NAMES}(?:{_BETWEEN}{_NAMES}){{0,2}},?\s{{1,12}}{_POSTAL}"
+)
+_FLATTED: Final = re.compile(
+    rf"(?<![\w/])\d{{1,6}}[A-Za-z]?,?[ \t]+{_NAMES}(?:{_BETWEEN}|[ \t]+){_FLAT}(?:{_BETWEEN}{_NAMES})?(?:,?\s{{1,12}}{_POSTAL})?"
+)
+_BRITISH: Final = re.compile(
+    rf"(?<![\w/])(?:(?:Flat|Studio|Unit|Apartment)\s+\w{{1,4}}|\d{{1,4}}[A-Za-z]?)(?:,?[ \t]+|{_BETWEEN})"
+    rf"{_NAMES}(?:{_BETWEEN}{_NAMES}){{0,4}}"
+    r"[\s,]{1,12}[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}(?!\w)"
+)
 _BOX: Final = re.compile(
     r"\b(?:P\.?\s?O\.?\s+Box\s+\d{1,7}|(?:PSC|Unit|CMR)\s+\d+,?\s+Box\s+\d+|[AFD]PO\s+A[AEP]\s+\d{5})\b", re.IGNORECASE
 )
@@ -59,6 +86,9 @@ def find_addresses(text: str) -> Iterator[Found]:
     """Find postal addresses. `text` is in Unicode's composed form."""
     for pattern, evidence in (
         (_ENGLISH, "a house number, a name and a word for street"),
+        (_POSTED, "a house number, names and a postal code"),
+        (_FLATTED, "a house number, names and a flat"),
+        (_BRITISH, "a house number, names and a British postcode"),
         (_BOX, "a post office box"),
         (_EUROPEAN, "a street's ending and a house number"),
         (_LATIN, "a word for street, a name and a house number"),
