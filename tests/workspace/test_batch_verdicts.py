@@ -8,6 +8,7 @@ import polars as pl
 
 from sampan.evaluation.admission.evidence import Doubt
 from sampan.workspace.data.admission import BatchVerdict, Suspect
+from sampan.workspace.data.batch_answers import HeldRow, HoldingLine, Quarantined
 from sampan.workspace.data.batches import doubted_cells
 
 
@@ -50,3 +51,13 @@ def test_a_label_computed_from_several_columns_stands_in_none() -> None:
     found = msgspec.structs.replace(verdict(0), label_columns=("arrived", "due"))
 
     assert "" == doubted_cells(found, pl.DataFrame({"arrived": [1], "due": [2], "price": [3]}), "")[0].column
+
+
+def test_a_reason_that_holds_for_a_whole_batch_is_said_once() -> None:
+    line = HoldingLine("parts.quarantine@v1", "parts", 3, "suspicious: why", {"why": 3}, "now")
+    alike = tuple(HeldRow(row, "", "", "why") for row in range(3))
+
+    said = Quarantined(holdings=(line,), cells=alike, n_cells=3).text()
+
+    assert said.endswith("every row: why")
+    assert "(row)" in Quarantined(holdings=(line,), cells=(*alike, HeldRow(3, "", "", "another")), n_cells=4).text()

@@ -82,14 +82,20 @@ class Quarantined(Answer, frozen=True, kw_only=True):
             return "nothing is in quarantine"
         rows = [(h.ref, f"{h.n_rows:,}", h.held, h.why) for h in self.holdings]
         parts = [align(("holding", "rows", "since", "why"), rows, right=("rows",))]
-        if self.cells:
+        if self._is_whole():
+            parts.append(f"  every row: {self.cells[0].reason}")
+        elif self.cells:
             lines = [(str(c.row), _place(c), c.column or "(row)", repr(c.value), c.reason) for c in self.cells[:_SHOWN_CELLS]]
             parts.append(align(("row", "from", "column", "value", "reason"), lines, right=("row",)))
-        if self.n_cells > len(self.cells[:_SHOWN_CELLS]) and self.cells:
-            parts.append(f"  and {self.n_cells - min(len(self.cells), _SHOWN_CELLS):,} more reasons")
+            if self.n_cells > len(lines):
+                parts.append(f"  and {self.n_cells - len(lines):,} more reasons")
         if self.withheld:
             parts.append(f"values are not shown: {self.withheld}")
         return "\n\n".join(parts)
+
+    def _is_whole(self) -> bool:
+        """Say whether all rows wait for one and the same reason, which is of none of their cells."""
+        return self.n_cells > 1 and self.cells[0].line is None and self.holdings[0].reasons == {self.cells[0].reason: self.n_cells}
 
 
 class Mended(Answer, frozen=True, kw_only=True):
