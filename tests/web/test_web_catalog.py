@@ -76,6 +76,17 @@ def test_the_pages_are_in_vietnamese(client: TestClient, ws: Workspace) -> None:
         assert told in page
 
 
+def test_what_is_asked_of_a_dataset_is_answered_in_vietnamese(client: TestClient, ws: Workspace) -> None:
+    ws.data.describe("beers", updates="mỗi đêm")
+    page = client.get("/data/beers?lang=vi").text
+
+    assert "beers.csv, đọc dạng csv, ana đưa vào ngày" in page
+    assert "mỗi đêm (mới có một phiên bản)" in page
+    assert "chưa nêu: mô tả" in page
+    assert ", trung vị " in page
+    assert not re.search(r"read as|so far|, median |owner: ", page)
+
+
 def test_every_reason_is_there_in_vietnamese() -> None:
     """The reasons stand as texts in the modules that look for wrong cells; what is put into them is replaced by a word."""
     modules = (cells_claims, cells_dependencies, cells_misplaced, cells_placeholders, cells_shapes, cells_spelling, cells_units)

@@ -245,3 +245,10 @@ def test_a_column_that_hardly_varies_is_named_and_zeros_are_counted() -> None:
         "fee has the same value in 99.4% of the rows that have one",
     ]
     assert [view.zero_share for view in found.columns] == [0.0, 1 - 12 / N, 0.5]
+
+
+def test_ids_that_start_high_are_drawn_to_their_ends() -> None:
+    (view,) = explored(pl.DataFrame({"account": np.arange(20_000) + 5_000_000})).columns
+
+    assert view.bins[0][0] == pytest.approx(5_000_020, abs=2)
+    assert view.n_outside == pytest.approx(40, abs=4)

@@ -176,7 +176,7 @@ def _view_text(column: ColumnProfile, said: Mapping[str, object], hidden: str, s
 def _bins(column: ColumnProfile, spread: Spread) -> tuple[tuple[float, ...], tuple[int, ...], int]:
     """Return bins between two quantiles beyond which at least ten rows lie each, or whole numbers one by one where they are few."""
     tail = max(_TAIL, FEWEST / column.n_present)
-    low, high = spread.quantiles((tail, 1 - tail))
+    low, high = spread.ends(tail, whole=column.whole)
     values, found = spread.values, spread.counts
     if column.whole and column.kind == "number" and 0 < high - low < 2 * _N_BINS:
         edges, counts = spread.histogram(low - 0.5, high + 0.5, int(high - low) + 1)

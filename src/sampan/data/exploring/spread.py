@@ -57,6 +57,14 @@ class Spread:
         at = np.searchsorted(cumulative, np.asarray(shares) * cumulative[-1], side="left").clip(0, len(cumulative) - 1)
         return [float(value) for value in self.values[at]]
 
+    def ends(self, tail: float, *, whole: bool) -> tuple[float, float]:
+        """Return two numbers beyond each of which a share of `tail` lies; whole ones where the values are."""
+        if not self.is_whole:
+            low, high = self.quantiles((tail, 1 - tail))
+            return low, high
+        low, high = (float(end) for end in np.quantile(self.numbers, (tail, 1 - tail)))
+        return (math.ceil(low), math.floor(high)) if whole and math.ceil(low) <= math.floor(high) else (low, high)
+
     def moments(self) -> tuple[float, float]:
         """Return mean and standard deviation; at least one value."""
         scale = max(float(np.abs(self.values).max()), 1e-300)  # squares of the largest floats would not fit

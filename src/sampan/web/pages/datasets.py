@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.web import charts
 from sampan.web.page import Page
+from sampan.workspace.columns import distinct
 from sampan.workspace.data.answers import Datasets
 from sampan.workspace.data.cells import FINDING as CELLS
 from sampan.workspace.data.cells import newest_finding
@@ -58,6 +59,7 @@ def load_dataset(workspace: Workspace, given: Mapping[str, str]) -> Mapping[str,
         "check": check,
         "contract": _contract(workspace, check),
         "leaks": newest_leaks(workspace, node),
+        "distinct": distinct,
         "columns": [(column, plain_type(column.type), _drawing(profiled, column.name)) for column in profiled.columns],
         "users": _users(workspace, node),
         "card": workspace.data.card(shown.ref),

@@ -320,8 +320,9 @@ class Catalogued(DataRoom):
 
         policy = self.ws.room(Policy).show(node.ref)
         lines = ["this project may use it" if policy.allowed_now else "this project may not use it now", *policy.refused]
-        lines += [f"{statement.what}: {statement.value}" for statement in policy.statements]
-        if not policy.statements:
+        limits = [f"{one.what}: {one.value}" for one in policy.statements if one.what != "owner"]  # who owns it has a line of its own
+        lines += limits
+        if not limits:
             lines.append("no limit was declared")
         return lines, str(said.get("access", "")) or policy.how_to_ask, policy.owner
 

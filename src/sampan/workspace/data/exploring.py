@@ -16,6 +16,8 @@ from sampan.workspace.data.exploring_answers import Explored
 from sampan.workspace.data.room import DataRoom, Names
 from sampan.workspace.operation import operation
 
+_MOST_BINS = 24  # and no more than values can be told apart
+
 
 class Exploring(DataRoom):
     """The verbs that describe data."""
@@ -40,7 +42,7 @@ class Exploring(DataRoom):
             ref=came.ref,
             n_rows=profile.n_rows,
             columns=tuple(column_line(c, node, hidden=bool(withheld)) for c in profile.columns),
-            histograms={c.name: c.histogram() for c in shown if c.code_bytes},
+            histograms={c.name: c.histogram(min(_MOST_BINS, len(c.code_array))) for c in shown if c.code_bytes},
             top={c.name: c.top() for c in shown if c.values},
             withheld=withheld,
             next=(f"sampan data explore {quote(node.name)}", *self._towards_check(node.name)),
