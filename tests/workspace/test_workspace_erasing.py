@@ -422,6 +422,20 @@ def test_content_that_is_erased_before_it_has_a_name_gets_none(
         assert ws.home.fsck().faults == ()
 
 
+def test_what_names_content_that_need_not_be_there_is_recorded_after_an_erasure(folder: Path) -> None:
+    """A run reads a file again that had been attached before: its version says which bytes, and holds none."""
+    with Workspace.open(folder) as ws:
+        text = f"a note on {PERSON}".encode()
+        digest = ws.store.blobs.put(text)
+        ws.ledger.append(VersionCommitted(node=new_id(), kind="file", name="note", digest=digest))
+        ws.data.add_table(TRIPS, name="trips")
+        ws.data.erase(subject=KEYS)
+        assert not ws.store.blobs.has(digest)
+
+        ws.ledger.append(VersionCommitted(node=new_id(), kind="file", name="again", digest=digest))
+        assert ws.catalog.resolve("again").digest == digest
+
+
 def test_a_loss_is_told_and_not_tried_for_ever(folder: Path) -> None:
     with Workspace.open(folder) as ws:
         ws.data.add_table(TRIPS, name="trips")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SUBJECT_ERASED: Final = "subject_erased"  # the type of the event that says what an erasure frees
 _LONGEST_WORK_MS: Final = 24 * 3_600_000  # between putting an object and committing what names it
-_NAMING: Final = ("add_node", "amend_facts", "add_artifact", "finish_step")
 
 
 def require_kept(store: Store, session: Session, links: Iterable[Link], *, now: Millis) -> None:
@@ -45,9 +44,17 @@ def _lately(session: Session, now: Millis) -> list[str]:
 
 
 def _needed(store: Store, links: Iterable[Link]) -> Iterator[Digest]:
-    """Iterate over what rows name, and what tables among it are made of."""
-    changes: list[dict[str, Any]] = [change for link in links for change in msgspec.json.decode(link.changes)]
-    for digest in digests_in(msgspec.json.encode([change for change in changes if change["do"] in _NAMING]).decode()):
-        yield digest
-        if store.tables.is_version(digest):
-            yield from store.tables.objects(digest)
+    """Iterate over what rows cannot do without: tables and what they are made of, attached files, steps' outcomes."""
+    for change in (change for link in links for change in msgspec.json.decode(link.changes)):
+        for digest in _named(change):
+            yield digest
+            if store.tables.is_version(digest):
+                yield from store.tables.objects(digest)
+
+
+def _named(change: dict[str, Any]) -> list[Digest]:
+    """Return the content that has to be there for a change; what else has a digest, such as a file that was read, may never have been."""
+    kind = change["do"]
+    if kind == "add_artifact" or (kind == "add_node" and change["kind"] == "dataset"):
+        return [change["digest"]]
+    return digests_in(msgspec.json.encode(change["outcome"]).decode()) if kind == "finish_step" else []
