@@ -81,6 +81,17 @@ def test_a_dataset_that_may_not_be_read_is_described_without_its_values(ws: Work
     assert "orders may be used for lateness only" in shown.withheld
     assert "values are not shown: orders may be used for lateness only" in shown.text()
     assert shown.withheld == hidden.withheld
+    assert ("sampan data card orders@v1", "sampan policy show orders") == shown.next
+    assert ("sampan policy show orders",) == hidden.next
+
+
+def test_the_owner_that_a_policy_names_answers_for_the_data_in_its_card_too(ws: Workspace) -> None:
+    ws.policy.declare("orders", owner="ana")
+
+    card = ws.data.card("orders").text()
+
+    assert "ana answers for it" in card
+    assert "nobody answers for it" not in card
 
 
 def test_checks_and_quarantine_tell_what_is_wrong_without_values_that_may_not_be_read(ws: Workspace) -> None:

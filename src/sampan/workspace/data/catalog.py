@@ -17,6 +17,7 @@ from sampan.workspace.data.cells import newest_finding
 from sampan.workspace.data.leaks import newest_leaks
 from sampan.workspace.data.room import KIND, PROFILE, DataRoom, Names
 from sampan.workspace.data.trust import Evidence, Trust, judge_trust
+from sampan.workspace.governing.governance import Governance
 from sampan.workspace.operation import operation
 from sampan.workspace.parameters import Count
 
@@ -181,7 +182,7 @@ class Catalogued(DataRoom):
             Evidence(
                 name=node.name,
                 ref=node.ref,
-                said=self.ws.catalog.asset(KIND, node.name).facts,
+                said={**self.ws.catalog.asset(KIND, node.name).facts, "owner": Governance(self.ws).terms(node.name).owner},
                 facts={**node.facts, "derived": derived},
                 verdict=str(check.facts["verdict"]) if check else "",
                 has_contract=self.contracts.path(node.name).exists(),

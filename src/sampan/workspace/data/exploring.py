@@ -45,7 +45,9 @@ class Exploring(DataRoom):
             histograms={c.name: c.histogram(min(_MOST_BINS, len(c.code_array))) for c in shown if c.code_bytes},
             top={c.name: c.top() for c in shown if c.values},
             withheld=withheld,
-            next=(f"sampan data explore {quote(node.name)}", *self._towards_check(node.name)),
+            next=(f"sampan policy show {quote(node.name)}",)
+            if withheld
+            else (f"sampan data explore {quote(node.name)}", *self._towards_check(node.name)),
         )
 
     @operation(local=True)

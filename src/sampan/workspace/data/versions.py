@@ -90,8 +90,8 @@ class Versions(DataRoom):
             kept_out={leak.column: leak.reason for leak in leaks.leaks} if leaks else {},
             next=(
                 f"sampan data card {quote(node.ref)}",
-                f"sampan data head {quote(node.ref)}",
-                *(() if check else self._towards_check(node.name)),
+                *((f"sampan policy show {quote(node.name)}",) if withheld else (f"sampan data head {quote(node.ref)}",)),
+                *(() if check or withheld else self._towards_check(node.name)),
             ),
         )
 
