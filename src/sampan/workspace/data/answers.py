@@ -70,7 +70,7 @@ class RuleLine(msgspec.Struct, frozen=True):
     examples: tuple[dict[str, Any], ...] = ()
 
     def without_values(self) -> RuleLine:
-        """Return it for whoever may not read the data: no rows, and of what a query or a statistic answered only that it is another number."""
+        """Return it for whoever may not read the data: no rows, and of a query or a statistic only that its answer is another number."""
         _, where, rule = self.message.partition(_EXPECTED) if self.check in _ANSWERING else ("", "", "")
         return msgspec.structs.replace(self, examples=(), message=f"another number{where}{rule}" if where else self.message)
 
