@@ -194,6 +194,14 @@ def rule_file(*lines: str, options: str = "") -> str:
         ("{rule: nullValues, mustBe: 0}", "rule is called metric now"),
         ("{metric: invalidValues, arguments: {validValues: [1], pattern: a}, mustBe: 0}", "are two rules"),
         ("{metric: rowCount}", "rowCount needs"),
+        ("{metric: rowCount, mustBeBetween: [9, 1]}", "no number of rows is at least 9 and at most 1"),
+        ("{metric: rowCount, mustBe: 1.5}", "no number of rows is at least 2 and at most 1"),
+        ("{metric: invalidValues, arguments: {validValues: []}, mustBe: 0}", "validValues is empty"),
+        ("{type: custom, engine: sampan, implementation: {check: range}}", "range needs minimum, maximum or both"),
+        ("{type: custom, engine: sampan, implementation: {check: range, minimum: 9, maximum: 1}}", "minimum 9 lies above maximum 1"),
+        ("{type: custom, engine: sampan, implementation: {check: statistic, statistic: mean}}", "statistic needs minimum"),
+        ("{type: custom, engine: sampan, implementation: {check: forbidden}}", "forbidden needs values"),
+        ("{type: custom, engine: sampan, implementation: {check: null_together, columns: [a]}}", "at least two"),
         ("{metric: rowCount, mustNotBe: 3, mustBe: 1}", "mustNotBe is not held here"),
         ("{metric: rowCount, mustBe: 1, customProperties: [{property: tolerance, value: 7}]}", "tolerance is 7"),
         ("{metric: rowCount, mustBe: 1, customProperties: [{property: falseAlarmsPerYear, value: few}]}", "falseAlarmsPerYear is 'few'"),
@@ -224,6 +232,9 @@ def test_the_type_options_of_the_standard_are_rules_that_block() -> None:
     contract = read_contract(rule_file("{metric: rowCount, mustBe: 1}", options=options), file="f")
 
     assert all_rules(contract)[0] == Range(column="a", minimum=0, maximum=9, beyond=("minimum",), level="block", why="logicalTypeOptions")
+    assert "pattern '(?<=a)b' is none: look-around" in faults(
+        rule_file("{metric: rowCount, mustBe: 1}", options="        logicalTypeOptions: {pattern: '(?<=a)b'}\n")
+    )
     assert "logicalTypeOptions" in write_contract(contract)
 
 

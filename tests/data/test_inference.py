@@ -237,3 +237,17 @@ def test_columns_that_look_like_patterns_are_drafted_like_others() -> None:
     assert [(column.name, column.type) for column in drafted.columns] == [("*", "integer"), ("^b$", "string"), ("^.*$", "integer")]
     assert drafted.key == ("*",)
     assert len(drafted.rules) == len(infer_contract("t", plain, tables={"o": plain}, keys={"o": ("a",)}).rules)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(12_340, 12_345), (20_260_101, 20_261_231), (-12_345, -12_340), (10.762, 10.789), (1e9, 1e9 + 1), (0, 6e-7)]
+)
+def test_bounds_of_a_narrow_range_hold_what_was_seen(low: float, high: float) -> None:
+    seen = np.random.default_rng(3).uniform(low, high, 900)
+    frame = pl.DataFrame({"x": seen.round().astype(int) if isinstance(low, int) and isinstance(high, int) else seen})
+    contract = infer_contract("t", frame)
+    bounds = next(rule for rule in contract.rules if isinstance(rule, Range))
+
+    assert check_table(contract, frame).findings == ()
+    assert isinstance(bounds.maximum, float | int)
+    assert high <= bounds.maximum < high + (high - low)

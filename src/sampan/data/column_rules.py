@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ _CALENDAR = {
 # A scale or code of so few whole numbers has no tail to fit: the next part goes beyond it as seldom as a part did so far. Seen to be needed
 # on psych's msq, COUNT's affairs and gap's crohn (expected 148 false alarms in one delivery each, 24 came, none of them of a range).
 _FEW_STEPS = 10
+_FINE = 0.05  # of a column's range: no bound is rounded by more, far less than its margin
 STEPS = "steps"
 _SHAPES = (("A-Z", r"[A-Z]"), ("a-z", r"[a-z]"), ("0-9", r"[0-9]"))
 _MAX_LENGTH_SPREAD = 3
@@ -181,8 +183,8 @@ def _range_rule(values: pl.Series, fine: list[Part], parts: list[Part], drafting
     if at_zero:
         minimum = 0
     whole = values.dtype.is_integer()
-    kept_low = None if statistics.median(lows) - low > _UNSTABLE * spread and not at_zero else _rounded(minimum, whole=whole)
-    kept_high = None if high - statistics.median(highs) > _UNSTABLE * spread else _rounded(maximum, whole=whole)
+    kept_low = None if statistics.median(lows) - low > _UNSTABLE * spread and not at_zero else _rounded(minimum, spread, whole=whole)
+    kept_high = None if high - statistics.median(highs) > _UNSTABLE * spread else _rounded(maximum, spread, whole=whole)
     if kept_low is None and kept_high is None:
         return None
     why = f"what was seen, widened by {_MARGIN:.0%} of its range or twice its unrest between parts"
@@ -233,9 +235,12 @@ def _names_a_year(name: str, low: float, high: float) -> bool:
     return "year" in name.lower() and low >= 1000 and high <= 3000
 
 
-def _rounded(bound: float, *, whole: bool) -> float | int:
-    """Write a bound with three significant digits: more would pretend to be known."""
-    rounded = float(f"{bound:.3g}")
+def _rounded(bound: float, spread: float, *, whole: bool) -> float | int:
+    """Write a bound with three significant digits: more would pretend to be known, unless the whole range lies beyond them."""
+    if bound == 0:
+        return 0
+    place = min(math.floor(math.log10(abs(bound))) - 2, math.floor(math.log10(_FINE * spread)))
+    rounded = round(float(bound), -place)
     return int(rounded) if whole or rounded == int(rounded) else rounded
 
 

@@ -14,6 +14,7 @@ from sampan.core.refs import nearest
 from sampan.data.contract import LOGICAL_TYPES, ROLES, AnyRule, Column, ColumnRule, Contract, Freshness, Reference, Unique, columns_of
 from sampan.data.rules_yaml import (
     RULE_PROPERTIES,
+    fault_in_pattern,
     properties,
     read_common,
     read_properties,
@@ -247,6 +248,9 @@ def _read_column(section: Section, rules: list[AnyRule]) -> tuple[Column, int]:
     )
     rules.extend(rule for item in section.sections("quality") if (rule := read_quality(item, name)) is not None)
     rules.extend(_read_relationship(item, name) for item in section.sections("relationships"))
+    options = column.other.get("logicalTypeOptions")
+    if isinstance(options, dict) and (fault := fault_in_pattern(str(options.get("pattern") or ""))):
+        section.fault("logicalTypeOptions", f"pattern {options['pattern']!r} is none: {fault}")
     if section.flag("unique") and not is_key:
         rules.append(Unique(columns=(name,), level="block"))
     section.finish()

@@ -320,8 +320,10 @@ def _row_count(section: Section, low: float | None, high: float | None, beyond: 
     if low is None and high is None:
         section.fault("metric", "rowCount needs mustBeGreaterOrEqualTo, mustBeLessOrEqualTo or mustBeBetween")
         return None
-    least = int(low or 0) + (1 if "minimum" in beyond else 0)
-    most = None if high is None else int(high) - (1 if "maximum" in beyond else 0)
+    least = math.floor(low or 0) + 1 if "minimum" in beyond else math.ceil(low or 0)
+    most = None if high is None else math.ceil(high) - 1 if "maximum" in beyond else math.floor(high)
+    if most is not None and most < max(least, 0):
+        section.fault("metric", f"no number of rows is at least {least} and at most {most}")
     return RowCount(minimum=least, maximum=most, **common)
 
 
@@ -332,6 +334,8 @@ def _invalid_values(section: Section, arguments: Section, column: str, common: d
         values = [value for value in values if value is not None]  # what is missing breaks no such rule
         if pattern:
             arguments.fault("pattern", "validValues and pattern are two rules; write an entry for each")
+        if not values:
+            arguments.fault("validValues", "validValues is empty: no value would be valid")
         if not all(isinstance(value, str | int | float) for value in values):
             arguments.fault("validValues", "validValues holds something that is no text, number or truth value; write '…' around it")
         return AllowedValues(column=column, values=tuple(values), **common)
@@ -376,20 +380,28 @@ def _read_custom(section: Section, column: str, common: dict[str, Any], *, has_l
     match check:
         case "range":
             low, high = _moment_or_number(body, "minimum"), _moment_or_number(body, "maximum")
+            _require_bounds(body, check, low, high)
             rule: AnyRule = Range(column=column, minimum=low, maximum=high, beyond=_sides(body), **common)
         case "length":
             shortest, longest = _whole(body, "minimum"), _whole(body, "maximum")
+            _require_bounds(body, check, shortest, longest)
             rule = Length(column=column, minimum=shortest, maximum=longest, **common)
         case "forbidden":
             values = body.anything("values")
+            if not isinstance(values, list) or not values:
+                body.fault("values", "forbidden needs values, a list of what must not be there")
             rule = AllowedValues(column=column, values=tuple(values) if isinstance(values, list) else (), forbidden=True, **common)
         case "null_together":
-            rule = NullTogether(columns=body.texts("columns"), **common)
+            together = body.texts("columns")
+            if len(set(together)) < 2:
+                body.fault("columns", "null_together needs columns, at least two")
+            rule = NullTogether(columns=together, **common)
         case "condition":
             rule = Condition(sql=_condition(body), **common)
         case "statistic":
             name = body.text("statistic", "mean", required=True, choices=STATISTICS)
             low_number, high_number = body.number("minimum"), body.number("maximum")
+            _require_bounds(body, check, low_number, high_number)
             rule = Statistic(column=column, statistic=name, minimum=low_number, maximum=high_number, **untolerated)  # type: ignore[arg-type]
         case "distribution":
             rule = _read_distribution(body, column, untolerated)
@@ -436,6 +448,15 @@ def _moment_or_number(section: Section, key: str) -> float | int | str | None:
         return value  # type: ignore[no-any-return]
     section.fault(key, f"{key} must be a number or a moment, not {value!r}")
     return None
+
+
+def _require_bounds(section: Section, what: str, low: float | str | None, high: float | str | None) -> None:
+    """Note a rule that nothing could break, or everything would."""
+    if low is None and high is None:
+        section.fault("check", f"{what} needs minimum, maximum or both")
+    comparable = (_is_number(low) and _is_number(high)) or (isinstance(low, str) and isinstance(high, str))
+    if comparable and low > high:  # type: ignore[operator]
+        section.fault("minimum", f"minimum {low} lies above maximum {high}")
 
 
 def _whole(section: Section, key: str) -> int | None:
