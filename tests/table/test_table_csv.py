@@ -150,3 +150,22 @@ def test_what_a_writer_quotes_is_read_back(rows: list[tuple[str, str, str]]) -> 
     frame = read_csv(buffer.getvalue().encode(), source="t.csv", form=form).frame
 
     assert frame.rows() == rows
+
+
+def test_points_in_every_number_of_a_file_with_semicolons_are_not_guessed() -> None:
+    text = b"price;n\n1.500;1\n12.000;2\n250.000;3\n"
+    found = read_csv(text, source="t.csv")
+
+    assert found.frame["price"].to_list() == ["1.500", "12.000", "250.000"]
+    assert "column 'price' stays text: 1.234 may be 1234 or 1.234; say --decimal , or --decimal ." in found.notes
+    assert read(text, decimal=",")["price"].to_list() == [1500, 12000, 250000]
+    assert read(text, decimal=".")["price"].to_list() == [1.5, 12, 250]
+    with pytest.raises(DataFormatError, match="two readings"):
+        read(text, expected={"price": "number"})
+
+
+def test_a_number_that_shows_its_decimal_sign_settles_the_others() -> None:
+    assert read("price;w\n1.500;0.5\n12.000;1.25\n")["price"].to_list() == [1.5, 12.0]
+    assert read("price;w\n1.500;0,5\n12.000;1,25\n")["price"].to_list() == [1500, 12000]
+    assert read("price,w\n1.500,x\n12.000,y\n")["price"].to_list() == [1.5, 12.0]
+    assert "if its points stand between thousands, say --decimal ," in notes("price,w\n1.500,x\n12.000,y\n")

@@ -22,6 +22,8 @@ from sampan.table.types import ColumnForm, Found, Habits, clear_nulls, declared_
 
 DELIMITERS = (",", "\t", ";", "|")
 DELIMITER_NAMES = {"\t": "tab", " ": "space"}
+_WITH_COMMAS = ";"  # the delimiter where a comma is the decimal sign
+_POINTED = r"\.(\d{1,2}|\d{4,})$|^[+-]?0\.\d"  # a point that stands not between thousands
 _RARE = ("^", "~", ":", "\x01", "\x1f")
 _SNIFFED_LINES = 50
 _SEPARATOR = re.compile(rb'"?sep=([\x01-\x7f])"?\r?\n')  # the line by which a file tells Excel how to split it
@@ -91,14 +93,14 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
         raise ParameterError(f"a type is declared for {unknown[0]!r}, which {source} does not have", hint=hint)
     rows = _sampled_rows(text, structure, sample.pieces, names, delimiter, source, first_record=first_record)
     columns = [clear_nulls(column, form.null_values)[0] for column in rows]
-    inferred = _infer(columns, form)
+    inferred = _infer(columns, form, delimiter)
     end = _end_of_header(text, structure) if above.has_header else 0
     return Dialect(
         delimiter=delimiter,
         names=tuple(names),
         header_bytes=above.n_bytes + end,
         header_lines=above.n_lines + text.count(b"\n", 0, end),
-        forms=tuple(_form_of(name, found, form) for name, found in zip(names, inferred, strict=True)),
+        forms=tuple(_form_of(name, found, form, source=source) for name, found in zip(names, inferred, strict=True)),
         inferred=inferred,
         notes=(
             *([above.note] if above.note else []),
@@ -145,11 +147,14 @@ def parse_text(text: bytes, names: Sequence[str], delimiter: str, *, source: str
         raise DataFormatError(f"{source} cannot be parsed: {str(cause).splitlines()[0]}", source=source) from cause
 
 
-def _infer(columns: Sequence[pl.Series], form: CsvForm) -> tuple[Found, ...]:
+def _infer(columns: Sequence[pl.Series], form: CsvForm, delimiter: str) -> tuple[Found, ...]:
     """Find the columns' forms twice: first those that show how the file writes numbers and dates, then the ambiguous ones by them."""
     declared = Habits(decimal=form.decimal, thousands=form.thousands)
     first = [find_form(column, tolerance=tolerated(len(column) - column.null_count()), habits=declared) for column in columns]
     habits = _habits(first, declared)
+    if delimiter == _WITH_COMMAS and not habits.decimal:
+        shown = [c for c, f in zip(columns, first, strict=True) if f.form.kind == "number"]
+        habits = replace(habits, doubts_points=not any(column.str.contains(_POINTED).any() for column in shown))
     if habits == declared:
         return tuple(first)
     return tuple(find_form(c, tolerance=tolerated(len(c) - c.null_count()), habits=habits) for c in columns)
@@ -165,8 +170,11 @@ def _habits(found: Sequence[Found], declared: Habits) -> Habits:
     return replace(habits, decimal=next(iter(written)).decimal, thousands=marks.pop() if len(marks) == 1 else "")
 
 
-def _form_of(name: str, found: Found, form: CsvForm) -> ColumnForm:
+def _form_of(name: str, found: Found, form: CsvForm, *, source: str) -> ColumnForm:
     """Return what was declared, else what the dataset has, else what the column looks like."""
+    if found.has_two_readings and form.expected.get(name, "text") != "text" and name not in form.types:
+        said = f"the numbers of column {name!r} have two readings: 1.234 may be 1234 or 1.234"
+        raise DataFormatError(said, source=source, hint="say --decimal , or --decimal .")
     if name in form.types:
         declared = declared_form(form.types[name], name, habits=Habits(form.decimal, form.thousands))
         same = found.form.kind == declared.kind or {found.form.kind, declared.kind} == {"integer", "number"}

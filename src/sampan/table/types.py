@@ -69,6 +69,7 @@ _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
 _ZONED = r":\d{2}([.,]\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"  # PostgreSQL writes the hours alone
 _TELEPHONE = r"^\+\d{7,}$"
+_GROUPED = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"  # a whole number with a mark, or a number of three decimals
 _COMPACT_DATE = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 _SIGNED_NUMBER = r"^[+-]?((\p{Sc}\s?|[A-Z]{3} )\d[\d.,']*|\d[\d.,']*(\s?[%‰]|\s?\p{Sc}| [A-Z]{3}))$"
 _SAMPLE = 64
@@ -118,6 +119,7 @@ class Found:
     form: ColumnForm
     note: str = ""
     odd_rows: tuple[int, ...] = ()
+    has_two_readings: bool = False  # as numbers, and nothing in the file says which is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Habits:
     decimal: str = ""
     thousands: str = ""
     day_first: bool | None = None
+    doubts_points: bool = False  # it is written as where decimal commas are in use, and no number shows that they are not
 
 
 def tolerated(n_values: int) -> int:
@@ -190,6 +193,9 @@ def find_form(text: pl.Series, *, tolerance: int, habits: Habits | None = None) 
     rest = values.filter(~values.is_in(list(missing))) if missing else values
     if rest.is_empty():
         return Found(ColumnForm())
+    if habits is not None and habits.doubts_points and rest.str.contains(_GROUPED).all():
+        said = "stays text: 1.234 may be 1234 or 1.234; say --decimal , or --decimal ."
+        return Found(ColumnForm(), note=said, has_two_readings=True)
     for form in _candidates(rest, habits):
         tried = _fits(rest, form, tolerance)
         if tried is not None:
@@ -389,7 +395,10 @@ def _ambiguity(values: pl.Series) -> str:
 
 
 def _other_reading(values: pl.Series, form: ColumnForm) -> str:
-    """Say of whole numbers that they may be dates."""
-    if form.kind != "integer" or not values.gather_every(max(1, len(values) // _PROBE)).str.contains(_COMPACT_DATE).all():
-        return ""
-    return "is read as whole numbers; if they are dates (YYYYMMDD), say --types COLUMN=date:%Y%m%d"
+    """Say of numbers that they may be dates, or that their points may stand between thousands."""
+    probe = values.gather_every(max(1, len(values) // _PROBE))
+    if form.kind == "integer" and probe.str.contains(_COMPACT_DATE).all():
+        return "is read as whole numbers; if they are dates (YYYYMMDD), say --types COLUMN=date:%Y%m%d"
+    if form.kind == "number" and form.numerals == PLAIN and probe.str.contains(_GROUPED).all():
+        return "has three decimals in every value; if its points stand between thousands, say --decimal ,"
+    return ""
