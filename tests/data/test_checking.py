@@ -388,3 +388,11 @@ def test_a_row_may_refer_to_one_of_its_own_table_and_of_its_own_batch() -> None:
 
     assert check_batch(contract, batch, tables={"t": there}).rows == (2,)
     assert only(check_table(contract, batch, tables={"t": there})).count == 2
+
+
+def test_bounds_beyond_64_bits_are_held() -> None:
+    whole = pl.DataFrame({"n": [2**63 - 1]})
+    columns = (Column(name="n", type="integer"),)
+
+    assert check(Range(column="n", minimum=0, maximum=10**20), columns=columns, frame=whole).findings == ()
+    assert only(check(Range(column="n", minimum=10**20), columns=columns, frame=whole)).count == 1

@@ -240,7 +240,8 @@ def test_columns_that_look_like_patterns_are_drafted_like_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(12_340, 12_345), (20_260_101, 20_261_231), (-12_345, -12_340), (10.762, 10.789), (1e9, 1e9 + 1), (0, 6e-7)]
+    ("low", "high"),
+    [(12_340, 12_345), (20_260_101, 20_261_231), (-12_345, -12_340), (10.762, 10.789), (1e9, 1e9 + 1), (0, 6e-7), (-1e300, 1e300)],
 )
 def test_bounds_of_a_narrow_range_hold_what_was_seen(low: float, high: float) -> None:
     seen = np.random.default_rng(3).uniform(low, high, 900)

@@ -52,6 +52,7 @@ _CALENDAR = {
 # A scale or code of so few whole numbers has no tail to fit: the next part goes beyond it as seldom as a part did so far. Seen to be needed
 # on psych's msq, COUNT's affairs and gap's crohn (expected 148 false alarms in one delivery each, 24 came, none of them of a range).
 _FEW_STEPS = 10
+_EXACT = 2.0**53  # whole numbers beyond are not told apart as decimals
 _FINE = 0.05  # of a column's range: no bound is rounded by more, far less than its margin
 STEPS = "steps"
 _SHAPES = (("A-Z", r"[A-Z]"), ("a-z", r"[a-z]"), ("0-9", r"[0-9]"))
@@ -241,7 +242,7 @@ def _rounded(bound: float, spread: float, *, whole: bool) -> float | int:
         return 0
     place = min(math.floor(math.log10(abs(bound))) - 2, math.floor(math.log10(_FINE * spread)))
     rounded = round(float(bound), -place)
-    return int(rounded) if whole or rounded == int(rounded) else rounded
+    return int(rounded) if whole or (abs(rounded) < _EXACT and rounded == int(rounded)) else rounded
 
 
 def _number_distribution(values: pl.Series, parts: list[Part], drafting: Drafting) -> Distribution | None:

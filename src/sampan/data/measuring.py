@@ -41,6 +41,7 @@ from sampan.ports import Check
 from sampan.table.named import named
 
 _HOUR_MS = 3_600_000
+_MOST_WHOLE = 2**63  # beyond, a bound of 64-bit numbers is compared as a decimal
 _COMPARED = 4  # texts that are compared one by one
 # Of 1,000 samples from the reference itself, one lies further from it than this / √n (Kolmogorov; McDiarmid gives 1.86 for texts).
 _CHANCE = 1.95
@@ -143,7 +144,8 @@ def _bound(bound: Bound, dtype: pl.DataType) -> pl.Expr:
         return pl.lit(_time_of_day(bound))
     if isinstance(bound, str):
         return pl.lit(_moment(bound)).cast(dtype) if dtype.is_temporal() else pl.lit(bound)
-    return pl.lit(bound)
+    beyond = isinstance(bound, int) and abs(bound) >= _MOST_WHOLE and dtype != pl.Int128
+    return pl.lit(float(bound) if beyond else bound)  # type: ignore[arg-type]
 
 
 def _moment(text: str) -> datetime:
