@@ -12,6 +12,7 @@ import pytest
 from sampan.data.contract_yaml import read_contract
 from sampan.data.exploring.explore import Question, explore
 from sampan.data.exploring.groups import read_reference
+from sampan.data.exploring.rows import view_overlap
 from sampan.data.exploring.target import OTHERS
 from sampan.data.exploring.views import Exploration
 from sampan.errors import ParameterError
@@ -135,6 +136,19 @@ def test_rows_of_few_values_repeat_by_chance_and_copied_ones_do_not() -> None:
     assert not any("unique" in step.code for step in by_chance.cleaning)
     assert [(one.level, one.topic) for one in copied.warnings if "repeat another" in one.text] == [("bad", "repeats")]
     assert any("unique" in step.code for step in copied.cleaning)
+
+
+def test_a_test_set_like_the_table_by_chance_shares_no_rows_with_it() -> None:
+    frame = pl.DataFrame({"x": NOISE, "b": np.arange(N) % 9, "c": np.arange(N) % 4})
+    coarse = pl.DataFrame({"b": np.arange(100.0) % 9, "c": np.arange(100) % 4})
+    copied = frame[:100].with_columns(pl.col("b").cast(pl.Float64))
+    levels = []
+    for other in (coarse, copied):
+        overlap = view_overlap(frame.lazy(), other.lazy(), name="test@v1", n_rows=(N, 100))
+        found = explore(frame.lazy(), profile_table(frame), Question(ref="odd@v1"), overlap=overlap)
+        levels.append((overlap.columns, overlap.n_found, [one.level for one in found.warnings if one.topic == "overlap"]))
+
+    assert levels == [(("b", "c"), 100, ["info"]), (("x", "b", "c"), 100, ["bad"])]
 
 
 def test_rows_that_differ_in_the_only_column_that_varies_are_not_near() -> None:

@@ -75,8 +75,12 @@ def _of_overlap(found: Exploration) -> Iterator[Warned]:
     if not overlap.columns:
         yield Warned(weight=70, level="warn", topic="overlap", text=f"{overlap.other} has no column in common with this dataset")
         return
+    by_chance = overlap.chance_share * overlap.n_other >= _EXPLAINED * overlap.n_found
     for n, what in ((overlap.n_found, "rows"), (overlap.n_keys_found, "keys")):
-        if n:
+        if n and what == "rows" and by_chance:
+            text = f"{n:,} of the {overlap.n_other:,} rows of {overlap.other} are like rows here"
+            yield Warned(weight=34, level="info", topic="overlap", text=f"{text}, as rows of so few different values are by chance")
+        elif n:
             looked = f"{n:,} of the {overlap.n_other:,} {what} of {overlap.other} that were looked up"
             text = f"{looked} are in this dataset too: a score on them is flattered"
             yield Warned(weight=95, level="bad", topic="overlap", text=text, todo="take them out of one of the two")

@@ -100,14 +100,16 @@ def _loosened(column: pl.Series) -> pl.Series:
 def view_overlap(rows: pl.LazyFrame, other: pl.LazyFrame, *, name: str, keys: Sequence[str] = (), n_rows: tuple[int, int]) -> OverlapView:
     """Look the other dataset's rows up among these, by all columns that both have; of large tables by one row in 64, chosen by its content.
 
+    Numbers of different types are compared as floats.
+
     Parameters
     ----------
     name : the other dataset
     keys : columns that name a row; looked up by themselves too
     n_rows : how many rows there are, and in the other
     """
-    schema, theirs = rows.collect_schema(), other.collect_schema()
-    shared = [column for column, dtype in schema.items() if theirs.get(column) == dtype and is_comparable(dtype)]
+    shared, unlike = _shared(rows.collect_schema(), other.collect_schema())
+    rows, other = (frame.with_columns(cs.by_name(*unlike).cast(pl.Float64)) if unlike else frame for frame in (rows, other))
     if not shared:
         return OverlapView(other=name, columns=(), n_other=n_rows[1], n_found=0)
     is_sampled = max(n_rows) > _ALL_ROWS
@@ -119,10 +121,25 @@ def view_overlap(rows: pl.LazyFrame, other: pl.LazyFrame, *, name: str, keys: Se
         columns=tuple(shared),
         n_other=n_other,
         n_found=n_found,
+        chance_share=_by_chance(_all_alike(rows, shared), n_rows[0]),
         keys=tuple(named) if whole_key else (),
         n_keys_found=_look_up(rows, other, named, is_sampled=is_sampled)[1] if whole_key else 0,
         is_sampled=is_sampled,
     )
+
+
+def _shared(mine: pl.Schema, theirs: pl.Schema) -> tuple[list[str], list[str]]:
+    """Return the columns that both have, and those of them that are numbers of different types."""
+    both = {name: (dtype, theirs[name]) for name, dtype in mine.items() if name in theirs and is_comparable(dtype)}
+    unlike = [name for name, (one, other) in both.items() if one != other and one.is_numeric() and other.is_numeric()]
+    return [name for name, (one, other) in both.items() if one == other or name in unlike], unlike
+
+
+def _all_alike(rows: pl.LazyFrame, columns: Sequence[str]) -> list[float]:
+    """Return for each column the chance that two rows have the same value."""
+    some = rows.select(cs.by_name(*columns)).head(MOST_ROWS).collect(engine="streaming")
+    some = some.gather_every(max(1, some.height // _COUNTED_ROWS))
+    return [_alike(_hashed(some[name])) for name in columns]
 
 
 def unseen_categories(mine: Profile, theirs: Profile) -> tuple[tuple[str, float], ...]:

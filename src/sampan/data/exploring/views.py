@@ -185,6 +185,7 @@ class OverlapView(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     n_other: int  # rows of the other that were looked up
     n_found: int
+    chance_share: float = 0.0  # of rows that would be found if the columns knew nothing of each other
     keys: tuple[str, ...] = ()
     n_keys_found: int = 0
     is_sampled: bool = False

@@ -144,6 +144,10 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
         rf"({_N}) of the ({_N}) keys of (.+) that were looked up are in this dataset too: a score on them is flattered",
         "{1} trên {2} khóa của {3} được tra cũng có trong bộ dữ liệu này: điểm số trên chúng bị thổi phồng",
     ),
+    (
+        rf"({_N}) of the ({_N}) rows of (.+) are like rows here, as rows of so few different values are by chance",
+        "{1} trên {2} dòng của {3} giống dòng ở đây, một cách ngẫu nhiên vì có quá ít giá trị khác nhau",
+    ),
     (rf"({_N}) of the rows of (.+) have a (.+) that never occurs here", "{1} số dòng của {2} có {3} chưa từng xuất hiện ở đây"),
     (rf"about ({_N}) of the rows repeat another one in every column", "khoảng {1} số dòng trùng dòng khác ở mọi cột"),
     (rf"({_N}) of the rows repeat another one in every column", "{1} số dòng trùng dòng khác ở mọi cột"),
