@@ -283,6 +283,9 @@ def test_a_short_key_is_erased_where_it_is_the_key_and_nowhere_else(folder: Path
 
         assert ws.store.tables.read(ws.catalog.resolve("numbers").digest).rows() == [(8, 7)]
         assert ws.catalog.resolve("n", kind="note").facts == {"rows": [{"id": "[erased]"}], "n": 7}
+        searched = ws.data.erased(subject={"id": "7"})
+        assert (searched.places, searched.short) == ((), ("id",))
+        assert "id: too short to be looked for outside of columns of this name" in searched.text()
 
 
 def test_what_cannot_be_written_again_is_named(folder: Path) -> None:

@@ -12,6 +12,7 @@ from sampan.core.decoding import read_builtins, read_json
 from sampan.core.graph import Node
 from sampan.core.times import iso
 from sampan.errors import SampanError
+from sampan.store.erasure import MIN_TEXT
 from sampan.workspace.data.erasing_answers import (
     ErasureLine,
     Erasures,
@@ -117,6 +118,7 @@ class ErasingPeople(DataRoom):
             n_files=found.n_files,
             n_bytes=found.n_bytes,
             places=tuple(read_builtins(msgspec.to_builtins(one), Place) for one in found.sightings),
+            short=tuple(name for name, value in subject.items() if len(value) < MIN_TEXT),
             next=tuple(again) if found.sightings else ("sampan data erasures",),
         )
 

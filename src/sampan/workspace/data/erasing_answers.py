@@ -106,9 +106,13 @@ class StoreSearched(Answer, frozen=True, kw_only=True):
     n_files: int
     n_bytes: int
     places: tuple[Place, ...]
+    short: tuple[str, ...] = ()  # columns whose value was looked for there only
 
     def text(self) -> str:
         """Say where the person still is."""
+        return self._found() + "".join(f"\n{name}: too short to be looked for outside of columns of this name" for name in self.short)
+
+    def _found(self) -> str:
         searched = f"{count(self.n_objects, 'object')} and {count(self.n_files, 'other file')}, {size_text(self.n_bytes)}"
         if not self.places:
             return f"{self.subject} is nowhere in this store ({searched}; Parquet and Arrow decoded, archives unpacked)."
