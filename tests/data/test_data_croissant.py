@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
-from sampan.errors import AlreadyExists, DataFormatError, IntegrityError, PolicyRefused, UsageError
+from sampan.errors import AccessDenied, AlreadyExists, DataFormatError, IntegrityError, ParameterError, PolicyRefused, UsageError
+from sampan.workspace.governing.governance import Governance
 from sampan.workspace.governing.policy import Policy
 from sampan.workspace.workspace import Workspace
 
@@ -95,6 +97,43 @@ def test_what_is_written_comes_back_with_key_owner_and_conditions(ws: Workspace,
     assert {s.what: s.value for s in policy.statements}["license"] == "CC-BY-4.0"
     assert {"research", "credit", "2090-01-01"} <= {s.value for s in policy.statements}
     assert ws.data.from_croissant(Path(written.file), prefix="copy-").datasets == ("copy-orders@v1",)
+
+
+def test_every_term_comes_back_with_its_owner_and_those_of_what_it_was_made_of(ws: Workspace, tmp_path: Path) -> None:
+    policy = ws.room(Policy)
+    policy.declare("orders", ask="privacy@x.vn", bases={"research": "consent"}, keep_days=400, protected=["late"], pii={"zip": "address"})
+    policy.declare("orders", column_purposes={"zip": "research"}, owner=ws.actor)
+    written = ws.data.to_croissant("orders", tmp_path / "out", purpose="research")
+
+    ws.data.from_croissant(Path(written.file), prefix="copy-")
+
+    before, after = (Governance(ws).terms(name) for name in ("orders", "copy-orders"))
+    assert msgspec.structs.replace(before, owner="") == msgspec.structs.replace(after, owner="")
+    assert ws.actor == after.owner
+    assert ["zip: address"] == json.loads(Path(written.file).read_text())["rai:personalSensitiveInformation"]
+    with pytest.raises(AccessDenied):
+        Workspace.open(ws.root, actor="eve").room(Policy).declare("copy-orders", purposes=["ads"])
+
+
+def test_what_is_made_of_restricted_data_says_so_in_its_description(ws: Workspace, tmp_path: Path) -> None:
+    ws.room(Policy).declare("orders", owner=ws.actor)
+    first = ws.data.to_croissant("orders", tmp_path / "out", purpose="research")
+    ws.data.add(Path(first.table), name="derived")
+
+    written = ws.data.to_croissant("derived", tmp_path / "again", purpose="research")
+
+    document = json.loads(Path(written.file).read_text())
+    assert ws.actor == document["creator"]["name"]
+    assert "research" in json.dumps(document["usageInfo"])
+    assert document["license"].endswith("CC-BY-4.0")
+
+
+@pytest.mark.parametrize("terms", [{"bases": "consent"}, {"keep_days": "long"}, {"protected": [1]}])
+def test_terms_that_cannot_be_meant_are_named(ws: Workspace, tmp_path: Path, terms: dict[str, Any]) -> None:
+    offer = {"@type": "odrl:Offer", "urn:sampan:terms": {"@type": "@json", "@value": terms}}
+
+    with pytest.raises(ParameterError, match=f"{next(iter(terms))} is"):
+        ws.data.from_croissant(write(tmp_path / "other", usageInfo=offer))
 
 
 def test_a_description_of_somebody_elses_is_read_with_its_types_and_names(ws: Workspace, tmp_path: Path) -> None:

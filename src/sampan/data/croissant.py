@@ -46,6 +46,7 @@ _CONTEXT: Final[dict[str, Any]] = {
     "rai": "http://mlcommons.org/croissant/RAI/",
     "sc": "https://schema.org/",
 }
+_TERMS: Final = "urn:sampan:terms"  # written whole: a context with words of ours would be none of the standard's
 _TYPES: Final = {
     "String": "sc:Text",
     "Categorical": "sc:Text",
@@ -89,6 +90,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     not_for: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     expires: str = ""
+    personal: tuple[str, ...] = ()  # columns with the class of their personal data, such as "mail: email"
+    more: dict[str, Any] = {}  # terms the standard has no words for, JSON-able; kept as they are
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +245,11 @@ def _usage(usage: Usage) -> dict[str, Any]:
     if usage.not_for:
         forbidden = [*_constraint("purpose", "isAnyOf", usage.not_for)]
         offer["odrl:prohibition"] = {"@type": "odrl:Prohibition", "odrl:action": {"@id": "odrl:use"}, "odrl:constraint": forbidden}
-    return {**written, "usageInfo": offer} if constraints or usage.not_for else written
+    if usage.more:
+        offer[_TERMS] = {"@type": "@json", "@value": usage.more}
+    if usage.personal:
+        written["rai:personalSensitiveInformation"] = [*usage.personal]
+    return {**written, "usageInfo": offer} if constraints or usage.not_for or usage.more else written
 
 
 def _constraint(operand: str, operator: str, values: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -328,8 +335,11 @@ def _read_usage(document: Mapping[str, Any]) -> Usage:
     )
     allowed: dict[str, list[str]] = {}
     forbidden: dict[str, list[str]] = {}
+    more: dict[str, Any] = {}
     for offer in _many(_get(document, "usageInfo")):
         if isinstance(offer, dict):
+            said = _get(_get(offer, _TERMS), "@value")
+            more |= said if isinstance(said, dict) else {}
             for rules, into in ((_get(offer, "permission"), allowed), (_get(offer, "prohibition"), forbidden)):
                 for rule in _many(rules):
                     _read_constraints(rule, into)
@@ -340,6 +350,8 @@ def _read_usage(document: Mapping[str, Any]) -> Usage:
         not_for=tuple(forbidden.get("purpose", ())),
         regions=tuple(allowed.get("spatial", ())),
         expires=next(iter(allowed.get("dateTime", ())), ""),
+        personal=tuple(_texts(_get(document, "rai:personalSensitiveInformation"))),
+        more=more,
     )
 
 

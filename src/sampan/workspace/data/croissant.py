@@ -13,6 +13,7 @@ from sampan.core.graph import Node
 from sampan.core.refs import check_name
 from sampan.core.times import iso
 from sampan.errors import AlreadyExists, DataFormatError, IntegrityError, UsageError
+from sampan.governance.terms import from_flat
 from sampan.store.files import store_errors
 from sampan.workspace.data.answers import Added
 from sampan.workspace.data.croissant_answers import BroughtIn, CroissantWritten
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FILE = "croissant.json"
 _BLOCK = 1 << 20
+_SAID = ("license", "conditions", "purposes", "not_for", "regions", "expires")  # terms that the standard has words for
+_MORE = ("ask", "bases", "keep_days", "k", "pii", "protected", "column_purposes")
 
 
 class Croissants(DataRoom):
@@ -65,7 +68,7 @@ class Croissants(DataRoom):
                 fields=self._fields(node, said),
                 made=iso(node.created)[:10],
                 description=str(said.get("description", "")),
-                owner=str(said.get("owner", "")),
+                owner=Governance(self.ws).whole_terms(node).owner,
                 key=tuple(said.get("key", ())),
                 came_from=tuple(self.ws.catalog.node(e.src).ref for e in self.ws.catalog.edges_to(node.id) if e.role == "derived_from"),
                 usage=self._usage(node),
@@ -138,7 +141,17 @@ class Croissants(DataRoom):
     def _usage(self, node: Node) -> Usage:
         from sampan.data.croissant import Usage
 
-        terms = Governance(self.ws).terms(node.name)
+        terms = Governance(self.ws).whole_terms(node)
+        columns = {name: column for name, column in terms.columns.items() if name in node.facts["columns"]}
+        more = {
+            "ask": terms.ask,
+            "bases": terms.bases,
+            "keep_days": terms.keep_days,
+            "k": terms.k,
+            "pii": {name: column.pii for name, column in columns.items() if column.pii},
+            "protected": [name for name, column in columns.items() if column.protected],
+            "column_purposes": {name: [*column.purposes] for name, column in columns.items() if column.purposes},
+        }
         return Usage(
             license=terms.license,
             conditions=terms.conditions,
@@ -146,6 +159,8 @@ class Croissants(DataRoom):
             not_for=terms.not_for,
             regions=terms.regions,
             expires=terms.expires,
+            personal=tuple(f"{name}: {column.pii}" for name, column in columns.items() if column.pii),
+            more={field: value for field, value in more.items() if value},
         )
 
     def _bring_in(self, described: DescriptionRead, table: TableRead, place: Path, prefix: str) -> Added:
@@ -165,15 +180,9 @@ class Croissants(DataRoom):
             added = self.ws.data.add_table(frame.select(kept).rename(table.columns), name=name)
         usage = described.usage
         if usage not in (type(usage)(), self._usage(self._node(name))):
-            self.ws.room(Policy).declare(
-                name,
-                license=usage.license,
-                conditions=usage.conditions,
-                purposes=[*usage.purposes],
-                not_for=[*usage.not_for],
-                regions=[*usage.regions],
-                expires=usage.expires,
-            )
+            more = {field: usage.more[field] for field in _MORE if field in usage.more}
+            terms = from_flat({**more, **{field: getattr(usage, field) for field in _SAID}})
+            self.ws.room(Policy).say(name, terms, columns=self._node(name).facts["columns"])
         self._describe(name, {"owner": described.owner, "description": table.description or described.description})
         return added
 

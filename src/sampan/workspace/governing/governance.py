@@ -203,6 +203,11 @@ class Governance:
                 )
         return list(found.values())
 
+    def whole_terms(self, node: Node) -> Terms:
+        """Return the strictest of what is said of a node and of everything it comes from; of columns, what is said of its own name's."""
+        said = [layer.terms for origin in self.origins(node) for layer in self.layers(origin.name, origin.kind)]
+        return msgspec.structs.replace(strictest(said), columns=self.terms(node.name, node.kind).columns)
+
     def refusals(self, node: Node, use: Use) -> list[Refusal]:
         """Return what forbids a use of a node and is lifted by no leave."""
         found: list[Refusal] = []
