@@ -1,6 +1,7 @@
 """The data room: what a person does with datasets, and what is recorded of it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -297,3 +298,24 @@ def test_freshness_is_drafted_for_a_feed_and_checked_against_the_clock(ws: Works
 
     assert [line for line in drafted.rules if "the newest at is at most 4 hours old" in line]
     assert (checked.verdict, checked.n_rules) == ("passed", drafted.n_rules)
+
+
+def test_many_who_write_a_contract_at_once_leave_one_whole_file(ws: Workspace) -> None:
+    texts = [f"# {i}\n" * 20_000 for i in range(8)]
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(lambda text: ws.data.contracts.write("orders", text), texts * 4))
+    files = list((ws.root / "contracts").iterdir())
+
+    assert [file.name for file in files] == ["orders.yaml"]
+    assert files[0].read_text() in texts
+
+
+def test_a_contract_keeps_its_link_and_its_permissions(ws: Workspace) -> None:
+    (ws.root / "shared.yaml").write_text("old")
+    (ws.root / "shared.yaml").chmod(0o640)
+    (ws.root / "contracts").mkdir()
+    (ws.root / "contracts/orders.yaml").symlink_to(ws.root / "shared.yaml")
+    ws.data.contracts.write("orders", "new")
+
+    assert ((ws.root / "shared.yaml").read_text(), (ws.root / "contracts/orders.yaml").is_symlink()) == ("new", True)
+    assert (ws.root / "shared.yaml").stat().st_mode & 0o777 == 0o640

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -82,9 +84,7 @@ class Contracts:
         file = self.path(name)
         with store_errors(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f".{file.name}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(file)
+            _write_whole(file.resolve(), text)
 
     def draft(self, node: Node) -> Contract:
         """Draft a contract from a dataset version and the newest versions of the others; done once for the same data."""
@@ -244,6 +244,21 @@ class Contracts:
         event = VersionCommitted(node=new_id(), kind="contract", name=asset, digest=digest, size=len(text), facts=facts)
         self.ws.ledger.append(event)
         return event.node
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file under a name of its own, then take the place of the one that is there; two who write at once do not meet."""
+    temporary = file.with_name(f".{file.name}.{new_id()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())  # a crash may otherwise leave an empty file under the name
+        if file.exists():
+            shutil.copymode(file, temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def shown_path(workspace: Workspace, path: Path) -> str:
