@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from sampan.errors import NotFound, ParameterError
+from sampan.stats.estimates import Estimate
 from sampan.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # each question cross-fits small models
@@ -44,6 +46,16 @@ def test_rows_are_valued_by_the_declared_label_and_the_lowest_come_first(ws: Wor
     assert [0.01, 0.02, 0.05, 0.10] == [one.share for one in answer.effect]
     assert 3000 == sum(answer.counts)
     assert "labels confidently contradicted" in answer.text()
+
+
+def test_labels_that_rare_rows_explain_are_not_called_wrong(ws: Workspace) -> None:
+    found = ws.data.value("claims", target="fraud")
+
+    noisy = msgspec.structs.replace(found, n_wrong=90, share=Estimate(0.0, -0.01, 0.01)).text()
+    spoiled = msgspec.structs.replace(found, n_wrong=90, share=Estimate(0.04, 0.03, 0.05)).text()
+
+    assert "90 labels confidently contradicted; rows that are merely rare explain as many, so that perhaps none is wrong" in noisy
+    assert "about 4.0% of all are wrong" in spoiled
 
 
 def test_valuing_again_finds_the_recorded_values_and_leads_back_to_the_data(ws: Workspace) -> None:

@@ -54,3 +54,15 @@ def test_a_vector_is_read_as_one_column_per_place() -> None:
     assert [[1, 2], [3, 4], [1, 2]] == table.matrix.tolist()
     assert None is vectors(pl.Series([[1.0], [1.0, 2.0]]))
     assert None is vectors(pl.Series(["text"]))
+
+
+def test_names_of_rows_are_read_as_there_or_missing_where_they_stopped_coming() -> None:
+    n = 3000
+    base = pl.DataFrame({"id": [f"row {i}" for i in range(n)], "same": ["a"] * n, "holes": [f"t {i}" if i % 2 else None for i in range(n)]})
+    batch = pl.DataFrame({"id": ["row 9", None], "same": [None, "a"], "holes": [None, "t 1"]}, schema=base.schema)
+
+    table = read_table(base, batch, np.zeros(n), np.zeros(2))
+
+    assert ("id", "same") == table.names
+    assert [[1.0, 1.0]] == np.unique(table.matrix[:n], axis=0).tolist()
+    assert [[False, True], [True, False]] == np.isnan(table.matrix[n:]).tolist()

@@ -1,7 +1,7 @@
 """A table as the tests of a batch read it: numbers, categories as codes, labels; rows that a model trusts and rows that arrive.
 
 Numbers, yes or no, times and texts of few values are read, and vectors as one column each. Texts that name a row (nearly all different) and
-columns of one value say nothing here and stay out.
+columns of one value say nothing here and stay out, unless they stopped coming.
 """
 
 from __future__ import annotations
@@ -124,15 +124,15 @@ def read_table(
     for name in base.columns:
         if name not in batch.columns:
             continue
-        both = base[name].dtype, batch[name].dtype
-        if any(map(_is_text, both)):
-            found = _codes(base[name].cast(pl.String), batch[name].cast(pl.String))
-            if found is None:
-                continue
-            codes, values, known = found
-            categories[len(columns)], n_known[len(columns)] = values, known
-            columns.append(codes)
-            names.append(name)
+        if _is_text(base[name].dtype) or _is_text(batch[name].dtype):
+            texts = base[name].cast(pl.String), batch[name].cast(pl.String)
+            if found := _codes(*texts):
+                codes, categories[len(columns)], n_known[len(columns)] = found
+                columns.append(codes)
+                names.append(name)
+            elif texts[1].has_nulls() and not texts[0].has_nulls():
+                columns.append(_presence(*texts))
+                names.append(name)
             continue
         for part_name, part in _numbers(name, base[name], batch[name]):
             if np.nanmin(part, initial=np.inf) < np.nanmax(part, initial=-np.inf) or np.isnan(part).any():
@@ -166,6 +166,11 @@ def _codes(base: pl.Series, batch: pl.Series) -> tuple[Matrix, tuple[str, ...], 
         return None
     codes = pl.concat([base, batch]).replace_strict(values, pl.Series(range(len(values)), dtype=pl.Float32), default=None)
     return codes.cast(pl.Float32).fill_null(float("nan")).to_numpy(), tuple(values.to_list()), len(known)
+
+
+def _presence(base: pl.Series, batch: pl.Series) -> Matrix:
+    """Read texts that name rows, or are all alike, as there (1) or missing: that they stopped coming is all they say."""
+    return pl.concat([base, batch]).is_not_null().cast(pl.Float32).replace(0, None).fill_null(float("nan")).to_numpy()
 
 
 def _numbers(name: str, base: pl.Series, batch: pl.Series) -> list[tuple[str, Matrix]]:

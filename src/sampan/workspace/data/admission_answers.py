@@ -56,8 +56,7 @@ class Valued(Answer, frozen=True, kw_only=True):
         """Say how many labels look wrong, which rows to look at, and what leaving them out does."""
         by = {"margin": "models that did not see the row", "knn-shapley": "its nearest neighbors (exact Shapley values)"}[self.method]
         lines = [f"{self.ref}: {count(self.n_rows, 'labeled row')} valued by {by}, for {self.asked_by}"]
-        wrong = f"about {self.share.value:.1%} of all" if self.share.value is not None else "no share can be estimated"
-        lines.append(f"  {count(self.n_wrong, 'label')} confidently contradicted; {wrong}")
+        lines.append(f"  {count(self.n_wrong, 'label')} confidently contradicted; {self._wrong_share()}")
         cells = [(str(r.row), f"{r.value:+.3f}", r.label, r.fits, _short(r.cells)) for r in self.rows[:_SHOWN_ROWS]]
         lines.append(align(("row", "value", "label", "fits", "cells"), cells, right=("row", "value"), widest=70))
         if self.effect:
@@ -66,6 +65,13 @@ class Valued(Answer, frozen=True, kw_only=True):
             told = [(f"{one.share:.0%}", f"{one.n_held:,}", str(one.change), str(one.beside_random)) for one in self.effect]
             lines.append(align(("left out", "rows", "change", "beside as many at random"), told, right=("left out", "rows")))
         return "\n".join(lines)
+
+    def _wrong_share(self) -> str:
+        if self.share.value is None:
+            return "how many are wrong cannot be estimated"
+        if self.n_wrong and (self.share.low or 0.0) <= 0:
+            return "rows that are merely rare explain as many, so that perhaps none is wrong"
+        return f"about {self.share.value:.1%} of all are wrong"
 
 
 class Consequence(msgspec.Struct, frozen=True):
