@@ -85,6 +85,18 @@ def test_a_dataset_that_may_not_be_read_is_described_without_its_values(ws: Work
     assert ("sampan policy show orders",) == hidden.next
 
 
+def test_columns_of_personal_data_are_told_without_masked_examples(ws: Workspace) -> None:
+    ws.data.add_table({"mail": ["ana@example.vn", "binh@example.vn"], "n": [1, 2]}, name="people")
+    seen = ws.data.pii("people")
+    ws.policy.declare("people", owner="ana", purposes=["care"])
+
+    told = ws.data.pii("people")
+
+    assert [("mail", "email")] == [(each.column, each.pii) for each in told.findings]
+    assert ("a***@***.vn", "b***@***.vn") == tuple(sorted(seen.findings[0].examples))
+    assert () == told.findings[0].examples
+
+
 def test_the_owner_that_a_policy_names_answers_for_the_data_in_its_card_too(ws: Workspace) -> None:
     ws.policy.declare("orders", owner="ana")
 

@@ -51,6 +51,8 @@ class Governed(DataRoom):
 
         made, _ = self.ws.engine.once("personal data", [_FINDING, node.digest], find)
         findings = tuple(read_builtins(made, list[ColumnFinding]))
+        if self.withheld(node):  # a mask still tells of a value
+            findings = tuple(msgspec.structs.replace(each, examples=()) for each in findings)
         likely = {each.column: each.pii for each in findings if each.certainty == "likely"}
         if declare and likely:
             self.ws.policy.declare(node.id, pii=likely)
