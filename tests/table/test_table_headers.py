@@ -63,3 +63,13 @@ def test_years_and_places_above_numbers_are_names() -> None:
     assert not look_like_values(["name", "2023", "2024"], [False, True, True])
     assert not look_like_values(["0", "1", "2"], [True, True, True])
     assert look_like_values(["5.1", "3.5", "setosa"], [True, True, False])
+
+
+def test_a_delimiter_at_the_end_of_each_row_but_not_of_the_header_is_no_fault(tmp_path: Path) -> None:
+    found = load(tmp_path, "a,b,c\n1,2,3,\n4,5,6,\n7,8,9,\n")
+
+    assert found.frame.columns == ["a", "b", "c", "column_4"]
+    assert found.frame.row(0) == (1, 2, 3, None)
+    assert "every row ends with a delimiter that the header has not" in found.notes
+    with pytest.raises(DataFormatError, match="line 2 has 4 fields where the header has 3"):
+        load(tmp_path, "a,b,c\n1,2,3,x\n4,5,6,\n7,8,9,\n")

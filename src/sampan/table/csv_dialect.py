@@ -87,6 +87,8 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
     first_record = 1 if above.has_header else 0
     names, notes = _names(text, structure, delimiter, above, source=source)
     _refuse_wrong_delimiter(names, text, structure, delimiter, declared=bool(form.delimiter), source=source)
+    if _ends_with_delimiters(text, structure, delimiter, len(names)):
+        names, notes = [*names, f"column_{len(names) + 1}"], [*notes, "every row ends with a delimiter that the header has not"]
     unknown = sorted(set(form.types) - set(names))
     if unknown:
         hint = "its columns: " + ", ".join(names[:20])
@@ -109,6 +111,15 @@ def sniff(sample: Sample, form: CsvForm, *, source: str) -> Dialect:
             *([f"the delimiter is {DELIMITER_NAMES.get(delimiter, delimiter)}"] if delimiter != "," else []),
         ),
     )
+
+
+def _ends_with_delimiters(text: bytes, structure: Structure, delimiter: str, n_names: int) -> bool:
+    """Say whether each row has one field more than the header, without a value."""
+    rows = structure.n_fields[1:]
+    if not len(rows) or n_names == 1 or not (rows == n_names + 1).all():
+        return False
+    mark = ord(delimiter)
+    return all(text[end - 1] == mark for end in structure.ends[1:].tolist())
 
 
 def _end_of_header(text: bytes, structure: Structure) -> int:
