@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sampan.errors import AlreadyExists, EditConflict, NotFound, ParameterError, UsageError
+from sampan.errors import AlreadyExists, EditConflict, NotFound, ParameterError, StoreUnavailable, UsageError
 from sampan.workspace.data.dataset_edits import AddColumns, Edits, PutRows
 from sampan.workspace.workspace import Workspace
 
@@ -157,6 +157,13 @@ def test_a_branch_that_was_merged_goes_on_and_is_merged_again(ws: Workspace) -> 
         ws.data.merge("orders@v3")
     with pytest.raises(EditConflict, match=r"orders went on to orders@v7"):
         ws.data.merge("orders@try")
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(ws: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+
+    with pytest.raises(StoreUnavailable, match=f"cannot write {tmp_path}/file/orders.csv: Not a directory"):
+        ws.data.export("orders", tmp_path / "file" / "orders.csv")
 
 
 def test_a_condition_that_fits_no_column_is_told_in_a_line(ws: Workspace) -> None:

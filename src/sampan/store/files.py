@@ -54,17 +54,20 @@ def signature(path: Path) -> Signature:
 
 
 class store_errors:  # noqa: N801  # reads as what it is used as, a context
-    """Turn an OSError raised inside into a StoreUnavailable that names the place and says what to do."""
+    """Turn an OSError raised inside into a StoreUnavailable that names the place and says what to do.
 
-    def __init__(self, where: str | Path) -> None:
-        self._where = where
+    `is_own` : whether the place is a store's; false where a person named it.
+    """
+
+    def __init__(self, where: str | Path, *, is_own: bool = True) -> None:
+        self._where = f"to the store at {where}" if is_own else f"{where}"
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
-            told = f"cannot write to the store at {self._where}: {reason}"
+            told = f"cannot write {self._where}: {reason}"
             raise StoreUnavailable(told, hint=_HINTS.get(error.errno or 0, "")) from error
 
 

@@ -148,13 +148,15 @@ def _write_whole(frame: pl.LazyFrame, file: Path, writer: Writer) -> tuple[int, 
     import polars as pl
 
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    with store_errors(file.parent):
+    with store_errors(file, is_own=False):
         try:
             counted = frame.select(pl.len()).collect(engine="streaming").item(), len(frame.collect_schema())
             writer(frame, draft)
             draft.replace(file)
         except pl.exceptions.PolarsError as cause:
-            raise ParameterError(f"cannot write {file}: {cause}", hint="check columns and condition; nested ones need .parquet") from cause
+            raise ParameterError(
+                f"cannot write {file}: {str(cause).splitlines()[0]}", hint="check columns and condition; nested ones need .parquet"
+            ) from cause
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
