@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from sampan.data.contract import AllowedValues, Distribution, Range, Statistic, Unique
+from sampan.data.contract import AllowedValues, AnyRule, Distribution, NullShare, Query, Range, Stated, Statistic, Unique
 from sampan.data.contract_yaml import read_contract, write_contract
 from sampan.data.rule_words import describe
 from sampan.web.app import create_app
@@ -169,7 +169,22 @@ def test_a_vietnamese_page_speaks_vietnamese_of_rules_and_findings(ws: Workspace
         Statistic(column="x", statistic="std", maximum=3),
         Distribution(column="x", edges=(1.0,), shares=(0.5,), max_distance=0.1),
         Unique(columns=("x", "y")),
+        NullShare(column="x", max_share=0.0, tolerated=9),
+        AllowedValues(column="x", values=("a",), tolerated=5),
+        Query(sql="SELECT count(*) FROM data", minimum=0, maximum=0),
+        Stated(column="x", entry={"type": "text", "description": "measured at noon"}),
+        Stated(column="x", engine="soda", entry={"name": "no doubles"}),
     ],
 )
-def test_every_rule_has_vietnamese_words(rule: Range | Statistic | Distribution | Unique) -> None:
+def test_every_rule_has_vietnamese_words(rule: AnyRule) -> None:
     assert describe(rule) != vietnamese(describe(rule))
+
+
+def test_what_is_kept_and_not_judged_is_shown_as_a_note(ws: Workspace, client: TestClient) -> None:
+    text = ws.data.contract("orders").contents.replace(
+        "    quality:\n", "    quality:\n      - {type: text, description: sold at noon}\n", 1
+    )
+    ws.data.contracts.write("orders", text)
+
+    assert "note: kept, not judged here: sold at noon (for people)" in ws.data.contract("orders").rules
+    assert "giữ lại, không xét ở đây: sold at noon (dành cho người đọc)" in client.get(f"{PAGE}?lang=vi").text

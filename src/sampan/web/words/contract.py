@@ -102,6 +102,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) is none of (.+)", "{1} không là giá trị nào trong {2}"),
     (r"(.+) looks like (.+)", "{1} có dạng {2}"),
     (r"(.+) is (between .+ and .+|at least .+|at most .+|above .+|below .+)", "{1} {2:t}"),
+    (rf"(.+) is ({_N})", "{1} bằng {2}"),
     (r"between (\S+) and (\S+)", "từ {1} đến {2}"),
     (r"at least (\S+) and below (\S+)", "ít nhất {1} và dưới {2}"),
     (r"above (\S+) and at most (\S+)", "trên {1} và nhiều nhất {2}"),

@@ -113,7 +113,7 @@ def rule_lines(contract: Contract) -> tuple[str, ...]:
 
     columns = [f"block: {column.name} is there" + (f", as {column.type}" if column.type else "") for column in contract.columns]
     rules = (f"{rule.level}: {describe(rule)}{_expected(rule.false_alarms)}" for rule in all_rules(contract))
-    return (*columns, *rules, *(f"kept, not judged here: {one}" for one in unjudged(contract)))
+    return (*columns, *rules, *(f"note: kept, not judged here: {one}" for one in unjudged(contract)))
 
 
 def _expected(false_alarms: float | None) -> str:
