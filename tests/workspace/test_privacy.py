@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import polars as pl
 import pytest
@@ -109,6 +111,24 @@ def test_keys_lie_outside_the_store_for_their_owner_alone_and_one_a_purpose(
     files[0].chmod(0o644)
     with pytest.raises(ParameterError, match="can be read by others"):
         [keys.key(purpose) for purpose in ("care", "ads")]
+
+
+def test_two_that_need_a_new_key_at_once_get_the_same(ws: Workspace) -> None:
+    purposes = [f"purpose{i}" for i in range(8)]
+    start = Barrier(2)
+
+    def make(workspace: Workspace) -> list[bytes]:
+        keys = []
+        for purpose in purposes:
+            start.wait()
+            keys.append(PrivacyKeys(workspace).key(purpose))
+        return keys
+
+    with reopened(ws) as other, ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(make, (ws, other))
+
+    assert one == two
+    assert len(purposes) == len([*PrivacyKeys(ws).folder.glob("*.key")])
 
 
 def test_a_lost_key_is_asked_for_and_never_made_anew(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sampan.core.changes import AddEdge, AddNode, Change, SetState
+from sampan.core.changes import AddEdge, AddNode, Change, ExpectNewest, SetState
 from sampan.core.events import Event
 from sampan.core.graph import NodeId
 
@@ -102,8 +102,8 @@ class KeyMade(Event, frozen=True, kw_only=True):
         return self.node
 
     def changes(self) -> tuple[Change, ...]:
-        """Add the key's node, which holds its fingerprint alone."""
-        return (AddNode(id=self.node, kind=KEY, name=self.name, facts={"fingerprint": self.fingerprint}),)
+        """Add the key's node, which holds its fingerprint alone, if there is no other key for the purpose."""
+        return (ExpectNewest(kind=KEY, name=self.name, node=None), AddNode(id=self.node, kind=KEY, name=self.name, facts={"fingerprint": self.fingerprint}),)
 
 
 class Reidentified(Event, frozen=True, kw_only=True):

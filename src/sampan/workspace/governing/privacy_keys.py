@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan.core.events import new_id
 from sampan.core.graph import Node
-from sampan.errors import IntegrityError, NotFound, ParameterError
+from sampan.errors import IntegrityError, NotFound, ParameterError, StaleState
 from sampan.governance.pseudonyms import KEY_BYTES, fingerprint
 from sampan.store.files import store_errors
 from sampan.workspace.governing.governance_events import KEY, KeyMade
@@ -65,7 +65,10 @@ class PrivacyKeys:
                 hint=f"put it back as {self._file(known)}, or into ${KEYS_VARIABLE}; without it this data cannot be linked or read",
             )
         if known is None:
-            return self._make(purpose, found)
+            try:
+                return self._make(purpose, found)
+            except StaleState:  # somebody made it meanwhile, and theirs holds
+                return self.key(purpose)
         assert found is not None
         if fingerprint(found) != known.facts["fingerprint"]:
             raise IntegrityError(
@@ -109,13 +112,24 @@ class PrivacyKeys:
                     stream.write(base64.b64encode(key).decode() + "\n")
                     stream.flush()
                     os.fsync(stream.fileno())
+            self._record(purpose, key, file)
             import logging  # costs every command 3 ms, and is needed when something failed
 
             logging.getLogger(__name__).warning(
                 "made the key for %s: %s; keep a copy of it elsewhere, what it protects cannot be read or linked without", purpose, file
             )
-        self.ws.ledger.append(KeyMade(node=new_id(), name=f"{purpose}.key", fingerprint=fingerprint(key)))
+        else:
+            self._record(purpose, key, None)
         return key
+
+    def _record(self, purpose: str, key: bytes, file: Path | None) -> None:
+        """Let the ledger know a key. Raises StaleState where it has one for the purpose; a file that was made for nothing goes."""
+        try:
+            self.ws.ledger.append(KeyMade(node=new_id(), name=f"{purpose}.key", fingerprint=fingerprint(key)))
+        except StaleState:
+            if file is not None:
+                file.unlink()
+            raise
 
 
 def _from_environment(purpose: str) -> bytes | None:
