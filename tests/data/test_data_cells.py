@@ -99,3 +99,10 @@ def test_repairs_are_accepted_and_refused_one_by_one(ws: Workspace) -> None:
 def test_a_place_where_no_cell_looks_wrong_is_named(ws: Workspace, place: str) -> None:
     with pytest.raises(ParameterError, match=f"no cell looks wrong at '{place}'"):
         ws.data.repair("beers", leave=[place])
+
+
+def test_a_column_that_is_not_there_is_named(ws: Workspace) -> None:
+    for verb in (ws.data.errors, ws.data.repair):
+        with pytest.raises(ParameterError, match=r"beers@v1 has no column 'citi'") as caught:
+            verb("beers", columns=["citi"])
+        assert "did you mean city" in caught.value.hint

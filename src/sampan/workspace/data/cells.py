@@ -71,6 +71,7 @@ class Cells(DataRoom):
         if not 0 <= limit <= _MOST_CELLS:
             raise ParameterError(f"limit is {limit}", hint="0 to 100,000")
         node = self._readable(ref)
+        self._check_columns(node, columns or [])
         found = self._find(node)
         recorded, _ = self.ws.engine.once("cells", [_LOOKING, node.id], lambda: self._record_finding(node, found))
         answer = _answer(node, found, _chosen(found, kinds, columns, at_least=0.0), limit)
@@ -109,6 +110,7 @@ class Cells(DataRoom):
         if not 0 <= confidence <= 1:
             raise ParameterError(f"confidence is {confidence}", hint="0 to 1")
         node = self._readable(ref)
+        self._check_columns(node, columns or [])
         found = self._find(node)
         chosen = _repairable(_without(_chosen(found, kinds, columns, at_least=confidence, rows=rows), leave or [], found))
         left = found.cells.height - chosen.height

@@ -83,7 +83,7 @@ class Repaired(Answer, frozen=True, kw_only=True):
     def text(self) -> str:
         """Say what was repaired, and what a person still has to look at."""
         if self.unchanged:
-            return f"{self.before}: nothing to repair" + (f"; {count(self.n_left, 'cell')} need a person" if self.n_left else "")
+            return f"{self.before}: nothing to repair" + (f"; {count(self.n_left, 'cell')} for a person to look at" if self.n_left else "")
         lines = [f"{self.before} → {self.after}: {count(self.n_repaired, 'cell')} repaired"]
         lines += [f"  {column}: {n:,}" for column, n in sorted(self.by_column.items(), key=lambda item: -item[1])]
         lines += [f"  {column} is now {said}" for column, said in self.retyped.items()]
