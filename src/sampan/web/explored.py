@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from markupsafe import Markup
 
 from sampan.data.exploring.views import ColumnDrift, ColumnView, Exploration, GroupView, Relation, TargetView
@@ -19,6 +20,9 @@ MOST_COLUMNS = 150  # drawn; the others are lines of a table
 MOST_RELATIONS = 8
 MOST_DRIFTS = 15
 _MOST_BARS = 16
+_COPIED = ("code", "todo")
+_LONGEST_NAME: Final = 80
+_LONGEST: Final[Mapping[str, int]] = {"text": 400, "reason": 400, "code": 1_000, "todo": 400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATIC = Path(__file__).parent / "static"
 _WIDE = Frame(width=400, height=170, left=4, right=4, top=6, bottom=18)
@@ -48,6 +52,7 @@ def render_exploration(found: Exploration, language: str) -> str:
 
 def exploration_context(found: Exploration) -> dict[str, Any]:
     """Return what the templates show of an exploration."""
+    found = _shortened(found)
     drawn = found.columns[:MOST_COLUMNS]
     return {
         "found": found,
@@ -118,6 +123,22 @@ def digits(value: float | None) -> str:
 @cache
 def _read(name: str) -> str:
     return (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _shortened(found: Exploration) -> Exploration:
+    """Cut long names and texts, so that no table makes a large page; what is to be copied is whole, or not there."""
+    return msgspec.convert(_cut(msgspec.to_builtins(found)), Exploration)
+
+
+def _cut(value: Any, *, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _cut(one, key=name) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut(one, key=key) for one in value]
+    longest = _LONGEST.get(key, _LONGEST_NAME)
+    if not isinstance(value, str) or len(value) <= longest:
+        return value
+    return "" if key in _COPIED else f"{value[: longest - 1]}…"
 
 
 def _has(found: Exploration, anchor: str) -> bool:

@@ -266,3 +266,14 @@ def test_ids_that_start_high_are_drawn_to_their_ends() -> None:
 
     assert view.bins[0][0] == pytest.approx(5_000_020, abs=2)
     assert view.n_outside == pytest.approx(40, abs=4)
+
+
+def test_long_names_and_texts_make_no_large_page() -> None:
+    values = [chr(97 + k) * 3_000 for k in range(10)]
+    columns = {"q" * 400 + f" {k}": _RNG.choice(values, 400) for k in range(60)}
+    found = explored(pl.DataFrame({**columns, "y": NOISE[:400] > 0}), target=pl.col("y"), target_name="y", groups=[*columns][:4])
+    page = render_exploration(found, "en")
+
+    assert len(page) < 500_000
+    assert "a" * 79 + "…" in page
+    assert "a" * 80 not in page
