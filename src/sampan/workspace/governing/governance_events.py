@@ -103,7 +103,10 @@ class KeyMade(Event, frozen=True, kw_only=True):
 
     def changes(self) -> tuple[Change, ...]:
         """Add the key's node, which holds its fingerprint alone, if there is no other key for the purpose."""
-        return (ExpectNewest(kind=KEY, name=self.name, node=None), AddNode(id=self.node, kind=KEY, name=self.name, facts={"fingerprint": self.fingerprint}),)
+        return (
+            ExpectNewest(kind=KEY, name=self.name, node=None),
+            AddNode(id=self.node, kind=KEY, name=self.name, facts={"fingerprint": self.fingerprint}),
+        )
 
 
 class Reidentified(Event, frozen=True, kw_only=True):
