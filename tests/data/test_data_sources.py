@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from sampan.errors import DataFormatError, NotFound, ParameterError
+from sampan.errors import DataFormatError, NotFound, ParameterError, Unavailable
 from sampan.workspace.workspace import Workspace
 
 
@@ -151,6 +152,32 @@ def test_a_web_address_is_fetched_and_recorded_without_its_query(ws: Workspace, 
 
     assert (answer.ref, answer.n_rows) == ("t@v1", 2)
     assert answer.source == f"{address}/t.csv"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\na,b\n1,2\n", "broke off after 8 of 1,000 bytes"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\na,b\n1,2\n\r\nff\r\n3,4\n", "broke off after"),
+        (b"no HTTP\r\n\r\n", "cannot be reached"),
+    ],
+)
+def test_an_address_that_breaks_off_or_speaks_no_http_leaves_nothing_behind(ws: Workspace, answer: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        with pytest.raises(Unavailable, match=said):
+            ws.data.add(Path(f"http://127.0.0.1:{server.getsockname()[1]}/t.csv"))
+        thread.join()
+
+    assert ws.catalog.nodes(kind="dataset") == []
 
 
 def test_an_s3_address_is_fetched(ws: Workspace, s3_bucket: str) -> None:

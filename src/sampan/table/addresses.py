@@ -78,7 +78,8 @@ def fetched(address: str, progress: Progress | None = None) -> Iterator[Path]:
 
 
 def _from_http(address: str) -> tuple[Iterator[bytes], int | None]:
-    from urllib.error import HTTPError, URLError  # with HTTP and TLS below them; who adds a file needs neither
+    from http.client import HTTPException  # with TLS below it, as the next; who adds a file needs neither
+    from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
     said = without_secrets(address)
@@ -90,18 +91,20 @@ def _from_http(address: str) -> tuple[Iterator[bytes], int | None]:
         if cause.code in (404, 410):
             raise NotFound(f"there is nothing at {said}: {cause.code} {cause.reason}", hint="check the address") from cause
         raise Unavailable(f"{said} answers {cause.code} {cause.reason}", hint="try again later") from cause
-    except (URLError, TimeoutError, OSError) as cause:
-        raise Unavailable(
-            f"{said} cannot be reached: {getattr(cause, 'reason', cause)}", hint="check the address and the network"
-        ) from cause
+    except (URLError, HTTPException, OSError) as cause:
+        why = str(getattr(cause, "reason", cause)).strip() or type(cause).__name__
+        raise Unavailable(f"{said} cannot be reached: {why}", hint="check the address and the network") from cause
     length = answer.headers.get("Content-Length")
 
     def blocks() -> Iterator[bytes]:
         with answer:
             n_bytes = 0
-            while block := answer.read(_BLOCK):
-                n_bytes += len(block)
-                yield block
+            try:
+                while block := answer.read(_BLOCK):
+                    n_bytes += len(block)
+                    yield block
+            except (HTTPException, OSError) as cause:
+                raise Unavailable(f"{said} broke off after {n_bytes:,} bytes: {cause}", hint="try again") from cause
             if length is not None and n_bytes != int(length):
                 raise Unavailable(f"{said} broke off after {n_bytes:,} of {int(length):,} bytes", hint="try again")
 
