@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -16,7 +18,8 @@ from small_training import FIT, add_orders, lose_rows, write_training
 import sampan as sp
 from sampan.engine.step import load_script
 from sampan.errors import AccessDenied, ParameterError, PolicyRefused, ProjectFileError, StaleState
-from sampan.workspace.governing.governance import require_allowed
+from sampan.governance.terms import from_flat
+from sampan.workspace.governing.governance import Governance, require_allowed
 from sampan.workspace.workspace import Workspace
 
 FOR_LATENESS = FIT.replace("objective=goal)", 'objective=goal, purpose="lateness")')
@@ -233,6 +236,22 @@ def test_faults_of_terms_in_a_contract_are_named_with_the_file_and_not_saved(ws:
 def _with_purposes(contract: str) -> str:
     head, said = "\ncustomProperties:\n", "  - property: purposes\n    value: [research]\n"
     return contract.replace(head, head + said) if head in contract else f"{contract}{head.lstrip()}{said}"
+
+
+def test_of_two_that_say_terms_at_once_neither_is_lost(ws: Workspace) -> None:
+    start = Barrier(2)
+
+    def say(workspace: Workspace, field: str) -> None:
+        for round_ in range(6):
+            start.wait()
+            workspace.policy.say(f"of{round_}", from_flat({field: [field]}))
+
+    with opened(ws, "ana") as other, ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(say, ws, "purposes"), pool.submit(say, other, "not_for")]:
+            done.result()
+
+    kept = [Governance(ws).terms(f"of{round_}") for round_ in range(6)]
+    assert [(("purposes",), ("not_for",))] * 6 == [(one.purposes, one.not_for) for one in kept]
 
 
 def test_terms_of_the_project_file_and_of_a_verb_hold_together(ws: Workspace) -> None:

@@ -19,14 +19,18 @@ class PolicyDeclared(Event, frozen=True, kw_only=True):
     node: NodeId
     name: str
     facts: dict[str, Any]  # kind and name of the asset, and the terms
+    before: NodeId | None = None  # the version it adds to; None where nothing was said before
 
     def subject(self) -> NodeId:
         """Return the version of the terms."""
         return self.node
 
     def changes(self) -> tuple[Change, ...]:
-        """Add the version."""
-        return (AddNode(id=self.node, kind=POLICY, name=self.name, facts=self.facts),)
+        """Add the version behind the one it adds to, if that still is the newest: what another said meanwhile is not lost."""
+        return (
+            ExpectNewest(kind=POLICY, name=self.name, node=self.before),
+            AddNode(id=self.node, kind=POLICY, name=self.name, facts=self.facts),
+        )
 
 
 class LeaveGranted(Event, frozen=True, kw_only=True):

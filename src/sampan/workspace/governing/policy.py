@@ -38,6 +38,7 @@ from sampan.workspace.operation import Room, operation
 
 Names = list[str]  # inside a room, `list` may be the operation
 _MANY: Final = 1000
+_MOST_TRIES: Final = 20
 _LONGEST_DAYS: Final = 366
 _WORDS: Final = {
     "owner": "owner",
@@ -212,6 +213,14 @@ class Policy(Room):
         faults = list(faults_of(said, columns=columns))
         if faults:
             raise ParameterError("; ".join(faults), hint="sampan policy set --help")
+        clear = tuple(clear)  # read again at each try
+        for _ in range(_MOST_TRIES):
+            with suppress(StaleState):  # somebody else said something meanwhile, to which this adds
+                self._say_once(name, said, kind=kind, clear=clear, source=source)
+                return
+        raise StaleState(f"others change the terms of {name} so fast that {_MOST_TRIES} tries came too late", hint="try again in a moment")
+
+    def _say_once(self, name: str, said: Terms, *, kind: str, clear: Iterable[str], source: str) -> None:
         newest = self.governance.declared(name, kind)
         before = read_builtins(newest.facts["terms"], Terms) if newest else Terms()
         after = _merged(_cleared(before, clear), said)
@@ -219,7 +228,8 @@ class Policy(Room):
             return
         self.governance.require_owner(name, kind, "say what it may be used for")
         facts = {"kind": kind, "name": name, "terms": msgspec.to_builtins(after), **({"source": source} if source else {})}
-        self.ws.ledger.append(PolicyDeclared(node=new_id(), name=policy_name(name, kind), facts=facts))
+        follows = newest.id if newest else None
+        self.ws.ledger.append(PolicyDeclared(node=new_id(), name=policy_name(name, kind), facts=facts, before=follows))
 
     @operation(reads=True)
     def check(
