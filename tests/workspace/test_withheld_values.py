@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -134,7 +134,7 @@ def test_what_is_recorded_of_data_quotes_no_value_that_may_not_be_read(ws: Works
     ws.data.add_table({"id": [1, None, 3], "town": ["Zhue", "Zdalat", "Zhue"]}, name="people", key=["id"])
     ws.data.check(["people@v1"])
     ws.data.check(["people@v2"])
-    roads = {
+    roads: dict[str, Callable[[], str]] = {
         "versions": lambda: ws.home.compare(["people@v1", "people@v2"], everything=True).text(),
         "checks": lambda: ws.home.diff("check:people.check@v1", "check:people.check@v2", everything=True).text(),
         "search": lambda: str(ws.data.search(["Zdalat"]).datasets),
