@@ -17,6 +17,7 @@ from itertools import pairwise
 import msgspec
 import polars as pl
 
+from sampan.core.decoding import read_json
 from sampan.core.times import Millis
 from sampan.data.column_rules import STEPS, Drafting, cut, draft_column
 from sampan.data.columnwise import Columnwise, Frame
@@ -93,7 +94,7 @@ def infer_contract(
             keys={other: [_mark(column) for column in columns] for other, columns in (keys or {}).items()},
             arrivals=arrivals,
         )
-        return msgspec.json.decode(msgspec.json.encode(marked).replace(_MARK.encode(), b""), type=Contract)
+        return read_json(msgspec.json.encode(marked).replace(_MARK.encode(), b""), Contract)
     frame = Columnwise(table)
     found_keys = [tuple(key)] if key else find_keys(frame)
     own_key = found_keys[0] if found_keys else ()

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from sampan.core.decoding import decoder_of
 from sampan.errors import DataFormatError
 
 _BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")  # two objects; within an object, too, where it holds an array of objects
 _TRIES = 64
-_ITEMS = msgspec.json.Decoder(list[dict[str, Any]])
+_ITEMS = decoder_of(list[dict[str, Any]])
 _MARK = b"\xef\xbb\xbf"
 
 

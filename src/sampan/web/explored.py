@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup
 
+from sampan.core.decoding import read_builtins
 from sampan.data.exploring.views import ColumnDrift, ColumnView, Exploration, GroupView, Relation, TargetView
 from sampan.web import charts
 from sampan.web.charts import Bar, Figure, Frame
@@ -127,7 +128,7 @@ def _read(name: str) -> str:
 
 def _shortened(found: Exploration) -> Exploration:
     """Cut long names and texts, so that no table makes a large page; what is to be copied is whole, or not there."""
-    return msgspec.convert(_cut(msgspec.to_builtins(found)), Exploration)
+    return read_builtins(_cut(msgspec.to_builtins(found)), Exploration)
 
 
 def _cut(value: Any, *, key: str = "") -> Any:
