@@ -169,3 +169,8 @@ def test_a_number_that_shows_its_decimal_sign_settles_the_others() -> None:
     assert read("price;w\n1.500;0,5\n12.000;1,25\n")["price"].to_list() == [1500, 12000]
     assert read("price,w\n1.500,x\n12.000,y\n")["price"].to_list() == [1.5, 12.0]
     assert "if its points stand between thousands, say --decimal ," in notes("price,w\n1.500,x\n12.000,y\n")
+
+
+def test_lines_of_spaces_and_the_end_of_a_dos_file_are_blank() -> None:
+    assert read("a,b\n1,2\n   \n3,4\n\x1a").rows() == [(1, 2), (3, 4)]
+    assert "2 blank lines left out" in notes("a,b\n1,2\n   \n3,4\n\x1a")

@@ -28,7 +28,7 @@ def test_a_quote_in_the_middle_of_a_field_names_its_line(text: str, line: int) -
 def test_a_record_of_another_length_names_its_line_and_how_many_there_are() -> None:
     text = b'a,b\n1,"x\ny"\n1,2,3\n4\n'
     structure = scan_structure(text, ",", source="t.csv")
-    error = refuse_ragged(text, structure, 2, source="t.csv", delimiter=",")
+    error = refuse_ragged(text, structure, np.flatnonzero(structure.n_fields != 2), 2, source="t.csv", delimiter=",")
 
     assert structure.n_fields.tolist() == [2, 2, 3, 1]
     assert error.line == 4

@@ -41,6 +41,7 @@ Taken = TypeVar("Taken")
 Take = Callable[[pl.Schema, Iterator[pl.DataFrame]], Taken]
 _ARROW_COLUMN = re.compile(r"In CSV column #(\d+)")
 _ARROW_BLOCK = 2 << 20
+_BLANK = b" \x1a"  # of a line that is blank to a person; tabs may be an empty record, and DOS ends a file with the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +410,12 @@ class _Pass:
 
     def _leave_ragged(self, text: bytes, structure: Structure, records: Positions) -> None:
         n_fields = len(self.forms)
-        error = refuse_ragged(text, structure, n_fields, source=self.source, delimiter=self.dialect.delimiter)
+        is_blank = [not text[structure.starts[at] : structure.ends[at]].strip(_BLANK) for at in records.tolist()]
+        self.n_blank += sum(is_blank)
+        records = records[~np.array(is_blank)]
+        if not len(records):
+            return
+        error = refuse_ragged(text, structure, records, n_fields, source=self.source, delimiter=self.dialect.delimiter)
         lines = self._lines(text, structure, records)
         left = []
         for line, record in zip(lines, records.tolist(), strict=True):

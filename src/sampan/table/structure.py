@@ -55,7 +55,6 @@ def scan_structure(text: bytes, delimiter: str, *, source: str, first_line: int 
         )
     _check_quotes(text, array, marks, ord(delimiter), source=source, first_line=first_line)
     starts, ends = _records(array, marks.newlines)
-    # Spaces alone are a blank line to a person; tabs are not, they may be an empty record of a tab-separated file.
     blank = ends <= starts
     kept = ~blank
     n_blank = int(blank.sum()) - int(len(blank) > 0 and blank[-1])  # what follows the last line's end is no line
@@ -71,12 +70,11 @@ def records_at(text: bytes, structure: Structure, records: Positions) -> bytes:
     return b"\n".join(view[a:b] for a, b in zip(starts, ends, strict=True)) + b"\n" * bool(starts)
 
 
-def refuse_ragged(text: bytes, structure: Structure, n_fields: int, *, source: str, delimiter: str) -> DataFormatError:
-    """Build the error for records of another number of fields than the header's, which name the first."""
-    bad = np.flatnonzero(structure.n_fields != n_fields)
-    first = int(bad[0])
+def refuse_ragged(text: bytes, structure: Structure, records: Positions, n_fields: int, *, source: str, delimiter: str) -> DataFormatError:
+    """Build the error for records of another number of fields than the header's, which names the first."""
+    first = int(records[0])
     line = structure.line(first, text)
-    more = f" (and {len(bad) - 1:,} more lines)" if len(bad) > 1 else ""
+    more = f" (and {len(records) - 1:,} more lines)" if len(records) > 1 else ""
     excerpt = _excerpt(text, int(structure.starts[first]))
     return DataFormatError(
         f"line {line} has {structure.n_fields[first]:,} fields where the header has {n_fields:,}{more}: {excerpt!r}",
