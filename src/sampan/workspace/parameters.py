@@ -182,7 +182,7 @@ def _together(faults: Sequence[ParameterError]) -> ParameterError:
     if len(faults) == 1:
         return faults[0]
     message = "; ".join(fault.message for fault in faults)
-    hint = "; ".join(fault.hint for fault in faults if fault.hint)
+    hint = "; ".join(dict.fromkeys(fault.hint for fault in faults if fault.hint))
     return ParameterError(message, parameter=", ".join(fault.parameter for fault in faults), hint=hint)
 
 
