@@ -186,6 +186,15 @@ def test_a_broken_contract_file_is_named_with_its_line(ws: Workspace) -> None:
         ws.data.check(["orders"])
 
 
+def test_a_folder_in_the_place_of_a_contract_is_told(ws: Workspace) -> None:
+    ws.data.add(ws.root / "orders.csv", key=["id"])
+    (ws.root / "contracts" / "orders.yaml").mkdir(parents=True)
+
+    for ask in (ws.data.show, ws.data.infer, ws.data.contract):
+        with pytest.raises(ProjectFileError, match=r"contracts/orders\.yaml cannot be read: Is a directory"):
+            ask("orders")
+
+
 def test_what_is_not_there_says_what_to_do(ws: Workspace) -> None:
     add_both(ws)
 

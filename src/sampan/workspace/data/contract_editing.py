@@ -67,7 +67,7 @@ class ContractEditing(DataRoom):
         file = self.contracts.path(name)
         shown, text = shown_path(self.ws, file), contents.replace("\r\n", "\n")
         contract = read_contract(text, file=shown)
-        before = file.read_bytes() if file.exists() else b""
+        before = self.contracts.data(name) or b""
         if base and base != digest_bytes(before):
             said = f"{shown} has changed since this text was made from it"
             raise StaleState(said, expected=base, actual=digest_bytes(before), hint="load it again and repeat the change")

@@ -55,16 +55,25 @@ class Contracts:
         """
         from sampan.data.contract_yaml import read_contract
 
-        file = self.path(name)
-        if not file.exists():
+        data, shown = self.data(name), shown_path(self.ws, self.path(name))
+        if data is None:
             return None
-        shown = shown_path(self.ws, file)
         try:
-            return read_contract(file.read_text(encoding="utf-8"), file=shown)
+            return read_contract(data.decode("utf-8").replace("\r\n", "\n"), file=shown)
         except UnicodeDecodeError as cause:
             raise ProjectFileError(f"{shown} is not UTF-8", file=shown, hint="save the file as UTF-8") from cause
+
+    def data(self, name: str) -> bytes | None:
+        """Return the file's bytes; None if there is none. Raises ProjectFileError where it cannot be read."""
+        file = self.path(name)
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:
+            return None
         except OSError as cause:
-            raise ProjectFileError(f"{shown} cannot be read: {cause.strerror}", file=shown, hint="check its permissions") from cause
+            shown = shown_path(self.ws, file)
+            hint = "put a file there that you may read"
+            raise ProjectFileError(f"{shown} cannot be read: {cause.strerror}", file=shown, hint=hint) from cause
 
     def text(self, name: str) -> tuple[str, Digest]:
         """Return the file as it is, faults and all, and its digest."""

@@ -107,8 +107,8 @@ class Governance:
         from sampan.workspace.data.contracts import Contracts, shown_path
 
         contracts = Contracts(self.ws)
-        file = contracts.path(name)
-        if not file.exists() or not _may_say_terms(file.read_bytes()):
+        file, data = contracts.path(name), contracts.data(name)
+        if data is None or not _may_say_terms(data):
             return
         contract = contracts.read(name)
         try:
