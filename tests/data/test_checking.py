@@ -396,3 +396,17 @@ def test_bounds_beyond_64_bits_are_held() -> None:
 
     assert check(Range(column="n", minimum=0, maximum=10**20), columns=columns, frame=whole).findings == ()
     assert only(check(Range(column="n", minimum=10**20), columns=columns, frame=whole)).count == 1
+
+
+def test_patterns_of_texts_that_repeat_mark_the_rows_they_would_one_by_one() -> None:
+    texts = ["EWR", "jfk", None, "LGA", "", "X1"] * 12_000
+    frame = pl.DataFrame({"id": range(len(texts)), "to": texts, "note": [f"n{k}" for k in range(len(texts) - 1)] + ["?"]})
+    contract = Contract(name="t", rules=(Pattern(column="to", pattern="^[A-Z]{3}$"), Pattern(column="note", pattern="^n")))
+
+    found = {finding.columns[0]: finding for finding in check_table(contract, frame.lazy()).findings if finding.count}
+
+    assert {column: finding.count for column, finding in found.items()} == {"to": 36_000, "note": 1}
+    assert [row["to"] for row in found["to"].examples[:3]] == ["jfk", "", "X1"]
+    assert [finding.count for finding in check_table(contract, frame.head(66_000)).findings if finding.count] == [33_000]
+    with pytest.raises(ParameterError, match="to"):
+        check_table(Contract(name="t", rules=(Pattern(column="to", pattern="[A-"),)), frame)

@@ -26,6 +26,7 @@ from sampan.data.contract import (
 from sampan.data.findings import N_EXAMPLES, CheckResult, Finding, example_rows, found, note, plain_rows, share_of_rows
 from sampan.data.measuring import Measure, judge_rows, measure, naming_the_rule, require_computable
 from sampan.data.null_groups import Absence, Absences
+from sampan.data.patterns import with_patterns_by_text
 from sampan.data.queries import check_query
 from sampan.data.rule_words import describe, unjudged
 from sampan.data.uniqueness import COUNT, repeated
@@ -69,6 +70,7 @@ def _check(
     scanned = [rule for rule in rules if not isinstance(rule, Unique | Reference | Query)]
     measures = [measure(rule, schema, checks=checks, now=now) for rule in scanned]
     require_computable(measures, schema)
+    measures = with_patterns_by_text(measures, lazy, schema)
     told, absences, n_rows = _scan(measures, lazy, schema)
     told += [(rule, finding) for rule in rules for finding in _check_apart(rule, lazy, tables, n_rows)]
     findings = [*structural, *(finding for _, finding in told if finding.level != "note")]
